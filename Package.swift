@@ -1,0 +1,71 @@
+// swift-tools-version: 6.2
+// Portcullis: targets stand in the order of a request's path; each may depend on those above it, never on those below.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+func part(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "portcullis",
+    products: [.executable(name: "portcullis", targets: ["portcullis"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+
+        part("Bytes"),
+        part("HTTPMessage", ["Bytes"]),
+        part("ConfigFile", ["Bytes"]),
+        part("EventLoop", ["CLinux", "Bytes"]),
+        part("TLS", ["CLinux", "COpenSSL", "Bytes", "ConfigFile", "EventLoop"]),
+        part("HTTP1", ["Bytes", "HTTPMessage"]),
+        part("Routing", ["Bytes", "HTTPMessage", "ConfigFile"]),
+        part("Authentication", ["COpenSSL", "Bytes", "HTTPMessage", "ConfigFile"]),
+        part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
+        part("RateLimiting", ["Bytes", "ConfigFile", "EventLoop", "Authorization"]),
+        part("Redis", ["CLinux", "CHiredis", "Bytes", "ConfigFile", "EventLoop", "TLS", "RateLimiting"]),
+        part("Forwarding", ["Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "RateLimiting"]),
+        part("Observability", ["Bytes", "ConfigFile", "EventLoop"]),
+        part(
+            "Gateway",
+            [
+                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Routing", "Authentication",
+                "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability",
+            ]),
+        part(
+            "Control",
+            [
+                "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Authentication",
+                "Forwarding", "Observability", "Gateway", .product(name: "Logging", package: "swift-log"),
+            ]),
+        part(
+            "Supervisor",
+            [
+                "CLinux", "Bytes", "ConfigFile", "EventLoop", "TLS", "RateLimiting", "Observability", "Gateway",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .executableTarget(
+            name: "portcullis",
+            dependencies: [
+                "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Authentication",
+                "Authorization", "Gateway", "Control", "Supervisor",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+    ]
+)

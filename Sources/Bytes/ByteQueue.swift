@@ -1,0 +1,119 @@
+/// Bytes waiting between a reader and a writer: appended at the tail, dropped from the head.
+///
+/// Invariant: `head <= tail <= storage.count`. Storage is given back when the queue runs empty and its owner says so,
+/// because an idle connection should hold no buffer.
+package struct ByteQueue: ~Copyable {
+    private var storage: [UInt8] = []
+    private var head = 0
+    private var tail = 0
+
+    package init() {}
+
+    package var count: Int { tail &- head }
+    package var isEmpty: Bool { tail == head }
+    package var capacity: Int { storage.count }
+
+    /// All waiting bytes, oldest first.
+    package var readable: Span<UInt8> {
+        @_lifetime(borrow self) get { storage.span.extracting(head..<tail) }
+    }
+
+    package mutating func append(_ bytes: Span<UInt8>) {
+        reserve(bytes.count)
+        let base = tail
+        var free = storage.mutableSpan
+        var part = free._mutatingExtracting(base..<(base + bytes.count))
+        for index in part.indices { part[index] = bytes[index] }
+        tail += bytes.count
+    }
+
+    package mutating func append(_ bytes: [UInt8]) { append(bytes.span) }
+
+    package mutating func append(_ text: String) {
+        let utf8 = text.utf8
+        append(utf8.span)
+    }
+
+    package mutating func append(_ byte: UInt8) {
+        reserve(1)
+        storage[tail] = byte
+        tail += 1
+    }
+
+    /// Lends at least `minimum` free bytes to `body`, which says how many it has written.
+    package mutating func fill<Failure: Error>(
+        minimum: Int, _ body: (inout MutableSpan<UInt8>) throws(Failure) -> Int
+    ) throws(Failure) -> Int {
+        reserve(minimum)
+        let base = tail
+        var all = storage.mutableSpan
+        let end = all.count
+        var free = all._mutatingExtracting(base..<end)
+        let written = try body(&free)
+        precondition(written >= 0 && written <= end - base, "more bytes reported than lent")
+        tail = base + written
+        return written
+    }
+
+    package mutating func drop(_ count: Int) {
+        precondition(count >= 0 && count <= self.count, "dropped more than there is")
+        head += count
+        if head == tail { (head, tail) = (0, 0) }
+    }
+
+    package mutating func removeAll() { (head, tail) = (0, 0) }
+
+    /// Gives the storage to `pool` if nothing waits.
+    package mutating func release(to pool: BufferPool) {
+        guard isEmpty, !storage.isEmpty else { return }
+        pool.give(&storage)
+    }
+
+    /// Takes storage from `pool` if the queue has none.
+    package mutating func prepare(from pool: BufferPool) {
+        if storage.isEmpty { storage = pool.take() }
+    }
+
+    /// Makes room for `more` bytes at the tail: by moving what waits to the front, else by growing.
+    private mutating func reserve(_ more: Int) {
+        guard storage.count - tail < more else { return }
+        if head > 0 {
+            let (start, waiting) = (head, tail - head)
+            var span = storage.mutableSpan
+            for index in 0..<waiting { span[index] = span[start + index] }
+            (head, tail) = (0, waiting)
+        }
+        let needed = tail + more
+        if storage.count < needed {
+            let capacity = max(needed, storage.count * 2, 1024)
+            storage.append(addingCapacity: capacity - storage.count) { free in
+                free.append(repeating: 0, count: free.freeCapacity)
+            }
+        }
+    }
+}
+
+/// Buffers of one size that connections borrow while they have something to hold.
+///
+/// Belongs to one event loop. Keeps at most `keptMax` spare buffers; the rest is freed.
+package final class BufferPool {
+    package let bufferBytes: Int
+    private let keptMax: Int
+    private var spare: [[UInt8]] = []
+
+    package init(bufferBytes: Int, keptMax: Int) {
+        self.bufferBytes = bufferBytes
+        self.keptMax = keptMax
+    }
+
+    package func take() -> [UInt8] {
+        spare.popLast() ?? [UInt8](repeating: 0, count: bufferBytes)
+    }
+
+    /// Takes the buffer away from its holder; one that grew past the pool's size is freed.
+    package func give(_ buffer: inout [UInt8]) {
+        var taken: [UInt8] = []
+        swap(&taken, &buffer)
+        if taken.count == bufferBytes, spare.count < keptMax { spare.append(taken) }
+    }
+}

@@ -1,0 +1,94 @@
+// The Linux interfaces that Swift's Glibc module does not carry, and static-inline shims for macros and variadic calls.
+#pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <dirent.h>
+
+// Enumerators and casts in macros that Swift does not import as numbers.
+static const int pc_msg_nosignal = MSG_NOSIGNAL;
+static inline int pc_errno(void) { return errno; }
+static inline int pc_is_map_failed(const void *p) { return p == MAP_FAILED; }
+static const int pc_epoll_cloexec = EPOLL_CLOEXEC;
+
+static inline int pc_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
+static inline int pc_fcntl(int fd, int command, int value) { return fcntl(fd, command, value); }
+static inline int pc_prctl(int option, unsigned long value) { return prctl(option, value, 0, 0, 0); }
+static inline int pc_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
+static inline int pc_exited(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
+static inline int pc_signalled(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
+static inline int pc_bind(int fd, const void *address, unsigned size) { return bind(fd, (const struct sockaddr *)address, size); }
+static inline int pc_connect(int fd, const void *address, unsigned size) { return connect(fd, (const struct sockaddr *)address, size); }
+static inline int pc_accept(int fd, void *address, unsigned *size, int flags) {
+    return accept4(fd, (struct sockaddr *)address, size, flags);
+}
+static inline int pc_getsockname(int fd, void *address, unsigned *size) { return getsockname(fd, (struct sockaddr *)address, size); }
+// CMSG_* are macros, so a message that carries at most one descriptor is built and read here.
+static inline ssize_t pc_send_with_descriptor(int socket, const void *bytes, size_t count, int descriptor) {
+    struct iovec part = {(void *)bytes, count};
+    union { char space[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+    struct msghdr message = {0};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (descriptor >= 0) {
+        memset(&control, 0, sizeof control);
+        message.msg_control = control.space;
+        message.msg_controllen = sizeof control.space;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+    }
+    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+static inline ssize_t pc_receive_with_descriptor(int socket, void *bytes, size_t count, int *descriptor, int *truncated) {
+    struct iovec part = {bytes, count};
+    union { char space[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+    struct msghdr message = {0};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.space;
+    message.msg_controllen = sizeof control.space;
+    *descriptor = -1;
+    ssize_t received = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    *truncated = received >= 0 && (message.msg_flags & MSG_TRUNC) != 0;
+    if (received >= 0) {
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) memcpy(descriptor, CMSG_DATA(header), sizeof(int));
+    }
+    return received;
+}

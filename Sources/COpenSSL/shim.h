@@ -1,0 +1,37 @@
+// OpenSSL 3.0, and static-inline shims for its macros.
+#pragma once
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/rsa.h>
+#include <openssl/sha.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+static const uint64_t pc_no_renegotiation_no_compression = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION;
+static inline long pc_SSL_CTX_set_mode(SSL_CTX *c, long m) { return SSL_CTX_set_mode(c, m); }
+static inline uint64_t pc_SSL_CTX_set_options(SSL_CTX *c, uint64_t o) { return SSL_CTX_set_options(c, o); }
+static inline int pc_SSL_CTX_set_min_proto_version(SSL_CTX *c, int v) { return (int)SSL_CTX_set_min_proto_version(c, v); }
+static inline int pc_SSL_CTX_set_max_proto_version(SSL_CTX *c, int v) { return (int)SSL_CTX_set_max_proto_version(c, v); }
+static inline void pc_SSL_CTX_set_read_ahead(SSL_CTX *c, int on) { SSL_CTX_set_read_ahead(c, on); }
+static inline long pc_SSL_CTX_set_session_cache_mode(SSL_CTX *c, long m) { return SSL_CTX_set_session_cache_mode(c, m); }
+static inline int pc_SSL_CTX_set_groups(SSL_CTX *c, const char *list) { return (int)SSL_CTX_set1_groups_list(c, list); }
+static inline int pc_SSL_set_host_name(SSL *s, const char *name) { return (int)SSL_set_tlsext_host_name(s, name); }
+static inline void pc_SSL_CTX_set_servername(SSL_CTX *c, int (*callback)(SSL *, int *, void *), void *argument) {
+    SSL_CTX_set_tlsext_servername_callback(c, callback);
+    SSL_CTX_set_tlsext_servername_arg(c, argument);
+}
+static inline int pc_SSL_CTX_add_chain_certificate(SSL_CTX *c, X509 *x) { return (int)SSL_CTX_add0_chain_cert(c, x); }
+static inline BIGNUM *pc_BN_from_bytes(const unsigned char *bytes, int count) { return BN_bin2bn(bytes, count, NULL); }
+static inline EVP_PKEY *pc_new_ec_key(const char *curve) { return EVP_EC_gen(curve); }
+static inline EVP_PKEY *pc_new_ed25519_key(void) { return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"); }
+static inline int pc_rsa_padding_pss(EVP_PKEY_CTX *c) {
+    return EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_PSS_PADDING) > 0 && EVP_PKEY_CTX_set_rsa_pss_saltlen(c, RSA_PSS_SALTLEN_DIGEST) > 0;
+}
+static inline long pc_BIO_contents(BIO *b, char **data) { return BIO_get_mem_data(b, data); }

@@ -1,0 +1,82 @@
+/// All that is wrong with a configuration, collected while it is read so that one run shows everything.
+package final class Diagnostics {
+    private struct Entry {
+        let position: Position?
+        let message: String
+        let hint: String?
+    }
+
+    private var entries: [Entry] = []
+    private var sources: [SourceText] = []
+
+    package init() {}
+
+    package var isEmpty: Bool { entries.isEmpty }
+    package var count: Int { entries.count }
+
+    /// - Parameters:
+    ///   - message: what is wrong, without a final stop.
+    ///   - hint: what to do, or the likely meant word.
+    package func error(_ message: String, at position: Position?, hint: String? = nil) {
+        guard entries.count < errorsMax else { return }
+        entries.append(Entry(position: position, message: message, hint: hint))
+    }
+
+    package func error(_ message: String, at word: Word, hint: String? = nil) {
+        error(message, at: word.position, hint: hint)
+    }
+
+    /// Adds a file to those that positions speak of.
+    func add(_ source: SourceText) -> Int {
+        sources.append(source)
+        return sources.count - 1
+    }
+
+    /// `file:line:column` of a position.
+    package func place(_ position: Position) -> String {
+        guard sources.indices.contains(position.file) else { return "?" }
+        let place = sources[position.file].place(of: position.offset)
+        return "\(sources[position.file].name):\(place.line):\(place.column)"
+    }
+
+    /// The messages alone, in the order of the file; for tests and logs.
+    package var messages: [String] {
+        sorted.map { entry in
+            guard let position = entry.position else { return entry.message }
+            return "\(place(position)): \(entry.message)" + (entry.hint.map { "; \($0)" } ?? "")
+        }
+    }
+
+    /// Every error with its line, a caret below the word, and the hint.
+    package func rendered() -> String {
+        var text = ""
+        for entry in sorted {
+            guard let position = entry.position, sources.indices.contains(position.file) else {
+                text += "error: \(entry.message)\n"
+                if let hint = entry.hint { text += "  hint: \(hint)\n" }
+                continue
+            }
+            let source = sources[position.file]
+            let place = source.place(of: position.offset)
+            let number = String(place.line)
+            let margin = String(repeating: " ", count: number.count)
+            let marks = String(repeating: "^", count: max(1, min(position.length, 80)))
+            text += "\(source.name):\(place.line):\(place.column): error: \(entry.message)\n"
+            text += "  \(number) | \(source.line(at: position.offset))\n"
+            text += "  \(margin) | \(String(repeating: " ", count: place.column - 1))\(marks)\n"
+            if let hint = entry.hint { text += "  \(margin) = \(hint)\n" }
+        }
+        if entries.count >= errorsMax { text += "only the first \(errorsMax) errors are shown\n" }
+        return text
+    }
+
+    private var sorted: [Entry] {
+        entries.enumerated().sorted { left, right in
+            let (a, b) = (left.element.position, right.element.position)
+            let first = (a?.file ?? -1, a?.offset ?? -1, left.offset)
+            return first < (b?.file ?? -1, b?.offset ?? -1, right.offset)
+        }.map(\.element)
+    }
+
+    private let errorsMax = 200
+}

@@ -1,0 +1,53 @@
+/// Where the text of files comes from: the file system, or the bundle that the supervisor hands to its workers.
+package protocol FileSource: AnyObject {
+    /// The whole content of a file.
+    func read(_ path: String) throws(FileError) -> [UInt8]
+    /// The paths that a pattern with `*` in its last part names, sorted; empty when there is none.
+    func list(_ pattern: String) throws(FileError) -> [String]
+}
+
+/// A file that could not be read, with the reason in the system's words.
+package struct FileError: Error, Equatable {
+    package let path: String
+    package let reason: String
+
+    package init(path: String, reason: String) {
+        self.path = path
+        self.reason = reason
+    }
+}
+
+/// Where a word of the configuration stands.
+package struct Position: Equatable, Hashable, Sendable {
+    package var file: Int
+    package var offset: Int
+    package var length: Int
+
+    package init(file: Int, offset: Int, length: Int) {
+        self.file = file
+        self.offset = offset
+        self.length = length
+    }
+}
+
+/// The text of one file, kept for the lines that errors show.
+struct SourceText {
+    let name: String
+    let bytes: [UInt8]
+
+    /// Line and column, both from 1, of a byte offset; the column counts characters.
+    func place(of offset: Int) -> (line: Int, column: Int) {
+        let before = bytes.prefix(min(offset, bytes.count))
+        let lineStart = before.lastIndex(of: 0x0A).map { $0 + 1 } ?? 0
+        let line = before.count { $0 == 0x0A } + 1
+        return (line, String(decoding: before[lineStart...], as: UTF8.self).count + 1)
+    }
+
+    /// The line that holds `offset`, with tabs made into single spaces so that the caret below it stands right.
+    func line(at offset: Int) -> String {
+        let start = bytes.prefix(min(offset, bytes.count)).lastIndex(of: 0x0A).map { $0 + 1 } ?? 0
+        let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.count
+        let text = String(decoding: bytes[start..<end], as: UTF8.self)
+        return String(text.map { $0 == "\t" ? " " : $0 })
+    }
+}

@@ -1,0 +1,91 @@
+import Bytes
+import CLinux
+
+/// An IPv4 or IPv6 address; IPv4 is held as its IPv6-mapped form (RFC 4291 §2.5.5.2), so one address has one value.
+package struct IPAddress: Hashable, Sendable {
+    package let high: UInt64
+    package let low: UInt64
+
+    package init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    package init(v4: UInt32) { self.init(high: 0, low: 0xFFFF_0000_0000 | UInt64(v4)) }
+
+    /// Reads `192.0.2.1` or `2001:db8::1`; a zone is refused.
+    package init?(_ text: String) {
+        var four = in_addr()
+        // SAFETY: inet_pton reads a terminated string and fills exactly the structure of its family.
+        if unsafe inet_pton(AF_INET, text, &four) == 1 {
+            self.init(v4: UInt32(bigEndian: four.s_addr))
+            return
+        }
+        var six = in6_addr()
+        // SAFETY: as above.
+        guard unsafe inet_pton(AF_INET6, text, &six) == 1 else { return nil }
+        self.init(six)
+    }
+
+    init(_ address: in6_addr) {
+        var words = [2 of UInt64](repeating: 0)
+        // SAFETY: the structure is 16 plain bytes.
+        unsafe withUnsafeBytes(of: address) { bytes in
+            for index in 0..<16 { words[index / 8] = words[index / 8] << 8 | UInt64(unsafe bytes[index]) }
+        }
+        self.init(high: words[0], low: words[1])
+    }
+
+    package var isV4: Bool { high == 0 && low >> 32 == 0xFFFF }
+
+    package var v4: UInt32 { UInt32(truncatingIfNeeded: low) }
+
+    /// The text of RFC 5952, without brackets.
+    package var text: String {
+        if isV4 { return (0..<4).map { String(v4 >> (24 - UInt32($0) * 8) & 255) }.joined(separator: ".") }
+        var address = in6
+        var buffer = [CChar](repeating: 0, count: 64)
+        // SAFETY: inet_ntop writes at most the size given and terminates the string.
+        return unsafe buffer.withUnsafeMutableBufferPointer {
+            unsafe inet_ntop(AF_INET6, &address, $0.baseAddress, socklen_t($0.count)) == nil ? "?" : String(cString: $0.baseAddress!)
+        }
+    }
+
+    var in6: in6_addr {
+        var address = in6_addr()
+        // SAFETY: the structure is 16 plain bytes.
+        unsafe withUnsafeMutableBytes(of: &address) { bytes in
+            for index in 0..<8 {
+                unsafe bytes[index] = UInt8(truncatingIfNeeded: high >> UInt64(56 - index * 8))
+                unsafe bytes[index + 8] = UInt8(truncatingIfNeeded: low >> UInt64(56 - index * 8))
+            }
+        }
+        return address
+    }
+}
+
+/// A network such as `10.0.0.0/8`.
+package struct IPNetwork: Hashable, Sendable {
+    private let address: IPAddress
+    private let highMask: UInt64
+    private let lowMask: UInt64
+
+    /// Reads `address/bits`, or one address alone; bits set beyond the prefix are refused.
+    package init?(_ text: String) {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count <= 2, let address = IPAddress(String(parts[0])) else { return nil }
+        var bits = 128
+        if parts.count == 2 {
+            guard let given = Int(parts[1]), given >= 0, given <= (address.isV4 ? 32 : 128) else { return nil }
+            bits = address.isV4 ? given + 96 : given
+        }
+        highMask = bits >= 64 ? .max : bits == 0 ? 0 : ~(UInt64.max >> UInt64(bits))
+        lowMask = bits >= 128 ? .max : bits <= 64 ? 0 : ~(UInt64.max >> UInt64(bits - 64))
+        guard address.high & ~highMask == 0, address.low & ~lowMask == 0 else { return nil }
+        self.address = address
+    }
+
+    package func contains(_ other: IPAddress) -> Bool {
+        other.high & highMask == address.high && other.low & lowMask == address.low
+    }
+}

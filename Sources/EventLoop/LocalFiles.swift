@@ -1,0 +1,98 @@
+import CLinux
+
+/// The file system, for start-up and the control process; never on the path of a request.
+package enum LocalFiles {
+    /// The whole content of a file of at most `bytesMax` bytes.
+    package static func read(_ path: String, bytesMax: Int = 64 << 20) throws(SystemError) -> [UInt8] {
+        // SAFETY: the string is lent as a terminated one for the call.
+        let raw = unsafe pc_open(path, O_RDONLY | O_CLOEXEC, 0)
+        guard raw >= 0 else { throw SystemError("open") }
+        let descriptor = Descriptor(owning: raw)
+        return try readAll(descriptor, bytesMax: bytesMax)
+    }
+
+    /// Everything from the start of a file to its end.
+    package static func readAll(_ descriptor: borrowing Descriptor, bytesMax: Int = 64 << 20) throws(SystemError) -> [UInt8] {
+        var content: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            // SAFETY: the buffer is valid for its size during the call.
+            let count = unsafe buffer.withUnsafeMutableBytes { unsafe CLinux.read(descriptor.raw, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw SystemError("read") }
+            if count == 0 { return content }
+            content.append(contentsOf: buffer[..<count])
+            guard content.count <= bytesMax else { throw SystemError("read", code: EFBIG) }
+        }
+    }
+
+    /// The names in a folder, without `.` and `..`, sorted.
+    package static func names(in folder: String) throws(SystemError) -> [String] {
+        // SAFETY: the stream is closed below; entries are copied before the next is read.
+        guard let stream = unsafe opendir(folder) else { throw SystemError("opendir") }
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        while let entry = unsafe readdir(stream) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// What changes when a file is replaced or written: device, inode, size and modification time.
+    package static func signature(of path: String) -> [Int64]? {
+        var status = stat()
+        // SAFETY: the string is lent as a terminated one, and `status` lives for the call.
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        return [
+            Int64(truncatingIfNeeded: status.st_dev), Int64(truncatingIfNeeded: status.st_ino), Int64(status.st_size),
+            Int64(status.st_mtim.tv_sec), Int64(status.st_mtim.tv_nsec),
+        ]
+    }
+
+    /// Opens a log for appending.
+    package static func openLog(_ path: String) throws(SystemError) -> Descriptor {
+        // SAFETY: the string is lent as a terminated one for the call.
+        let raw = unsafe pc_open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
+        guard raw >= 0 else { throw SystemError("open") }
+        return Descriptor(owning: raw)
+    }
+
+    /// A nameless file in memory with this content.
+    package static func memoryFile(_ content: [UInt8]) throws(SystemError) -> Descriptor {
+        // SAFETY: the literal is terminated.
+        let raw = unsafe pc_memfd_create("portcullis-bundle", UInt32(MFD_CLOEXEC))
+        guard raw >= 0 else { throw SystemError("memfd_create") }
+        let file = Descriptor(owning: raw)
+        var written = 0
+        while written < content.count {
+            // SAFETY: the range lies in the array, which is lent for the call.
+            let count = unsafe content.withUnsafeBytes {
+                unsafe CLinux.write(file.raw, $0.baseAddress! + written, $0.count - written)
+            }
+            guard count > 0 else { throw SystemError("write") }
+            written += count
+        }
+        return file
+    }
+}
+
+/// Random bytes from the kernel.
+package enum SystemRandom {
+    package static func bytes(_ count: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var filled = 0
+        while filled < count {
+            // SAFETY: the range lies in the array, which is lent for the call.
+            let got = unsafe bytes.withUnsafeMutableBytes { unsafe getrandom($0.baseAddress! + filled, $0.count - filled, 0) }
+            // The kernel's generator does not fail once the system is up; without it no secret is safe.
+            precondition(got > 0 || errno == EINTR, "the kernel gives no random bytes")
+            filled += max(0, got)
+        }
+        return bytes
+    }
+
+    package static func word() -> UInt64 { bytes(8).reduce(0) { $0 << 8 | UInt64($1) } }
+}

@@ -1,0 +1,179 @@
+import CLinux
+
+/// Where a socket listens or connects to.
+package enum SocketAddress: Hashable, Sendable {
+    case ip(IPAddress, port: UInt16)
+    case unix(String)
+
+    /// Reads `192.0.2.1:80`, `[::1]:80` or `unix:/path`.
+    package init?(_ text: String) {
+        if text.hasPrefix("unix:") {
+            let path = String(text.dropFirst(5))
+            guard path.hasPrefix("/"), path.utf8.count < 108 else { return nil }
+            self = .unix(path)
+            return
+        }
+        guard let (host, port) = SocketAddress.split(text), let address = IPAddress(host) else { return nil }
+        self = .ip(address, port: port)
+    }
+
+    /// Cuts `host:port` or `[v6]:port`.
+    package static func split(_ text: String) -> (host: String, port: UInt16)? {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else { return nil }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
+        return host.isEmpty ? nil : (String(host), port)
+    }
+
+    package var text: String {
+        switch self {
+        case .ip(let address, let port): address.isV4 ? "\(address.text):\(port)" : "[\(address.text)]:\(port)"
+        case .unix(let path): "unix:\(path)"
+        }
+    }
+
+    var family: Int32 {
+        switch self {
+        case .ip(let address, _): address.isV4 ? AF_INET : AF_INET6
+        case .unix: AF_UNIX
+        }
+    }
+
+    /// Lends the address in the system's form.
+    func withSystemForm<Result>(_ body: (UnsafeRawPointer, UInt32) -> Result) -> Result {
+        switch self {
+        case .ip(let address, let port) where address.isV4:
+            var form = sockaddr_in()
+            form.sin_family = sa_family_t(AF_INET)
+            form.sin_port = port.bigEndian
+            form.sin_addr.s_addr = address.v4.bigEndian
+            // SAFETY: `form` lives for the call.
+            return unsafe withUnsafeBytes(of: form) { unsafe body($0.baseAddress!, UInt32($0.count)) }
+        case .ip(let address, let port):
+            var form = sockaddr_in6()
+            form.sin6_family = sa_family_t(AF_INET6)
+            form.sin6_port = port.bigEndian
+            form.sin6_addr = address.in6
+            // SAFETY: as above.
+            return unsafe withUnsafeBytes(of: form) { unsafe body($0.baseAddress!, UInt32($0.count)) }
+        case .unix(let path):
+            var form = sockaddr_un()
+            form.sun_family = sa_family_t(AF_UNIX)
+            // SAFETY: the path was checked to be shorter than the field, which starts out as zeros.
+            unsafe withUnsafeMutableBytes(of: &form.sun_path) { field in
+                for (index, byte) in path.utf8.prefix(field.count - 1).enumerated() { unsafe field[index] = byte }
+            }
+            // SAFETY: as above.
+            return unsafe withUnsafeBytes(of: form) { unsafe body($0.baseAddress!, UInt32($0.count)) }
+        }
+    }
+}
+
+/// Sockets, all of them non-blocking and closed on exec.
+package enum Socket {
+    /// A listening socket of a group that shares its address (SO_REUSEPORT): one for each worker.
+    package static func listen(at address: SocketAddress, backlog: Int32 = 4096) throws(SystemError) -> Descriptor {
+        let socket = try open(address.family)
+        try set(socket, SOL_SOCKET, SO_REUSEADDR, 1)
+        if case .ip = address { try set(socket, SOL_SOCKET, SO_REUSEPORT, 1) }
+        if address.family == AF_INET6 { try set(socket, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+        // SAFETY: the address form lives for the call.
+        guard unsafe address.withSystemForm({ unsafe pc_bind(socket.raw, $0, $1) }) == 0 else { throw SystemError("bind") }
+        guard CLinux.listen(socket.raw, backlog) == 0 else { throw SystemError("listen") }
+        return socket
+    }
+
+    /// Starts to connect; the socket is writable when that has succeeded or failed (``pendingError(_:)``).
+    package static func connect(to address: SocketAddress) throws(SystemError) -> Descriptor {
+        let socket = try open(address.family)
+        if case .ip = address { try set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        // SAFETY: the address form lives for the call.
+        let result = unsafe address.withSystemForm { unsafe pc_connect(socket.raw, $0, $1) }
+        guard result == 0 || errno == EINPROGRESS else { throw SystemError("connect") }
+        return socket
+    }
+
+    package enum Accepted: ~Copyable {
+        case connection(Descriptor, from: IPAddress?)
+        case none
+        /// The process or the host is out of descriptors or memory; accepting must pause.
+        case exhausted
+    }
+
+    package static func accept(_ listener: Int32) -> Accepted {
+        var from = sockaddr_storage()
+        var size = UInt32(MemoryLayout<sockaddr_storage>.size)
+        // SAFETY: the structure is large enough for every family, and `size` says how large.
+        let raw = unsafe pc_accept(listener, &from, &size, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
+        guard raw >= 0 else {
+            switch errno {
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted
+            default: return .none
+            }
+        }
+        let descriptor = Descriptor(owning: raw)
+        let address = peer(from)
+        if address != nil { try? set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        return .connection(descriptor, from: address)
+    }
+
+    package static func pendingError(_ descriptor: Int32) -> Int32 {
+        var code: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        // SAFETY: `code` is of the size given.
+        return unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &size) == 0 ? code : errno
+    }
+
+    /// The port that the system chose for a socket bound to port 0.
+    package static func localPort(_ descriptor: Int32) -> UInt16? {
+        var address = sockaddr_storage()
+        var size = UInt32(MemoryLayout<sockaddr_storage>.size)
+        // SAFETY: the structure is large enough for every family, and `size` says how large.
+        guard unsafe pc_getsockname(descriptor, &address, &size) == 0 else { return nil }
+        // SAFETY: both Internet families hold the port in the two bytes after the family.
+        return unsafe withUnsafeBytes(of: address) { unsafe UInt16($0[2]) << 8 | UInt16($0[3]) }
+    }
+
+    /// A pair of connected sockets that keep message boundaries.
+    package static func pair() throws(SystemError) -> (Int32, Int32) {
+        var ends: (Int32, Int32) = (-1, -1)
+        let kind = Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        // SAFETY: a pair of Int32 has the layout of the array of two that the call fills.
+        let result = unsafe withUnsafeMutableBytes(of: &ends) {
+            unsafe socketpair(AF_UNIX, kind, 0, $0.bindMemory(to: Int32.self).baseAddress!)
+        }
+        guard result == 0 else { throw SystemError("socketpair") }
+        return ends
+    }
+
+    package static func endWriting(_ descriptor: Int32) { _ = shutdown(descriptor, Int32(SHUT_WR)) }
+
+    private static func open(_ family: Int32) throws(SystemError) -> Descriptor {
+        let raw = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard raw >= 0 else { throw SystemError("socket") }
+        return Descriptor(owning: raw)
+    }
+
+    private static func set(_ socket: borrowing Descriptor, _ level: Int32, _ option: Int32, _ value: Int32) throws(SystemError) {
+        var value = value
+        // SAFETY: `value` is of the size given.
+        guard unsafe setsockopt(socket.raw, level, option, &value, socklen_t(MemoryLayout<Int32>.size)) == 0 else {
+            throw SystemError("setsockopt")
+        }
+    }
+
+    private static func peer(_ storage: sockaddr_storage) -> IPAddress? {
+        // SAFETY: the family says which structure the storage holds; both are smaller than it.
+        unsafe withUnsafeBytes(of: storage) { bytes in
+            switch Int32(storage.ss_family) {
+            case AF_INET: IPAddress(v4: UInt32(bigEndian: unsafe bytes.load(as: sockaddr_in.self).sin_addr.s_addr))
+            case AF_INET6: IPAddress(unsafe bytes.load(as: sockaddr_in6.self).sin6_addr)
+            default: nil
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import Bytes
+package import HTTPMessage
+
+/// How the end of a body is told.
+package enum BodyFraming: Equatable, Sendable {
+    case none
+    case length(UInt64)
+    case chunked
+    /// Until the connection closes; answers only.
+    case close
+}
+
+extension BodyFraming {
+    /// The framing of a request's body. Source: RFC 9112 §6.3; what that leaves to choice is refused.
+    package static func of(_ head: borrowing RequestHead) throws(HTTP1Error) -> BodyFraming {
+        let declared = try declared(head.fields, head.bytes, version: head.version)
+        return declared ?? .none
+    }
+
+    /// The framing of an answer's body.
+    ///
+    /// - Parameter method: of the request that is answered.
+    package static func of(_ head: borrowing ResponseHead, to method: Method) throws(HTTP1Error) -> BodyFraming {
+        let declared = try declared(head.fields, head.bytes, version: head.version)
+        if method == .head || head.status == 204 || head.status == 304 || head.status < 200 { return .none }
+        return declared ?? .close
+    }
+
+    private static func declared(
+        _ fields: borrowing FieldTable, _ bytes: Span<UInt8>, version: HTTPVersion
+    ) throws(HTTP1Error) -> BodyFraming? {
+        var length: UInt64?
+        var isChunked = false
+        for line in fields.lines {
+            switch line.id {
+            case .contentLength:
+                guard length == nil else { throw .repeatedContentLength }
+                guard let value = bytes.extracting(line.value.range).decimal(max: UInt64(Int64.max)) else { throw .badContentLength }
+                length = value
+            case .transferEncoding:
+                guard version == .http11 else { throw .codingInHTTP10 }
+                guard !isChunked, bytes.extracting(line.value.range).equalsIgnoringCase("chunked") else { throw .unknownCoding }
+                isChunked = true
+            default: break
+            }
+        }
+        if isChunked {
+            guard length == nil else { throw .lengthWithCoding }
+            return .chunked
+        }
+        return length.map { .length($0) }
+    }
+}
+
+extension RequestHead {
+    /// The one Host field, checked; nil in HTTP/1.0 without one. Source: RFC 9112 §3.2.
+    package func host() throws(HTTP1Error) -> ByteRange? {
+        var host: ByteRange?
+        for line in fields.lines where line.id == .host {
+            guard host == nil else { throw .repeatedHost }
+            host = line.value
+        }
+        guard let host else {
+            if version == .http11 { throw .missingHost }
+            return nil
+        }
+        for index in host.range where !ASCII.isAuthorityCharacter(bytes[index]) { throw .badHost }
+        return host
+    }
+
+    /// Whether the connection stays open after this exchange, as far as the client says. Source: RFC 9112 §9.3.
+    package var wantsKeepAlive: Bool {
+        if fields.list(.connection, contains: "close", in: bytes) { return false }
+        return version == .http11 || fields.list(.connection, contains: "keep-alive", in: bytes)
+    }
+
+    /// Whether the client waits for leave to send its body. Source: RFC 9110 §10.1.1.
+    package func expectsContinue() throws(HTTP1Error) -> Bool {
+        guard let expectation = value(.expect) else { return false }
+        guard bytes.extracting(expectation).equalsIgnoringCase("100-continue") else { throw .unknownExpectation }
+        return version == .http11
+    }
+}
+
+extension ResponseHead {
+    /// Whether the upstream lets its connection be used again. Source: RFC 9112 §9.3.
+    package var allowsReuse: Bool {
+        if fields.list(.connection, contains: "close", in: bytes) { return false }
+        return version == .http11 || fields.list(.connection, contains: "keep-alive", in: bytes)
+    }
+}

@@ -1,0 +1,66 @@
+import Bytes
+package import HTTPMessage
+
+/// Reads the heads of an upstream's answers, as bytes arrive. Source: RFC 9112 §4, §5.
+package struct ResponseParser {
+    private var lineStart = 0
+    private var hasStatusLine = false
+
+    package init() {}
+
+    /// Whether any byte of a head has been taken into account.
+    package var isInsideHead: Bool { hasStatusLine }
+
+    /// As ``RequestParser/parse(_:into:)``, for an answer.
+    package mutating func parse(_ input: Span<UInt8>, into head: inout ResponseHead) throws(HTTP1Error) -> HeadResult {
+        if !hasStatusLine {
+            guard let next = try readStatusLine(input, into: &head) else { return try needMore(input.count) }
+            hasStatusLine = true
+            lineStart = next
+        }
+        while true {
+            switch try FieldLineReader.read(input, from: lineStart) {
+            case .needMore: return try needMore(input.count)
+            case .line(let line, let next):
+                guard head.fields.count < Limits.fieldCountMax else { throw .tooManyFields }
+                head.fields.append(line)
+                lineStart = next
+            case .end(let next):
+                guard next <= Limits.responseHeadBytesMax else { throw .headTooLarge }
+                head.adopt(input.extracting(0..<next))
+                self = ResponseParser()
+                return .complete(consumed: next)
+            }
+        }
+    }
+
+    private func needMore(_ count: Int) throws(HTTP1Error) -> HeadResult {
+        guard count < Limits.responseHeadBytesMax else { throw .headTooLarge }
+        return .needMore
+    }
+
+    /// Reads `HTTP/1.x SP status [SP reason] CRLF`.
+    private func readStatusLine(_ input: Span<UInt8>, into head: inout ResponseHead) throws(HTTP1Error) -> Int? {
+        let prefix = input.extracting(0..<min(input.count, 7))
+        guard prefix.equals("HTTP/1.") || prefix.count < 7 else { throw .badStatusLine }
+        guard input.count >= 13 else {
+            // What cannot become a status line is refused at once.
+            let known = "HTTP/1.".utf8
+            guard prefix.equals(known.span.extracting(0..<prefix.count)) else { throw .badStatusLine }
+            return nil
+        }
+        guard input[7] == 0x31 || input[7] == 0x30, input[8] == 0x20 else { throw .badVersion }
+        guard let status = input.extracting(9..<12).decimal(max: 999), status >= 100 else { throw .badStatusLine }
+        var index = 12
+        guard input[index] == 0x20 || input[index] == 0x0D else { throw .badStatusLine }
+        while index < input.count, ASCII.isFieldValue(input[index]) { index += 1 }
+        guard index + 1 < input.count else { return nil }
+        guard input[index] == 0x0D else { throw input[index] == 0x0A ? .bareLineFeed : .badStatusLine }
+        guard input[index + 1] == 0x0A else { throw .bareCarriageReturn }
+        head.reset()
+        head.version = input[7] == 0x31 ? .http11 : .http10
+        head.status = Int(status)
+        head.reasonRange = ByteRange(input.trimmed(min(13, index)..<index))
+        return index + 2
+    }
+}

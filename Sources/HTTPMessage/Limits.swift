@@ -1,0 +1,41 @@
+/// Every bound on what a peer may send, in one place, with the reason for its size.
+///
+/// The request path holds for one HTTP/1.1 exchange at most: one request head (16 KiB) copied out of the downstream
+/// buffer, one answer head (32 KiB), one downstream and one upstream receive buffer (16 KiB each, 64 KiB while a body
+/// streams), and two send queues that stop their reader at 64 KiB and may pass that mark by one read. Together that is
+/// under 400 KiB, whatever the length of the body.
+package enum Limits {
+    /// A request head: request line and fields. nginx's `large_client_header_buffers` allow 8 KiB a line, 32 KiB in all; a
+    /// token of the size allowed below must fit.
+    package static let requestHeadBytesMax = 32_768
+    /// An answer's head. Upstreams are the operator's, so a little more.
+    package static let responseHeadBytesMax = 65_536
+    package static let fieldCountMax = 100
+    package static let targetBytesMax = 8_192
+    package static let pathSegmentsMax = 64
+    package static let trailerBytesMax = 8_192
+    /// A chunk-size line with its extensions; extensions are dropped.
+    package static let chunkLineBytesMax = 1_024
+    /// The empty lines that a robust server skips before a request line (RFC 9112 §2.2).
+    package static let leadingEmptyLinesMax = 2
+    /// Interim (1xx) answers to one request that are passed on before the upstream counts as broken.
+    package static let interimResponsesMax = 8
+
+    /// What a directive may be given, and what holds when it is not given.
+    package static let requestBodyBytesDefault: UInt64 = 10 << 20
+
+    /// One access token, in its compact form.
+    package static let tokenBytesMax = 16_384
+    package static let jsonDepthMax = 16
+    package static let jsonMembersMax = 512
+    /// A key set document; fits into one message from the control process to a worker.
+    package static let keySetBytesMax = 131_072
+    package static let keySetKeysMax = 64
+
+    /// Where a send queue stops its reader, and where the reader goes on.
+    package static let sendQueueHighBytes = 65_536
+    package static let sendQueueLowBytes = 16_384
+    /// The receive buffer while heads are read, and while a body streams.
+    package static let receiveBytes = 16_384
+    package static let streamBytes = 65_536
+}

@@ -1,0 +1,67 @@
+import Bytes
+
+/// A protocol version that a message of HTTP/1 may name.
+package enum HTTPVersion: UInt8, Sendable {
+    case http10, http11
+}
+
+/// A request's head in its own storage, used again for the next request of the connection.
+///
+/// The bytes are those of the head as received; `method`, `target` and the fields are ranges of them.
+package struct RequestHead: ~Copyable {
+    package private(set) var storage: [UInt8] = []
+    package var fields = FieldTable()
+    package var method = Method.other
+    package var methodRange = ByteRange()
+    package var targetRange = ByteRange()
+    package var version = HTTPVersion.http11
+
+    package init() {}
+
+    package var bytes: Span<UInt8> {
+        @_lifetime(borrow self) get { storage.span }
+    }
+
+    package mutating func reset() {
+        storage.removeAll(keepingCapacity: true)
+        fields.removeAll()
+        method = .other
+    }
+
+    /// Takes the bytes that the ranges index into.
+    package mutating func adopt(_ bytes: Span<UInt8>) {
+        storage.removeAll(keepingCapacity: true)
+        storage.append(bytes)
+    }
+
+    /// The value of the first field of this name.
+    package func value(_ id: FieldName) -> Range<Int>? { fields.first(id)?.value.range }
+
+    package func text(_ range: ByteRange) -> String { bytes.extracting(range.range).text }
+}
+
+/// An answer's head in its own storage.
+package struct ResponseHead: ~Copyable {
+    package private(set) var storage: [UInt8] = []
+    package var fields = FieldTable()
+    package var status = 0
+    package var reasonRange = ByteRange()
+    package var version = HTTPVersion.http11
+
+    package init() {}
+
+    package var bytes: Span<UInt8> {
+        @_lifetime(borrow self) get { storage.span }
+    }
+
+    package mutating func reset() {
+        storage.removeAll(keepingCapacity: true)
+        fields.removeAll()
+        status = 0
+    }
+
+    package mutating func adopt(_ bytes: Span<UInt8>) {
+        storage.removeAll(keepingCapacity: true)
+        storage.append(bytes)
+    }
+}

@@ -1,0 +1,186 @@
+import Bytes
+
+/// Why a request target is refused. Each is a way in which two programs could read one target differently.
+package enum TargetError: String, Error, CaseIterable, Sendable {
+    case notAbsolute, tooLong, tooManySegments, badCharacter, badPercentEncoding, encodedSlash, backslash, encodedControl
+    case dotSegment, emptySegment, fragment, authorityMismatch, badAuthority
+
+    package var explanation: String {
+        switch self {
+        case .notAbsolute: "the target is neither a path nor an http(s) URL"
+        case .tooLong: "the target is longer than \(Limits.targetBytesMax) bytes"
+        case .tooManySegments: "the path has more than \(Limits.pathSegmentsMax) segments"
+        case .badCharacter: "the target holds a character that must be percent-encoded"
+        case .badPercentEncoding: "a % in the path is not followed by two hexadecimal digits"
+        case .encodedSlash: "the path holds an encoded slash"
+        case .backslash: "the path holds a backslash"
+        case .encodedControl: "the path holds an encoded control character"
+        case .dotSegment: "the path holds a dot segment"
+        case .emptySegment: "the path holds an empty segment"
+        case .fragment: "the target holds a fragment"
+        case .authorityMismatch: "the target and the Host field name different hosts"
+        case .badAuthority: "the host is not valid"
+        }
+    }
+}
+
+/// A request target in the one form that is matched, authorised and forwarded.
+///
+/// Unreserved characters are decoded, all other percent-encodings are kept with upper-case digits; the path has no dot
+/// segment, no empty segment but a last one, no encoded slash, backslash or control character. Normalising a normal form
+/// changes nothing. Source: RFC 3986 §6.2.2, RFC 9110 §4.2.3, RFC 9112 §3.2.
+package struct RequestTarget: ~Copyable {
+    package private(set) var path: [UInt8] = []
+    /// The segments between slashes, as ranges of `path`; without the empty one after a last slash.
+    package private(set) var segments: [ByteRange] = []
+    package private(set) var endsWithSlash = false
+    /// With its `?`, as a range of the head's bytes; empty when there is none.
+    package private(set) var query = ByteRange()
+    /// The authority of an absolute-form target, as a range of the head's bytes; empty in origin-form.
+    package private(set) var authority = ByteRange()
+
+    package init() {
+        path.reserveCapacity(256)
+        segments.reserveCapacity(16)
+    }
+
+    package var pathSpan: Span<UInt8> {
+        @_lifetime(borrow self) get { path.span }
+    }
+
+    /// Reads the target that stands at `range` of `bytes`.
+    ///
+    /// - Throws: ``TargetError``; the value is then unusable until the next call.
+    package mutating func normalize(_ range: Range<Int>, of bytes: Span<UInt8>) throws(TargetError) {
+        path.removeAll(keepingCapacity: true)
+        segments.removeAll(keepingCapacity: true)
+        query = ByteRange()
+        authority = ByteRange()
+        guard range.count <= Limits.targetBytesMax else { throw .tooLong }
+        let pathStart = try locatePath(range, of: bytes)
+        var index = try normalizePath(pathStart..<range.upperBound, of: bytes)
+        guard index < range.upperBound else { return }
+        if bytes[index] == 0x23 { throw .fragment }
+        let queryStart = index
+        while index < range.upperBound {
+            let byte = bytes[index]
+            if byte == 0x23 { throw .fragment }
+            guard ASCII.isQueryCharacter(byte) || byte == 0x25 else { throw .badCharacter }
+            index += 1
+        }
+        query = ByteRange(queryStart..<range.upperBound)
+    }
+
+    /// The bytes of segment `index` with every percent-encoding decoded.
+    package func decodedSegment(_ index: Int) -> [UInt8] {
+        var decoded: [UInt8] = []
+        let range = segments[index].range
+        var position = range.lowerBound
+        while position < range.upperBound {
+            if path[position] == 0x25, position + 2 < range.upperBound, let high = ASCII.hexValue(path[position + 1]),
+                let low = ASCII.hexValue(path[position + 2])
+            {
+                decoded.append(high << 4 | low)
+                position += 3
+            } else {
+                decoded.append(path[position])
+                position += 1
+            }
+        }
+        return decoded
+    }
+
+    /// Finds where the path begins: at once in origin-form, after the authority in absolute-form.
+    private mutating func locatePath(_ range: Range<Int>, of bytes: Span<UInt8>) throws(TargetError) -> Int {
+        guard let first = range.first else { throw .notAbsolute }
+        if bytes[first] == 0x2F { return first }
+        let target = bytes.extracting(range)
+        let scheme =
+            target.count >= 7 && target.extracting(0..<7).equalsIgnoringCase("http://")
+            ? 7 : target.count >= 8 && target.extracting(0..<8).equalsIgnoringCase("https://") ? 8 : 0
+        guard scheme > 0 else { throw .notAbsolute }
+        let start = range.lowerBound + scheme
+        var end = start
+        while end < range.upperBound, bytes[end] != 0x2F, bytes[end] != 0x3F, bytes[end] != 0x23 {
+            guard ASCII.isAuthorityCharacter(bytes[end]) else { throw .badAuthority }
+            end += 1
+        }
+        guard end > start else { throw .badAuthority }
+        authority = ByteRange(start..<end)
+        return end
+    }
+
+    /// Appends the normal form of the path and returns where it ends: at `?`, at `#` or at the end of the target.
+    private mutating func normalizePath(_ range: Range<Int>, of bytes: Span<UInt8>) throws(TargetError) -> Int {
+        path.append(0x2F)
+        endsWithSlash = true
+        var index = range.lowerBound
+        guard index < range.upperBound, bytes[index] == 0x2F else { return index }
+        index += 1
+        var segmentStart = path.count
+        while index < range.upperBound {
+            let byte = bytes[index]
+            if ASCII.isPathCharacter(byte) {
+                path.append(byte)
+                index += 1
+                continue
+            }
+            switch byte {
+            case 0x2F:
+                if path.count == segmentStart { throw .emptySegment }
+                try closeSegment(from: segmentStart)
+                path.append(0x2F)
+                segmentStart = path.count
+                index += 1
+            case 0x25:
+                guard range.upperBound - index >= 3, let high = ASCII.hexValue(bytes[index + 1]),
+                    let low = ASCII.hexValue(bytes[index + 2])
+                else { throw .badPercentEncoding }
+                try appendDecoded(high << 4 | low)
+                index += 3
+            case 0x3F, 0x23:
+                if path.count > segmentStart { try closeSegment(from: segmentStart) }
+                endsWithSlash = path.count == segmentStart
+                return index
+            case 0x5C: throw .backslash
+            default: throw .badCharacter
+            }
+        }
+        if path.count > segmentStart { try closeSegment(from: segmentStart) }
+        endsWithSlash = path.count == segmentStart
+        return index
+    }
+
+    private mutating func appendDecoded(_ byte: UInt8) throws(TargetError) {
+        switch byte {
+        case 0x2F: throw .encodedSlash
+        case 0x5C: throw .backslash
+        case 0..<0x20, 0x7F: throw .encodedControl
+        default: break
+        }
+        if ASCII.isUnreserved(byte) {
+            path.append(byte)
+        } else {
+            path.append(0x25)
+            path.append(ASCII.hexDigit(byte >> 4, uppercase: true))
+            path.append(ASCII.hexDigit(byte & 15, uppercase: true))
+        }
+    }
+
+    /// Records the segment that ends at the end of `path`. A segment of dots is refused with its parameters too: some
+    /// servers cut `..;x` down to `..` before they resolve it.
+    private mutating func closeSegment(from start: Int) throws(TargetError) {
+        guard segments.count < Limits.pathSegmentsMax else { throw .tooManySegments }
+        var dots = 0
+        while start + dots < path.count, path[start + dots] == 0x2E { dots += 1 }
+        if dots == 1 || dots == 2 {
+            let after = start + dots
+            // %3B is the encoded semicolon; it hides a parameter from nobody who decodes.
+            let isParameter =
+                after < path.count
+                && (path[after] == 0x3B || (path.count - after >= 3 && path[after] == 0x25 && path[after + 1] == 0x33 && path[after + 2] == 0x42))
+            if after == path.count || isParameter { throw .dotSegment }
+        }
+        segments.append(ByteRange(start..<path.count))
+    }
+}

@@ -1,0 +1,111 @@
+import Bytes
+import COpenSSL
+import ConfigFile
+
+/// A certificate chain with its private key, as read from PEM.
+@safe package final class Certificate {
+    package let leaf: OpaquePointer
+    private let chain: [OpaquePointer]
+    private let key: OpaquePointer
+
+    /// - Throws: ``CertificateError`` that says which part is unusable.
+    package init(chainPEM: [UInt8], keyPEM: [UInt8]) throws(CertificateError) {
+        var certificates = unsafe PEM.certificates(chainPEM)
+        guard unsafe !certificates.isEmpty else { throw .noCertificate }
+        unsafe leaf = unsafe certificates.removeFirst()
+        unsafe chain = unsafe certificates
+        guard let key = unsafe PEM.privateKey(keyPEM) else {
+            // SAFETY: each was returned with one reference that this initialiser owns.
+            unsafe X509_free(leaf)
+            for unsafe certificate in unsafe certificates { unsafe X509_free(certificate) }
+            throw .noKey
+        }
+        unsafe self.key = unsafe key
+        // SAFETY: both live.
+        guard unsafe X509_check_private_key(leaf, key) == 1 else {
+            ERR_clear_error()
+            throw .keyDoesNotFit
+        }
+    }
+
+    deinit {
+        // SAFETY: this object holds one reference of each.
+        unsafe X509_free(leaf)
+        for unsafe certificate in unsafe chain { unsafe X509_free(certificate) }
+        unsafe EVP_PKEY_free(key)
+    }
+
+    /// Whether the certificate is for this host name (RFC 6125); wildcards stand for one left-most label.
+    func matches(_ name: String, wildcards: Bool) -> Bool {
+        let flags = UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS) | (wildcards ? 0 : UInt32(X509_CHECK_FLAG_NO_WILDCARDS))
+        // SAFETY: the name is lent for the call with its length.
+        return unsafe X509_check_host(leaf, name, name.utf8.count, flags, nil) == 1
+    }
+
+    /// Puts chain and key into a context, which takes references of its own.
+    func install(in context: OpaquePointer) -> Bool {
+        // SAFETY: all live; use_certificate and use_PrivateKey count up, add0_chain_cert takes the reference made here.
+        guard unsafe SSL_CTX_use_certificate(context, leaf) == 1, unsafe SSL_CTX_use_PrivateKey(context, key) == 1 else {
+            ERR_clear_error()
+            return false
+        }
+        for unsafe certificate in unsafe chain {
+            unsafe X509_up_ref(certificate)
+            guard unsafe pc_SSL_CTX_add_chain_certificate(context, certificate) == 1 else {
+                unsafe X509_free(certificate)
+                ERR_clear_error()
+                return false
+            }
+        }
+        return true
+    }
+}
+
+package enum CertificateError: Error {
+    case noCertificate, noKey, keyDoesNotFit
+
+    package var explanation: String {
+        switch self {
+        case .noCertificate: "the file holds no PEM certificate"
+        case .noKey: "the file holds no PEM private key that is readable without a passphrase"
+        case .keyDoesNotFit: "the private key does not belong to the certificate"
+        }
+    }
+}
+
+/// PEM text into OpenSSL's objects.
+enum PEM {
+    /// The certificates in their order; each with one reference for the caller. Stops at the first that is malformed.
+    static func certificates(_ text: [UInt8]) -> [OpaquePointer] {
+        unsafe withMemoryBIO(text) { bio in
+            var found: [OpaquePointer] = unsafe []
+            // SAFETY: the BIO lives for the closure; no passphrase is asked for.
+            while let certificate = unsafe PEM_read_bio_X509(bio, nil, refusePassphrase, nil) { unsafe found.append(certificate) }
+            ERR_clear_error()
+            return unsafe found
+        }
+    }
+
+    static func privateKey(_ text: [UInt8]) -> OpaquePointer? {
+        unsafe withMemoryBIO(text) { bio in
+            // SAFETY: as above.
+            let key = unsafe PEM_read_bio_PrivateKey(bio, nil, refusePassphrase, nil)
+            ERR_clear_error()
+            return unsafe key
+        }
+    }
+
+    private static func withMemoryBIO<Result>(_ text: [UInt8], _ body: (OpaquePointer?) -> Result) -> Result {
+        // SAFETY: the BIO reads the array in place and is freed before the array is.
+        unsafe text.withUnsafeBytes { bytes in
+            let bio = unsafe BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count))
+            defer { unsafe BIO_free(bio) }
+            return unsafe body(bio)
+        }
+    }
+
+    /// Without a callback OpenSSL would ask at the terminal.
+    private static let refusePassphrase: @convention(c) (UnsafeMutablePointer<CChar>?, Int32, Int32, UnsafeMutableRawPointer?) -> Int32 = {
+        _, _, _, _ in -1
+    }
+}

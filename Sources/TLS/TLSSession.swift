@@ -1,0 +1,98 @@
+import COpenSSL
+package import EventLoop
+
+/// One TLS connection over a non-blocking socket, which it reads and writes itself but does not own.
+@safe package struct TLSSession: ~Copyable {
+    package enum Handshake: Equatable {
+        case done
+        case wantsRead
+        case wantsWrite
+        case failed(String)
+    }
+
+    private let session: OpaquePointer
+
+    /// Takes over a new session.
+    private init(owning session: OpaquePointer) { unsafe self.session = unsafe session }
+
+    static func accepting(_ context: OpaquePointer, _ descriptor: Int32) -> TLSSession? {
+        // SAFETY: the context lives; the session is owned by the value made of it and freed in its deinit.
+        guard let session = unsafe SSL_new(context) else { return nil }
+        let made = unsafe TLSSession(owning: session)
+        guard unsafe SSL_set_fd(session, descriptor) == 1 else { return nil }
+        unsafe SSL_set_accept_state(session)
+        return made
+    }
+
+    static func connecting(_ context: OpaquePointer, _ descriptor: Int32, host: String, isAddress: Bool) -> TLSSession? {
+        // SAFETY: as above; OpenSSL copies the name.
+        guard let session = unsafe SSL_new(context) else { return nil }
+        let made = unsafe TLSSession(owning: session)
+        guard unsafe SSL_set_fd(session, descriptor) == 1 else { return nil }
+        unsafe SSL_set_connect_state(session)
+        let isSet =
+            isAddress
+            ? unsafe X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host) == 1
+            : unsafe SSL_set1_host(session, host) == 1 && pc_SSL_set_host_name(session, host) == 1
+        if isSet { return made }
+        return nil
+    }
+
+    deinit { unsafe SSL_free(session) }
+
+    package mutating func handshake() -> Handshake {
+        // SAFETY: the session lives as long as this value; likewise below.
+        let result = unsafe SSL_do_handshake(session)
+        if result == 1 { return .done }
+        switch unsafe SSL_get_error(session, result) {
+        case SSL_ERROR_WANT_READ: return .wantsRead
+        case SSL_ERROR_WANT_WRITE: return .wantsWrite
+        case SSL_ERROR_SSL:
+            let verification = unsafe SSL_get_verify_result(session)
+            if verification != X509_V_OK, unsafe SSL_is_server(session) == 0 {
+                ERR_clear_error()
+                let reason = unsafe String(cString: X509_verify_cert_error_string(verification))
+                return .failed("certificate verify failed: \(reason)")
+            }
+            return .failed(TLSError.takeReason())
+        default:
+            ERR_clear_error()
+            return .failed("the peer closed the connection during the handshake")
+        }
+    }
+
+    /// Decrypts into `buffer`. `.ended` only after the peer's close_notify: a connection cut short is `.failed`.
+    package mutating func receive(into buffer: inout MutableSpan<UInt8>) -> Transfer {
+        // SAFETY: the pointer is the span's, valid for its count while the call lasts.
+        let count = unsafe buffer.withUnsafeMutableBytes { unsafe SSL_read(session, $0.baseAddress, Int32(clamping: $0.count)) }
+        return count > 0 ? .moved(Int(count)) : outcome(count)
+    }
+
+    /// Encrypts and sends a part of `bytes`. After `.wouldBlock` the next call must start with the same bytes.
+    package mutating func send(_ bytes: Span<UInt8>) -> Transfer {
+        if bytes.isEmpty { return .wouldBlock }
+        // SAFETY: as above; the call only reads.
+        let count = unsafe bytes.withUnsafeBytes { unsafe SSL_write(session, $0.baseAddress, Int32(clamping: $0.count)) }
+        return count > 0 ? .moved(Int(count)) : outcome(count)
+    }
+
+    /// Whether bytes have been read from the socket that ``receive(into:)`` has not yet handed out.
+    package var hasPending: Bool { unsafe SSL_has_pending(session) == 1 }
+
+    /// Sends close_notify, once and without waiting for the peer's.
+    package mutating func close() {
+        unsafe SSL_shutdown(session)
+        ERR_clear_error()
+    }
+
+    private func outcome(_ result: Int32) -> Transfer {
+        let code = unsafe SSL_get_error(session, result)
+        switch code {
+        case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return .wouldBlock
+        case SSL_ERROR_ZERO_RETURN: return .ended
+        default:
+            ERR_clear_error()
+            return .failed(code)
+        }
+    }
+}
