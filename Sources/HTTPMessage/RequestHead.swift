@@ -38,6 +38,26 @@ package struct RequestHead: ~Copyable {
     package func value(_ id: FieldName) -> Range<Int>? { fields.first(id)?.value.range }
 
     package func text(_ range: ByteRange) -> String { bytes.extracting(range.range).text }
+
+    package func copy(_ range: ByteRange) -> [UInt8] { bytes.extracting(range.range).copied() }
+
+    /// The value of the first field of this name, without regard to case.
+    package func field(named name: String) -> [UInt8]? {
+        let utf8 = name.utf8
+        guard let line = fields.first(named: utf8.span, in: bytes) else { return nil }
+        return copy(line.value)
+    }
+
+    /// The value of the first cookie of this name.
+    package func cookie(named name: String) -> [UInt8]? {
+        for line in fields.lines where line.id == .cookie {
+            var reader = CookieReader(range: line.value.range)
+            while let pair = reader.next(in: bytes) {
+                if bytes.extracting(pair.name).equals(name) { return bytes.extracting(pair.value).copied() }
+            }
+        }
+        return nil
+    }
 }
 
 /// An answer's head in its own storage.

@@ -1,0 +1,87 @@
+import ConfigFile
+
+/// A rule on a claim: `name = value`, `name != value`, `name in value …`.
+package struct ClaimRule: Equatable, Sendable {
+    package enum Comparison: Sendable {
+        case isOneOf, isNot
+    }
+
+    package let claim: String
+    package let comparison: Comparison
+    package let values: [String]
+
+    /// A claim of several values is one of them if any is, and is not one if none is. An absent claim meets no rule.
+    func isMet(by claims: Claims) -> Bool {
+        guard let present = claims.texts(claim) else { return false }
+        let shared = present.contains { values.contains($0) }
+        return comparison == .isOneOf ? shared : !shared
+    }
+}
+
+/// How `scope`s of a token are compared with those that a route demands.
+package enum ScopeMatch: Hashable, Sendable {
+    case exact, wildcard, usso, ussoAnchored
+}
+
+/// An issuer of tokens, as the file describes it.
+package struct Issuer: Sendable {
+    package enum KeySource: Equatable, Sendable {
+        case file(String)
+        case url(String)
+    }
+
+    package let name: String
+    /// What the `iss` claim must be, exactly.
+    package let url: String
+    package let keys: KeySource
+    /// One of these must be among the token's audiences; empty for `audience any`.
+    package let audiences: [String]
+    package let algorithms: [Algorithm]
+    package let rules: [ClaimRule]
+    package let leeway: UInt64
+    package let scopeClaims: [String]
+    package let scopeMatch: ScopeMatch
+    package let subjectClaims: [String]
+
+    package init(
+        name: String, url: String, keys: KeySource, audiences: [String], algorithms: [Algorithm], rules: [ClaimRule] = [],
+        leeway: UInt64 = 30, scopeClaims: [String] = Self.usualScopeClaims, scopeMatch: ScopeMatch = .exact,
+        subjectClaims: [String] = ["sub"]
+    ) {
+        self.name = name
+        self.url = url
+        self.keys = keys
+        self.audiences = audiences
+        self.algorithms = algorithms
+        self.rules = rules
+        self.leeway = leeway
+        self.scopeClaims = scopeClaims
+        self.scopeMatch = scopeMatch
+        self.subjectClaims = subjectClaims
+    }
+
+    package static let usualScopeClaims = ["scopes", "scope", "scp"]
+
+    /// Checks all claims but the signature's; returns the second from which on the token is refused.
+    ///
+    /// - Parameter now: seconds since 1970.
+    func check(_ claims: Claims, at now: UInt64) throws(TokenError) -> UInt64 {
+        guard let expiry = claims["exp"] else { throw .expiryMissing }
+        let refusedFrom = try date(expiry, "exp") + leeway
+        guard now < refusedFrom else { throw .expired }
+        if let notBefore = claims["nbf"], try date(notBefore, "nbf") > now + leeway { throw .notYetValid }
+        if let issuedAt = claims["iat"], try date(issuedAt, "iat") > now + leeway { throw .issuedInFuture }
+        if !audiences.isEmpty {
+            guard let audience = claims["aud"] else { throw .audienceMismatch }
+            guard let given = audience.string.map({ [$0] }) ?? audience.strings else { throw .claimMalformed("aud") }
+            guard given.contains(where: { audiences.contains($0) }) else { throw .audienceMismatch }
+        }
+        for rule in rules where !rule.isMet(by: claims) { throw .claimUnmet(rule.claim) }
+        return refusedFrom
+    }
+
+    private func date(_ value: JSONValue, _ name: String) throws(TokenError) -> UInt64 {
+        guard let date = value.number?.numericDate else { throw .claimMalformed(name) }
+        return date
+    }
+}

@@ -1,0 +1,91 @@
+package import ConfigFile
+
+extension Issuer {
+    /// Reads `issuer NAME { … }`; nil when a part of it is wrong.
+    package init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+        guard directive.hasArguments(1...1, "NAME { … }", diagnostics) else { return nil }
+        let block = Block(of: directive, title: "an issuer", diagnostics)
+        let errors = diagnostics.count
+        name = directive.arguments[0].text
+        let url = block.one("url").flatMap { $0.word("URL", diagnostics) }
+        let keys = block.one("keys").flatMap { $0.word("FILE or https URL", diagnostics) }
+        let audiences = block.all("audience")
+        let given = block.one("algorithms").map { $0.words("NAME …", diagnostics) }
+        rules = block.all("require").compactMap { ClaimRule($0, diagnostics) }
+        leeway = UInt64(
+            clamping: block.one("leeway")?.duration(diagnostics, in: .zero...(.seconds(600)))?.components.seconds ?? 30)
+        scopeClaims = block.one("scope_claims")?.words("NAME …", diagnostics).map(\.text) ?? Self.usualScopeClaims
+        scopeMatch = block.one("scope_match").flatMap { ScopeMatch($0, diagnostics) } ?? .exact
+        subjectClaims = block.one("subject_claims")?.words("NAME …", diagnostics).map(\.text) ?? ["sub"]
+        _ = block.one("trusted_certificate")
+        block.finish(later: ["introspect", "api_keys", "revocation", "discovery"])
+
+        if url == nil { diagnostics.error("an issuer has no url", at: directive.name, hint: "add: url https://…; it must equal the iss claim") }
+        if keys == nil { diagnostics.error("an issuer has no keys", at: directive.name, hint: "add: keys FILE; or keys https://…/jwks.json;") }
+        if audiences.isEmpty {
+            diagnostics.error(
+                "an issuer has no audience", at: directive.name,
+                hint: "add: audience NAME; to take only tokens that are meant for you, or: audience any;")
+        }
+        if given == nil {
+            diagnostics.error("an issuer has no algorithms", at: directive.name, hint: "add: algorithms EdDSA ES256 RS256; or those that it uses")
+        }
+        algorithms = (given ?? []).compactMap { word in
+            let algorithm = Algorithm(word.text)
+            if algorithm == nil {
+                let hint =
+                    word.text.hasPrefix("HS") || word.text == "none"
+                    ? "a shared secret or no signature at all cannot be checked with a key set"
+                    : "it is one of: \(Algorithm.allCases.map(\.name).joined(separator: ", "))"
+                diagnostics.error("'\(word.text)' is not an algorithm that can be used", at: word, hint: hint)
+            }
+            return algorithm
+        }
+        let audienceWords = audiences.flatMap { $0.words("NAME …", diagnostics).map(\.text) }
+        self.audiences = audienceWords == ["any"] ? [] : audienceWords
+        self.url = url?.text ?? ""
+        switch keys {
+        case .some(let word) where word.text.hasPrefix("https://"): self.keys = .url(word.text)
+        case .some(let word):
+            if word.text.hasPrefix("http://") {
+                diagnostics.error(
+                    "keys come over https or from a file", at: word, hint: "over http anyone on the way could put in a key of theirs")
+            }
+            self.keys = .file(word.text)
+        case .none: self.keys = .file("")
+        }
+        if diagnostics.count > errors { return nil }
+    }
+}
+
+extension ClaimRule {
+    /// Reads `require NAME = VALUE;`, `require NAME != VALUE;` or `require NAME in VALUE …;`.
+    fileprivate init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+        guard directive.takes(3...Int.max, "CLAIM = VALUE", diagnostics) else { return nil }
+        let (name, comparison) = (directive.arguments[0], directive.arguments[1])
+        claim = name.text.hasPrefix("$claim.") ? String(name.text.dropFirst(7)) : name.text
+        values = directive.arguments.dropFirst(2).map(\.text)
+        switch comparison.text {
+        case "=" where values.count == 1, "in": self.comparison = .isOneOf
+        case "!=" where values.count == 1: self.comparison = .isNot
+        default:
+            diagnostics.error("this rule is not understood", at: directive.position, hint: "write CLAIM = VALUE, CLAIM != VALUE or CLAIM in VALUE …")
+            return nil
+        }
+    }
+}
+
+extension ScopeMatch {
+    fileprivate init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+        guard directive.takes(1...2, "exact|wildcard|usso [anchored]", diagnostics) else { return nil }
+        switch directive.arguments.map(\.text) {
+        case ["exact"]: self = .exact
+        case ["wildcard"]: self = .wildcard
+        case ["usso"]: self = .usso
+        case ["usso", "anchored"]: self = .ussoAnchored
+        default:
+            diagnostics.error("there is no such scope_match", at: directive.position, hint: "it is exact, wildcard, usso or usso anchored")
+            return nil
+        }
+    }
+}

@@ -1,0 +1,53 @@
+/// The signature algorithms that are accepted: asymmetric ones only. Source: RFC 7518 §3.1, RFC 8037, RFC 9864.
+package enum Algorithm: UInt8, CaseIterable, Sendable {
+    case rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, edDSA
+
+    /// Reads an `alg` value; besides the registered spellings the ones that issuers write for Ed25519.
+    package init?(_ name: String) {
+        switch name {
+        case "RS256": self = .rs256
+        case "RS384": self = .rs384
+        case "RS512": self = .rs512
+        case "PS256": self = .ps256
+        case "PS384": self = .ps384
+        case "PS512": self = .ps512
+        case "ES256": self = .es256
+        case "ES384": self = .es384
+        case "ES512": self = .es512
+        case "EdDSA", "EDDSA", "Ed25519", "ED25519": self = .edDSA
+        default: return nil
+        }
+    }
+
+    package var name: String {
+        switch self {
+        case .rs256: "RS256"
+        case .rs384: "RS384"
+        case .rs512: "RS512"
+        case .ps256: "PS256"
+        case .ps384: "PS384"
+        case .ps512: "PS512"
+        case .es256: "ES256"
+        case .es384: "ES384"
+        case .es512: "ES512"
+        case .edDSA: "EdDSA"
+        }
+    }
+
+    /// The type of key that this algorithm is bound to.
+    package var keyType: KeyType {
+        switch self {
+        case .rs256, .rs384, .rs512, .ps256, .ps384, .ps512: .rsa
+        case .es256: .p256
+        case .es384: .p384
+        case .es512: .p521
+        case .edDSA: .ed25519
+        }
+    }
+
+    var isPSS: Bool { self == .ps256 || self == .ps384 || self == .ps512 }
+}
+
+package enum KeyType: Sendable {
+    case rsa, p256, p384, p521, ed25519
+}

@@ -1,0 +1,181 @@
+import Bytes
+import COpenSSL
+
+/// A public key that signatures are verified with.
+///
+/// The only file that calls OpenSSL for signatures. Every call leaves OpenSSL's error queue empty.
+@safe package final class VerificationKey {
+    package let keyID: String?
+    package let type: KeyType
+    /// The one algorithm that the key may be used with, if it says so.
+    package let algorithm: Algorithm?
+    private let key: OpaquePointer
+
+    private init(keyID: String?, type: KeyType, algorithm: Algorithm?, key: OpaquePointer) {
+        self.keyID = keyID
+        self.type = type
+        self.algorithm = algorithm
+        unsafe self.key = key
+    }
+
+    deinit { unsafe EVP_PKEY_free(key) }
+
+    /// Reads a JWK; nil for a key that is not for verifying signatures of the supported algorithms. Source: RFC 7517 §4, RFC
+    /// 7518 §6, RFC 8037 §2.
+    package static func read(_ jwk: JSONValue) -> VerificationKey? {
+        if let use = jwk["use"], use != .string("sig") { return nil }
+        if let operations = jwk["key_ops"] {
+            guard let names = operations.strings, names.contains("verify") || names.contains("sign") else { return nil }
+        }
+        var keyID: String?
+        if let kid = jwk["kid"] {
+            guard let text = kid.string else { return nil }
+            keyID = text
+        }
+        var algorithm: Algorithm?
+        if let alg = jwk["alg"] {
+            guard let text = alg.string, let known = Algorithm(text) else { return nil }
+            algorithm = known
+        }
+        guard let (type, key) = unsafe publicKey(jwk) else { return nil }
+        guard algorithm == nil || algorithm?.keyType == type else {
+            unsafe EVP_PKEY_free(key)
+            return nil
+        }
+        return unsafe VerificationKey(keyID: keyID, type: type, algorithm: algorithm, key: key)
+    }
+
+    package func fits(_ algorithm: Algorithm) -> Bool {
+        type == algorithm.keyType && (self.algorithm == nil || self.algorithm == algorithm)
+    }
+
+    /// Whether `signature` is this key's over `signed`.
+    package func verify(_ signature: [UInt8], over signed: Span<UInt8>, with algorithm: Algorithm) -> Bool {
+        guard fits(algorithm), let encoded = Self.encoded(signature, for: algorithm) else { return false }
+        // SAFETY: the context is freed on every way out; key and digest live as long as this object and the library.
+        let context = unsafe EVP_MD_CTX_new()
+        defer {
+            unsafe EVP_MD_CTX_free(context)
+            ERR_clear_error()
+        }
+        var parameters: OpaquePointer?
+        guard unsafe EVP_DigestVerifyInit(context, &parameters, Self.digest(algorithm), nil, key) == 1 else { return false }
+        if algorithm.isPSS, unsafe pc_rsa_padding_pss(parameters) != 1 { return false }
+        return unsafe encoded.withUnsafeBufferPointer { encoded in
+            unsafe signed.withUnsafeBufferPointer { signed in
+                unsafe EVP_DigestVerify(context, encoded.baseAddress, encoded.count, signed.baseAddress, signed.count) == 1
+            }
+        }
+    }
+
+    private static func digest(_ algorithm: Algorithm) -> OpaquePointer? {
+        switch algorithm {
+        case .rs256, .ps256, .es256: unsafe EVP_sha256()
+        case .rs384, .ps384, .es384: unsafe EVP_sha384()
+        case .rs512, .ps512, .es512: unsafe EVP_sha512()
+        case .edDSA: nil
+        }
+    }
+
+    /// The signature in OpenSSL's form: ECDSA's pair of numbers becomes DER (RFC 7518 §3.4), all else stays.
+    private static func encoded(_ signature: [UInt8], for algorithm: Algorithm) -> [UInt8]? {
+        let half: Int
+        switch algorithm {
+        case .es256: half = 32
+        case .es384: half = 48
+        case .es512: half = 66
+        case .edDSA: return signature.count == 64 ? signature : nil
+        default: return signature
+        }
+        guard signature.count == half * 2 else { return nil }
+        let numbers = derInteger(signature[..<half]) + derInteger(signature[half...])
+        // A sequence (X.690 §8.9); longer than 127 bytes only for P-521.
+        return (numbers.count < 128 ? [0x30, UInt8(numbers.count)] : [0x30, 0x81, UInt8(numbers.count)]) + numbers
+    }
+
+    /// An unsigned number as a DER INTEGER (X.690 §8.3): no leading zeros, but one before a set high bit.
+    private static func derInteger(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+        var digits = Array(bytes.drop { $0 == 0 })
+        if digits.first.map({ $0 & 0x80 != 0 }) ?? true { digits.insert(0, at: 0) }
+        return [0x02, UInt8(digits.count)] + digits
+    }
+
+    private static func publicKey(_ jwk: JSONValue) -> (KeyType, OpaquePointer)? {
+        switch (jwk["kty"]?.string, jwk["crv"]?.string) {
+        case ("RSA", nil):
+            guard let modulus = bytes(jwk, "n"), let exponent = bytes(jwk, "e"), let key = unsafe rsa(modulus, exponent) else { return nil }
+            return unsafe (.rsa, key)
+        case ("EC", "P-256"): return unsafe curve(jwk, "P-256", 32).map { unsafe (.p256, $0) }
+        case ("EC", "P-384"): return unsafe curve(jwk, "P-384", 48).map { unsafe (.p384, $0) }
+        case ("EC", "P-521"): return unsafe curve(jwk, "P-521", 66).map { unsafe (.p521, $0) }
+        case ("OKP", "Ed25519"):
+            guard let x = bytes(jwk, "x"), x.count == 32 else { return nil }
+            // SAFETY: the array is lent for the call, which copies it.
+            let key = unsafe EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nil, x, x.count)
+            ERR_clear_error()
+            return unsafe key.map { unsafe (.ed25519, $0) }
+        default: return nil
+        }
+    }
+
+    private static func bytes(_ jwk: JSONValue, _ name: String) -> [UInt8]? {
+        jwk[name]?.string.flatMap { Base64URL.decode($0) }
+    }
+
+    /// At least 2048 and at most 8192 bits (RFC 7518 §3.3), an odd exponent above 1 of at most 64 bits.
+    private static func rsa(_ modulus: [UInt8], _ exponent: [UInt8]) -> OpaquePointer? {
+        let n = Array(modulus.drop { $0 == 0 })
+        let e = Array(exponent.drop { $0 == 0 })
+        guard n.count >= 256, n.count <= 1024, !e.isEmpty, e.count <= 8, e[e.count - 1] & 1 == 1, e != [1] else { return nil }
+        // SAFETY: numbers and builder are freed below; the builder copies the numbers.
+        let builder = unsafe OSSL_PARAM_BLD_new()
+        let modulusNumber = unsafe pc_BN_from_bytes(n, Int32(n.count))
+        let exponentNumber = unsafe pc_BN_from_bytes(e, Int32(e.count))
+        defer {
+            unsafe OSSL_PARAM_BLD_free(builder)
+            unsafe BN_free(modulusNumber)
+            unsafe BN_free(exponentNumber)
+        }
+        guard unsafe OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulusNumber) == 1,
+            unsafe OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponentNumber) == 1
+        else { return nil }
+        return unsafe make("RSA", builder)
+    }
+
+    private static func curve(_ jwk: JSONValue, _ name: String, _ size: Int) -> OpaquePointer? {
+        guard let x = bytes(jwk, "x"), let y = bytes(jwk, "y"), x.count == size, y.count == size else { return nil }
+        let point = [0x04] + x + y
+        // SAFETY: the builder is freed below and copies what is pushed when parameters are made of it.
+        let builder = unsafe OSSL_PARAM_BLD_new()
+        defer { unsafe OSSL_PARAM_BLD_free(builder) }
+        return unsafe point.withUnsafeBufferPointer { point in
+            guard unsafe OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, name, 0) == 1,
+                unsafe OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point.baseAddress, point.count) == 1
+            else { return nil }
+            return unsafe make("EC", builder)
+        }
+    }
+
+    /// Makes a public key of parameters, and checks it (for a curve: that the point lies on it).
+    private static func make(_ kind: String, _ builder: OpaquePointer?) -> OpaquePointer? {
+        // SAFETY: everything made here is freed here, but for the key that is returned with one reference.
+        let parameters = unsafe OSSL_PARAM_BLD_to_param(builder)
+        let context = unsafe EVP_PKEY_CTX_new_from_name(nil, kind, nil)
+        defer {
+            unsafe OSSL_PARAM_free(parameters)
+            unsafe EVP_PKEY_CTX_free(context)
+            ERR_clear_error()
+        }
+        var key: OpaquePointer?
+        guard unsafe EVP_PKEY_fromdata_init(context) == 1,
+            unsafe EVP_PKEY_fromdata(context, &key, pc_public_key_selection, parameters) == 1, let key = unsafe key
+        else { return nil }
+        let check = unsafe EVP_PKEY_CTX_new_from_pkey(nil, key, nil)
+        defer { unsafe EVP_PKEY_CTX_free(check) }
+        guard unsafe EVP_PKEY_public_check(check) == 1 else {
+            unsafe EVP_PKEY_free(key)
+            return nil
+        }
+        return unsafe key
+    }
+}

@@ -1,0 +1,84 @@
+/// Why a request's token, or the want of one, keeps it out.
+package enum TokenError: Error, Equatable, Sendable {
+    case missing
+    /// Two different tokens where there may be one.
+    case ambiguous
+    case tooLarge
+    case malformed
+    case encrypted
+    case algorithmUnsupported
+    case algorithmNotAllowed
+    /// A header parameter that would let the token choose how it is checked.
+    case forbiddenHeader(String)
+    case typeUnsupported
+    case issuerUnknown
+    case issuerNotAccepted
+    case keyUnknown
+    case keyAmbiguous
+    case signatureInvalid
+    case expiryMissing
+    case expired
+    case notYetValid
+    case issuedInFuture
+    case audienceMismatch
+    case claimMalformed(String)
+    case claimUnmet(String)
+    /// No key of the issuer has been had yet; the gateway's trouble, not the client's.
+    case keysUnavailable
+
+    /// A stable identifier.
+    package var reason: String {
+        switch self {
+        case .missing: "token_missing"
+        case .ambiguous: "token_ambiguous"
+        case .tooLarge: "token_too_large"
+        case .malformed: "token_malformed"
+        case .encrypted: "token_encrypted"
+        case .algorithmUnsupported: "token_algorithm_unsupported"
+        case .algorithmNotAllowed: "token_algorithm_not_allowed"
+        case .forbiddenHeader: "token_header_forbidden"
+        case .typeUnsupported: "token_type_unsupported"
+        case .issuerUnknown: "token_issuer_unknown"
+        case .issuerNotAccepted: "token_issuer_not_accepted"
+        case .keyUnknown: "token_key_unknown"
+        case .keyAmbiguous: "token_key_ambiguous"
+        case .signatureInvalid: "token_signature_invalid"
+        case .expiryMissing: "token_expiry_missing"
+        case .expired: "token_expired"
+        case .notYetValid: "token_not_yet_valid"
+        case .issuedInFuture: "token_issued_in_future"
+        case .audienceMismatch: "token_audience_mismatch"
+        case .claimMalformed: "token_claim_malformed"
+        case .claimUnmet: "token_claim_unmet"
+        case .keysUnavailable: "keys_unavailable"
+        }
+    }
+
+    /// A sentence for the client; shows nothing of the token.
+    package var explanation: String {
+        switch self {
+        case .missing: "This resource needs an access token."
+        case .ambiguous: "The request carries two different access tokens."
+        case .tooLarge: "The access token is too large."
+        case .malformed: "The access token is malformed."
+        case .encrypted: "Encrypted access tokens are not accepted."
+        case .algorithmUnsupported: "The access token is signed with an algorithm that is not supported."
+        case .algorithmNotAllowed: "The access token is signed with an algorithm that its issuer may not use here."
+        case .forbiddenHeader(let name): "The access token's header has a parameter that is not accepted: \(name)."
+        case .typeUnsupported: "The token is not an access token."
+        case .issuerUnknown: "The access token's issuer is not known here."
+        case .issuerNotAccepted: "The access token's issuer is not accepted for this resource."
+        case .keyUnknown: "The access token is signed with a key that its issuer does not publish."
+        case .keyAmbiguous: "The access token does not say which key it is signed with."
+        case .signatureInvalid: "The access token's signature is not valid."
+        case .expiryMissing: "The access token does not say when it expires."
+        case .expired: "The access token has expired."
+        case .notYetValid: "The access token is not valid yet."
+        case .issuedInFuture: "The access token was issued in the future."
+        case .audienceMismatch: "The access token is meant for another audience."
+        case .claimMalformed(let name): "The access token's claim \(name) is malformed."
+        case .claimUnmet(let name): "The access token's claim \(name) is not the required one."
+        case .keysUnavailable: "The keys to check the access token with are not available."
+        }
+    }
+}

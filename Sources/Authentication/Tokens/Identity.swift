@@ -1,0 +1,68 @@
+/// A token that has passed every check of its issuer, as the cache keeps it.
+package final class VerifiedToken {
+    /// Index of the issuer among the configured ones.
+    package let issuer: Int
+    package let claims: Claims
+    /// Who the token speaks of, for logs.
+    package let subject: String?
+    package let keyID: String?
+    /// Seconds since 1970 from which on it is refused; the leeway is included.
+    package let refusedFrom: UInt64
+    /// The answer to each scope requirement of the configuration, by its index.
+    package let answers: RequirementAnswers
+    /// Header lines made of this token's claims, by the index of their template; made when first wanted.
+    package var renderedLines: [Int: RenderedLines] = [:]
+    let token: [UInt8]
+
+    init(
+        token: [UInt8], issuer: Int, claims: Claims, subject: String?, keyID: String?, refusedFrom: UInt64, answers: RequirementAnswers
+    ) {
+        self.token = token
+        self.issuer = issuer
+        self.claims = claims
+        self.subject = subject
+        self.keyID = keyID
+        self.refusedFrom = refusedFrom
+        self.answers = answers
+    }
+}
+
+/// Header lines that a claim's value was put into, or the header whose value no field can carry.
+package enum RenderedLines: Sendable {
+    case lines([UInt8])
+    case unusable(header: String)
+}
+
+/// One bit for each scope requirement, set where the token meets it.
+package struct RequirementAnswers: Sendable {
+    private var words: [UInt64] = []
+
+    package init(count: Int = 0) { words = [UInt64](repeating: 0, count: (count + 63) / 64) }
+
+    package subscript(_ index: Int) -> Bool {
+        get { index >> 6 < words.count && words[index >> 6] >> UInt64(index & 63) & 1 == 1 }
+        set {
+            precondition(index >> 6 < words.count, "a requirement that was not counted")
+            if newValue { words[index >> 6] |= 1 << UInt64(index & 63) } else { words[index >> 6] &= ~(1 << UInt64(index & 63)) }
+        }
+    }
+}
+
+/// Answers the scope requirements of the configuration for the claims of a token, once for each token.
+package protocol RequirementAnswering: AnyObject {
+    func answers(for claims: Claims, issuer: Int) -> RequirementAnswers
+}
+
+/// Proof that a request carries a token that is valid now and from an issuer that its route accepts.
+///
+/// Only ``Authenticator`` makes one.
+package struct Identity {
+    package let verified: VerifiedToken
+    /// Where the token stands in the request's head.
+    package let token: Range<Int>
+
+    init(verified: VerifiedToken, token: Range<Int>) {
+        self.verified = verified
+        self.token = token
+    }
+}

@@ -1,0 +1,119 @@
+/// A scope in USSO's grammar: `action:segment/segment?key=value&key=value`.
+struct USSOScope: Equatable, Sendable {
+    let level: Int
+    /// An empty path or segment stands for any one.
+    let segments: [String]
+    let filters: [String: String]
+
+    /// Reads a scope; nil for an empty one and for an action that is none. Without a colon the action is `read`.
+    init?(_ text: String) {
+        guard !text.isEmpty else { return nil }
+        let question = text.firstIndex(of: "?") ?? text.endIndex
+        var path = text[..<question]
+        var action: Substring = "read"
+        if let colon = path.firstIndex(of: ":") {
+            action = path[..<colon]
+            path = path[path.index(after: colon)...]
+        }
+        guard let level = Self.levels[String(action)] else { return nil }
+        self.level = level
+        segments = path.split(separator: "/", omittingEmptySubsequences: false).map { $0.isEmpty ? "*" : String($0) }
+        var filters: [String: String] = [:]
+        if question < text.endIndex {
+            for pair in text[text.index(after: question)...].split(separator: "&") {
+                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                filters[String(parts[0])] = parts.count > 1 ? String(parts[1]) : ""
+            }
+        }
+        self.filters = filters
+    }
+
+    /// Whether a token that has this scope may do what `required` names.
+    func covers(_ required: USSOScope, anchored: Bool) -> Bool {
+        guard level >= required.level else { return false }
+        for (key, value) in filters where required.filters[key] != value { return false }
+        return anchored ? coversWholePath(required.segments) : coversFromTheRight(required.segments)
+    }
+
+    /// Whole paths, from the left; a path that is `*` alone is every path.
+    private func coversWholePath(_ required: [String]) -> Bool {
+        if segments == ["*"] { return true }
+        guard segments.count == required.count else { return false }
+        return zip(segments, required).allSatisfy { Glob.matches($0, $1) }
+    }
+
+    private func coversFromTheRight(_ required: [String]) -> Bool {
+        let shared = min(segments.count, required.count)
+        var matchedWildcard = false
+        for distance in 1...shared {
+            let own = segments[segments.count - distance]
+            let wanted = required[required.count - distance]
+            let passes = Glob.matches(own, wanted) || distance > 1 && wanted == "*"
+            guard passes else { return false }
+            if own.contains("*") { matchedWildcard = true }
+        }
+        guard matchedWildcard, segments.count > shared else { return true }
+        return segments.dropLast(shared).allSatisfy { $0 == "*" }
+    }
+
+    static let levels: [String: Int] = [
+        "none": 0, "read": 10, "create": 20, "update": 30, "delete": 40, "manage": 50, "admin": 60, "owner": 90, "*": 90,
+        "superadmin": 100,
+    ]
+}
+
+/// Shell patterns within one segment: `*`, `?`, `[ab]`, `[a-z]`, `[!ab]`; case counts.
+enum Glob {
+    static func matches(_ pattern: String, _ text: String) -> Bool {
+        let (pattern, text) = (Array(pattern.unicodeScalars), Array(text.unicodeScalars))
+        var (p, t) = (0, 0)
+        // Where to go on after a `*` takes one more character: quadratic at worst.
+        var restart: (pattern: Int, text: Int)?
+        while t < text.count {
+            if p < pattern.count, pattern[p] == "*" {
+                restart = (p + 1, t)
+                p += 1
+            } else if p < pattern.count, let next = step(pattern, p, text[t]) {
+                p = next
+                t += 1
+            } else if let back = restart {
+                restart = (back.pattern, back.text + 1)
+                (p, t) = (back.pattern, back.text + 1)
+            } else {
+                return false
+            }
+        }
+        return pattern[p...].allSatisfy { $0 == "*" }
+    }
+
+    /// The index after the element at `index` if it takes `scalar`.
+    private static func step(_ pattern: [Unicode.Scalar], _ index: Int, _ scalar: Unicode.Scalar) -> Int? {
+        switch pattern[index] {
+        case "?": return index + 1
+        case "[":
+            var end = index + 1
+            let negated = end < pattern.count && pattern[end] == "!"
+            if negated { end += 1 }
+            let first = end
+            while end < pattern.count, pattern[end] != "]" || end == first { end += 1 }
+            // An unclosed bracket stands for itself.
+            guard end < pattern.count else { return scalar == "[" ? index + 1 : nil }
+            return contains(pattern[first..<end], scalar) != negated ? end + 1 : nil
+        default: return pattern[index] == scalar ? index + 1 : nil
+        }
+    }
+
+    private static func contains(_ set: ArraySlice<Unicode.Scalar>, _ scalar: Unicode.Scalar) -> Bool {
+        var index = set.startIndex
+        while index < set.endIndex {
+            if index + 2 < set.endIndex, set[index + 1] == "-" {
+                if set[index] <= scalar, scalar <= set[index + 2] { return true }
+                index += 3
+            } else {
+                if set[index] == scalar { return true }
+                index += 1
+            }
+        }
+        return false
+    }
+}

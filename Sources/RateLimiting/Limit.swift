@@ -1,0 +1,103 @@
+package import ConfigFile
+
+/// A limit, as the file describes it.
+package struct Limit: Sendable {
+    package enum Store: Equatable, Sendable {
+        /// The table that all workers of the host share.
+        case memory
+        /// The Redis of this name.
+        case redis(String)
+    }
+
+    package enum WhenStoreFails: Sendable {
+        case open, closed, local
+    }
+
+    package let name: String
+    package let quota: Quota
+    /// What is counted together; the parts stand one after the other.
+    package let key: [Template]
+    package let store: Store
+    package let whenStoreFails: WhenStoreFails
+    /// Answers of these statuses alone are counted; empty for all requests.
+    package let countedStatuses: [Int]
+
+    package init(
+        name: String, quota: Quota, key: [Template], store: Store = .memory, whenStoreFails: WhenStoreFails = .local,
+        countedStatuses: [Int] = []
+    ) {
+        self.name = name
+        self.quota = quota
+        self.key = key
+        self.store = store
+        self.whenStoreFails = whenStoreFails
+        self.countedStatuses = countedStatuses
+    }
+
+    /// Reads `limit NAME { … }`; nil when a part of it is wrong.
+    package init?(_ directive: Directive, stores: Set<String>, _ diagnostics: Diagnostics) {
+        guard directive.hasArguments(1...1, "NAME { … }", diagnostics) else { return nil }
+        let errors = diagnostics.count
+        let block = Block(of: directive, title: "a limit", diagnostics)
+        name = directive.arguments[0].text
+        if !name.utf8.allSatisfy({ $0 < 0x7F && $0 > 0x20 && $0 != 0x22 && $0 != 0x5C }) {
+            diagnostics.error("a limit's name is printable ASCII without quotes", at: directive.arguments[0])
+        }
+        let rateDirective = block.one("rate")
+        let rate = rateDirective.flatMap { Rate($0, diagnostics) }
+        let burst = block.one("burst")?.integer(1...1_000_000_000, diagnostics)
+        key = block.one("key")?.words("$VARIABLE …", diagnostics).compactMap { Template($0, diagnostics) } ?? []
+        var store = Store.memory
+        if let word = block.one("store").flatMap({ $0.word("memory or the name of a redis", diagnostics) }), word.text != "memory" {
+            store = .redis(word.text)
+            if !stores.contains(word.text) {
+                let meant = nearest(to: word.text, among: stores)
+                diagnostics.error("there is no redis '\(word.text)'", at: word, hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: redis \(word.text) { … }")
+            }
+        }
+        self.store = store
+        let whenFails = block.one("when_store_fails")
+        whenStoreFails = whenFails?.choice(["open": WhenStoreFails.open, "closed": .closed, "local": .local], diagnostics) ?? .local
+        if let whenFails, store == .memory {
+            diagnostics.error("when_store_fails is for limits kept in Redis", at: whenFails.name, hint: "add: store NAME; or remove it")
+        }
+        countedStatuses = (block.one("count_status")?.words("STATUS …", diagnostics) ?? []).compactMap { word in
+            guard let status = Int(word.text), 200...599 ~= status else {
+                diagnostics.error("'\(word.text)' is not a status", at: word)
+                return nil
+            }
+            return status
+        }
+        block.finish(later: ["lease"])
+        if rateDirective == nil {
+            diagnostics.error("a limit has no rate", at: directive.name, hint: "add: rate 100/minute;")
+        }
+        if key.isEmpty { diagnostics.error("a limit has no key", at: directive.name, hint: "add: key $client.ip; or key $claim.sub;") }
+        if diagnostics.count > errors { return nil }
+        quota = Quota(count: rate?.count ?? 1, windowNanoseconds: rate?.window ?? 1, burst: burst.map { UInt64($0) })
+    }
+}
+
+/// `100/minute`, `5/5m`.
+private struct Rate {
+    let count: UInt64
+    let window: UInt64
+
+    init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+        guard let word = directive.word("COUNT/TIME", diagnostics) else { return nil }
+        let parts = word.text.split(separator: "/", maxSplits: 1).map(String.init)
+        guard parts.count == 2, let count = UInt64(parts[0]), count > 0, count <= 1_000_000_000,
+            let window = Rate.units[parts[1]] ?? Duration(word: parts[1]), window > .zero, window <= .seconds(86_400 * 31)
+        else {
+            diagnostics.error("'\(word.text)' is not a rate", at: word, hint: "write 100/minute, 10/second, 5/5m")
+            return nil
+        }
+        self.count = count
+        self.window = UInt64(clamping: window.nanoseconds)
+    }
+
+    private static let units: [String: Duration] = [
+        "second": .seconds(1), "minute": .seconds(60), "hour": .seconds(3_600), "day": .seconds(86_400), "s": .seconds(1),
+        "m": .seconds(60), "h": .seconds(3_600), "d": .seconds(86_400),
+    ]
+}

@@ -1,0 +1,33 @@
+import Bytes
+import Authentication
+import ConfigFile
+import Routing
+
+extension Limit {
+    /// Renders the key of a request: the limit's name, then each part with its length, so that no two lists of parts
+    /// render alike.
+
+    /// Requests for which a variable has no value share one key.
+    func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) {
+        output.removeAll(keepingCapacity: true)
+        output.append(name)
+        for template in key {
+            output.append(0x3A)
+            let start = output.count
+            for part in template.parts {
+                switch part {
+                case .text(let text): output.append(text)
+                case .variable(.claim(let name)):
+                    for (index, text) in (identity?.verified.claims.texts(name) ?? []).enumerated() {
+                        if index > 0 { output.append(0x2C) }
+                        output.append(text)
+                    }
+                case .variable(let variable): output.append(contentsOf: context.value(of: variable) ?? [])
+                }
+            }
+            let length = output.count - start
+            output.append(0x23)
+            output.append(decimal: length)
+        }
+    }
+}

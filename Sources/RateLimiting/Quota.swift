@@ -1,0 +1,65 @@
+/// How many requests a limit lets through, as a generic cell rate algorithm: one number per key, the theoretical arrival
+/// time (TAT), is all the state there is. Source: ITU-T I.371 annex A.
+package struct Quota: Equatable, Sendable {
+    /// Requests per `window`.
+    package let count: UInt64
+    package let windowNanoseconds: UInt64
+    /// How many may come at once.
+    package let burst: UInt64
+
+    /// Nanoseconds that one request costs.
+    package let cost: UInt64
+    /// How far the TAT may run ahead of now.
+    package let tolerance: UInt64
+
+    package init(count: UInt64, windowNanoseconds: UInt64, burst: UInt64? = nil) {
+        self.count = count
+        self.windowNanoseconds = windowNanoseconds
+        self.burst = burst ?? count
+        cost = max(1, windowNanoseconds / max(1, count))
+        let (product, overflow) = cost.multipliedReportingOverflow(by: self.burst)
+        tolerance = overflow ? .max / 4 : product
+    }
+
+    package struct Decision: Equatable, Sendable {
+        package let isAllowed: Bool
+        /// The TAT to store; unchanged when refused.
+        package let arrival: UInt64
+        /// Requests that may come at once from now on.
+        package let remaining: UInt64
+        /// Nanoseconds until all of the burst is there again.
+        package let resetAfter: UInt64
+        /// Nanoseconds until one more request is allowed; 0 when it is now.
+        package let retryAfter: UInt64
+
+        package init(isAllowed: Bool, arrival: UInt64, remaining: UInt64, resetAfter: UInt64, retryAfter: UInt64) {
+            self.isAllowed = isAllowed
+            self.arrival = arrival
+            self.remaining = remaining
+            self.resetAfter = resetAfter
+            self.retryAfter = retryAfter
+        }
+    }
+
+    /// Decides on one request at `now`, of a key whose TAT is `arrival` (0 for a new key).
+    ///
+    /// - Parameter isPeek: whether to look only; the TAT then stays.
+    package func decide(arrival: UInt64, now: UInt64, isPeek: Bool = false) -> Decision {
+        let current = max(arrival, now)
+        let (next, overflow) = current.addingReportingOverflow(cost)
+        let isAllowed = !overflow && next - now <= tolerance
+        let kept = isAllowed && !isPeek ? next : current
+        let ahead = kept - now
+        return Decision(
+            isAllowed: isAllowed, arrival: isAllowed && !isPeek ? next : arrival,
+            remaining: ahead >= tolerance ? 0 : (tolerance - ahead) / cost, resetAfter: ahead,
+            retryAfter: isAllowed ? 0 : (overflow ? cost : next - now - tolerance))
+    }
+
+    /// The TAT after a request that is counted whether or not there was room for it; never more than a full burst ahead.
+    package func charged(arrival: UInt64, now: UInt64) -> UInt64 {
+        let (next, overflow) = max(arrival, now).addingReportingOverflow(cost)
+        let (full, beyond) = now.addingReportingOverflow(tolerance)
+        return min(overflow ? .max : next, beyond ? .max : full)
+    }
+}

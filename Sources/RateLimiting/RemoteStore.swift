@@ -1,0 +1,31 @@
+/// One key's part of a question to a store outside the host.
+package struct RemoteCall: Sendable {
+    package let key: [UInt8]
+    package let quota: Quota
+    /// Whether to look only, because the answer's status decides if the request counts.
+    package let isPeek: Bool
+
+    package init(key: [UInt8], quota: Quota, isPeek: Bool) {
+        self.key = key
+        self.quota = quota
+        self.isPeek = isPeek
+    }
+}
+
+/// Receives the answer to one question.
+package protocol RemoteDecisionReceiver: AnyObject {
+    /// - Parameter decisions: one for each call, in order; nil when the store did not answer in time.
+    func decided(_ decisions: [Quota.Decision]?)
+}
+
+/// A store that several hosts share. Belongs to the worker's loop.
+package protocol RemoteStore: AnyObject {
+    /// False while the store is known to be away: nothing should wait for it then.
+    var isAvailable: Bool { get }
+
+    /// Decides on all calls together: all of them are charged, or none.
+    func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver)
+
+    /// Counts a request that was let through before it was known whether it counts; nobody waits for it.
+    func charge(_ calls: [RemoteCall])
+}

@@ -1,0 +1,300 @@
+import Bytes
+package import EventLoop
+package import RateLimiting
+import TLS
+
+/// A worker's connection to one Redis server: everything that a turn of the loop asks goes out in one batch.
+///
+/// While the server is away nothing waits for it: ``isAvailable`` is false and the link tries again, after 50 ms at first and
+/// never later than a second. An answer that comes late, is no answer, or is an error breaks the connection, because the
+/// order of replies is all that tells which question they belong to.
+package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTurnHandler {
+    private enum State {
+        case idle
+        case connecting
+        case handshaking
+        /// Waiting for the replies to AUTH, SELECT and SCRIPT LOAD.
+        case greeting(repliesLeft: Int)
+        case ready
+    }
+
+    private enum Question {
+        case decision(any RemoteDecisionReceiver, [RemoteCall], deadline: Instant)
+        case charge
+        case greeting
+    }
+
+    package let settings: RedisSettings
+    /// Called when the server becomes reachable or unreachable, with the reason.
+    package var stateChanged: ((_ isAvailable: Bool, _ reason: String) -> Void)?
+    private let loop: EventLoop
+    private var address: SocketAddress?
+    private var state = State.idle
+    private var transport: Transport?
+    private var watch: Watch?
+    private var outbound = ByteQueue()
+    private var inbound = ByteQueue()
+    private var reader = RedisReplyReader()
+    private var questions: [Question] = []
+    private var firstQuestion = 0
+    private var scriptDigest: [UInt8] = []
+    private var hasPendingBatch = false
+    private var pause: UInt64 = pauseFirst
+    private var wasAvailable: Bool?
+    private var timer: Timer?
+
+    package init(_ settings: RedisSettings, on loop: EventLoop) {
+        self.settings = settings
+        self.loop = loop
+        if case .socket(let address) = settings.address { self.address = address }
+        timer = Timer(self)
+        loop.set(timer!, at: loop.now)
+    }
+
+    /// Where the server's name leads; told by the control process.
+    package func resolve(to address: SocketAddress) {
+        guard self.address != address else { return }
+        self.address = address
+        if case .idle = state { connect() }
+    }
+
+    package var isAvailable: Bool {
+        if case .ready = state { true } else { false }
+    }
+
+    package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
+        guard isAvailable else { return receiver.decided(nil) }
+        send(calls, isCharge: false)
+        questions.append(.decision(receiver, calls, deadline: loop.now.adding(settings.timeoutNanoseconds)))
+        armTimer()
+    }
+
+    package func charge(_ calls: [RemoteCall]) {
+        guard isAvailable else { return }
+        send(calls, isCharge: true)
+        questions.append(.charge)
+    }
+
+    package func turnEnded() {
+        hasPendingBatch = false
+        flush()
+    }
+
+    package func handle(_ readiness: Readiness) {
+        switch state {
+        case .idle: return
+        case .connecting:
+            guard let raw = transport?.raw, !readiness.isDisjoint(with: [.writable, .failed]) else { return }
+            let code = Socket.pendingError(raw)
+            guard code == 0 else { return fail("connect: \(SystemError.text(code))") }
+            connected()
+        case .handshaking: handshake()
+        case .greeting, .ready:
+            if readiness.contains(.writable) { flush() }
+            if !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) { receive() }
+        }
+    }
+
+    package func fired(_ timer: Timer) {
+        switch state {
+        case .idle: connect()
+        case .connecting, .handshaking, .greeting: fail("no answer within \(greetingNanosecondsMax / 1_000_000) ms of connecting")
+        case .ready:
+            if let deadline = oldestDeadline, deadline <= loop.now {
+                fail("no answer within \(settings.timeoutNanoseconds / 1_000_000) ms")
+            } else {
+                armTimer()
+            }
+        }
+    }
+
+    private func connect() {
+        guard let address else {
+            report(false, "its name is not resolved yet")
+            return retryLater()
+        }
+        do {
+            let socket = try Socket.connect(to: address)
+            watch = try loop.watch(socket.raw, for: [.readable, .writable], self)
+            transport = Transport(socket)
+        } catch {
+            return fail(error.description)
+        }
+        state = .connecting
+        loop.set(timer!, after: greetingNanosecondsMax)
+    }
+
+    private func connected() {
+        if let tls = settings.tls {
+            guard let raw = transport?.raw, let session = tls.context.makeSession(raw, host: settings.tlsHost) else {
+                return fail("TLS session")
+            }
+            transport?.secure(with: session)
+            state = .handshaking
+            handshake()
+        } else {
+            greet()
+        }
+    }
+
+    private func handshake() {
+        guard let outcome = transport?.handshake() else { return fail("TLS session") }
+        switch outcome {
+        case .done: greet()
+        case .wantsRead: want([.readable])
+        case .wantsWrite: want([.readable, .writable])
+        case .failed(let reason): fail("TLS: \(reason)")
+        }
+    }
+
+    private func greet() {
+        var commands: [[String]] = []
+        if let password = settings.password {
+            commands.append(settings.username.map { ["AUTH", $0, password] } ?? ["AUTH", password])
+        }
+        if settings.database > 0 { commands.append(["SELECT", String(settings.database)]) }
+        commands.append(["SCRIPT", "LOAD", LimitScript.text])
+        for command in commands {
+            RedisCommand.append(command.map { [UInt8]($0) }, to: &outbound)
+            questions.append(.greeting)
+        }
+        state = .greeting(repliesLeft: commands.count)
+        flush()
+    }
+
+    private func send(_ calls: [RemoteCall], isCharge: Bool) {
+        RedisCommand.append([[UInt8]("EVALSHA"), scriptDigest] + LimitScript.arguments(calls, isCharge: isCharge), to: &outbound)
+        if !hasPendingBatch {
+            hasPendingBatch = true
+            loop.atEndOfTurn(self)
+        }
+    }
+
+    private func flush() {
+        while transport != nil, !outbound.isEmpty {
+            switch transport!.send(outbound.readable) {
+            case .moved(let count): outbound.drop(count)
+            case .wouldBlock: return want([.readable, .writable])
+            case .ended, .failed: return fail("the connection broke")
+            }
+        }
+        want([.readable])
+    }
+
+    private func receive() {
+        while transport != nil {
+            var transfer = Transfer.wouldBlock
+            let isTLS = transport!.isTLS
+            _ = inbound.fill(minimum: 16_384) { buffer in
+                transfer = transport!.receive(into: &buffer)
+                if case .moved(let count) = transfer { return count }
+                return 0
+            }
+            switch transfer {
+            case .moved:
+                do {
+                    try reader.feed(inbound.readable)
+                    inbound.removeAll()
+                    while let reply = try reader.next() {
+                        take(reply)
+                        // An answer may have broken the connection.
+                        if case .idle = state { return }
+                    }
+                } catch {
+                    return fail("wrong answer: \(error.reason)")
+                }
+                if !isTLS { return }
+            case .wouldBlock: return
+            case .ended, .failed: return fail("the server closed the connection")
+            }
+        }
+    }
+
+    private func take(_ reply: RedisReply) {
+        guard firstQuestion < questions.count else { return fail("an answer without a question") }
+        let question = questions[firstQuestion]
+        firstQuestion += 1
+        if firstQuestion == questions.count {
+            questions.removeAll(keepingCapacity: true)
+            firstQuestion = 0
+        }
+        switch question {
+        case .greeting: greeted(reply)
+        case .charge:
+            if case .error(let text) = reply { fail("the script failed: \(text)") }
+        case .decision(let receiver, let calls, _):
+            if let decisions = LimitScript.decisions(reply, count: calls.count) {
+                receiver.decided(decisions)
+            } else {
+                // The script may have been flushed; a new connection loads it again.
+                receiver.decided(nil)
+                if case .error(let text) = reply { fail("the script failed: \(text)") } else { fail("an answer of another shape") }
+            }
+        }
+    }
+
+    private func greeted(_ reply: RedisReply) {
+        guard case .greeting(let repliesLeft) = state else { return }
+        if case .error(let text) = reply { return fail(text) }
+        if repliesLeft > 1 {
+            state = .greeting(repliesLeft: repliesLeft - 1)
+            return
+        }
+        guard case .string(let digest) = reply, digest.count == 40 else { return fail("SCRIPT LOAD gave no digest") }
+        scriptDigest = digest
+        state = .ready
+        pause = pauseFirst
+        timer?.clear()
+        report(true, "connected")
+    }
+
+    /// Breaks the connection, lets everybody who waits go on without an answer, and tries again later.
+    private func fail(_ reason: String) {
+        if let watch { loop.end(watch) }
+        watch = nil
+        transport = nil
+        state = .idle
+        outbound.removeAll()
+        inbound.removeAll()
+        reader = RedisReplyReader()
+        let unanswered = questions[firstQuestion...]
+        questions = []
+        firstQuestion = 0
+        report(false, reason)
+        retryLater()
+        for case .decision(let receiver, _, _) in unanswered { receiver.decided(nil) }
+    }
+
+    private func retryLater() {
+        loop.set(timer!, after: pause)
+        pause = min(pause * 2, pauseMax)
+    }
+
+    private func report(_ isAvailable: Bool, _ reason: String) {
+        guard wasAvailable != isAvailable else { return }
+        wasAvailable = isAvailable
+        stateChanged?(isAvailable, reason)
+    }
+
+    private var oldestDeadline: Instant? {
+        for question in questions[firstQuestion...] {
+            if case .decision(_, _, let deadline) = question { return deadline }
+        }
+        return nil
+    }
+
+    private func armTimer() {
+        guard let oldestDeadline else { return }
+        loop.set(timer!, at: oldestDeadline)
+    }
+
+    private func want(_ interest: Readiness) {
+        guard var changed = watch else { return }
+        loop.change(&changed, to: interest)
+        watch = changed
+    }
+}
+
+private let pauseFirst: UInt64 = 50_000_000
+private let pauseMax: UInt64 = 1_000_000_000
+private let greetingNanosecondsMax: UInt64 = 1_000_000_000

@@ -1,0 +1,34 @@
+import Bytes
+package import ConfigFile
+package import HTTPMessage
+
+/// What is known of one request on its way through the stages. Used again for the next request of its connection.
+package final class RequestContext {
+    package var head = RequestHead()
+    package var target = RequestTarget()
+    /// In lower case and without port; empty when the request names none.
+    package var host: [UInt8] = []
+    /// The address that the request comes from, as text; behind a trusted proxy the one that it tells.
+    package var clientIP: [UInt8] = []
+    package var requestID: [UInt8] = []
+    package var routeName = ""
+    /// Where the captures of the route stand among the path's segments.
+    package var captures: [String: Int] = [:]
+
+    package init() {}
+
+    /// The value of a variable that the request itself decides; nil when it has none, and for `$claim.…`.
+    package func value(of variable: Variable) -> [UInt8]? {
+        switch variable {
+        case .clientIP: clientIP
+        case .requestID: requestID
+        case .requestMethod: head.copy(head.methodRange)
+        case .requestHost: host.isEmpty ? nil : host
+        case .route: [UInt8](routeName)
+        case .claim: nil
+        case .path(let name): captures[name].map { target.decodedSegment($0) }
+        case .header(let name): head.field(named: name)
+        case .cookie(let name): head.cookie(named: name)
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package import EventLoop
+
+/// A connected socket, in clear or under TLS: owns the descriptor, reads and writes without blocking.
+package struct Transport: ~Copyable {
+    private let descriptor: Descriptor
+    private var session: TLSSession?
+
+    /// A connection in clear.
+    package init(_ descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+        session = nil
+    }
+
+    package var raw: Int32 { descriptor.raw }
+    package var isTLS: Bool { session != nil }
+
+    /// Puts TLS over the connection, before anything is read or written.
+    package mutating func secure(with session: consuming TLSSession) { self.session = consume session }
+
+    package mutating func handshake() -> TLSSession.Handshake {
+        guard session != nil else { return .done }
+        return session!.handshake()
+    }
+
+    package mutating func receive(into buffer: inout MutableSpan<UInt8>) -> Transfer {
+        if session == nil { return SystemIO.receive(descriptor.raw, into: &buffer) }
+        return session!.receive(into: &buffer)
+    }
+
+    /// Sends a part of `bytes`; after `.wouldBlock` the next call must start with the same bytes.
+    package mutating func send(_ bytes: Span<UInt8>) -> Transfer {
+        if session == nil { return SystemIO.send(descriptor.raw, bytes) }
+        return session!.send(bytes)
+    }
+
+    /// Whether decrypted or undecrypted bytes wait in the session, of which the socket tells nothing.
+    package var hasPending: Bool {
+        switch session {
+        case .some(let session): session.hasPending
+        case .none: false
+        }
+    }
+
+    /// Says goodbye in TLS; the socket closes when the value goes.
+    package mutating func sayGoodbye() {
+        if session != nil { session!.close() }
+    }
+}
