@@ -62,6 +62,11 @@ package struct RequestParser {
         }
     }
 
+    /// As above, over all that waits in `queue`.
+    package mutating func parse(_ queue: borrowing ByteQueue, into head: inout RequestHead) throws(HTTP1Error) -> HeadResult {
+        try parse(queue.readable, into: &head)
+    }
+
     private func needMore(_ count: Int) throws(HTTP1Error) -> HeadResult {
         guard count < Limits.requestHeadBytesMax else { throw .headTooLarge }
         return .needMore

@@ -34,6 +34,11 @@ package struct ResponseParser {
         }
     }
 
+    /// As above, over all that waits in `queue`.
+    package mutating func parse(_ queue: borrowing ByteQueue, into head: inout ResponseHead) throws(HTTP1Error) -> HeadResult {
+        try parse(queue.readable, into: &head)
+    }
+
     private func needMore(_ count: Int) throws(HTTP1Error) -> HeadResult {
         guard count < Limits.responseHeadBytesMax else { throw .headTooLarge }
         return .needMore

@@ -171,29 +171,22 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private func flush() {
-        while transport != nil, !outbound.isEmpty {
-            switch transport!.send(outbound.readable) {
-            case .moved(let count): outbound.drop(count)
-            case .wouldBlock: return want([.readable, .writable])
-            case .ended, .failed: return fail("the connection broke")
-            }
+        guard transport != nil else { return }
+        switch transport!.flush(&outbound) {
+        case .moved: break
+        case .wouldBlock: return want([.readable, .writable])
+        case .ended, .failed: return fail("the connection broke")
         }
         want([.readable])
     }
 
     private func receive() {
         while transport != nil {
-            var transfer = Transfer.wouldBlock
             let isTLS = transport!.isTLS
-            _ = inbound.fill(minimum: 16_384) { buffer in
-                transfer = transport!.receive(into: &buffer)
-                if case .moved(let count) = transfer { return count }
-                return 0
-            }
-            switch transfer {
+            switch transport!.receive(to: &inbound, minimum: 16_384) {
             case .moved:
                 do {
-                    try reader.feed(inbound.readable)
+                    try reader.feed(inbound)
                     inbound.removeAll()
                     while let reply = try reader.next() {
                         take(reply)

@@ -30,6 +30,8 @@ package struct RedisProtocolError: Error, Equatable, Sendable {
 
     deinit { unsafe redisReaderFree(reader) }
 
+    package func feed(_ queue: borrowing ByteQueue) throws(RedisProtocolError) { try feed(queue.readable) }
+
     package func feed(_ bytes: Span<UInt8>) throws(RedisProtocolError) {
         pendingBytes += bytes.count
         guard pendingBytes <= replyBytesMax else { throw RedisProtocolError(reason: "a reply is larger than \(replyBytesMax) bytes") }

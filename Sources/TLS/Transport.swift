@@ -1,3 +1,4 @@
+package import Bytes
 package import EventLoop
 
 /// A connected socket, in clear or under TLS: owns the descriptor, reads and writes without blocking.
@@ -31,6 +32,29 @@ package struct Transport: ~Copyable {
     package mutating func send(_ bytes: Span<UInt8>) -> Transfer {
         if session == nil { return SystemIO.send(descriptor.raw, bytes) }
         return session!.send(bytes)
+    }
+
+    /// Sends what waits in `queue`: `.moved` when all is sent, else why not.
+    package mutating func flush(_ queue: inout ByteQueue) -> Transfer {
+        var sent = 0
+        while !queue.isEmpty {
+            let transfer = send(queue.readable)
+            guard case .moved(let count) = transfer else { return transfer }
+            queue.drop(count)
+            sent += count
+        }
+        return .moved(sent)
+    }
+
+    /// Reads once to the end of `queue`, into at least `minimum` free bytes.
+    package mutating func receive(to queue: inout ByteQueue, minimum: Int) -> Transfer {
+        var transfer = Transfer.wouldBlock
+        _ = queue.fill(minimum: minimum) { buffer in
+            transfer = receive(into: &buffer)
+            if case .moved(let count) = transfer { return count }
+            return 0
+        }
+        return transfer
     }
 
     /// Whether decrypted or undecrypted bytes wait in the session, of which the socket tells nothing.
