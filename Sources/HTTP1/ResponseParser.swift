@@ -1,4 +1,4 @@
-import Bytes
+package import Bytes
 package import HTTPMessage
 
 /// Reads the heads of an upstream's answers, as bytes arrive. Source: RFC 9112 §4, §5.

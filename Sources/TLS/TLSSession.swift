@@ -77,7 +77,7 @@ package import EventLoop
     }
 
     /// Whether bytes have been read from the socket that ``receive(into:)`` has not yet handed out.
-    package var hasPending: Bool { unsafe SSL_has_pending(session) == 1 }
+    package var hasPending: Bool { mutating get { unsafe SSL_has_pending(session) == 1 } }
 
     /// Sends close_notify, once and without waiting for the peer's.
     package mutating func close() {

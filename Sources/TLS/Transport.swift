@@ -12,8 +12,9 @@ package struct Transport: ~Copyable {
         session = nil
     }
 
-    package var raw: Int32 { descriptor.raw }
-    package var isTLS: Bool { session != nil }
+    // The getters are mutating so that they can be reached through an optional that must not be consumed.
+    package var raw: Int32 { mutating get { descriptor.raw } }
+    package var isTLS: Bool { mutating get { session != nil } }
 
     /// Puts TLS over the connection, before anything is read or written.
     package mutating func secure(with session: consuming TLSSession) { self.session = consume session }
@@ -59,9 +60,9 @@ package struct Transport: ~Copyable {
 
     /// Whether decrypted or undecrypted bytes wait in the session, of which the socket tells nothing.
     package var hasPending: Bool {
-        switch session {
-        case .some(let session): session.hasPending
-        case .none: false
+        mutating get {
+            if session == nil { return false }
+            return session!.hasPending
         }
     }
 
