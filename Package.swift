@@ -39,7 +39,9 @@ let package = Package(
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
         part("RateLimiting", ["Bytes", "ConfigFile", "EventLoop", "Authorization"]),
         part("Redis", ["CLinux", "CHiredis", "Bytes", "ConfigFile", "EventLoop", "TLS", "RateLimiting"]),
-        part("Forwarding", ["Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "RateLimiting"]),
+        part(
+            "Forwarding",
+            ["Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Routing", "Authentication", "RateLimiting"]),
         part("Observability", ["Bytes", "ConfigFile", "EventLoop"]),
         part(
             "Gateway",

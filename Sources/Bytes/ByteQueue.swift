@@ -34,6 +34,25 @@ package struct ByteQueue: ~Copyable {
         append(utf8.span)
     }
 
+    package mutating func append(decimal value: UInt64) {
+        var digits = [20 of UInt8](repeating: 0)
+        var start = 20
+        var rest = value
+        repeat {
+            start -= 1
+            digits[start] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        } while rest > 0
+        append(digits.span.extracting(start..<20))
+    }
+
+    package mutating func append(hexadecimal value: UInt64) {
+        let digits = max(1, (67 - value.leadingZeroBitCount) / 4)
+        for place in stride(from: digits - 1, through: 0, by: -1) {
+            append(ASCII.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(place * 4)) & 15))
+        }
+    }
+
     package mutating func append(_ byte: UInt8) {
         reserve(1)
         storage[tail] = byte

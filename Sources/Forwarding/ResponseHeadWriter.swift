@@ -1,0 +1,93 @@
+package import Bytes
+package import HTTP1
+package import HTTPMessage
+
+/// Writes the head of an upstream's answer as an HTTP/1 client gets it.
+package enum ResponseHeadWriter {
+    /// Appends status line and fields.
+    ///
+    /// - Parameters:
+    ///   - framing: of the body as it is sent on.
+    ///   - extra: whole lines that the gateway adds.
+    package static func write(
+        _ head: borrowing ResponseHead, framing: BodyFraming, keepAlive: Bool, clientVersion: HTTPVersion, extra: [UInt8],
+        to output: inout ByteQueue
+    ) {
+        statusLine(head, to: &output)
+        let bytes = head.bytes
+        let named = ConnectionOptions(head.fields, bytes)
+        var runStart = -1
+        for line in head.fields.lines {
+            let start = Int(line.name.start)
+            var drops = line.id.isHopByHop || line.id == .xRequestID
+            // Without a body of ours the length is the upstream's word about the resource (HEAD, 304).
+            if line.id == .contentLength { drops = framing != .none }
+            if !drops, named.contains(bytes.extracting(line.name.range), in: bytes) { drops = true }
+            if !drops {
+                if runStart < 0 { runStart = start }
+                continue
+            }
+            if runStart >= 0 { output.append(bytes.extracting(runStart..<start)) }
+            runStart = -1
+        }
+        if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }
+        switch framing {
+        case .none, .close: break
+        case .length(let count):
+            output.append("Content-Length: ")
+            output.append(decimal: count)
+            output.append("\r\n")
+        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
+        }
+        output.append(extra)
+        connection(keepAlive: keepAlive, clientVersion, to: &output)
+        output.append("\r\n")
+    }
+
+    /// Appends an interim answer (1xx), as it came.
+    package static func writeInterim(_ head: borrowing ResponseHead, to output: inout ByteQueue) {
+        statusLine(head, to: &output)
+        for line in head.fields.lines where !line.id.isHopByHop && line.id != .contentLength {
+            output.append(head.bytes.extracting(line.name.range))
+            output.append(": ")
+            output.append(head.bytes.extracting(line.value.range))
+            output.append("\r\n")
+        }
+        output.append("\r\n")
+    }
+
+    /// Appends the Connection field, where the client needs to be told.
+    package static func connection(keepAlive: Bool, _ clientVersion: HTTPVersion, to output: inout ByteQueue) {
+        if !keepAlive {
+            output.append("Connection: close\r\n")
+        } else if clientVersion == .http10 {
+            output.append("Connection: keep-alive\r\n")
+        }
+    }
+
+    private static func statusLine(_ head: borrowing ResponseHead, to output: inout ByteQueue) {
+        output.append("HTTP/1.1 ")
+        output.append(decimal: UInt64(head.status))
+        output.append(0x20)
+        output.append(head.bytes.extracting(head.reasonRange.range))
+        output.append("\r\n")
+    }
+}
+
+/// The chunked coding, outwards. Source: RFC 9112 §7.1.
+package enum ChunkWriter {
+    package static func append(_ body: Span<UInt8>, to output: inout ByteQueue) {
+        guard !body.isEmpty else { return }
+        output.append(hexadecimal: UInt64(body.count))
+        output.append("\r\n")
+        output.append(body)
+        output.append("\r\n")
+    }
+
+    /// Appends the last chunk, trailer lines and the end.
+    package static func appendEnd(trailers: [UInt8], to output: inout ByteQueue) {
+        output.append("0\r\n")
+        output.append(trailers)
+        output.append("\r\n")
+    }
+}
