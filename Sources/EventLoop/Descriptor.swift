@@ -92,3 +92,12 @@ package enum SystemIO {
         return code == EAGAIN || code == EINTR ? .wouldBlock : .failed(code)
     }
 }
+
+package enum Readying {
+    /// Whether a write would be taken now, or fail at once.
+    package static func isWritable(_ descriptor: Int32) -> Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        // SAFETY: one entry, which lives for the call.
+        return unsafe poll(&entry, 1, 0) > 0
+    }
+}

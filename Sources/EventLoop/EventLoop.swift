@@ -76,14 +76,16 @@ package final class EventLoop {
             handler?.handle(Readiness(rawValue: unsafe events[index].events))
         }
         wheel.fire(at: now)
-        // A handler may put off more work; it belongs to this turn too.
-        var index = 0
-        while index < endOfTurn.count {
-            let handler = endOfTurn[index]
-            handler.turnEnded()
-            index += 1
+        // A handler may put off more work. Some of it belongs to this turn; who always has more waits for the next one.
+        for _ in 0..<passesPerTurn where !endOfTurn.isEmpty {
+            var due: [any EndOfTurnHandler] = []
+            swap(&due, &endOfTurn)
+            for handler in due { handler.turnEnded() }
+            if endOfTurn.isEmpty {
+                due.removeAll(keepingCapacity: true)
+                swap(&due, &endOfTurn)
+            }
         }
-        endOfTurn.removeAll(keepingCapacity: true)
     }
 
     /// Calls `handler` when the events of this turn are through. The handler sees to it that it asks once.
@@ -146,4 +148,4 @@ package struct Watch {
     package fileprivate(set) var interest: Readiness
 }
 
-
+private let passesPerTurn = 4

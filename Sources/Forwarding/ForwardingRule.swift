@@ -124,7 +124,7 @@ extension ForwardingRule {
                 if !names.insert(name.text.lowercased()).inserted { diagnostics.error("\(name.text) is set twice in this route", at: name) }
                 return Template(directive.arguments[1], diagnostics).map { Header(name: name.text, value: $0) }
             }
-            switch block.one("host").flatMap({ $0.word("keep or NAME", diagnostics) }) {
+            switch block.one("forward_host").flatMap({ $0.word("keep or NAME", diagnostics) }) {
             case .some(let word) where word.text != "keep":
                 if !word.text.utf8.allSatisfy(ASCII.isAuthorityCharacter) || word.text.isEmpty {
                     diagnostics.error("'\(word.text)' is not a host", at: word)

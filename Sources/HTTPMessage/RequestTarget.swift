@@ -184,3 +184,12 @@ package struct RequestTarget: ~Copyable {
         segments.append(ByteRange(start..<path.count))
     }
 }
+
+extension RequestTarget {
+    /// Normalises the target of `head`; an absolute-form target must name the host that the Host field does.
+    package mutating func normalize(_ head: borrowing RequestHead) throws(TargetError) {
+        try normalize(head.targetRange.range, of: head.bytes)
+        guard !authority.isEmpty, let host = head.value(.host) else { return }
+        guard head.bytes.extracting(authority.range).equalsIgnoringCase(head.bytes.extracting(host)) else { throw .authorityMismatch }
+    }
+}

@@ -1,0 +1,143 @@
+import EventLoop
+import Bytes
+import Forwarding
+import HTTP1
+import HTTPMessage
+import Observability
+import Routing
+
+/// Sending answers: the upstream's as it comes, or one that the gateway makes.
+extension DownstreamConnection: PassageFrontEnd {
+    var takesAnswer: Bool { outbound.count < Limits.sendQueueHighBytes }
+
+    func forwardingBegan() {
+        takesBody = true
+        if awaitsContinue {
+            outbound.append("HTTP/1.1 100 Continue\r\n\r\n")
+            awaitsContinue = false
+        }
+        if !isRequestComplete {
+            setTimer(after: services.settings.timeouts.body)
+            queueTurn()
+        } else if passage.framing == .length(0) || passage.framing == .none {
+            clearTimer()
+        }
+    }
+
+    func uploadMayContinue() {
+        guard state == .exchanging, takesBody, !isRequestComplete, passage.exchange.takesUpload else { return }
+        setReadingPaused(false)
+        if !inbound.isEmpty { queueTurn() }
+    }
+
+    func received(interim head: borrowing ResponseHead) {
+        guard passage.context.head.version == .http11, answerFraming == nil else { return }
+        ResponseHeadWriter.writeInterim(head, to: &outbound)
+        queueTurn()
+    }
+
+    func received(head: borrowing ResponseHead, framing: BodyFraming) {
+        passage.status = head.status
+        let version = passage.context.head.version
+        var sent = framing
+        if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
+        if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
+        answerFraming = sent
+        var extra: [UInt8] = []
+        services.path.appendFields(passage, to: &extra)
+        outbound.prepare(from: services.buffers)
+        ResponseHeadWriter.write(head, framing: sent, keepAlive: keepAlive, clientVersion: version, extra: extra, to: &outbound)
+        trailers.removeAll(keepingCapacity: true)
+        queueTurn()
+    }
+
+    func received(body: Span<UInt8>) {
+        passage.bytesOut += UInt64(body.count)
+        if answerFraming == .chunked {
+            ChunkWriter.append(body, to: &outbound)
+            queueTurn()
+        } else if body.count >= directSendBytes {
+            sendDirectly(body)
+        } else {
+            outbound.append(body)
+            queueTurn()
+        }
+    }
+
+    func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
+        guard answerFraming == .chunked, line.id == .other else { return }
+        trailers.append(bytes.extracting(line.name.range))
+        trailers.append(": ")
+        trailers.append(bytes.extracting(line.value.range))
+        trailers.append("\r\n")
+    }
+
+    func answerEnded() {
+        if answerFraming == .chunked { ChunkWriter.appendEnd(trailers: trailers, to: &outbound) }
+        services.path.finish(passage, isComplete: true)
+        answerIsOver()
+    }
+
+    func answerFailed(_ error: ForwardingError) {
+        guard answerFraming == nil else {
+            // A part of the answer is with the client: only a broken connection tells that the rest is missing.
+            services.counters.add(.upstreamFailures)
+            services.path.finish(passage, isComplete: false)
+            state = .closing
+            isBroken = true
+            return queueTurn()
+        }
+        services.path.refuse(passage, .forwarding(error))
+    }
+
+    func answer(_ answer: RefusalAnswer, to refusal: Refusal) {
+        let head = passage.context.head.method == .head
+        if services.isDraining || refusal.endsConnection { keepAlive = false }
+        // A short body is read to its end and thrown away; for a long one, or one that waits for 100, the connection ends.
+        if !isRequestComplete {
+            if keepAlive, !awaitsContinue, case .length(let remaining) = requestBody, remaining <= discardedBodyBytesMax {
+                discardsBody = true
+                takesBody = true
+            } else {
+                keepAlive = false
+            }
+        }
+        outbound.append("HTTP/1.1 ")
+        outbound.append(decimal: UInt64(answer.status))
+        outbound.append(0x20)
+        outbound.append(Refusal.phrase(answer.status))
+        outbound.append("\r\nDate: ")
+        outbound.append(TimeText.fieldDate(services.loop.wall))
+        outbound.append("\r\n")
+        outbound.append(answer.fields)
+        outbound.append("Content-Length: ")
+        outbound.append(decimal: UInt64(answer.body.count))
+        outbound.append("\r\n")
+        ResponseHeadWriter.connection(keepAlive: keepAlive, passage.context.head.version, to: &outbound)
+        outbound.append("\r\n")
+        if !head {
+            outbound.append(answer.body)
+            passage.bytesOut += UInt64(answer.body.count)
+        }
+        services.path.finish(passage, isComplete: true)
+        if discardsBody {
+            setTimer(after: services.settings.timeouts.body)
+            return queueTurn()
+        }
+        answerIsOver()
+    }
+
+    /// The answer stands in the send queue to its end: the connection turns to the next request, or closes.
+    func answerIsOver() {
+        guard state == .exchanging else { return }
+        guard keepAlive, isRequestComplete, !services.isDraining else { return closeAfterFlush() }
+        state = .readingHead
+        takesBody = false
+        discardsBody = false
+        setTimer(after: services.settings.timeouts.idle)
+        queueTurn()
+    }
+}
+
+private let directSendBytes = 8_192
+private let discardedBodyBytesMax: UInt64 = 65_536

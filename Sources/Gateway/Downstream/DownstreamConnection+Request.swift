@@ -1,0 +1,209 @@
+import EventLoop
+import Bytes
+import Forwarding
+import HTTP1
+import HTTPMessage
+import Routing
+
+/// Reading requests: heads, then bodies as far as the upstream takes them.
+extension DownstreamConnection {
+    /// Reads all that the present state can use.
+    func process(_ queue: inout ByteQueue) {
+        while !queue.isEmpty {
+            switch state {
+            case .readingHead:
+                // A client that sends requests and reads no answers has to wait.
+                guard takesAnswer, readHead(&queue) else { return }
+            case .exchanging:
+                guard takesBody, !isRequestComplete, discardsBody || passage.exchange.takesUpload else { return }
+                guard readBody(&queue) else { return }
+            case .handshaking, .closing, .closed: return
+            }
+        }
+    }
+
+    /// False when the head is not complete, or the connection takes no more requests.
+    private func readHead(_ queue: inout ByteQueue) -> Bool {
+        let isFirstPart = !parser.isInsideHead
+        let result: HeadResult
+        do {
+            result = try parser.parse(queue, into: &passage.context.head)
+        } catch {
+            queue.removeAll()
+            refuseHead(.malformed(error))
+            return false
+        }
+        guard case .complete(let consumed) = result else {
+            if isFirstPart { setTimer(after: services.settings.timeouts.head) }
+            return false
+        }
+        queue.drop(consumed)
+        clearTimer()
+        beginRequest()
+        return true
+    }
+
+    /// The head is complete: the request sets out on its path.
+    private func beginRequest() {
+        state = .exchanging
+        let context = passage.context
+        passage.begin(at: services.loop.now)
+        passage.handshakeNanoseconds = handshakeNanoseconds
+        context.clientIP = clientText(context.head)
+        services.requestIDs.assign(to: context, trustsPeer: isPeerTrusted)
+        trailers.removeAll(keepingCapacity: true)
+        answerFraming = nil
+        takesBody = false
+        discardsBody = false
+        requestBody = .complete
+        keepAlive = false
+        do throws(HTTP1Error) {
+            try readFraming(context)
+        } catch {
+            // Where the request ends is in doubt, so nothing after it is read.
+            services.path.refuse(passage, .malformed(error))
+            return
+        }
+        keepAlive = context.head.wantsKeepAlive
+        if isRedirect {
+            let target = context.head.text(context.head.targetRange)
+            let host = String(decoding: context.host, as: UTF8.self)
+            let place = host.isEmpty || !target.hasPrefix("/") ? "/" : "https://\(host)\(target)"
+            return services.path.refuse(passage, .redirect(place))
+        }
+        services.path.enter(passage)
+    }
+
+    private func readFraming(_ context: RequestContext) throws(HTTP1Error) {
+        passage.framing = try BodyFraming.of(context.head)
+        switch passage.framing {
+        case .none, .close, .length(0): requestBody = .complete
+        case .length(let count): requestBody = .length(count)
+        case .chunked: requestBody = .chunked(ChunkedDecoder())
+        }
+        context.host.removeAll(keepingCapacity: true)
+        if let host = try context.head.host() { try context.head.appendHostName(host, to: &context.host) }
+        awaitsContinue = try context.head.expectsContinue() && !isRequestComplete
+    }
+
+    /// False when no more can be read now.
+    private func readBody(_ queue: inout ByteQueue) -> Bool {
+        setTimer(after: services.settings.timeouts.body)
+        switch requestBody {
+        case .complete: return false
+        case .length(let remaining):
+            let count = Int(min(UInt64(queue.count), remaining))
+            forward(queue.readable.extracting(0..<count))
+            queue.drop(count)
+            requestBody = .length(remaining - UInt64(count))
+            if UInt64(count) == remaining { endBody() }
+            return true
+        case .chunked(var decoder):
+            do {
+                let event = try decoder.next(queue.readable)
+                requestBody = .chunked(decoder)
+                return readChunk(event, &queue)
+            } catch {
+                queue.removeAll()
+                brokenBody(.malformed(error))
+                return false
+            }
+        }
+    }
+
+    private func readChunk(_ event: ChunkedDecoder.Event, _ queue: inout ByteQueue) -> Bool {
+        switch event {
+        case .needMore(let consumed):
+            queue.drop(consumed)
+            return false
+        case .data(let range, let consumed):
+            if let most = passage.route?.bodyBytesMax, passage.bytesIn + UInt64(range.count) > most {
+                queue.removeAll()
+                brokenBody(.bodyTooLarge)
+                return false
+            }
+            forward(queue.readable.extracting(range))
+            queue.drop(consumed)
+            return true
+        case .trailer(let line, let consumed):
+            keepTrailer(line, queue.readable)
+            queue.drop(consumed)
+            return true
+        case .end(let consumed):
+            queue.drop(consumed)
+            endBody()
+            return true
+        }
+    }
+
+    /// A trailer is passed on unless it could change how the head is understood (RFC 9110 §6.5.1) or bears a name that the
+    /// gateway vouches for.
+    private func keepTrailer(_ line: FieldTable.Line, _ bytes: Span<UInt8>) {
+        let name = bytes.extracting(line.name.range)
+        guard line.id == .other, !services.settings.fieldFilter.isManaged(name) else { return }
+        trailers.append(name)
+        trailers.append(": ")
+        trailers.append(bytes.extracting(line.value.range))
+        trailers.append("\r\n")
+    }
+
+    private func forward(_ bytes: Span<UInt8>) {
+        passage.bytesIn += UInt64(bytes.count)
+        if !discardsBody { passage.exchange.send(bytes) }
+    }
+
+    private func endBody() {
+        requestBody = .complete
+        clearTimer()
+        if discardsBody { return answerIsOver() }
+        passage.exchange.endRequest(trailers: trailers)
+    }
+
+    /// The body turned out wrong on its way.
+    private func brokenBody(_ refusal: Refusal) {
+        keepAlive = false
+        if discardsBody { return closeAfterFlush() }
+        passage.exchange.cancel()
+        guard answerFraming == nil else { return abort() }
+        services.path.refuse(passage, refusal)
+    }
+
+    func bodyTimedOut() { brokenBody(.bodyTimeout) }
+
+    /// Refuses what never became a request.
+    func refuseHead(_ refusal: Refusal) {
+        let context = passage.context
+        context.head.reset()
+        context.host.removeAll()
+        passage.begin(at: services.loop.now)
+        context.clientIP = clientText(context.head)
+        services.requestIDs.assign(to: context, trustsPeer: false)
+        answerFraming = nil
+        keepAlive = false
+        // What follows is thrown away.
+        requestBody = .length(.max)
+        state = .exchanging
+        services.path.refuse(passage, refusal)
+    }
+}
+
+extension RequestHead {
+    /// Appends the host of a Host field's value in lower case, without port.
+    func appendHostName(_ range: ByteRange, to host: inout [UInt8]) throws(HTTP1Error) {
+        let value = bytes.extracting(range.range)
+        var end = value.count
+        if value.count > 0, value[0] == 0x5B {
+            guard let close = value.firstIndex(of: 0x5D) else { throw .badHost }
+            end = close + 1
+        } else if let colon = value.firstIndex(of: 0x3A) {
+            end = colon
+        }
+        if end < value.count {
+            let port = value.extracting((end + 1)..<value.count)
+            guard value[end] == 0x3A, port.isEmpty || port.decimal(max: 65_535) != nil else { throw .badHost }
+        }
+        // A last dot names the root: the same host.
+        if end > 1, value[end - 1] == 0x2E { end -= 1 }
+        for index in 0..<end { host.append(ASCII.lowercased(value[index])) }
+    }
+}

@@ -1,0 +1,392 @@
+import Bytes
+import EventLoop
+import Forwarding
+import HTTP1
+import HTTPMessage
+import Observability
+import Routing
+import TLS
+
+/// What all connections of one worker share.
+final class DownstreamServices {
+    let loop: EventLoop
+    let path: RequestPath
+    let settings: Settings
+    let counters: Counters
+    let buffers: BufferPool
+    let requestIDs: RequestIDs
+    /// Set when the worker takes leave: each connection ends with its present answer.
+    var isDraining = false
+    /// Called when a connection is gone.
+    var connectionEnded: (DownstreamConnection) -> Void = { _ in }
+
+    init(loop: EventLoop, path: RequestPath, settings: Settings, counters: Counters, buffers: BufferPool, requestIDs: RequestIDs) {
+        self.loop = loop
+        self.path = path
+        self.settings = settings
+        self.counters = counters
+        self.buffers = buffers
+        self.requestIDs = requestIDs
+    }
+}
+
+/// A client's connection that speaks HTTP/1: reads its requests one after the other, and sends the answers.
+///
+/// Read with the request path: this file is the connection itself; `+Request` reads, `+Answer` writes.
+final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
+    enum State {
+        case handshaking
+        /// Between requests, or within a head.
+        case readingHead
+        case exchanging
+        /// The last answer is being sent; what still comes is thrown away.
+        case closing
+        case closed
+    }
+
+    /// What is left of the request's body.
+    enum RequestBody {
+        case complete
+        case length(UInt64)
+        case chunked(ChunkedDecoder)
+    }
+
+    let services: DownstreamServices
+    let isRedirect: Bool
+    let isTLS: Bool
+    private let peerAddress: IPAddress?
+    private let peerText: [UInt8]
+    let isPeerTrusted: Bool
+
+    private var transport: Transport?
+    private var watch: Watch?
+    private var timer: Timer?
+    var state = State.readingHead
+    var inbound = ByteQueue()
+    var outbound = ByteQueue()
+    var parser = RequestParser()
+    private(set) lazy var passage = Passage(self, services.path)
+
+    var requestBody = RequestBody.complete
+    var trailers: [UInt8] = []
+    /// The body may be read: the request is on its way, or its body is being thrown away.
+    var takesBody = false
+    var discardsBody = false
+    var keepAlive = true
+    /// How the body of the present answer is sent; nil before its head.
+    var answerFraming: BodyFraming?
+    var awaitsContinue = false
+    /// A send has failed: nothing more can be said to this client.
+    var isBroken = false
+
+    private let acceptedAt: Instant
+    private(set) var handshakeNanoseconds: UInt64 = 0
+    private var isReadingPaused = false
+    private var isTurnQueued = false
+    private var closesAfterFlush = false
+    private var lingeredBytes = 0
+
+    init(
+        _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool, _ services: DownstreamServices
+    ) throws(SystemError) {
+        self.services = services
+        self.isRedirect = isRedirect
+        isTLS = contexts != nil
+        peerAddress = address
+        peerText = [UInt8](address?.text ?? "unix")
+        isPeerTrusted = address.map { address in services.settings.trustedProxies.contains { $0.contains(address) } } ?? true
+        acceptedAt = services.loop.now
+        let raw = descriptor.raw
+        var transport = Transport(descriptor)
+        if let contexts {
+            guard let session = contexts.makeSession(raw) else { throw SystemError("SSL_new", code: 12) }
+            transport.secure(with: session)
+            state = .handshaking
+        }
+        self.transport = consume transport
+        watch = try services.loop.watch(raw, for: [.readable], self)
+        timer = Timer(self)
+        services.loop.set(timer!, after: isTLS ? services.settings.timeouts.handshake : services.settings.timeouts.head)
+        services.counters.add(.connectionsAccepted)
+        services.counters.add(.connectionsOpen)
+        passage.origin.peer = peerText
+        passage.origin.isPeerTrusted = isPeerTrusted
+        passage.origin.isTLS = isTLS
+    }
+
+    // MARK: - Events
+
+    func handle(_ readiness: Readiness) {
+        switch state {
+        case .handshaking: handshake()
+        case .closed: return
+        case .readingHead, .exchanging, .closing:
+            if readiness.contains(.writable) { flush() }
+            guard state != .closed, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
+            if isReadingPaused {
+                // Nothing more is read now, but a connection that is gone is gone.
+                if readiness.contains(.failed) { peerEnded() }
+                return
+            }
+            receive()
+        }
+    }
+
+    func fired(_ timer: Timer) {
+        switch state {
+        case .handshaking:
+            services.counters.add(.handshakesFailed)
+            close()
+        case .readingHead:
+            // Between requests a connection just ends; in the middle of a head its client is told.
+            if parser.isInsideHead || !inbound.isEmpty { refuseHead(.headTimeout) } else { close() }
+        case .exchanging:
+            if !outbound.isEmpty { return abort() }
+            guard !isRequestComplete, takesBody else { return }
+            bodyTimedOut()
+        case .closing: close()
+        case .closed: return
+        }
+    }
+
+    func turnEnded() {
+        isTurnQueued = false
+        guard state != .closed else { return }
+        if isBroken { return abort() }
+        flush()
+        // What was read already, or lies decrypted in the session, gives no event.
+        let mayProcess = state == .readingHead || state == .exchanging && takesBody && !isRequestComplete && passageTakesUpload
+        if mayProcess, !inbound.isEmpty || transport!.hasPending { advance() }
+    }
+
+    /// Does the rest of the work at the end of this turn.
+    func queueTurn() {
+        guard !isTurnQueued else { return }
+        isTurnQueued = true
+        services.loop.atEndOfTurn(self)
+    }
+
+    // MARK: - Reading
+
+    private func handshake() {
+        guard let outcome = transport?.handshake() else { return }
+        switch outcome {
+        case .done:
+            handshakeNanoseconds = Clock.now().since(acceptedAt)
+            state = .readingHead
+            services.loop.set(timer!, after: services.settings.timeouts.head)
+            want(.readable)
+            receive()
+        case .wantsRead: want(.readable)
+        case .wantsWrite: want([.readable, .writable])
+        case .failed:
+            services.counters.add(.handshakesFailed)
+            close()
+        }
+    }
+
+    private func receive() {
+        if state == .closing { return linger() }
+        // The queue is taken out, so that nothing done on the way meets it half read.
+        var queue = ByteQueue()
+        swap(&queue, &inbound)
+        queue.prepare(from: services.buffers)
+        let outcome = transport!.receive(to: &queue, minimum: max(2_048, queue.capacity - queue.count))
+        process(&queue)
+        switch outcome {
+        case .moved, .wouldBlock: break
+        case .ended, .failed:
+            if state != .closed { peerEnded() }
+        }
+        guard state != .closed else { return }
+        putBack(&queue)
+        if transport!.hasPending, !isReadingPaused { queueTurn() }
+    }
+
+    /// Goes on with what is there already, and reads more only where the session holds it.
+    private func advance() {
+        if transport!.hasPending, inbound.count < Limits.receiveBytes { return receive() }
+        var queue = ByteQueue()
+        swap(&queue, &inbound)
+        process(&queue)
+        guard state != .closed else { return }
+        putBack(&queue)
+        if transport!.hasPending, !isReadingPaused { queueTurn() }
+    }
+
+    private func putBack(_ queue: inout ByteQueue) {
+        queue.release(to: services.buffers)
+        swap(&queue, &inbound)
+        // Requests that follow one another without waiting are read up to a bound; a body, as far as the upstream takes it.
+        setReadingPaused(inbound.count >= Limits.streamBytes || state == .exchanging && takesBody && !isRequestComplete && !passageTakesUpload)
+    }
+
+    private var passageTakesUpload: Bool { discardsBody || passage.exchange.takesUpload }
+
+    func setReadingPaused(_ paused: Bool) {
+        guard paused != isReadingPaused else { return }
+        isReadingPaused = paused
+        updateInterest()
+        if !paused { queueTurn() }
+    }
+
+    /// The client has closed its side, or is gone.
+    private func peerEnded() {
+        if state == .exchanging {
+            services.counters.add(.clientsGone)
+            passage.exchange.cancel()
+            if passage.status == 0 { passage.status = 499 }
+            services.path.finish(passage, isComplete: false)
+        }
+        close()
+    }
+
+    /// Throws away what a client still sends after its last answer, so that the answer is not lost to a reset.
+    private func linger() {
+        var queue = ByteQueue()
+        queue.prepare(from: services.buffers)
+        let outcome = transport!.receive(to: &queue, minimum: 4_096)
+        lingeredBytes += queue.count
+        queue.removeAll()
+        queue.release(to: services.buffers)
+        switch outcome {
+        case .moved: if lingeredBytes > lingerBytesMax { close() }
+        case .wouldBlock: break
+        case .ended, .failed: close()
+        }
+    }
+
+    // MARK: - Sending
+
+    /// Sends what waits, as far as the client takes it.
+    private func flush() {
+        guard state != .closed, state != .handshaking else { return }
+        if !outbound.isEmpty {
+            let before = outbound.count
+            switch transport!.flush(&outbound) {
+            case .moved: armWriteTimer(isBlocked: false)
+            case .wouldBlock: if outbound.count < before || !timerIsSet { armWriteTimer(isBlocked: true) }
+            case .ended, .failed: return abort()
+            }
+        }
+        updateInterest()
+        if outbound.count <= Limits.sendQueueLowBytes, state == .exchanging { passage.exchange.resumeAnswer() }
+        if state == .readingHead, !inbound.isEmpty, outbound.count <= Limits.sendQueueLowBytes { queueTurn() }
+        if outbound.isEmpty {
+            outbound.release(to: services.buffers)
+            if closesAfterFlush { endAfterFlush() }
+        }
+    }
+
+    /// Sends many bytes at once, past the queue where it is empty; what the client does not take now waits.
+    func sendDirectly(_ bytes: Span<UInt8>) {
+        var sent = 0
+        if outbound.isEmpty {
+            while sent < bytes.count {
+                guard case .moved(let count) = transport!.send(bytes.extracting(sent..<bytes.count)) else { break }
+                sent += count
+            }
+        }
+        if sent < bytes.count {
+            outbound.prepare(from: services.buffers)
+            outbound.append(bytes.extracting(sent..<bytes.count))
+        }
+        queueTurn()
+    }
+
+    /// No request follows: the connection ends when all is sent.
+    func closeAfterFlush() {
+        closesAfterFlush = true
+        state = .closing
+        queueTurn()
+    }
+
+    private func endAfterFlush() {
+        guard case .complete = requestBody, inbound.isEmpty else {
+            // Bytes that are not read when the socket closes make the system reset the connection, and the answer with it.
+            transport?.sayGoodbye()
+            if let watch { Socket.endWriting(watch.descriptor) }
+            closesAfterFlush = false
+            inbound.removeAll()
+            setReadingPaused(false)
+            services.loop.set(timer!, after: lingerNanoseconds)
+            return
+        }
+        close()
+    }
+
+    /// Ends the connection in the middle of an answer, in a way that cannot be taken for its end.
+    func abort() {
+        if state == .exchanging {
+            passage.exchange.cancel()
+            services.path.finish(passage, isComplete: false)
+        }
+        close(saysGoodbye: false)
+    }
+
+    func close(saysGoodbye: Bool = true) {
+        guard state != .closed else { return }
+        state = .closed
+        if let watch { services.loop.end(watch) }
+        watch = nil
+        if saysGoodbye { transport?.sayGoodbye() }
+        transport = nil
+        timer?.cancel()
+        timer = nil
+        inbound.removeAll()
+        inbound.release(to: services.buffers)
+        outbound.removeAll()
+        outbound.release(to: services.buffers)
+        services.counters.subtract(.connectionsOpen)
+        services.connectionEnded(self)
+    }
+
+    // MARK: - Taking leave
+
+    /// Ends the connection if it is between requests.
+    func closeIfIdle() {
+        if state == .handshaking || state == .readingHead && !parser.isInsideHead && inbound.isEmpty { close() }
+    }
+
+    // MARK: - Waiting
+
+    var isRequestComplete: Bool {
+        if case .complete = requestBody { true } else { false }
+    }
+
+    func setTimer(after nanoseconds: UInt64) { services.loop.set(timer!, after: nanoseconds) }
+    func clearTimer() { timer?.clear() }
+    private var timerIsSet: Bool { timer.map { $0.deadline != .never } ?? false }
+
+    private func armWriteTimer(isBlocked: Bool) {
+        guard state == .exchanging || state == .closing else { return }
+        if isBlocked {
+            services.loop.set(timer!, after: services.settings.timeouts.write)
+        } else if state == .exchanging {
+            if takesBody, !isRequestComplete { setTimer(after: services.settings.timeouts.body) } else { timer?.clear() }
+        }
+    }
+
+    private func updateInterest() {
+        var interest: Readiness = isReadingPaused ? [] : .readable
+        if !outbound.isEmpty { interest.insert(.writable) }
+        want(interest)
+    }
+
+    private func want(_ interest: Readiness) {
+        guard var changed = watch else { return }
+        services.loop.change(&changed, to: interest)
+        watch = changed
+    }
+
+    /// The address that requests come from; a trusted peer may tell another.
+    func clientText(_ head: borrowing RequestHead) -> [UInt8] {
+        guard isPeerTrusted, peerAddress != nil, let told = ClientAddress.told(by: head, trusted: services.settings.trustedProxies) else {
+            return peerText
+        }
+        return [UInt8](told.text)
+    }
+}
+
+private let lingerNanoseconds: UInt64 = 2_000_000_000
+private let lingerBytesMax = 1 << 20

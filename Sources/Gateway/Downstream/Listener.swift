@@ -1,0 +1,73 @@
+import EventLoop
+import Observability
+import TLS
+
+/// Takes connections from one listening socket. Out of descriptors it pauses, and does not spin.
+final class Listener: EventHandler, TimerHandler {
+    private let services: DownstreamServices
+    private let contexts: ServerContexts?
+    private let isRedirect: Bool
+    private var socket: Descriptor?
+    private var watch: Watch?
+    private var timer: Timer?
+    private let accepted: (DownstreamConnection) -> Void
+
+    init(
+        _ socket: consuming Descriptor, contexts: ServerContexts?, isRedirect: Bool, _ services: DownstreamServices,
+        accepted: @escaping (DownstreamConnection) -> Void
+    ) throws(SystemError) {
+        self.services = services
+        self.contexts = contexts
+        self.isRedirect = isRedirect
+        self.accepted = accepted
+        watch = try services.loop.watch(socket.raw, for: .readable, self)
+        self.socket = consume socket
+        timer = Timer(self)
+    }
+
+    func handle(_ readiness: Readiness) { acceptWaiting(atMost: 64) }
+
+    /// The supervisor keeps the socket: what waits there is taken by the next worker.
+    func close() {
+        if let watch { services.loop.end(watch) }
+        watch = nil
+        socket = nil
+        timer?.cancel()
+    }
+
+    /// Takes what waits and closes: for the end of the gateway, when nobody comes after.
+    func takeLastAndClose() {
+        acceptWaiting(atMost: 4_096)
+        close()
+    }
+
+    func fired(_ timer: Timer) { want(.readable) }
+
+    private func acceptWaiting(atMost most: Int) {
+        guard let raw = watch?.descriptor else { return }
+        for _ in 0..<most {
+            switch Socket.accept(raw) {
+            case .connection(let descriptor, let address):
+                guard
+                    let connection = try? DownstreamConnection(
+                        descriptor, from: address, contexts: contexts, isRedirect: isRedirect, services)
+                else { continue }
+                accepted(connection)
+            case .none: return
+            case .exhausted:
+                services.counters.add(.acceptPauses)
+                want([])
+                services.loop.set(timer!, after: exhaustionPause)
+                return
+            }
+        }
+    }
+
+    private func want(_ interest: Readiness) {
+        guard var changed = watch else { return }
+        services.loop.change(&changed, to: interest)
+        watch = changed
+    }
+}
+
+private let exhaustionPause: UInt64 = 100_000_000

@@ -1,0 +1,85 @@
+/// What the processes of the gateway say to each other. Each message starts with one byte that names it.
+package enum MessageKind: UInt8, Sendable {
+    // supervisor to worker
+    /// The session ticket keys.
+    case ticketKeys = 1
+    /// The end of the channel to the control process comes along.
+    case controlChannel
+    /// Take no more connections, finish those in flight, end. One byte: whether idle connections are closed at once.
+    case drain
+
+    // worker to supervisor
+    /// The worker takes connections.
+    case ready
+
+    // supervisor to control
+    /// The end of the channel to a worker comes along; a number names its slot.
+    case workerChannel
+    /// A log was opened; one byte names it and the descriptor comes along.
+    case log
+    /// Write what is left and end.
+    case finish
+
+    // control to worker
+    /// A number names the issuer; the key set's document.
+    case keySet
+    /// A number names the issuer whose keys could not be fetched.
+    case keySetFailed
+    /// A host name, a number of addresses, the addresses.
+    case addresses
+    /// All that was to be found out at first has been tried.
+    case initialStateComplete
+
+    // worker to control
+    /// A number names the issuer of which an unknown key was seen.
+    case wantKeys
+}
+
+/// Writes numbers, texts and bytes one after the other.
+package struct MessageWriter {
+    package private(set) var output: [UInt8] = []
+
+    package init() {}
+    package init(_ kind: MessageKind) { output.append(kind.rawValue) }
+
+    package mutating func number(_ value: UInt64) {
+        for place in 0..<8 { output.append(UInt8(truncatingIfNeeded: value >> UInt64(place * 8))) }
+    }
+
+    package mutating func bytes(_ value: [UInt8]) {
+        number(UInt64(value.count))
+        output.append(contentsOf: value)
+    }
+
+    package mutating func text(_ value: String) { bytes(Array(value.utf8)) }
+}
+
+/// Reads what ``MessageWriter`` wrote; answers nil at anything else.
+package struct MessageReader {
+    private let input: [UInt8]
+    private var index = 0
+
+    package init(_ input: [UInt8]) { self.input = input }
+
+    package mutating func kind() -> MessageKind? {
+        guard index < input.count else { return nil }
+        index += 1
+        return MessageKind(rawValue: input[index - 1])
+    }
+
+    package mutating func number() -> UInt64? {
+        guard input.count - index >= 8 else { return nil }
+        var value: UInt64 = 0
+        for place in 0..<8 { value |= UInt64(input[index + place]) << UInt64(place * 8) }
+        index += 8
+        return value
+    }
+
+    package mutating func bytes() -> [UInt8]? {
+        guard let count = number(), count <= UInt64(input.count - index) else { return nil }
+        index += Int(count)
+        return Array(input[index - Int(count)..<index])
+    }
+
+    package mutating func text() -> String? { bytes().map { String(decoding: $0, as: UTF8.self) } }
+}

@@ -1,0 +1,94 @@
+import Authentication
+import Authorization
+import Bytes
+import EventLoop
+import Forwarding
+import HTTP1
+import HTTPMessage
+import RateLimiting
+import Routing
+
+/// What a front end does for the requests that come through it, whichever version of HTTP it speaks.
+protocol PassageFrontEnd: ExchangeDownstream {
+    /// Sends a gateway-made answer.
+    func answer(_ answer: RefusalAnswer, to refusal: Refusal)
+    /// The request is on its way: its body may follow.
+    func forwardingBegan()
+}
+
+/// One request's passage through the gateway, from its head to its line in the log. Used again for the next request of
+/// its connection or stream.
+final class Passage: AdmissionWaiter {
+    enum Stage {
+        case idle
+        case deciding
+        /// An issuer's keys are being fetched anew.
+        case awaitingKeys
+        case awaitingLimits
+        case forwarding
+        /// Refused, or answered to the end.
+        case decided
+    }
+
+    let context = RequestContext()
+    private(set) weak var frontEnd: (any PassageFrontEnd)?
+    private(set) lazy var exchange = Exchange(frontEnd!)
+    private(set) lazy var progress = AdmissionProgress(self)
+    private unowned let path: RequestPath
+
+    var stage = Stage.idle
+    var origin = DownstreamOrigin()
+    var framing = BodyFraming.none
+    var route: Route?
+    var methodRule: Route.MethodRule?
+    var identity: Identity?
+    var refusal: Refusal?
+    /// Whether this request has already caused its issuer's keys to be fetched.
+    var hasAskedForKeys = false
+    /// Counts requests, so that what was asked for one is not answered to the next.
+    private(set) var generation: UInt64 = 0
+
+    // For the log.
+    var beganAt = Instant.never
+    var authenticatedAt = Instant.never
+    var admittedAt = Instant.never
+    var handshakeNanoseconds: UInt64 = 0
+    var status = 0
+    var bytesIn: UInt64 = 0
+    var bytesOut: UInt64 = 0
+
+    init(_ frontEnd: any PassageFrontEnd, _ path: RequestPath) {
+        self.frontEnd = frontEnd
+        self.path = path
+    }
+
+    /// Makes ready for the next request; its head stands in the context.
+    func begin(at now: Instant) {
+        generation += 1
+        stage = .deciding
+        route = nil
+        methodRule = nil
+        identity = nil
+        refusal = nil
+        hasAskedForKeys = false
+        progress.reset()
+        context.captures = [:]
+        context.routeName = ""
+        beganAt = now
+        authenticatedAt = .never
+        admittedAt = .never
+        status = 0
+        bytesIn = 0
+        bytesOut = 0
+    }
+
+    /// Forgets the request; whatever is still being asked for it reaches nobody.
+    func end() {
+        generation += 1
+        stage = .idle
+        identity = nil
+        progress.reset()
+    }
+
+    func admissionDecided() { path.admissionDecided(self) }
+}

@@ -1,0 +1,244 @@
+package import Authentication
+package import Authorization
+import Bytes
+package import Forwarding
+package import HTTP1
+package import HTTPMessage
+package import RateLimiting
+
+/// Every way in which the gateway itself answers a request. The one file that turns the stages' errors into what a client
+/// is told.
+package enum Refusal: Error, Sendable {
+    case malformed(HTTP1Error)
+    case target(TargetError)
+    case methodNotImplemented
+    case noRoute
+    case methodNotAllowed(allowed: String)
+    case token(TokenError)
+    case authorization(AuthorizationError)
+    case admission(AdmissionError)
+    case forwarding(ForwardingError)
+    case bodyTooLarge
+    case headTimeout
+    case bodyTimeout
+    /// A listener that sends everybody to https; the place to go to.
+    case redirect(String)
+
+    package var status: Int {
+        switch self {
+        case .malformed(let error):
+            switch error {
+            case .headTooLarge, .tooManyFields: 431
+            case .targetTooLong: 414
+            case .badVersion: 505
+            case .unknownCoding: 501
+            case .unknownExpectation: 417
+            default: 400
+            }
+        case .target(.tooLong): 414
+        case .target: 400
+        case .methodNotImplemented: 501
+        case .noRoute: 404
+        case .methodNotAllowed: 405
+        case .token(.keysUnavailable): 503
+        case .token: 401
+        case .authorization: 403
+        case .admission(.limitExceeded): 429
+        case .admission(.storeUnavailable): 503
+        case .forwarding(.answerTimedOut), .forwarding(.connectTimedOut): 504
+        case .forwarding(.headerUnusable): 403
+        case .forwarding(.pathUnusable): 400
+        case .forwarding(.unresolved): 503
+        case .forwarding: 502
+        case .bodyTooLarge: 413
+        case .headTimeout, .bodyTimeout: 408
+        case .redirect: 308
+        }
+    }
+
+    /// A stable identifier for machines.
+    package var reason: String {
+        switch self {
+        case .malformed(let error): "request_" + snake(error.rawValue)
+        case .target(let error): "target_" + snake(error.rawValue)
+        case .methodNotImplemented: "method_not_implemented"
+        case .noRoute: "no_route"
+        case .methodNotAllowed: "method_not_allowed"
+        case .token(let error): error.reason
+        case .authorization(let error): error.reason
+        case .admission(let error): error.reason
+        case .forwarding(let error): error.reason
+        case .bodyTooLarge: "body_too_large"
+        case .headTimeout: "head_timeout"
+        case .bodyTimeout: "body_timeout"
+        case .redirect: "redirect_https"
+        }
+    }
+
+    /// A sentence for a person. Shows no secret, no token and no address behind the gateway.
+    package var detail: String {
+        switch self {
+        case .malformed(let error): "The request is malformed: \(error.explanation)."
+        case .target(let error): "The request target is not accepted: \(error.explanation)."
+        case .methodNotImplemented: "This method is never forwarded."
+        case .noRoute: "Nothing is served at this path."
+        case .methodNotAllowed(let allowed): "This resource takes: \(allowed)."
+        case .token(let error): error.explanation
+        case .authorization(.scopeMissing(let scopes)): "The access token lacks the scope that this needs: \(scopes)."
+        case .authorization(.ruleUnmet): "The access token is not meant for this resource."
+        case .admission(.limitExceeded): "Too many requests. Wait as long as Retry-After says."
+        case .admission(.storeUnavailable): "The request cannot be counted at the moment."
+        case .forwarding(.answerTimedOut), .forwarding(.connectTimedOut): "The service behind did not answer in time."
+        case .forwarding(.headerUnusable): "A value of the access token or the request cannot be passed on."
+        case .forwarding(.pathUnusable): "The path cannot be passed on."
+        case .forwarding: "The service behind cannot be reached or gave no proper answer."
+        case .bodyTooLarge: "The request's body is larger than this resource takes."
+        case .headTimeout: "The request's head did not come in time."
+        case .bodyTimeout: "The request's body did not come in time."
+        case .redirect(let place): "This is served at \(place)."
+        }
+    }
+
+    /// What operators see besides, in the log.
+    var logDetail: String? {
+        switch self {
+        case .forwarding(let error): error.explanation
+        case .authorization(.ruleUnmet(let rule)): rule
+        case .authorization(.scopeMissing(let scopes)): scopes
+        case .token(.claimUnmet(let claim)), .token(.claimMalformed(let claim)): claim
+        default: nil
+        }
+    }
+
+    /// Whether somebody tried what is not allowed: such refusals go to the security log.
+    var concernsSecurity: Bool {
+        switch self {
+        case .forwarding(.headerUnusable), .forwarding(.pathUnusable): true
+        case .forwarding, .redirect, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .token(.keysUnavailable),
+            .admission(.storeUnavailable):
+            false
+        default: true
+        }
+    }
+
+    /// Whether it is in doubt where the next request would begin.
+    var endsConnection: Bool {
+        switch self {
+        case .malformed, .bodyTooLarge, .headTimeout, .bodyTimeout: true
+        default: false
+        }
+    }
+
+    /// Seconds after which it makes sense to try again.
+    var retryAfter: UInt64? {
+        switch self {
+        case .admission(.limitExceeded(_, let nanoseconds)): max(1, nanoseconds / 1_000_000_000 + (nanoseconds % 1_000_000_000 > 0 ? 1 : 0))
+        case .admission(.storeUnavailable), .token(.keysUnavailable), .forwarding(.unresolved): 2
+        default: nil
+        }
+    }
+
+    /// The status line's reason phrase.
+    package static func phrase(_ status: Int) -> String {
+        switch status {
+        case 308: "Permanent Redirect"
+        case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 413: "Content Too Large"
+        case 414: "URI Too Long"
+        case 417: "Expectation Failed"
+        case 429: "Too Many Requests"
+        case 431: "Request Header Fields Too Large"
+        case 501: "Not Implemented"
+        case 502: "Bad Gateway"
+        case 503: "Service Unavailable"
+        case 504: "Gateway Timeout"
+        case 505: "HTTP Version Not Supported"
+        default: "Error"
+        }
+    }
+
+    private func snake(_ name: String) -> String {
+        var result = ""
+        for character in name {
+            if character.isUppercase { result += "_" }
+            result += character.lowercased()
+        }
+        return result
+    }
+}
+
+/// The fields and the body of a gateway-made answer.
+package struct RefusalAnswer {
+    package let status: Int
+    /// Whole lines; without framing and connection fields.
+    package var fields: [UInt8]
+    package let body: [UInt8]
+
+    package init(_ refusal: Refusal, requestID: [UInt8], realm: String, wantsHTML: Bool) {
+        let status = refusal.status
+        var fields: [UInt8] = []
+        func field(_ name: String, _ value: String) { fields.append("\(name): \(value)\r\n") }
+        switch refusal {
+        case .token(.missing): field("WWW-Authenticate", "Bearer realm=\"\(realm)\"")
+        case .token(let error) where error != .keysUnavailable:
+            field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"invalid_token\", error_description=\"\(quoted(error.explanation))\"")
+        case .authorization(.scopeMissing(let scopes)):
+            field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"insufficient_scope\", scope=\"\(scopes)\"")
+        case .authorization(.ruleUnmet): field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"insufficient_scope\"")
+        case .methodNotAllowed(let allowed): field("Allow", allowed)
+        case .redirect(let place): field("Location", place)
+        default: break
+        }
+        if let seconds = refusal.retryAfter { field("Retry-After", String(seconds)) }
+        let title = Refusal.phrase(status)
+        let identifier = String(decoding: requestID, as: UTF8.self)
+        if wantsHTML {
+            field("Content-Type", "text/html; charset=utf-8")
+            body = [UInt8](
+                """
+                <!doctype html><html lang="en"><head><meta charset="utf-8"><title>\(status) \(title)</title></head>
+                <body><h1>\(title)</h1><p>\(escaped(refusal.detail))</p><p><small>\(refusal.reason) · \(identifier)</small></p></body></html>
+
+                """)
+        } else {
+            field("Content-Type", "application/problem+json")
+            body = [UInt8](
+                "{\"type\":\"urn:portcullis:refusal:\(refusal.reason)\",\"title\":\"\(title)\",\"status\":\(status),\"detail\":\"\(escapedJSON(refusal.detail))\","
+                    + "\"instance\":\"urn:portcullis:request:\(identifier)\",\"reason\":\"\(refusal.reason)\",\"request_id\":\"\(identifier)\"}\n")
+        }
+        field("Cache-Control", "no-store")
+        self.status = status
+        self.fields = fields
+    }
+}
+
+/// For a quoted-string: without quotes and backslashes, in ASCII (RFC 6750 §3).
+private func quoted(_ text: String) -> String { String(text.map { $0 == "\"" || $0 == "\\" || !$0.isASCII ? "'" : $0 }) }
+
+private func escaped(_ text: String) -> String {
+    text.reduce(into: "") { result, character in
+        switch character {
+        case "<": result += "&lt;"
+        case ">": result += "&gt;"
+        case "&": result += "&amp;"
+        case "\"": result += "&quot;"
+        default: result.append(character)
+        }
+    }
+}
+
+private func escapedJSON(_ text: String) -> String {
+    text.unicodeScalars.reduce(into: "") { result, scalar in
+        switch scalar {
+        case "\"": result += "\\\""
+        case "\\": result += "\\\\"
+        case _ where scalar.value < 0x20: result += " "
+        default: result.unicodeScalars.append(scalar)
+        }
+    }
+}

@@ -1,0 +1,125 @@
+import Forwarding
+import Authentication
+import Bytes
+import EventLoop
+import HTTPMessage
+import Observability
+import RateLimiting
+import Routing
+
+/// Writes the line that each request leaves, and one more in the security log for what was refused.
+final class RequestLog {
+    private let ring: LogRing
+    private let writesAccess: Bool
+    private let writesSecurity: Bool
+    private let sources: TokenSources
+    private let issuers: [Issuer]
+    private var line = JSONLine()
+
+    init(ring: LogRing, access: LogTarget, security: LogTarget, sources: TokenSources, issuers: [Issuer]) {
+        self.ring = ring
+        writesAccess = access != .off
+        writesSecurity = security != .off
+        self.sources = sources
+        self.issuers = issuers
+    }
+
+    /// Whether durations are wanted.
+    var isOn: Bool { writesAccess }
+
+    func write(_ passage: Passage, limits: [Limit], wall: UInt64, isComplete: Bool) {
+        if writesAccess {
+            line.begin()
+            writeCommon(passage, wall)
+            writeAccess(passage, limits, isComplete)
+            line.end()
+            ring.write(line.bytes, .access)
+        }
+        if writesSecurity, let refusal = passage.refusal, refusal.concernsSecurity {
+            line.begin()
+            writeCommon(passage, wall)
+            writeSecurity(passage, refusal)
+            line.end()
+            ring.write(line.bytes, .security)
+        }
+    }
+
+    private func writeCommon(_ passage: Passage, _ wall: UInt64) {
+        let context = passage.context
+        line.member("time", time: wall)
+        line.member("id", context.requestID)
+        line.member("client", context.clientIP)
+        line.member("method", context.head.copy(context.head.methodRange))
+        if !context.host.isEmpty { line.member("host", context.host) }
+        line.member("path", pathOnly(context))
+        if passage.route != nil { line.member("route", context.routeName) }
+        line.member("status", number: UInt64(passage.status))
+    }
+
+    private func writeAccess(_ passage: Passage, _ limits: [Limit], _ isComplete: Bool) {
+        line.member("bytes_in", number: passage.bytesIn)
+        line.member("bytes_out", number: passage.bytesOut)
+        let now = Clock.now()
+        line.member("ms", milliseconds: now.since(passage.beganAt))
+        if passage.handshakeNanoseconds > 0 { line.member("ms_handshake", milliseconds: passage.handshakeNanoseconds) }
+        var from = passage.beganAt
+        if passage.authenticatedAt != .never {
+            line.member("ms_auth", milliseconds: passage.authenticatedAt.since(from))
+            from = passage.authenticatedAt
+        }
+        if passage.admittedAt != .never {
+            line.member("ms_limit", milliseconds: passage.admittedAt.since(from))
+            if passage.exchange.headAt != .never, passage.exchange.headAt >= passage.admittedAt {
+                line.member("ms_upstream", milliseconds: passage.exchange.headAt.since(passage.admittedAt))
+            }
+            line.member("upstream", passage.exchange.serverText)
+        }
+        if let verified = passage.identity?.verified {
+            if let subject = verified.subject { line.member("subject", subject) }
+            line.member("issuer", issuers[verified.issuer].name)
+        }
+        switch passage.refusal {
+        case .some(let refusal):
+            line.member("decision", "refused")
+            line.member("reason", refusal.reason)
+            if let detail = refusal.logDetail { line.member("detail", detail) }
+        case .none: line.member("decision", isComplete ? "forwarded" : "broken_off")
+        }
+        let states = passage.progress.states
+        if !states.isEmpty {
+            line.array("limits", of: states) { line, state in
+                line.member("name", limits[state.limit].name)
+                line.member("remaining", number: state.remaining)
+            }
+        }
+    }
+
+    private func writeSecurity(_ passage: Passage, _ refusal: Refusal) {
+        line.member("reason", refusal.reason)
+        if let detail = refusal.logDetail { line.member("detail", detail) }
+        if let agent = passage.context.head.field(named: "user-agent") { line.member("user_agent", agent) }
+        if let verified = passage.identity?.verified {
+            if let subject = verified.subject { line.member("subject", subject) }
+            line.member("issuer", issuers[verified.issuer].name)
+        } else if let claimed = claimedSubject(passage.context.head) {
+            line.member("claimed_subject", claimed)
+        }
+    }
+
+    /// Whom a token that was not accepted speaks of; nobody vouches for it.
+    private func claimedSubject(_ head: borrowing RequestHead) -> String? {
+        guard let range = (try? sources.find(head)) ?? nil else { return nil }
+        let token = head.bytes.extracting(range)
+        guard token.count <= Limits.tokenBytesMax, let first = token.firstIndex(of: 0x2E),
+            let second = token.firstIndex(of: 0x2E, from: first + 1),
+            let payload = Base64URL.decode(token.extracting((first + 1)..<second)), let claims = try? JSONReader.read(payload)
+        else { return nil }
+        return claims["sub"]?.string
+    }
+
+    /// The path without the query, in which secrets may stand; as received when it could not be normalised.
+    private func pathOnly(_ context: RequestContext) -> [UInt8] {
+        let raw = context.head.copy(context.head.targetRange)
+        return Array(raw.prefix { $0 != 0x3F && $0 != 0x23 })
+    }
+}

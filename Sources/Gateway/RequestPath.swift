@@ -1,0 +1,261 @@
+import Authentication
+import Authorization
+import Bytes
+import EventLoop
+import Forwarding
+import HTTP1
+import HTTPMessage
+import Observability
+import RateLimiting
+import Routing
+
+/// The path of a request through the gateway, in order:
+///
+/// 1. its target is normalised, once;
+/// 2. a route is found for it, and the rule for its method;
+/// 3. its token becomes an `Identity`;
+/// 4. the identity, by the rule, becomes a `Permit`;
+/// 5. the permit, by the limits, becomes an `Admission`;
+/// 6. the admission is used up by forwarding;
+/// 7. the answer leaves a line in the log.
+///
+/// Each stage that refuses throws; ``Refusal`` says what the client is told. Two stages may have to wait, for keys (3) and
+/// for the store of a limit (5); the passage then goes on from where it was.
+final class RequestPath {
+    private let settings: Settings
+    private let loop: EventLoop
+    private let authenticator: Authenticator
+    private let limiter: RateLimiter
+    private let groups: [UpstreamGroup]
+    private let log: RequestLog
+    private let counters: Counters
+    /// Asks the control process for an issuer's keys; false when nobody can be asked now.
+    var requestKeys: (_ issuer: Int) -> Bool = { _ in false }
+    private var awaitingKeys: [(passage: Passage, generation: UInt64, issuer: Int, since: Instant)] = []
+    private var lastKeyRequest: [Instant]
+    private let policyTexts: [String]
+
+    init(
+        settings: Settings, loop: EventLoop, authenticator: Authenticator, limiter: RateLimiter, groups: [UpstreamGroup], log: RequestLog,
+        counters: Counters
+    ) {
+        self.settings = settings
+        self.loop = loop
+        self.authenticator = authenticator
+        self.limiter = limiter
+        self.groups = groups
+        self.log = log
+        self.counters = counters
+        lastKeyRequest = [Instant](repeating: Instant(nanoseconds: 0), count: settings.issuers.count)
+        policyTexts = settings.limits.map { limit in
+            "\"\(limit.name)\";q=\(limit.quota.count);w=\(max(1, limit.quota.windowNanoseconds / 1_000_000_000))"
+        }
+    }
+
+    // MARK: - The stages
+
+    /// Takes a request whose head is complete and whose framing is known.
+    func enter(_ passage: Passage) {
+        counters.add(.requests)
+        do throws(Refusal) {
+            try normalize(passage)
+            try route(passage)
+            try authenticate(passage)
+        } catch {
+            refuse(passage, error)
+        }
+    }
+
+    private func normalize(_ passage: Passage) throws(Refusal) {
+        let context = passage.context
+        switch context.head.method {
+        case .trace, .connect: throw .methodNotImplemented
+        default: break
+        }
+        do {
+            try context.target.normalize(context.head)
+        } catch {
+            throw .target(error)
+        }
+    }
+
+    private func route(_ passage: Passage) throws(Refusal) {
+        let context = passage.context
+        guard let index = settings.routeTable.find(host: context.host, context.target) else { throw .noRoute }
+        let route = settings.routes[index]
+        passage.route = route
+        context.routeName = route.name
+        context.captures = route.pattern.captures
+        let name = context.head.method == .other ? context.head.text(context.head.methodRange) : ""
+        guard let rule = route.rule(for: context.head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
+        passage.methodRule = rule
+        if case .length(let count) = passage.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
+    }
+
+    private func authenticate(_ passage: Passage) throws(Refusal) {
+        guard let route = passage.route, let rule = passage.methodRule else { return }
+        switch route.access {
+        case .public(let publicRule): admit(passage, Authorization.permit(publicRule))
+        case .authenticated(let issuers):
+            let outcome: Authenticator.Outcome
+            do {
+                outcome = try authenticator.authenticate(passage.context.head, by: issuers, at: loop.wall / 1_000_000_000)
+            } catch {
+                throw .token(error)
+            }
+            switch outcome {
+            case .identity(let identity):
+                passage.identity = identity
+                try authorize(passage, identity, rule)
+            case .needsKeys(let issuer): try awaitKeys(passage, of: issuer)
+            }
+        }
+    }
+
+    private func authorize(_ passage: Passage, _ identity: Identity, _ rule: Route.MethodRule) throws(Refusal) {
+        if log.isOn { passage.authenticatedAt = Clock.now() }
+        do {
+            admit(passage, try Authorization.permit(identity, rule.authorization, settings.requirements, in: passage.context))
+        } catch {
+            throw .authorization(error)
+        }
+    }
+
+    private func admit(_ passage: Passage, _ permit: consuming Permit) {
+        passage.stage = .awaitingLimits
+        limiter.begin(permit, limits: passage.methodRule?.limits ?? [], in: passage.context, at: loop.now, passage.progress)
+        if passage.progress.isDecided { admissionDecided(passage) }
+    }
+
+    /// The limits have been asked; called later when one of them is kept outside.
+    func admissionDecided(_ passage: Passage) {
+        guard passage.stage == .awaitingLimits else { return }
+        if let error = passage.progress.error { return refuse(passage, .admission(error)) }
+        guard let admission = passage.progress.takeAdmission() else { return }
+        if log.isOn { passage.admittedAt = Clock.now() }
+        forward(passage, admission)
+    }
+
+    private func forward(_ passage: Passage, _ admission: consuming Admission) {
+        guard let route = passage.route else { return }
+        passage.stage = .forwarding
+        do {
+            try passage.exchange.begin(
+                admission, passage.context, rule: route.forwarding, filter: settings.fieldFilter, origin: passage.origin,
+                framing: passage.framing, group: groups[route.forwarding.upstream], at: loop.now)
+        } catch {
+            return refuse(passage, .forwarding(error))
+        }
+        passage.frontEnd?.forwardingBegan()
+    }
+
+    // MARK: - Refusing and ending
+
+    /// Answers a request in the gateway's own name.
+    func refuse(_ passage: Passage, _ refusal: Refusal) {
+        passage.stage = .decided
+        passage.refusal = refusal
+        passage.status = refusal.status
+        counters.add(.refusals)
+        if case .malformed = refusal { counters.add(.malformedRequests) }
+        if case .forwarding = refusal { counters.add(.upstreamFailures) }
+        var answer = RefusalAnswer(
+            refusal, requestID: passage.context.requestID, realm: settings.realm, wantsHTML: wantsHTML(passage.context.head))
+        appendFields(passage, to: &answer.fields)
+        passage.frontEnd?.answer(answer, to: refusal)
+    }
+
+    /// Field lines that the gateway adds to every answer, its own and the upstreams'.
+    func appendFields(_ passage: Passage, to fields: inout [UInt8]) {
+        fields.append("X-Request-Id: ")
+        fields.append(contentsOf: passage.context.requestID)
+        fields.append("\r\n")
+        let states = passage.progress.states
+        guard !states.isEmpty else { return }
+        // draft-ietf-httpapi-ratelimit-headers
+        fields.append("RateLimit-Policy: ")
+        for (index, state) in states.enumerated() {
+            if index > 0 { fields.append(", ") }
+            fields.append(policyTexts[state.limit])
+        }
+        fields.append("\r\nRateLimit: ")
+        for (index, state) in states.enumerated() {
+            fields.append(index > 0 ? ", \"" : "\"")
+            fields.append(limiter.limits[state.limit].name)
+            fields.append("\";r=")
+            fields.append(decimal: state.remaining)
+            fields.append(";t=")
+            fields.append(decimal: (state.resetAfter + 999_999_999) / 1_000_000_000)
+        }
+        fields.append("\r\n")
+    }
+
+    /// The answer is complete, or will never be: counts it and writes the log.
+    func finish(_ passage: Passage, isComplete: Bool) {
+        guard passage.stage != .idle else { return }
+        limiter.settle(passage.progress, status: passage.status, at: loop.now)
+        switch passage.status {
+        case 200..<300: counters.add(.answers2xx)
+        case 300..<400: counters.add(.answers3xx)
+        case 400..<500: counters.add(.answers4xx)
+        case 500..<600: counters.add(.answers5xx)
+        default: break
+        }
+        log.write(passage, limits: limiter.limits, wall: loop.wall, isComplete: isComplete)
+        passage.end()
+    }
+
+    private func wantsHTML(_ head: borrowing RequestHead) -> Bool {
+        guard let mode = head.value(.secFetchMode), head.bytes.extracting(mode).equals("navigate"), let accept = head.value(.accept) else {
+            return false
+        }
+        var elements = ListElements(range: accept)
+        while let element = elements.next(in: head.bytes) {
+            if head.bytes.extracting(element).hasPrefix("text/html") { return true }
+        }
+        return false
+    }
+
+    // MARK: - Waiting for keys
+
+    /// Lets the request wait while its issuer's keys are fetched, unless that was done just now.
+    private func awaitKeys(_ passage: Passage, of issuer: Int) throws(Refusal) {
+        let known = authenticator.hasKeys(of: issuer)
+        let isRecent = known && loop.now.since(lastKeyRequest[issuer]) < keyRequestPause && lastKeyRequest[issuer].nanoseconds > 0
+        let isAsking = awaitingKeys.contains { $0.issuer == issuer }
+        if passage.hasAskedForKeys || isRecent && !isAsking { throw .token(known ? .keyUnknown : .keysUnavailable) }
+        if !isAsking {
+            guard requestKeys(issuer) else { throw .token(known ? .keyUnknown : .keysUnavailable) }
+            lastKeyRequest[issuer] = loop.now
+        }
+        guard awaitingKeys.count < awaitingKeysMax else { throw .token(.keysUnavailable) }
+        passage.hasAskedForKeys = true
+        passage.stage = .awaitingKeys
+        awaitingKeys.append((passage, passage.generation, issuer, loop.now))
+    }
+
+    /// The fetching of an issuer's keys has ended, well or not: who waited goes on.
+    func keysSettled(of issuer: Int) { resume { $0.issuer == issuer } }
+
+    /// Lets go of those who have waited for too long.
+    func giveUpWaiting() { resume { loop.now.since($0.since) > keyWaitMax } }
+
+    private func resume(where condition: ((passage: Passage, generation: UInt64, issuer: Int, since: Instant)) -> Bool) {
+        let due = awaitingKeys.filter(condition)
+        guard !due.isEmpty else { return }
+        awaitingKeys.removeAll(where: condition)
+        for (passage, generation, _, _) in due where passage.generation == generation && passage.stage == .awaitingKeys {
+            passage.stage = .deciding
+            do throws(Refusal) {
+                try authenticate(passage)
+            } catch {
+                refuse(passage, error)
+            }
+        }
+    }
+}
+
+/// An issuer is asked for its keys because of an unknown one at most this often.
+private let keyRequestPause: UInt64 = 10_000_000_000
+private let keyWaitMax: UInt64 = 5_000_000_000
+private let awaitingKeysMax = 1_024

@@ -1,0 +1,106 @@
+package import ConfigFile
+import EventLoop
+
+/// The file system as a source of configuration, which remembers everything it has read.
+///
+/// The supervisor reads the configuration through it, with its own rights, and hands what was read to its workers: they need
+/// no right to read keys, and all of one generation see the same files, whenever they start.
+package final class RecordingFiles: FileSource {
+    package private(set) var bundle = FileBundle()
+
+    package init() {}
+
+    package func read(_ path: String) throws(FileError) -> [UInt8] {
+        if let known = bundle.contents[path] { return known }
+        do {
+            let content = try LocalFiles.read(path)
+            bundle.contents[path] = content
+            return content
+        } catch {
+            throw FileError(path: path, reason: error.reason)
+        }
+    }
+
+    package func list(_ pattern: String) throws(FileError) -> [String] {
+        let slash = pattern.lastIndex(of: "/")
+        let folder = slash.map { String(pattern[..<$0]) } ?? "."
+        let namePattern = slash.map { String(pattern[pattern.index(after: $0)...]) } ?? pattern
+        let parts = namePattern.split(separator: "*", omittingEmptySubsequences: false)
+        guard parts.count == 2, !folder.contains("*") else {
+            throw FileError(path: pattern, reason: "one * in the last part is all that can be listed")
+        }
+        let names: [String]
+        do {
+            names = try LocalFiles.names(in: folder.isEmpty ? "/" : folder)
+        } catch {
+            throw FileError(path: folder, reason: error.reason)
+        }
+        let (start, end) = (String(parts[0]), String(parts[1]))
+        let found = names.filter { name in
+            name.count >= start.count + end.count && name.hasPrefix(start) && name.hasSuffix(end) && (!name.hasPrefix(".") || start.hasPrefix("."))
+        }
+        let paths = found.map { "\(folder)/\($0)" }
+        bundle.lists[pattern] = paths
+        return paths
+    }
+}
+
+/// Files by path, in one piece that can be handed to another process.
+package struct FileBundle: Equatable {
+    package var contents: [String: [UInt8]] = [:]
+    var lists: [String: [String]] = [:]
+
+    package init() {}
+
+    package init(contents: [String: [UInt8]]) { self.contents = contents }
+
+    package var encoded: [UInt8] {
+        var writer = MessageWriter()
+        writer.number(UInt64(contents.count))
+        for (path, content) in contents.sorted(by: { $0.key < $1.key }) {
+            writer.text(path)
+            writer.bytes(content)
+        }
+        writer.number(UInt64(lists.count))
+        for (pattern, paths) in lists.sorted(by: { $0.key < $1.key }) {
+            writer.text(pattern)
+            writer.number(UInt64(paths.count))
+            for path in paths { writer.text(path) }
+        }
+        return writer.output
+    }
+
+    /// Nil when the bytes are not a bundle.
+    package init?(encoded: [UInt8]) {
+        var reader = MessageReader(encoded)
+        guard let fileCount = reader.number() else { return nil }
+        for _ in 0..<fileCount {
+            guard let path = reader.text(), let content = reader.bytes() else { return nil }
+            contents[path] = content
+        }
+        guard let listCount = reader.number() else { return nil }
+        for _ in 0..<listCount {
+            guard let pattern = reader.text(), let count = reader.number() else { return nil }
+            var paths: [String] = []
+            for _ in 0..<count {
+                guard let path = reader.text() else { return nil }
+                paths.append(path)
+            }
+            lists[pattern] = paths
+        }
+    }
+}
+
+/// The files of a bundle as a source of configuration.
+package final class BundledFiles: FileSource {
+    private let bundle: FileBundle
+
+    package init(_ bundle: FileBundle) { self.bundle = bundle }
+
+    package func read(_ path: String) throws(FileError) -> [UInt8] {
+        guard let content = bundle.contents[path] else { throw FileError(path: path, reason: "it is not in the bundle") }
+        return content
+    }
+
+    package func list(_ pattern: String) throws(FileError) -> [String] { bundle.lists[pattern] ?? [] }
+}

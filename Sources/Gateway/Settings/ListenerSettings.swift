@@ -1,0 +1,58 @@
+import ConfigFile
+package import EventLoop
+package import TLS
+
+/// A `listen ADDRESS { … }` of the file.
+package struct ListenerSettings {
+    package enum Role {
+        case tls(ServerTLSSettings)
+        /// In clear: something in front terminates TLS.
+        case plaintext
+        /// Sends every request to https.
+        case redirect
+    }
+
+    package let address: SocketAddress
+    package let role: Role
+
+    init?(_ directive: Directive, files: any FileSource, _ diagnostics: Diagnostics) {
+        guard directive.hasArguments(1...1, "ADDRESS:PORT { … }", diagnostics) else { return nil }
+        let word = directive.arguments[0]
+        let block = Block(of: directive, title: "a listener", diagnostics)
+        let tls = block.one("tls")
+        let redirect = block.one("redirect")
+        let plaintext = block.one("plaintext")
+        if let protocols = block.one("protocols") {
+            for name in protocols.words("NAME …", diagnostics) where name.text != "http/1.1" {
+                if name.text == "h2" {
+                    diagnostics.error("HTTP/2 is not available yet", at: name, hint: "write: protocols http/1.1;")
+                } else {
+                    diagnostics.error("'\(name.text)' is not a protocol", at: name, hint: "it is http/1.1")
+                }
+            }
+        }
+        block.finish(later: ["proxy_protocol", "backlog", "http3"])
+        if let redirect { _ = redirect.choice(["https": true], diagnostics) }
+        if let plaintext { _ = plaintext.takes(0...0, "without arguments", diagnostics) }
+        guard let address = SocketAddress(word.text) else {
+            diagnostics.error("'\(word.text)' is not an address to listen on", at: word, hint: "write 0.0.0.0:443, [::]:443 or unix:/path")
+            return nil
+        }
+        self.address = address
+        switch (tls, redirect, plaintext) {
+        case (.some(let tls), nil, nil):
+            guard let settings = ServerTLSSettings(tls, files: files, diagnostics) else { return nil }
+            role = .tls(settings)
+        case (nil, .some, nil): role = .redirect
+        case (nil, nil, .some): role = .plaintext
+        case (nil, nil, nil):
+            diagnostics.error(
+                "a listener says neither tls nor redirect", at: directive.name,
+                hint: "add: tls { certificate …; } or redirect https; or, behind something that terminates TLS: plaintext;")
+            return nil
+        default:
+            diagnostics.error("a listener has one of tls, redirect and plaintext", at: directive.name)
+            return nil
+        }
+    }
+}

@@ -1,0 +1,241 @@
+package import Authentication
+package import Authorization
+import ConfigFile
+import Forwarding
+import HTTPMessage
+package import Routing
+
+/// A route of the file, with what it demands of each method.
+package struct Route {
+    /// The path as the file has it, with the host before it if there is one.
+    package let name: String
+    package let pattern: PathPattern
+    package let hosts: [HostPattern]
+    package let access: Access
+    let forwarding: ForwardingRule
+    /// Bytes; nil for no bound.
+    package let bodyBytesMax: UInt64?
+    /// What holds for every method, when the route names none; else for none.
+    package let anyMethod: MethodRule?
+    package let methods: [MethodRule]
+
+    package enum Access {
+        case `public`(PublicRule)
+        case authenticated(AuthenticationRule)
+    }
+
+    /// What holds for some methods of a route: its own part and the route's together.
+    package struct MethodRule {
+        /// As in the file; empty for all.
+        package let names: [String]
+        let known: Set<Method>
+        package let authorization: AuthorizationRule
+        /// Indices of limits.
+        package let limits: [Int]
+    }
+
+    /// The rule for a request's method; nil when the route does not take it.
+    func rule(for method: Method, named name: String) -> MethodRule? {
+        if let anyMethod { return anyMethod }
+        for rule in methods where method == .other ? rule.names.contains(name) : rule.known.contains(method) { return rule }
+        return nil
+    }
+
+    /// The value of the Allow field of a 405.
+    var allowed: String { methods.flatMap(\.names).joined(separator: ", ") }
+}
+
+/// Reads routes; knows what they may refer to.
+struct RouteReader {
+    let issuers: [Issuer]
+    let issuerIndex: [String: Int]
+    let limitIndex: [String: Int]
+    let upstreamIndex: [String: Int]
+    let requirements: RequirementTable
+    let bodyBytesMax: UInt64?
+    let diagnostics: Diagnostics
+    var usedIssuers: Set<Int> = []
+    var usedLimits: Set<Int> = []
+    var usedUpstreams: Set<Int> = []
+    /// Each distinct set of headers that the token alone decides has an index.
+    private var headerSets: [[ForwardingRule.Header]: Int] = [:]
+
+    init(
+        issuers: [Issuer], issuerIndex: [String: Int], limitIndex: [String: Int], upstreamIndex: [String: Int],
+        requirements: RequirementTable, bodyBytesMax: UInt64?, diagnostics: Diagnostics
+    ) {
+        self.issuers = issuers
+        self.issuerIndex = issuerIndex
+        self.limitIndex = limitIndex
+        self.upstreamIndex = upstreamIndex
+        self.requirements = requirements
+        self.bodyBytesMax = bodyBytesMax
+        self.diagnostics = diagnostics
+    }
+
+    mutating func read(_ directive: Directive) -> Route? {
+        guard directive.hasArguments(1...1, "/PATH { … }", diagnostics) else { return nil }
+        let errors = diagnostics.count
+        let word = directive.arguments[0]
+        let block = Block(of: directive, title: "a route", diagnostics)
+        let pattern = PathPattern(word, diagnostics)
+        let hosts = block.one("host").map { $0.words("NAME …", diagnostics).compactMap { HostPattern($0, diagnostics) } } ?? []
+        let leading = (pattern?.segments ?? []).prefix { if case .literal = $0 { true } else { false } }.map { segment in
+            if case .literal(let text) = segment { text } else { "" }
+        }
+        let forwarding = ForwardingRule.Directives(block, leadingLiterals: leading)
+        let upstream = reference(block.one("upstream"), "upstream", upstreamIndex)
+        if let upstream { usedUpstreams.insert(upstream) }
+        let access = access(block, directive)
+        let accepted = acceptedIssuers(access)
+        let shared = demands(block, accepted, access)
+        var methods: [Route.MethodRule] = []
+        var named: Set<String> = []
+        for method in block.all("method") {
+            methods.append(methodRule(method, accepted, access, shared, &named))
+        }
+        let body = block.one("max_body_size").map { bodySize($0, diagnostics) } ?? bodyBytesMax
+        block.finish(later: ["upgrade", "on_expiry", "cors", "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror", "add_response_header"])
+        if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
+        for variable in forwarding.headers.flatMap(\.value.variables) + shared.authorization.rules.flatMap(\.variables) {
+            check(variable, pattern, access, at: directive)
+        }
+        guard let pattern, let access, let upstream, diagnostics.count == errors else { return nil }
+        let identityHeaders = forwarding.headers.filter { $0.value.dependsOnIdentityAlone }
+        let headerIndex = headerSets[identityHeaders] ?? headerSets.count
+        headerSets[identityHeaders] = headerIndex
+        return Route(
+            name: (hosts.isEmpty ? "" : (hosts[0].isWildcard ? "*" : "") + hosts[0].name) + word.text, pattern: pattern, hosts: hosts,
+            access: access,
+            forwarding: ForwardingRule(
+                upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
+                forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix),
+            bodyBytesMax: body,
+            anyMethod: methods.isEmpty
+                ? Route.MethodRule(names: [], known: [], authorization: shared.authorization, limits: shared.limits) : nil,
+            methods: methods)
+    }
+
+    private struct Demands {
+        var authorization = AuthorizationRule()
+        var limits: [Int] = []
+    }
+
+    private mutating func access(_ block: Block, _ directive: Directive) -> Route.Access? {
+        let auth = block.one("auth")
+        let publicWord = block.one("public")
+        switch (auth, publicWord) {
+        case (.some(let auth), nil):
+            var issuers: [Int] = []
+            for word in auth.words("ISSUER …", diagnostics) {
+                guard let index = issuerIndex[word.text] else {
+                    undefined("issuer", word, issuerIndex.keys)
+                    continue
+                }
+                if issuers.contains(index) { diagnostics.error("this issuer stands twice", at: word) }
+                issuers.append(index)
+                usedIssuers.insert(index)
+            }
+            return .authenticated(AuthenticationRule(issuers: issuers))
+        case (nil, .some(let word)): return PublicRule(word, diagnostics).map { .public($0) }
+        case (.some, .some(let word)):
+            diagnostics.error("a route is public or asks for a token, not both", at: word.name)
+            return nil
+        case (nil, nil):
+            diagnostics.error(
+                "this route says neither auth nor public", at: directive.position, hint: "add: auth ISSUER; or, if everybody may come: public;")
+            return nil
+        }
+    }
+
+    private func acceptedIssuers(_ access: Route.Access?) -> [Issuer] {
+        if case .authenticated(let rule) = access { rule.issuers.map { issuers[$0] } } else { [] }
+    }
+
+    /// `scope`, `require` and `limit` of a route or of one of its methods.
+    private mutating func demands(_ block: Block, _ accepted: [Issuer], _ access: Route.Access?) -> Demands {
+        var demands = Demands()
+        let isPublic = if case .public = access { true } else { false }
+        for directive in block.all("scope") {
+            if isPublic { diagnostics.error("a public route has no scope", at: directive.name, hint: "no token is looked at here") }
+            guard let requirement = ScopeRequirement(directive, issuers: accepted, diagnostics) else { continue }
+            demands.authorization.requirements.append(requirements.index(of: requirement))
+        }
+        for directive in block.all("require") {
+            if isPublic { diagnostics.error("a public route has no require", at: directive.name, hint: "no token is looked at here") }
+            guard let rule = VariableRule(directive, diagnostics) else { continue }
+            demands.authorization.rules.append(rule)
+        }
+        for directive in block.all("limit") {
+            for word in directive.words("NAME …", diagnostics) {
+                guard let index = limitIndex[word.text] else {
+                    undefined("limit", word, limitIndex.keys)
+                    continue
+                }
+                if demands.limits.contains(index) { diagnostics.error("this limit stands twice", at: word) }
+                demands.limits.append(index)
+                usedLimits.insert(index)
+            }
+        }
+        return demands
+    }
+
+    private mutating func methodRule(
+        _ directive: Directive, _ accepted: [Issuer], _ access: Route.Access?, _ shared: Demands, _ named: inout Set<String>
+    ) -> Route.MethodRule {
+        let block = Block(of: directive, title: "a method", diagnostics)
+        if directive.arguments.isEmpty { diagnostics.error("'method' names no method", at: directive.name, hint: "write: method GET HEAD { … }") }
+        var known: Set<Method> = []
+        for word in directive.arguments {
+            let bytes = [UInt8](word.text.utf8)
+            let method = Method(bytes.span)
+            if !named.insert(word.text).inserted { diagnostics.error("\(word.text) stands twice in this route", at: word) }
+            if method == .trace || method == .connect {
+                diagnostics.error("\(word.text) is never forwarded", at: word)
+            } else if word.text != word.text.uppercased() {
+                diagnostics.error("methods are case-sensitive", at: word, hint: "did you mean \(word.text.uppercased())?")
+            }
+            if method != .other { known.insert(method) }
+        }
+        var demands = demands(block, accepted, access)
+        block.finish()
+        demands.authorization.requirements = shared.authorization.requirements + demands.authorization.requirements
+        demands.authorization.rules = shared.authorization.rules + demands.authorization.rules
+        demands.limits = shared.limits + demands.limits.filter { !shared.limits.contains($0) }
+        return Route.MethodRule(
+            names: directive.arguments.map(\.text), known: known, authorization: demands.authorization, limits: demands.limits)
+    }
+
+    private func check(_ variable: Variable, _ pattern: PathPattern?, _ access: Route.Access?, at directive: Directive) {
+        switch variable {
+        case .path(let name):
+            guard let pattern, pattern.captures[name] == nil else { return }
+            let meant = nearest(to: name, among: pattern.captures.keys)
+            diagnostics.error(
+                "this route's path has no {\(name)}", at: directive.position, hint: meant.map { "did you mean $path.\($0)?" })
+        case .claim(let name):
+            if case .public = access {
+                diagnostics.error("a public route has no $claim.\(name)", at: directive.position, hint: "no token is looked at here")
+            }
+        default: break
+        }
+    }
+
+    private func reference(_ directive: Directive?, _ what: String, _ index: [String: Int]) -> Int? {
+        guard let word = directive?.word("NAME", diagnostics) else { return nil }
+        if index[word.text] == nil { undefined(what, word, index.keys) }
+        return index[word.text]
+    }
+
+    private func undefined(_ what: String, _ word: Word, _ names: some Sequence<String>) {
+        let meant = nearest(to: word.text, among: names)
+        diagnostics.error(
+            "there is no \(what) '\(word.text)'", at: word, hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: \(what) \(word.text) { … }")
+    }
+}
+
+/// `max_body_size SIZE;` or `max_body_size unlimited;`.
+func bodySize(_ directive: Directive, _ diagnostics: Diagnostics) -> UInt64? {
+    if directive.arguments.first?.text == "unlimited", directive.arguments.count == 1, directive.block == nil { return nil }
+    return directive.size(diagnostics) ?? 0
+}

@@ -1,0 +1,181 @@
+package import Authentication
+package import Authorization
+package import ConfigFile
+package import EventLoop
+package import Forwarding
+import HTTPMessage
+package import Observability
+package import RateLimiting
+package import Redis
+package import Routing
+
+/// Everything that `gateway.conf` says, checked and linked.
+package struct Settings {
+    /// The directives of the language, in the order in which a file usually has them. Each is read by the stage it belongs to.
+    package static let directives = [
+        "include", "workers", "user", "drain_timeout", "realm", "timeouts", "max_body_size", "token_cache", "limit_table", "access_log",
+        "security_log", "listen", "trusted_proxies", "redis", "token", "issuer", "limit", "upstream", "route",
+    ]
+    static let laterDirectives: Set<String> = ["admin", "metrics", "tracing", "revocation", "session", "login", "error_page", "acme", "resolver"]
+
+    package private(set) var workers = 1
+    /// Whom workers become when the supervisor is root.
+    package private(set) var user: String?
+    package private(set) var drainTimeout: UInt64 = 30_000_000_000
+    package private(set) var realm = "portcullis"
+    package private(set) var timeouts = Timeouts(nil, Diagnostics())
+    package private(set) var tokenCacheCapacity = 16_384
+    package private(set) var limitTableKeys = 65_536
+    package private(set) var accessLog = LogTarget.off
+    package private(set) var securityLog = LogTarget.stdout
+    package private(set) var listeners: [ListenerSettings] = []
+    package private(set) var trustedProxies: [IPNetwork] = []
+    package private(set) var redis: [RedisSettings] = []
+    package private(set) var tokenSources = TokenSources(sources: [.bearer])
+    package private(set) var issuers: [Issuer] = []
+    /// The directives of the issuers, in the same order; the control process reads what fetching needs.
+    package private(set) var issuerDirectives: [Directive] = []
+    package private(set) var limits: [Limit] = []
+    package private(set) var upstreams: [UpstreamSettings] = []
+    package private(set) var routes: [Route] = []
+    package private(set) var routeTable = RouteTable()
+    package private(set) var requirements = RequirementTable(issuers: [])
+    package private(set) var fieldFilter = FieldFilter(headers: [], sources: TokenSources(sources: []))
+
+    /// Reads the file at `path` and all that it names. Unless `diagnostics` stays empty the settings are not to be used.
+    package init(
+        _ path: String, files: any FileSource, environment: [String: String], processors: Int, _ diagnostics: Diagnostics
+    ) {
+        let directives = Parser(files: files, environment: environment, diagnostics: diagnostics).parse(path)
+        let file = Block(directives, title: "the file", diagnostics: diagnostics)
+        general(file, processors, diagnostics)
+        listeners = file.all("listen").compactMap { ListenerSettings($0, files: files, diagnostics) }
+        networks(file.all("trusted_proxies"), diagnostics)
+        var used = References(diagnostics)
+        let redisIndex = used.define("redis", file.all("redis"))
+        redis = file.all("redis").compactMap { RedisSettings($0, files: files, diagnostics) }
+        tokenSources = TokenSources(file.one("token"), diagnostics)
+        let issuerIndex = used.define("issuer", file.all("issuer"))
+        issuerDirectives = file.all("issuer")
+        let readIssuers = issuerDirectives.map { Issuer($0, diagnostics) }
+        issuers = readIssuers.compactMap { $0 }
+        checkKeyFiles(files, diagnostics)
+        let limitDirectives = file.all("limit")
+        let limitIndex = used.define("limit", limitDirectives)
+        limits = limitDirectives.compactMap { Limit($0, stores: Set(redisIndex.keys), diagnostics) }
+        let upstreamIndex = used.define("upstream", file.all("upstream"))
+        upstreams = file.all("upstream").compactMap { UpstreamSettings($0, files: files, diagnostics) }
+        requirements = RequirementTable(issuers: issuers)
+        let defaultBody = file.one("max_body_size").map { bodySize($0, diagnostics) } ?? Limits.requestBodyBytesDefault
+        // An issuer that is wrong itself is not compared with; its indices would not fit.
+        let comparable = issuers.count == readIssuers.count ? issuers : []
+        var reader = RouteReader(
+            issuers: comparable.isEmpty ? placeholders(issuerIndex.count) : comparable, issuerIndex: issuerIndex, limitIndex: limitIndex,
+            upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, diagnostics: diagnostics)
+        readRoutes(file.all("route"), &reader, diagnostics)
+        used.reportUnused("issuer", reader.usedIssuers)
+        used.reportUnused("limit", reader.usedLimits)
+        used.reportUnused("upstream", reader.usedUpstreams)
+        let usedStores = limits.compactMap { limit in
+            if case .redis(let name) = limit.store { redisIndex[name] } else { nil }
+        }
+        if limits.count == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
+        fieldFilter = FieldFilter(
+            headers: routes.flatMap { $0.forwarding.identityHeaders + $0.forwarding.requestHeaders }.map(\.name), sources: tokenSources)
+        file.finish(later: Self.laterDirectives)
+        if listeners.isEmpty, file.all("listen").isEmpty {
+            diagnostics.error("nothing is listened on", at: nil, hint: "add: listen 0.0.0.0:443 { tls { certificate CHAIN.pem KEY.pem; } }")
+        }
+        if file.all("route").isEmpty { diagnostics.error("there is no route", at: nil, hint: "add: route /** { upstream NAME; auth ISSUER; }") }
+    }
+
+    private mutating func general(_ file: Block, _ processors: Int, _ diagnostics: Diagnostics) {
+        workers = processors
+        if let directive = file.one("workers"), directive.arguments.first?.text != "auto" {
+            workers = directive.integer(1...64, diagnostics) ?? 1
+        }
+        user = file.one("user")?.word("NAME", diagnostics)?.text
+        if let given = file.one("drain_timeout")?.duration(diagnostics, in: .zero...(.seconds(3_600))) {
+            drainTimeout = UInt64(clamping: given.nanoseconds)
+        }
+        if let word = file.one("realm")?.word("TEXT", diagnostics) {
+            if word.text.contains(where: { $0 == "\"" || $0 == "\\" || !$0.isASCII || $0.isNewline }) {
+                diagnostics.error("a realm is ASCII text without quotes", at: word)
+            }
+            realm = word.text
+        }
+        timeouts = Timeouts(file.one("timeouts"), diagnostics)
+        tokenCacheCapacity = file.one("token_cache")?.integer(64...4_194_304, diagnostics) ?? tokenCacheCapacity
+        limitTableKeys = file.one("limit_table")?.integer(64...67_108_864, diagnostics) ?? limitTableKeys
+        accessLog = file.one("access_log").flatMap { LogTarget($0, diagnostics) } ?? .off
+        securityLog = file.one("security_log").flatMap { LogTarget($0, diagnostics) } ?? .stdout
+    }
+
+    private mutating func networks(_ directives: [Directive], _ diagnostics: Diagnostics) {
+        for word in directives.flatMap({ $0.words("NETWORK …", diagnostics) }) {
+            guard let network = IPNetwork(word.text) else {
+                diagnostics.error("'\(word.text)' is not a network", at: word, hint: "write 10.0.0.0/8 or 2001:db8::/32; bits after the prefix are zero")
+                continue
+            }
+            trustedProxies.append(network)
+        }
+    }
+
+    /// A key set file is read now, so that a wrong one is found by `check` and not by the first request.
+    private func checkKeyFiles(_ files: any FileSource, _ diagnostics: Diagnostics) {
+        for directive in issuerDirectives {
+            guard let word = directive.block?.first(where: { $0.name.text == "keys" })?.arguments.first, !word.text.contains("://") else { continue }
+            do {
+                _ = try KeySet(try files.read(word.text))
+            } catch let error as FileError {
+                diagnostics.error("cannot read \(error.path): \(error.reason)", at: word)
+            } catch let error as KeySetError {
+                diagnostics.error("\(word.text) is not a key set: \(error.explanation)", at: word)
+            } catch {
+                diagnostics.error("\(word.text) cannot be used", at: word)
+            }
+        }
+    }
+
+    private mutating func readRoutes(_ directives: [Directive], _ reader: inout RouteReader, _ diagnostics: Diagnostics) {
+        for directive in directives {
+            guard let route = reader.read(directive) else { continue }
+            if let other = routeTable.insert(route.pattern, hosts: route.hosts, route: routes.count) {
+                diagnostics.error(
+                    "this route matches the same requests as \(routes[other].name)", at: directive.position,
+                    hint: "a request must lead to one route; put the methods into one route's method blocks")
+            }
+            routes.append(route)
+        }
+    }
+
+    private func placeholders(_ count: Int) -> [Issuer] {
+        (0..<count).map { Issuer(name: "\($0)", url: "", keys: .file(""), audiences: [], algorithms: []) }
+    }
+}
+
+/// Names that are defined in the file, and whether anything refers to them.
+private struct References {
+    private let diagnostics: Diagnostics
+    private var defined: [String: [Word]] = [:]
+
+    init(_ diagnostics: Diagnostics) { self.diagnostics = diagnostics }
+
+    /// The index of each name; a name that is defined twice is an error.
+    mutating func define(_ kind: String, _ directives: [Directive]) -> [String: Int] {
+        var index: [String: Int] = [:]
+        for (position, directive) in directives.enumerated() {
+            guard let word = directive.arguments.first else { continue }
+            defined[kind, default: []].append(word)
+            if index[word.text] != nil { diagnostics.error("\(kind) '\(word.text)' is defined twice", at: word) }
+            index[word.text] = position
+        }
+        return index
+    }
+
+    func reportUnused(_ kind: String, _ used: Set<Int>) {
+        for (index, word) in (defined[kind] ?? []).enumerated() where !used.contains(index) {
+            diagnostics.error("\(kind) '\(word.text)' is used nowhere", at: word, hint: "use it or remove it")
+        }
+    }
+}

@@ -1,0 +1,221 @@
+import Authentication
+package import EventLoop
+import Bytes
+import Forwarding
+import HTTPMessage
+import Observability
+import RateLimiting
+import Redis
+import TLS
+
+/// A worker: the data plane, on one thread and one loop.
+///
+/// It tells the supervisor when it takes connections, and hears from it when to stop. The control process tells it keys and
+/// addresses; without it the worker goes on with what it last heard.
+package final class Worker: MessageReceiver, TimerHandler {
+    private let settings: Settings
+    private let loop: EventLoop
+    private let slot: Int
+    private let tickets = TicketKeys()
+    private let authenticator: Authenticator
+    private let path: RequestPath
+    private let groups: [UpstreamGroup]
+    private let services: DownstreamServices
+    private var redisLinks: [RedisLink] = []
+    private var supervisor: MessageChannel?
+    private var control: MessageChannel?
+    private var sockets: [(listener: Int, descriptor: Int32)]
+    private var listeners: [Listener] = []
+    private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
+    private var timer: Timer?
+    private var isReady = false
+    private var hasTickets = false
+    private var drainDeadline = Instant.never
+    /// Ready without the control process's first news after this moment.
+    private let readyAnyway: Instant
+    private let report: (String) -> Void
+
+    /// - Parameters:
+    ///   - sockets: the listening sockets of this worker, each with the index of its listener.
+    ///   - keyFiles: what the configuration's files held when it was read.
+    ///   - report: takes the worker's own messages.
+    package init(
+        settings: Settings, files: FileBundle, memory: HostMemory, slot: Int, supervisor: consuming Descriptor,
+        sockets: [(listener: Int, descriptor: Int32)], report: @escaping (String) -> Void
+    ) throws {
+        self.settings = settings
+        self.slot = slot
+        self.sockets = sockets
+        self.report = report
+        loop = try EventLoop()
+        readyAnyway = loop.now.adding(initialStateWait)
+        let loop = loop
+        let counters = memory.counters(slot)
+        counters.set(.connectionsOpen, 0)
+        authenticator = Authenticator(
+            issuers: settings.issuers, sources: settings.tokenSources, cacheCapacity: settings.tokenCacheCapacity, cacheHash: memory.hash,
+            requirements: settings.requirements)
+        var stores: [String: any RemoteStore] = [:]
+        for redis in settings.redis {
+            let link = RedisLink(redis, on: loop)
+            link.stateChanged = { isAvailable, reason in
+                report("redis \(redis.name) is \(isAvailable ? "back" : "away"): \(reason)")
+            }
+            stores[redis.name] = link
+            redisLinks.append(link)
+        }
+        let upstreamBuffers = BufferPool(bufferBytes: Limits.streamBytes, keptMax: 256)
+        groups = settings.upstreams.map { UpstreamGroup($0, buffers: upstreamBuffers, on: loop) }
+        path = RequestPath(
+            settings: settings, loop: loop, authenticator: authenticator,
+            limiter: RateLimiter(limits: settings.limits, table: memory.limitTable, stores: stores), groups: groups,
+            log: RequestLog(
+                ring: memory.logRing(slot), access: settings.accessLog, security: settings.securityLog, sources: settings.tokenSources,
+                issuers: settings.issuers), counters: counters)
+        services = DownstreamServices(
+            loop: loop, path: path, settings: settings, counters: counters,
+            buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs())
+        services.connectionEnded = { [unowned self] connection in ended(connection) }
+        path.requestKeys = { [unowned self] issuer in requestKeys(of: issuer) }
+        for (index, issuer) in settings.issuers.enumerated() {
+            guard case .file(let file) = issuer.keys, let content = files.contents[file], let keys = try? KeySet(content) else { continue }
+            authenticator.replaceKeys(of: index, with: keys)
+        }
+        self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
+        timer = Timer(self)
+        loop.set(timer!, after: tick)
+    }
+
+    package func run() { loop.run() }
+
+    // MARK: - Messages
+
+    package func received(_ message: [UInt8], descriptor: consuming Descriptor?, on channel: MessageChannel) {
+        var reader = MessageReader(message)
+        switch reader.kind() {
+        case .ticketKeys:
+            tickets.replace(with: Array(message.dropFirst()))
+            hasTickets = true
+            becomeReadyIfPossible()
+        case .controlChannel:
+            guard let descriptor else { return }
+            control?.close()
+            control = try? MessageChannel(descriptor, on: loop, receiver: self)
+        case .drain: drain(closingIdle: message.count > 1 && message[1] == 1)
+        case .keySet:
+            guard let issuer = reader.number(), let document = reader.bytes(), let index = Int(exactly: issuer) else { return }
+            if let keys = try? KeySet(document) { authenticator.replaceKeys(of: index, with: keys) }
+            path.keysSettled(of: index)
+        case .keySetFailed:
+            if let issuer = reader.number(), let index = Int(exactly: issuer) { path.keysSettled(of: index) }
+        case .addresses:
+            guard let host = reader.text(), let count = reader.number(), count <= 64 else { return }
+            resolve(host, (0..<count).compactMap { _ in reader.text().flatMap { IPAddress($0) } })
+        case .initialStateComplete: becomeReady()
+        default: report("a message that a worker does not know was passed over")
+        }
+    }
+
+    package func closed(_ channel: MessageChannel) {
+        if channel === supervisor {
+            // Without a supervisor nobody would stop this worker.
+            supervisor = nil
+            drain(closingIdle: true)
+        } else if channel === control {
+            control = nil
+            for index in settings.issuers.indices { path.keysSettled(of: index) }
+        }
+    }
+
+    package func fired(_ timer: Timer) {
+        path.giveUpWaiting()
+        becomeReadyIfPossible()
+        if drainDeadline <= loop.now {
+            for connection in Array(connections.values) { connection.abort() }
+            loop.stop()
+        }
+        loop.set(timer, after: tick)
+    }
+
+    // MARK: - Beginning
+
+    /// Whether anything must come from the control process before requests can be answered.
+    private var needsControl: Bool {
+        settings.issuers.contains { if case .url = $0.keys { true } else { false } }
+            || settings.upstreams.contains { $0.servers.contains { if case .host = $0 { true } else { false } } }
+            || settings.redis.contains { if case .host = $0.address { true } else { false } }
+    }
+
+    private func becomeReadyIfPossible() {
+        if hasTickets, !needsControl || loop.now >= readyAnyway { becomeReady() }
+    }
+
+    private func becomeReady() {
+        guard !isReady, drainDeadline == .never else { return }
+        isReady = true
+        var contexts: [Int: ServerContexts] = [:]
+        for (index, raw) in sockets {
+            let settings = settings.listeners[index]
+            let socket = Descriptor(owning: raw)
+            do {
+                if case .tls(let tls) = settings.role, contexts[index] == nil {
+                    contexts[index] = try ServerContexts(
+                        certificates: tls.certificates, minimum: tls.minimum, protocols: ["http/1.1"], tickets: tickets)
+                }
+                let isRedirect = if case .redirect = settings.role { true } else { false }
+                let listener = try Listener(socket, contexts: contexts[index], isRedirect: isRedirect, services) { [unowned self] connection in
+                    connections[ObjectIdentifier(connection)] = connection
+                }
+                listeners.append(listener)
+            } catch {
+                report("cannot take connections at \(settings.address.text): \(error)")
+            }
+        }
+        sockets = []
+        supervisor?.send(MessageWriter(.ready).output)
+    }
+
+    // MARK: - Ending
+
+    /// Takes no more connections and ends with the last one, or at the end of the drain timeout.
+    private func drain(closingIdle: Bool) {
+        if drainDeadline == .never { drainDeadline = loop.now.adding(settings.drainTimeout) }
+        services.isDraining = true
+        for listener in listeners { if closingIdle { listener.takeLastAndClose() } else { listener.close() } }
+        listeners = []
+        for socket in sockets { Descriptor(owning: socket.descriptor).discardByClosing() }
+        sockets = []
+        // After a reload idle clients may send one more request, whose answer then tells them to come again.
+        if closingIdle { for connection in Array(connections.values) { connection.closeIfIdle() } }
+        if connections.isEmpty { loop.stop() }
+    }
+
+    private func ended(_ connection: DownstreamConnection) {
+        connections[ObjectIdentifier(connection)] = nil
+        if services.isDraining, connections.isEmpty { loop.stop() }
+    }
+
+    // MARK: - What the control process knows
+
+    private func requestKeys(of issuer: Int) -> Bool {
+        guard let control else { return false }
+        var message = MessageWriter(.wantKeys)
+        message.number(UInt64(issuer))
+        control.send(message.output)
+        return true
+    }
+
+    private func resolve(_ host: String, _ addresses: [IPAddress]) {
+        for group in groups { group.resolve(host, to: addresses) }
+        for link in redisLinks {
+            if case .host(host, let port) = link.settings.address, let first = addresses.first { link.resolve(to: .ip(first, port: port)) }
+        }
+    }
+}
+
+extension Descriptor {
+    fileprivate consuming func discardByClosing() {}
+}
+
+private let tick: UInt64 = 250_000_000
+private let initialStateWait: UInt64 = 3_000_000_000

@@ -1,0 +1,25 @@
+package import EventLoop
+
+/// What a worker counts. The numbers are kept in shared memory, one block for each worker, and summed when read.
+package enum Counter: Int, CaseIterable, Sendable {
+    case connectionsAccepted, connectionsOpen, handshakesFailed, requests, refusals, malformedRequests
+    case answers2xx, answers3xx, answers4xx, answers5xx
+    case tokensVerified, tokensFromCache, upstreamFailures, clientsGone, acceptPauses
+}
+
+package struct Counters {
+    package static let words = 32
+
+    private let memory: SharedMemory
+    private let firstWord: Int
+
+    package init(_ memory: SharedMemory, firstWord: Int) {
+        self.memory = memory
+        self.firstWord = firstWord
+    }
+
+    package func add(_ counter: Counter, _ value: UInt64 = 1) { memory.add(firstWord + counter.rawValue, value) }
+    package func subtract(_ counter: Counter) { memory.add(firstWord + counter.rawValue, UInt64.max) }
+    package func set(_ counter: Counter, _ value: UInt64) { memory.store(firstWord + counter.rawValue, value) }
+    package subscript(_ counter: Counter) -> UInt64 { memory.load(firstWord + counter.rawValue) }
+}

@@ -1,0 +1,168 @@
+import Bytes
+
+/// One line of a log: a JSON object, written member by member into bytes that are used again.
+///
+/// Control characters and quotes are escaped, so that no value can end the line or the string that it stands in; bytes
+/// that are not UTF-8 become U+FFFD.
+package struct JSONLine {
+    package private(set) var bytes: [UInt8] = []
+    private var isEmpty = true
+
+    package init() { bytes.reserveCapacity(1_024) }
+
+    package mutating func begin() {
+        bytes.removeAll(keepingCapacity: true)
+        bytes.append(0x7B)
+        isEmpty = true
+    }
+
+    package mutating func end() { bytes.append(0x7D) }
+
+    package mutating func member(_ name: String, _ value: Span<UInt8>) {
+        open(name)
+        string(value)
+    }
+
+    package mutating func member(_ name: String, _ value: [UInt8]) { member(name, value.span) }
+
+    package mutating func member(_ name: String, _ value: String) {
+        let utf8 = value.utf8
+        member(name, utf8.span)
+    }
+
+    package mutating func member(_ name: String, number value: UInt64) {
+        open(name)
+        bytes.append(decimal: value)
+    }
+
+    /// Milliseconds with three decimals.
+    package mutating func member(_ name: String, milliseconds nanoseconds: UInt64) {
+        open(name)
+        let microseconds = nanoseconds / 1_000
+        bytes.append(decimal: microseconds / 1_000)
+        bytes.append(0x2E)
+        let fraction = microseconds % 1_000
+        bytes.append(0x30 + UInt8(fraction / 100))
+        bytes.append(0x30 + UInt8(fraction / 10 % 10))
+        bytes.append(0x30 + UInt8(fraction % 10))
+    }
+
+    /// A member whose value is itself an array of objects, each written by `body`.
+    package mutating func array<Elements: Collection>(_ name: String, of elements: Elements, _ body: (inout JSONLine, Elements.Element) -> Void) {
+        open(name)
+        bytes.append(0x5B)
+        for (index, element) in elements.enumerated() {
+            bytes.append(index == 0 ? 0x7B : 0x2C)
+            if index > 0 { bytes.append(0x7B) }
+            isEmpty = true
+            body(&self, element)
+            bytes.append(0x7D)
+        }
+        isEmpty = false
+        bytes.append(0x5D)
+    }
+
+    /// `2026-01-31T12:34:56.789Z` (RFC 3339).
+    package mutating func member(_ name: String, time nanoseconds: UInt64) {
+        open(name)
+        bytes.append(0x22)
+        TimeText.append(nanoseconds, to: &bytes)
+        bytes.append(0x22)
+    }
+
+    private mutating func open(_ name: String) {
+        if !isEmpty { bytes.append(0x2C) }
+        isEmpty = false
+        bytes.append(0x22)
+        bytes.append(name)
+        bytes.append(0x22)
+        bytes.append(0x3A)
+    }
+
+    private mutating func string(_ value: Span<UInt8>) {
+        bytes.append(0x22)
+        var isPlain = true
+        for index in value.indices where value[index] < 0x20 || value[index] >= 0x7F || value[index] == 0x22 || value[index] == 0x5C {
+            isPlain = false
+            break
+        }
+        if isPlain { bytes.append(value) } else { escaped(value.text) }
+        bytes.append(0x22)
+    }
+
+    private mutating func escaped(_ text: String) {
+        for scalar in text.unicodeScalars {
+            switch scalar.value {
+            case 0x22, 0x5C:
+                bytes.append(0x5C)
+                bytes.append(UInt8(scalar.value))
+            // Also the controls of Latin-1 and the line separators, which some readers of logs obey.
+            case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029:
+                bytes.append("\\u")
+                bytes.append(hexadecimal: scalar.value, digits: 4)
+            default: bytes.append(contentsOf: UTF8.encode(scalar)!)
+            }
+        }
+    }
+}
+
+/// Moments as text, in UTC.
+package enum TimeText {
+    /// Appends `2026-01-31T12:34:56.789Z`.
+    package static func append(_ nanoseconds: UInt64, to output: inout [UInt8]) {
+        let seconds = nanoseconds / 1_000_000_000
+        let (year, month, day) = civil(days: seconds / 86_400)
+        digits(year, 4, &output)
+        output.append(0x2D)
+        digits(month, 2, &output)
+        output.append(0x2D)
+        digits(day, 2, &output)
+        output.append(0x54)
+        digits(seconds / 3_600 % 24, 2, &output)
+        output.append(0x3A)
+        digits(seconds / 60 % 60, 2, &output)
+        output.append(0x3A)
+        digits(seconds % 60, 2, &output)
+        output.append(0x2E)
+        digits(nanoseconds / 1_000_000 % 1_000, 3, &output)
+        output.append(0x5A)
+    }
+
+    /// The day of the Gregorian calendar that is so many days after 1970-01-01. Counted from March, so that the leap day
+    /// is the last of its year; 400 years have 146,097 days.
+    static func civil(days: UInt64) -> (year: UInt64, month: UInt64, day: UInt64) {
+        let shifted = days + 719_468
+        let era = shifted / 146_097
+        let dayOfEra = shifted % 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let marchMonth = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * marchMonth + 2) / 5 + 1
+        let month = marchMonth < 10 ? marchMonth + 3 : marchMonth - 9
+        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day)
+    }
+
+    private static func digits(_ value: UInt64, _ count: Int, _ output: inout [UInt8]) {
+        var divisor: UInt64 = 1
+        for _ in 1..<count { divisor *= 10 }
+        while divisor > 0 {
+            output.append(0x30 + UInt8(value / divisor % 10))
+            divisor /= 10
+        }
+    }
+}
+
+extension TimeText {
+    /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+    package static func fieldDate(_ nanoseconds: UInt64) -> String {
+        let seconds = nanoseconds / 1_000_000_000
+        let (year, month, day) = civil(days: seconds / 86_400)
+        func two(_ value: UInt64) -> String { value < 10 ? "0\(value)" : String(value) }
+        let time = "\(two(seconds / 3_600 % 24)):\(two(seconds / 60 % 60)):\(two(seconds % 60))"
+        // 1970-01-01 was a Thursday.
+        return "\(weekdays[Int((seconds / 86_400 + 4) % 7)]), \(two(day)) \(months[Int(month - 1)]) \(year) \(time) GMT"
+    }
+
+    private static let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+}

@@ -1,0 +1,28 @@
+package import ConfigFile
+
+/// Where the lines of a log go.
+package enum LogTarget: Equatable, Sendable {
+    case off, stdout, stderr
+    case file(String)
+
+    /// Reads `access_log PATH|stdout|stderr|off;`.
+    package init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+        guard let word = directive.word("PATH, stdout, stderr or off", diagnostics) else { return nil }
+        switch word.text {
+        case "off": self = .off
+        case "stdout": self = .stdout
+        case "stderr": self = .stderr
+        default:
+            guard word.text.hasPrefix("/") else {
+                diagnostics.error("'\(word.text)' is not a place for a log", at: word, hint: "write a path that begins with /, stdout, stderr or off")
+                return nil
+            }
+            self = .file(word.text)
+        }
+    }
+}
+
+/// The two logs that a request can leave a line in.
+package enum LogKind: UInt8, CaseIterable, Sendable {
+    case access, security
+}
