@@ -53,7 +53,7 @@ let package = Package(
             "Control",
             [
                 "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Authentication",
-                "Forwarding", "Observability", "Gateway", .product(name: "Logging", package: "swift-log"),
+                "Forwarding", "Redis", "Observability", "Gateway",
             ]),
         part(
             "Supervisor",
@@ -64,8 +64,8 @@ let package = Package(
         .executableTarget(
             name: "portcullis",
             dependencies: [
-                "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Authentication",
-                "Authorization", "Gateway", "Control", "Supervisor",
+                "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Routing", "Authentication",
+                "Authorization", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),

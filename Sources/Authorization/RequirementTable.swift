@@ -13,6 +13,9 @@ package struct ScopeRequirement: Hashable, Sendable {
     /// The scopes as a challenge names them (RFC 6750 §3).
     package var text: String { scopes.map(\.text).joined(separator: " ") }
 
+    /// As the file has it.
+    package var summary: String { (isAny ? "any " : "") + text }
+
     func isMet(by held: [String], _ match: ScopeMatch) -> Bool {
         isAny
             ? scopes.contains { $0.isCovered(by: held, match) }

@@ -42,8 +42,15 @@
 static const int pc_msg_nosignal = MSG_NOSIGNAL;
 static inline int pc_errno(void) { return errno; }
 static inline int pc_is_map_failed(const void *p) { return p == MAP_FAILED; }
+static const int pc_eventfd_flags = EFD_CLOEXEC | EFD_NONBLOCK;
 static const int pc_epoll_cloexec = EPOLL_CLOEXEC;
 
+static const int pc_signalfd_flags = SFD_CLOEXEC | SFD_NONBLOCK;
+static inline ssize_t pc_sendto(int fd, const void *bytes, size_t count, const void *address, unsigned size) {
+    return sendto(fd, bytes, count, MSG_NOSIGNAL, (const struct sockaddr *)address, size);
+}
+static inline char **pc_environment(void) { return environ; }
+static inline void pc_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline int pc_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
 static inline int pc_fcntl(int fd, int command, int value) { return fcntl(fd, command, value); }
 static inline int pc_prctl(int option, unsigned long value) { return prctl(option, value, 0, 0, 0); }

@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+static const int pc_mbstring_ascii = MBSTRING_ASC;
 static const int pc_public_key_selection = EVP_PKEY_PUBLIC_KEY;
 static const uint64_t pc_no_renegotiation_no_compression = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION;
 static inline long pc_SSL_CTX_set_mode(SSL_CTX *c, long m) { return SSL_CTX_set_mode(c, m); }

@@ -1,7 +1,7 @@
 package import Authentication
 package import Authorization
 import ConfigFile
-import Forwarding
+package import Forwarding
 import HTTPMessage
 package import Routing
 
@@ -12,7 +12,8 @@ package struct Route {
     package let pattern: PathPattern
     package let hosts: [HostPattern]
     package let access: Access
-    let forwarding: ForwardingRule
+    package let forwarding: ForwardingRule
+    package var upstream: Int { forwarding.upstream }
     /// Bytes; nil for no bound.
     package let bodyBytesMax: UInt64?
     /// What holds for every method, when the route names none; else for none.

@@ -1,0 +1,143 @@
+package import EventLoop
+package import Gateway
+import Observability
+
+/// The control process of one generation: what is slow or not about traffic. Fetches keys, resolves names, writes the logs
+/// that the workers leave in their rings.
+///
+/// When it dies the supervisor starts another; the workers go on with what they last heard.
+package final class ControlProcess: MessageReceiver, TimerHandler {
+    private struct Worker {
+        let slot: Int
+        let channel: MessageChannel
+    }
+
+    private let loop: EventLoop
+    private let memory: HostMemory
+    private let keySets: KeySets
+    private let names: Names
+    private var supervisor: MessageChannel?
+    private var workers: [Worker] = []
+    /// Slots whose rings are read; a worker's lines stay there when it dies.
+    private var slots: Set<Int> = []
+    private var logs: [LogKind: Log] = [:]
+    private var timer: Timer?
+    private var droppedSeen: UInt64 = 0
+    private let report: (String) -> Void
+
+    /// A log file in a class, so that it can stand in a dictionary.
+    private final class Log {
+        var file: LogFile
+        init(_ file: consuming LogFile) { self.file = file }
+    }
+
+    package init(
+        settings: Settings, files: FileBundle, memory: HostMemory, supervisor: consuming Descriptor, report: @escaping (String) -> Void
+    ) throws {
+        self.memory = memory
+        self.report = report
+        loop = try EventLoop()
+        keySets = try KeySets(settings, files: files, on: loop, report: report)
+        names = try Names(settings, on: loop, report: report)
+        self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
+        keySets.changed = { [unowned self] issuer, document in
+            let message = Self.keySet(issuer, document)
+            for worker in workers { worker.channel.send(message) }
+        }
+        keySets.failed = { [unowned self] issuer in
+            var message = MessageWriter(.keySetFailed)
+            message.number(UInt64(issuer))
+            for worker in workers { worker.channel.send(message.output) }
+        }
+        names.changed = { [unowned self] host, addresses in
+            let message = Self.addresses(host, addresses)
+            for worker in workers { worker.channel.send(message) }
+        }
+        keySets.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
+        names.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
+        timer = Timer(self)
+        loop.set(timer!, after: drainPause)
+    }
+
+    package func run() { loop.run() }
+
+    package func received(_ message: [UInt8], descriptor: consuming Descriptor?, on channel: MessageChannel) {
+        var reader = MessageReader(message)
+        switch reader.kind() {
+        case .workerChannel:
+            guard let descriptor, let slot = reader.number(), slot < UInt64(HostMemory.slotsMax) else { return }
+            attach(Int(slot), descriptor)
+        case .log:
+            guard let descriptor, message.count == 2, let kind = LogKind(rawValue: message[1]) else { return }
+            logs[kind]?.file.flush()
+            logs[kind] = Log(LogFile(descriptor))
+        case .wantKeys: if let issuer = reader.number(), let index = Int(exactly: issuer) { keySets.want(index) }
+        case .finish: finish()
+        default: report("a message that the control process does not know was passed over")
+        }
+    }
+
+    package func closed(_ channel: MessageChannel) {
+        if channel === supervisor { return finish() }
+        workers.removeAll { $0.channel === channel }
+    }
+
+    package func fired(_ timer: Timer) {
+        writeLogs()
+        loop.set(timer, after: drainPause)
+    }
+
+    private func attach(_ slot: Int, _ descriptor: consuming Descriptor) {
+        guard let channel = try? MessageChannel(descriptor, on: loop, receiver: self) else { return }
+        let worker = Worker(slot: slot, channel: channel)
+        workers.append(worker)
+        slots.insert(slot)
+        for (issuer, document) in keySets.known { channel.send(Self.keySet(issuer, document)) }
+        for (host, addresses) in names.known { channel.send(Self.addresses(host, addresses)) }
+        tellIfComplete([worker])
+    }
+
+    private func tellIfComplete(_ workers: [Worker]) {
+        guard keySets.isFirstRoundComplete, names.isFirstRoundComplete else { return }
+        for worker in workers { worker.channel.send(MessageWriter(.initialStateComplete).output) }
+    }
+
+    private func writeLogs() {
+        var dropped: UInt64 = 0
+        for slot in slots {
+            let ring = memory.logRing(slot)
+            _ = ring.drain { kind, line in logs[kind]?.file.append(line) }
+            dropped += ring.dropped
+        }
+        for log in logs.values {
+            log.file.flush()
+            dropped += log.file.dropped
+        }
+        if dropped > droppedSeen {
+            report("\(dropped) log lines were dropped so far: the log cannot be written as fast as requests come")
+            droppedSeen = dropped + dropped / 2
+        }
+    }
+
+    private func finish() {
+        writeLogs()
+        loop.stop()
+    }
+
+    private static func keySet(_ issuer: Int, _ document: [UInt8]) -> [UInt8] {
+        var message = MessageWriter(.keySet)
+        message.number(UInt64(issuer))
+        message.bytes(document)
+        return message.output
+    }
+
+    private static func addresses(_ host: String, _ addresses: [IPAddress]) -> [UInt8] {
+        var message = MessageWriter(.addresses)
+        message.text(host)
+        message.number(UInt64(addresses.count))
+        for address in addresses { message.text(address.text) }
+        return message.output
+    }
+}
+
+private let drainPause: UInt64 = 50_000_000

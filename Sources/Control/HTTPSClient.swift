@@ -1,0 +1,148 @@
+import Bytes
+import CLinux
+package import EventLoop
+import HTTP1
+package import HTTPMessage
+package import TLS
+
+/// One request over https, blocking; for the control process's threads and the demonstration, never on a loop.
+package struct HTTPSClient {
+    package struct Failure: Error, Sendable {
+        package let reason: String
+    }
+
+    package struct Answer: ~Copyable {
+        package var head = ResponseHead()
+        package var body: [UInt8] = []
+
+        /// The value of the first field of this name.
+        package func field(_ name: String) -> String? {
+            let utf8 = name.utf8
+            guard let line = head.fields.first(named: utf8.span, in: head.bytes) else { return nil }
+            return head.bytes.extracting(line.value.range).text
+        }
+    }
+
+    private let context: ClientContext
+    private let bodyBytesMax: Int
+    private let deadline: Instant
+    private let allowedNanoseconds: UInt64
+
+    package init(_ context: ClientContext, bodyBytesMax: Int, within nanoseconds: UInt64) {
+        self.context = context
+        self.bodyBytesMax = bodyBytesMax
+        allowedNanoseconds = nanoseconds
+        deadline = Clock.now().adding(nanoseconds)
+    }
+
+    /// Sends `request`, whole, to the server called `host` at `address`, and reads the answer to its end.
+    package func exchange(_ request: String, with host: String, at address: SocketAddress) throws(Failure) -> Answer {
+        let socket: Descriptor
+        do {
+            socket = try Socket.connect(to: address)
+        } catch {
+            throw Failure(reason: error.description)
+        }
+        let raw = socket.raw
+        try wait(raw, Int16(POLLOUT))
+        let code = Socket.pendingError(raw)
+        guard code == 0 else { throw Failure(reason: "connecting to \(address.text): \(SystemError.text(code))") }
+        var transport = Transport(socket)
+        guard let session = context.makeSession(raw, host: host) else { throw Failure(reason: "no TLS session could be made") }
+        transport.secure(with: session)
+        handshake: while true {
+            switch transport.handshake() {
+            case .done: break handshake
+            case .wantsRead: try wait(raw, Int16(POLLIN))
+            case .wantsWrite: try wait(raw, Int16(POLLOUT))
+            case .failed(let reason): throw Failure(reason: reason)
+            }
+        }
+        var outbound = ByteQueue()
+        outbound.append(request)
+        while !outbound.isEmpty {
+            switch transport.flush(&outbound) {
+            case .moved: break
+            case .wouldBlock: try wait(raw, Int16(POLLOUT))
+            case .ended, .failed: throw Failure(reason: "the connection broke while asking")
+            }
+        }
+        return try answer(&transport, raw, to: request.hasPrefix("HEAD ") ? .head : .get)
+    }
+
+    private func answer(_ transport: inout Transport, _ raw: Int32, to method: Method) throws(Failure) -> Answer {
+        var queue = ByteQueue()
+        var parser = ResponseParser()
+        var answer = Answer()
+        do {
+            while true {
+                if case .complete(let consumed) = try parser.parse(queue, into: &answer.head) {
+                    queue.drop(consumed)
+                    if answer.head.status >= 200 { break }
+                    continue
+                }
+                guard try more(&transport, &queue, raw) else { throw Failure(reason: "the connection ended before an answer") }
+            }
+            answer.body = try readBody(try BodyFraming.of(answer.head, to: method), &transport, &queue, raw)
+        } catch let error as HTTP1Error {
+            throw Failure(reason: "the answer is malformed: \(error.explanation)")
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            throw Failure(reason: "\(error)")
+        }
+        return answer
+    }
+
+    private func readBody(
+        _ framing: BodyFraming, _ transport: inout Transport, _ queue: inout ByteQueue, _ raw: Int32
+    ) throws -> [UInt8] {
+        var body: [UInt8] = []
+        var decoder = ChunkedDecoder()
+        while true {
+            guard body.count + queue.count <= bodyBytesMax else { throw Failure(reason: "the answer is larger than \(bodyBytesMax) bytes") }
+            switch framing {
+            case .none: return []
+            case .length(let count):
+                if UInt64(queue.count) >= count { return queue.readable.extracting(0..<Int(count)).copied() }
+                guard try more(&transport, &queue, raw) else { throw Failure(reason: "the answer was cut short") }
+            case .close:
+                body.append(queue.readable)
+                queue.removeAll()
+                guard try more(&transport, &queue, raw) else { return body }
+            case .chunked:
+                switch try decoder.next(queue.readable) {
+                case .end: return body
+                case .data(let range, let consumed):
+                    body.append(queue.readable.extracting(range))
+                    queue.drop(consumed)
+                case .trailer(_, let consumed): queue.drop(consumed)
+                case .needMore(let consumed):
+                    queue.drop(consumed)
+                    guard try more(&transport, &queue, raw) else { throw Failure(reason: "the answer was cut short") }
+                }
+            }
+        }
+    }
+
+    /// Reads on; false at the end of the connection.
+    private func more(_ transport: inout Transport, _ queue: inout ByteQueue, _ raw: Int32) throws(Failure) -> Bool {
+        while true {
+            switch transport.receive(to: &queue, minimum: 16_384) {
+            case .moved: return true
+            case .wouldBlock: try wait(raw, Int16(POLLIN))
+            case .ended: return false
+            case .failed: throw Failure(reason: "the connection broke")
+            }
+        }
+    }
+
+    private func wait(_ raw: Int32, _ events: Int16) throws(Failure) {
+        let left = deadline.since(Clock.now()) / 1_000_000
+        var entry = pollfd(fd: raw, events: events, revents: 0)
+        // SAFETY: one entry, which lives for the call.
+        guard left > 0, unsafe poll(&entry, 1, Int32(clamping: left)) != 0 else {
+            throw Failure(reason: "no answer within \(allowedNanoseconds / 1_000_000_000) s")
+        }
+    }
+}

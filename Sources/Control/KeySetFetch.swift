@@ -1,0 +1,111 @@
+import Bytes
+import CLinux
+import EventLoop
+import HTTPMessage
+import TLS
+
+/// Fetches one document over https, blocking; runs on a thread of its own, never on a loop.
+///
+/// One request on one connection, without redirects: a key set has one address, and the file names it.
+struct KeySetFetch: Sendable {
+    struct Document: Sendable {
+        let bytes: [UInt8]
+        /// Seconds for which it is fresh, by its Cache-Control; nil when it does not say.
+        let maxAge: UInt64?
+    }
+
+    struct Failure: Error, Sendable {
+        let reason: String
+    }
+
+    let url: String
+    /// The certificates to trust; nil for the system's trust store.
+    let trustedPEM: [UInt8]?
+
+    func run() throws(Failure) -> Document {
+        guard let (host, port, path) = Self.parts(of: url) else { throw Failure(reason: "\(url) is not an https URL") }
+        let context: ClientContext
+        do {
+            context = try ClientContext(trustedPEM: trustedPEM, certificate: nil)
+        } catch {
+            throw Failure(reason: error.explanation)
+        }
+        var last = Failure(reason: "\(host) has no address")
+        let client = HTTPSClient(context, bodyBytesMax: Limits.keySetBytesMax, within: fetchNanosecondsMax)
+        let authority = port == 443 ? host : "\(host):\(port)"
+        let request =
+            "GET \(path) HTTP/1.1\r\nHost: \(authority)\r\nAccept: application/jwk-set+json, application/json\r\n"
+            + "User-Agent: portcullis\r\nConnection: close\r\n\r\n"
+        for address in NameLookup(host: host).run() {
+            do {
+                return try document(of: try client.exchange(request, with: host, at: .ip(address, port: port)))
+            } catch {
+                last = Failure(reason: error.reason)
+            }
+        }
+        throw last
+    }
+
+    private func document(of answer: consuming HTTPSClient.Answer) throws(HTTPSClient.Failure) -> Document {
+        guard answer.head.status == 200 else { throw HTTPSClient.Failure(reason: "the key server answered \(answer.head.status)") }
+        return Document(bytes: answer.body, maxAge: maxAge(answer.head))
+    }
+
+    private func maxAge(_ head: borrowing ResponseHead) -> UInt64? {
+        for line in head.fields.lines where head.bytes.extracting(line.name.range).equalsIgnoringCase("cache-control") {
+            var elements = ListElements(range: line.value.range)
+            while let element = elements.next(in: head.bytes) {
+                let directive = head.bytes.extracting(element)
+                if directive.equalsIgnoringCase("no-store") || directive.equalsIgnoringCase("no-cache") { return 0 }
+                if directive.count > 8, directive.extracting(0..<8).equalsIgnoringCase("max-age=") {
+                    return directive.extracting(8..<directive.count).decimal(max: 1 << 32)
+                }
+            }
+        }
+        return nil
+    }
+
+    /// Host, port and path of `https://host[:port]/path`.
+    static func parts(of url: String) -> (host: String, port: UInt16, path: String)? {
+        guard url.hasPrefix("https://") else { return nil }
+        let rest = url.dropFirst(8)
+        let slash = rest.firstIndex(where: { $0 == "/" || $0 == "?" }) ?? rest.endIndex
+        let authority = String(rest[..<slash])
+        var path = String(rest[slash...])
+        if !path.hasPrefix("/") { path = "/" + path }
+        guard !authority.isEmpty, path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), authority.utf8.allSatisfy(ASCII.isAuthorityCharacter) else {
+            return nil
+        }
+        if let (host, port) = SocketAddress.split(authority) { return (host, port, path) }
+        let host = authority.hasPrefix("[") ? String(authority.dropFirst().dropLast()) : authority
+        return host.contains(":") && !authority.hasPrefix("[") ? nil : (host, 443, path)
+    }
+}
+
+/// Asks the system's resolver for the addresses of a name; blocks, so it runs on a thread of its own.
+struct NameLookup: Sendable {
+    let host: String
+
+    func run() -> [IPAddress] {
+        if let address = IPAddress(host) { return [address] }
+        var hints = unsafe addrinfo()
+        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        // SAFETY: the strings and hints live for the call; the list is freed below.
+        guard unsafe getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
+        defer { unsafe freeaddrinfo(list) }
+        var addresses: [IPAddress] = []
+        var entry = unsafe list
+        while let present = unsafe entry, addresses.count < 32 {
+            var name = [CChar](repeating: 0, count: 64)
+            // SAFETY: the entry's address has the length that it says; the buffer takes every numeric form.
+            let result = unsafe getnameinfo(
+                present.pointee.ai_addr, present.pointee.ai_addrlen, &name, socklen_t(name.count), nil, 0, Int32(NI_NUMERICHOST))
+            if result == 0, let address = IPAddress(String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)), !addresses.contains(address) { addresses.append(address) }
+            unsafe entry = unsafe present.pointee.ai_next
+        }
+        return addresses
+    }
+}
+
+private let fetchNanosecondsMax: UInt64 = 5_000_000_000

@@ -1,0 +1,162 @@
+import Authentication
+import ConfigFile
+import EventLoop
+import Gateway
+
+/// Keeps the key sets of all issuers fresh: files are looked at every second, URLs fetched anew by their Cache-Control, at
+/// a worker's wish at most once in ten seconds, and every second and a half while the last fetch has failed.
+final class KeySets: TimerHandler {
+    private struct Source {
+        enum Place {
+            case file(String, signature: [Int64]?)
+            case url(KeySetFetch)
+        }
+
+        var place: Place
+        /// The document that was read or fetched last and is a key set.
+        var document: [UInt8]?
+        var isFetching = false
+        var hasBeenTried = false
+        var lastStarted = Instant(nanoseconds: 0)
+        var nextAt = Instant(nanoseconds: 0)
+        var lastFailure: String?
+    }
+
+    /// Called with an issuer's index when its keys have changed, or could not be had.
+    var changed: (_ issuer: Int, _ document: [UInt8]) -> Void = { _, _ in }
+    var failed: (_ issuer: Int) -> Void = { _ in }
+    /// Called when everything has been tried once.
+    var firstRoundComplete: () -> Void = {}
+
+    private let loop: EventLoop
+    private let issuers: [Issuer]
+    private var sources: [Source] = []
+    private var work: BackgroundWork<(Int, Result<KeySetFetch.Document, KeySetFetch.Failure>)>?
+    private var timer: Timer?
+    private let report: (String) -> Void
+    private(set) var isFirstRoundComplete = false
+
+    init(_ settings: Settings, files: FileBundle, on loop: EventLoop, report: @escaping (String) -> Void) throws(SystemError) {
+        self.loop = loop
+        self.report = report
+        issuers = settings.issuers
+        for (issuer, directive) in zip(settings.issuers, settings.issuerDirectives) {
+            switch issuer.keys {
+            case .file(let path):
+                sources.append(
+                    Source(
+                        place: .file(path, signature: LocalFiles.signature(of: path)), document: files.contents[path], hasBeenTried: true))
+            case .url(let url):
+                let trusted = directive.block?.first { $0.name.text == "trusted_certificate" }?.arguments.first?.text
+                sources.append(Source(place: .url(KeySetFetch(url: url, trustedPEM: trusted.flatMap { files.contents[$0] }))))
+            }
+        }
+        work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1) }
+        timer = Timer(self)
+        loop.set(timer!, at: loop.now)
+    }
+
+    /// What is known of every issuer's keys.
+    var known: [(issuer: Int, document: [UInt8])] {
+        sources.enumerated().compactMap { index, source in source.document.map { (index, $0) } }
+    }
+
+    /// A worker has seen a key that it does not know.
+    func want(_ issuer: Int) {
+        guard sources.indices.contains(issuer) else { return }
+        switch sources[issuer].place {
+        case .file:
+            look(at: issuer)
+            // Whether or not the file has changed, who waits is told.
+            if let document = sources[issuer].document { changed(issuer, document) } else { failed(issuer) }
+        case .url:
+            if sources[issuer].isFetching { return }
+            let isRecent = loop.now.since(sources[issuer].lastStarted) < refetchPause && sources[issuer].lastFailure == nil
+            if isRecent { failed(issuer) } else { fetch(issuer) }
+        }
+    }
+
+    func fired(_ timer: Timer) {
+        for index in sources.indices {
+            switch sources[index].place {
+            case .file: look(at: index)
+            case .url: if !sources[index].isFetching, sources[index].nextAt <= loop.now { fetch(index) }
+            }
+        }
+        checkFirstRound()
+        loop.set(timer, after: tick)
+    }
+
+    private func look(at index: Int) {
+        guard case .file(let path, let signature) = sources[index].place else { return }
+        guard let current = LocalFiles.signature(of: path), current != signature else { return }
+        sources[index].place = .file(path, signature: current)
+        do {
+            take(try LocalFiles.read(path, bytesMax: 1 << 20), index)
+        } catch {
+            report("the keys of issuer \(issuers[index].name) stay as they are: \(path): \(error.reason)")
+        }
+    }
+
+    private func fetch(_ index: Int) {
+        guard case .url(let fetch) = sources[index].place else { return }
+        sources[index].isFetching = true
+        sources[index].lastStarted = loop.now
+        work?.start {
+            do throws(KeySetFetch.Failure) {
+                return (index, .success(try fetch.run()))
+            } catch {
+                return (index, .failure(error))
+            }
+        }
+    }
+
+    private func settled(_ index: Int, _ result: Result<KeySetFetch.Document, KeySetFetch.Failure>) {
+        sources[index].isFetching = false
+        sources[index].hasBeenTried = true
+        switch result {
+        case .success(let document):
+            let seconds = min(max(document.maxAge ?? refreshSeconds, refreshSecondsMin), refreshSecondsMax)
+            sources[index].nextAt = loop.now.adding(seconds * 1_000_000_000)
+            if sources[index].lastFailure != nil { report("the keys of issuer \(issuers[index].name) can be fetched again") }
+            sources[index].lastFailure = nil
+            take(document.bytes, index)
+        case .failure(let failure): failedToFetch(index, failure.reason)
+        }
+        checkFirstRound()
+    }
+
+    /// Keeps a document if it is a key set.
+    private func take(_ document: [UInt8], _ index: Int) {
+        do {
+            _ = try KeySet(document)
+            sources[index].document = document
+            changed(index, document)
+        } catch {
+            failedToFetch(index, error.explanation)
+        }
+    }
+
+    private func failedToFetch(_ index: Int, _ reason: String) {
+        sources[index].nextAt = loop.now.adding(failurePause)
+        if sources[index].lastFailure != reason {
+            let kept = sources[index].document == nil ? "there are none" : "the last good ones stay"
+            report("the keys of issuer \(issuers[index].name) cannot be had (\(kept)): \(reason)")
+        }
+        sources[index].lastFailure = reason
+        failed(index)
+    }
+
+    private func checkFirstRound() {
+        guard !isFirstRoundComplete, sources.allSatisfy(\.hasBeenTried) else { return }
+        isFirstRoundComplete = true
+        firstRoundComplete()
+    }
+}
+
+private let tick: UInt64 = 500_000_000
+private let refetchPause: UInt64 = 10_000_000_000
+private let failurePause: UInt64 = 1_500_000_000
+private let refreshSeconds: UInt64 = 300
+private let refreshSecondsMin: UInt64 = 30
+private let refreshSecondsMax: UInt64 = 86_400

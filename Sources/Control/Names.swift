@@ -1,0 +1,76 @@
+import EventLoop
+import Forwarding
+import Gateway
+import Redis
+
+/// Keeps the addresses of all host names of the configuration fresh, through the system's resolver.
+final class Names: TimerHandler {
+    private struct Name {
+        let host: String
+        var addresses: [IPAddress] = []
+        var isLookingUp = false
+        var hasBeenTried = false
+        var nextAt = Instant(nanoseconds: 0)
+        var hasFailed = false
+    }
+
+    var changed: (_ host: String, _ addresses: [IPAddress]) -> Void = { _, _ in }
+    var firstRoundComplete: () -> Void = {}
+
+    private let loop: EventLoop
+    private var names: [Name] = []
+    private var work: BackgroundWork<(Int, [IPAddress])>?
+    private var timer: Timer?
+    private let report: (String) -> Void
+    private(set) var isFirstRoundComplete = false
+
+    init(_ settings: Settings, on loop: EventLoop, report: @escaping (String) -> Void) throws(SystemError) {
+        self.loop = loop
+        self.report = report
+        var hosts: Set<String> = []
+        for case .host(let host, _) in settings.upstreams.flatMap(\.servers) { hosts.insert(host) }
+        for case .host(let host, _) in settings.redis.map(\.address) { hosts.insert(host) }
+        names = hosts.sorted().map { Name(host: $0) }
+        isFirstRoundComplete = names.isEmpty
+        work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1) }
+        timer = Timer(self)
+        loop.set(timer!, at: loop.now)
+    }
+
+    var known: [(host: String, addresses: [IPAddress])] { names.filter { !$0.addresses.isEmpty }.map { ($0.host, $0.addresses) } }
+
+    func fired(_ timer: Timer) {
+        for index in names.indices where !names[index].isLookingUp && names[index].nextAt <= loop.now {
+            names[index].isLookingUp = true
+            let lookup = NameLookup(host: names[index].host)
+            work?.start { (index, lookup.run()) }
+        }
+        loop.set(timer, after: tick)
+    }
+
+    private func settled(_ index: Int, _ addresses: [IPAddress]) {
+        names[index].isLookingUp = false
+        names[index].hasBeenTried = true
+        if addresses.isEmpty {
+            // The last good ones stay.
+            names[index].nextAt = loop.now.adding(failurePause)
+            if !names[index].hasFailed { report("\(names[index].host) cannot be resolved") }
+            names[index].hasFailed = true
+        } else {
+            names[index].nextAt = loop.now.adding(refreshPause)
+            names[index].hasFailed = false
+            if names[index].addresses != addresses {
+                names[index].addresses = addresses
+                changed(names[index].host, addresses)
+            }
+        }
+        if !isFirstRoundComplete, names.allSatisfy(\.hasBeenTried) {
+            isFirstRoundComplete = true
+            firstRoundComplete()
+        }
+    }
+}
+
+private let tick: UInt64 = 500_000_000
+private let failurePause: UInt64 = 1_000_000_000
+private let refreshPause: UInt64 = 30_000_000_000

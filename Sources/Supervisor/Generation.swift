@@ -1,0 +1,59 @@
+import CLinux
+import EventLoop
+import Gateway
+import Observability
+import TLS
+
+/// The processes that serve one reading of the configuration: a control process and the workers.
+final class Generation {
+    final class Member {
+        /// Nil for the control process.
+        let slot: Int?
+        /// Which worker of the generation it is; decides which listening sockets it has.
+        let number: Int
+        var process: pid_t
+        var channel: MessageChannel?
+        var isReady = false
+        var startedAt: Instant
+        /// Deaths in a row without a second of life between them.
+        var shortLives = 0
+        var restartAt: Instant?
+
+        init(slot: Int?, number: Int, process: pid_t, at now: Instant) {
+            self.slot = slot
+            self.number = number
+            self.process = process
+            startedAt = now
+        }
+    }
+
+    let settings: Settings
+    let bundle: Descriptor
+    let path: String
+    /// For each listener of the settings, the sockets of its address.
+    let sockets: [[Int32]]
+    var control: Member?
+    var workers: [Member] = []
+    var isDraining = false
+    var readyBy = Instant.never
+    var killAt = Instant.never
+
+    init(settings: Settings, bundle: consuming Descriptor, path: String, sockets: [[Int32]]) {
+        self.settings = settings
+        self.bundle = bundle
+        self.path = path
+        self.sockets = sockets
+    }
+
+    var isReady: Bool { workers.allSatisfy(\.isReady) }
+    var members: [Member] { workers + (control.map { [$0] } ?? []) }
+
+    /// The listening sockets of a worker, each with the index of its listener: every one is some worker's.
+    func sockets(of number: Int) -> [(listener: Int, descriptor: Int32)] {
+        var own: [(Int, Int32)] = []
+        for (listener, group) in sockets.enumerated() {
+            for (index, descriptor) in group.enumerated() where index % settings.workers == number { own.append((listener, descriptor)) }
+        }
+        return own
+    }
+}

@@ -1,0 +1,58 @@
+import CLinux
+import EventLoop
+import Gateway
+
+/// The listening sockets of the gateway, by address: opened once and kept over reloads and the deaths of workers, so that a
+/// connection that waits in one is never lost.
+struct ListeningSockets {
+    private var byAddress: [SocketAddress: [Int32]] = [:]
+
+    /// At least `count` sockets for each address; new ones are opened where they are missing.
+    mutating func open(_ addresses: [SocketAddress], count: Int) throws(ListenError) {
+        for address in addresses {
+            // A path can be bound once; its workers share the socket.
+            let wanted = if case .unix = address { 1 } else { count }
+            while byAddress[address, default: []].count < wanted {
+                do {
+                    if case .unix(let path) = address { unsafe _ = unlink(path) }
+                    // Above the numbers that children get theirs at.
+                    let socket = try Socket.listen(at: address).duplicate(atLeast: descriptorsFrom)
+                    byAddress[address, default: []].append(socket.release())
+                } catch {
+                    throw ListenError(address: address, error: error)
+                }
+            }
+        }
+    }
+
+    func sockets(of address: SocketAddress) -> [Int32] { byAddress[address] ?? [] }
+
+    /// Closes the sockets of addresses that are listened on no longer.
+    mutating func keepOnly(_ addresses: [SocketAddress]) {
+        for (address, sockets) in byAddress where !addresses.contains(address) {
+            for socket in sockets { close(socket) }
+            byAddress[address] = nil
+        }
+    }
+
+    mutating func closeAll() { keepOnly([]) }
+}
+
+struct ListenError: Error {
+    let address: SocketAddress
+    let error: SystemError
+
+    var explanation: String {
+        let hint =
+            switch error.code {
+            case EADDRINUSE: "; another program listens there"
+            case EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+            case EADDRNOTAVAIL: "; this host has no such address"
+            default: ""
+            }
+        return "cannot listen at \(address.text): \(error.reason)\(hint)"
+    }
+}
+
+/// Descriptors that children inherit are kept at numbers from here on.
+let descriptorsFrom: Int32 = 1_024

@@ -1,0 +1,36 @@
+import ArgumentParser
+import EventLoop
+import Gateway
+import Logging
+
+/// The command line.
+@main
+struct Portcullis: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "portcullis",
+        abstract: "A reverse proxy that verifies tokens, checks scopes and limits rates in its own process.",
+        version: "0.1.0",
+        subcommands: [Run.self, Check.self, Demo.self, JWS.self, Token.self, WorkerCommand.self, ControlCommand.self, BackendCommand.self])
+}
+
+/// The option that names the configuration file.
+struct ConfigurationOption: ParsableArguments {
+    @Option(name: [.short, .customLong("config")], help: "The configuration file.")
+    var config = "/etc/portcullis/gateway.conf"
+}
+
+/// Messages of the program itself go to standard error.
+func makeLogger(_ part: String) -> Logger {
+    Logger(label: part) { StreamLogHandler.standardError(label: $0) }
+}
+
+/// Writes to standard error, for what is said before or instead of running.
+func complain(_ text: String) {
+    var bytes = Array(text.utf8)
+    if bytes.last != 0x0A { bytes.append(0x0A) }
+    var written = 0
+    while written < bytes.count {
+        guard case .moved(let count) = SystemIO.write(2, bytes.span.extracting(written..<bytes.count)) else { return }
+        written += count
+    }
+}

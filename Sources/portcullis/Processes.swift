@@ -1,0 +1,67 @@
+import Logging
+import ArgumentParser
+import CLinux
+import ConfigFile
+import Control
+import EventLoop
+import Gateway
+import Supervisor
+
+/// What the supervisor starts. The descriptors are those of `Supervisor.spawn`: 3 the channel, 4 the bundle, 5 the shared
+/// memory, from 6 on the listening sockets.
+private struct Inherited {
+    let settings: Settings
+    let files: FileBundle
+    let memory: HostMemory
+
+    init(config: String) throws {
+        // Opened by path, so that each process reads from a position of its own.
+        guard let bundle = FileBundle(encoded: try LocalFiles.read("/proc/self/fd/4")) else { throw ExitCode(1) }
+        let diagnostics = Diagnostics()
+        settings = Settings(
+            config, files: BundledFiles(bundle), environment: Environment.all, processors: ProcessorCount.online, diagnostics)
+        guard diagnostics.isEmpty else {
+            complain(diagnostics.rendered())
+            throw ExitCode(1)
+        }
+        files = bundle
+        memory = try HostMemory(mapping: Descriptor(owning: 5))
+        close(4)
+        ProcessRights.ignoreSignals([SIGPIPE, SIGINT, SIGHUP, SIGTERM, SIGUSR1])
+        try ProcessRights.drop(to: settings.user)
+    }
+}
+
+struct WorkerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "worker", shouldDisplay: false)
+
+    @OptionGroup var file: ConfigurationOption
+    @Option var slot: Int
+    @Option(help: "The listener of each inherited socket.") var listeners: String
+
+    func run() throws {
+        let inherited = try Inherited(config: file.config)
+        let log = makeLogger("portcullis worker \(slot)")
+        let indices = listeners.split(separator: ",").compactMap { Int($0) }
+        let worker = try Worker(
+            settings: inherited.settings, files: inherited.files, memory: inherited.memory, slot: slot, supervisor: Descriptor(owning: 3),
+            sockets: indices.enumerated().map { (listener: $0.element, descriptor: Int32(6 + $0.offset)) },
+            report: { log.warning("\($0)") })
+        worker.run()
+    }
+}
+
+struct ControlCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "control", shouldDisplay: false)
+
+    @OptionGroup var file: ConfigurationOption
+
+    func run() throws {
+        let inherited = try Inherited(config: file.config)
+        let log = makeLogger("portcullis control")
+        let control = try ControlProcess(
+            settings: inherited.settings, files: inherited.files, memory: inherited.memory, supervisor: Descriptor(owning: 3),
+            report: { log.warning("\($0)") })
+        control.run()
+    }
+}

@@ -1,0 +1,72 @@
+import ArgumentParser
+import ConfigFile
+import EventLoop
+import Gateway
+import CLinux
+import Supervisor
+
+struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the gateway in the foreground.",
+        discussion: """
+            SIGHUP reads the configuration again; SIGTERM and SIGINT finish the requests in flight and end; SIGUSR1 opens the \
+            logs anew.
+            """)
+
+    @OptionGroup var file: ConfigurationOption
+
+    func run() throws {
+        let (settings, files) = try readSettings(file.config)
+        ProcessRights.raiseDescriptorLimit()
+        ProcessRights.ignoreSignals([SIGPIPE])
+        let supervisor: Supervisor
+        do {
+            supervisor = try Supervisor(
+                path: file.config, settings: settings, files: files, environment: Environment.all, log: makeLogger("portcullis"))
+        } catch {
+            complain("portcullis: \(error)")
+            throw ExitCode(1)
+        }
+        throw ExitCode(supervisor.run())
+    }
+}
+
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Read the configuration as 'run' would, and show its errors or what it means.")
+
+    @OptionGroup var file: ConfigurationOption
+
+    func run() throws {
+        let (settings, _) = try readSettings(file.config)
+        print(Summary(settings).text, terminator: "")
+    }
+}
+
+/// Reads the configuration; shows all its errors and exits with 1 if there are any.
+func readSettings(_ path: String) throws -> (Settings, FileBundle) {
+    let diagnostics = Diagnostics()
+    let files = RecordingFiles()
+    let settings = Settings(path, files: files, environment: Environment.all, processors: ProcessorCount.online, diagnostics)
+    guard diagnostics.isEmpty else {
+        complain(diagnostics.rendered())
+        complain("\(diagnostics.count) error\(diagnostics.count == 1 ? "" : "s") in \(path)")
+        throw ExitCode(1)
+    }
+    return (settings, files.bundle)
+}
+
+enum Environment {
+    /// All variables of the environment.
+    static var all: [String: String] {
+        var variables: [String: String] = [:]
+        // SAFETY: the block is the C library's, ends with a null, and nothing here changes it.
+        var entry = unsafe pc_environment()
+        while let present = unsafe entry, let text = unsafe present.pointee {
+            let pair = unsafe String(cString: text)
+            if let equals = pair.firstIndex(of: "=") { variables[String(pair[..<equals])] = String(pair[pair.index(after: equals)...]) }
+            unsafe entry = unsafe present + 1
+        }
+        return variables
+    }
+}

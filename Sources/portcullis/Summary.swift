@@ -1,0 +1,87 @@
+import Authorization
+import TLS
+import Authentication
+import ConfigFile
+import EventLoop
+import Forwarding
+import Gateway
+import RateLimiting
+import Routing
+
+/// What a configuration means, on one screen.
+struct Summary {
+    private let settings: Settings
+
+    init(_ settings: Settings) { self.settings = settings }
+
+    var text: String {
+        var text = "workers    \(settings.workers)" + (settings.user.map { ", as \($0)" } ?? "") + "\n"
+        for listener in settings.listeners { text += "listen     \(listener.address.text)  \(role(listener))\n" }
+        for issuer in settings.issuers {
+            let keys =
+                switch issuer.keys {
+                case .file(let path): path
+                case .url(let url): url
+                }
+            let audience = issuer.audiences.isEmpty ? "any audience" : "for " + issuer.audiences.joined(separator: " ")
+            text += "issuer     \(issuer.name)  \(issuer.url)  \(audience)  \(issuer.algorithms.map(\.name).joined(separator: " "))  keys \(keys)\n"
+        }
+        for limit in settings.limits {
+            let store = if case .redis(let name) = limit.store { "redis \(name)" } else { "memory" }
+            let counted = limit.countedStatuses.isEmpty ? "" : "  counts " + limit.countedStatuses.map(String.init).joined(separator: " ")
+            text += "limit      \(limit.name)  \(limit.quota.count) per \(period(limit.quota.windowNanoseconds)), burst \(limit.quota.burst), in \(store)\(counted)\n"
+        }
+        for upstream in settings.upstreams {
+            text += "upstream   \(upstream.name)  \(upstream.servers.map(\.text).joined(separator: " "))\(upstream.tls == nil ? "" : "  over TLS")\n"
+        }
+        text += "\n" + routes
+        return text
+    }
+
+    private var routes: String {
+        var rows: [[String]] = [["ROUTE", "METHODS", "DEMANDS", "LIMITS", "TO"]]
+        for route in settings.routes.sorted(by: { $0.name < $1.name }) {
+            for rule in route.anyMethod.map({ [$0] }) ?? route.methods {
+                rows.append([
+                    route.name, rule.names.isEmpty ? "all" : rule.names.joined(separator: " "), demands(route, rule),
+                    rule.limits.map { settings.limits[$0].name }.joined(separator: " "), settings.upstreams[route.upstream].name,
+                ])
+            }
+        }
+        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        return rows.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() { line += cell + String(repeating: " ", count: widths[column] - cell.count + 2) }
+            while line.last == " " { line.removeLast() }
+            return line + "\n"
+        }.joined()
+    }
+
+    private func demands(_ route: Route, _ rule: Route.MethodRule) -> String {
+        guard case .authenticated(let issuers) = route.access else { return "PUBLIC" }
+        var parts = ["token of " + issuers.issuers.map { settings.issuers[$0].name }.joined(separator: " or ")]
+        parts += rule.authorization.requirements.map { "scope " + settings.requirements.requirements[$0].summary }
+        parts += rule.authorization.rules.map(\.text)
+        return parts.joined(separator: ", ")
+    }
+
+    private func role(_ listener: ListenerSettings) -> String {
+        switch listener.role {
+        case .tls(let tls): "TLS \(tls.minimum.text) and later, \(tls.certificates.count) certificate(s)"
+        case .plaintext: "PLAINTEXT: something in front must terminate TLS"
+        case .redirect: "redirects to https"
+        }
+    }
+
+    private func period(_ nanoseconds: UInt64) -> String {
+        let seconds = nanoseconds / 1_000_000_000
+        switch seconds {
+        case 1: return "second"
+        case 60: return "minute"
+        case 3_600: return "hour"
+        case 86_400: return "day"
+        case 0: return "\(nanoseconds / 1_000_000) ms"
+        default: return seconds % 60 == 0 ? "\(seconds / 60) min" : "\(seconds) s"
+        }
+    }
+}
