@@ -37,3 +37,22 @@ static inline int pc_rsa_padding_pss(EVP_PKEY_CTX *c) {
     return EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_PSS_PADDING) > 0 && EVP_PKEY_CTX_set_rsa_pss_saltlen(c, RSA_PSS_SALTLEN_DIGEST) > 0;
 }
 static inline long pc_BIO_contents(BIO *b, char **data) { return BIO_get_mem_data(b, data); }
+
+// OSSL_PARAM keeps the pointers to the names that it is given. The macros are C strings that live for ever, but Swift would
+// lend them for one call only, so parameters are named here.
+static inline int pc_mac_set_key(EVP_MAC_CTX *mac, const unsigned char *key, size_t count) {
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)key, count),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_end(),
+    };
+    return EVP_MAC_CTX_set_params(mac, parameters);
+}
+static inline int pc_push_rsa(OSSL_PARAM_BLD *b, const BIGNUM *n, const BIGNUM *e) {
+    return OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_N, n) && OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_E, e);
+}
+static inline int pc_push_point(OSSL_PARAM_BLD *b, int bits, const void *point, size_t count) {
+    const char *group = bits == 256 ? "P-256" : bits == 384 ? "P-384" : "P-521";
+    return OSSL_PARAM_BLD_push_utf8_string(b, OSSL_PKEY_PARAM_GROUP_NAME, group, 0)
+        && OSSL_PARAM_BLD_push_octet_string(b, OSSL_PKEY_PARAM_PUB_KEY, point, count);
+}

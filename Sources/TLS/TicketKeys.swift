@@ -47,24 +47,12 @@ package final class TicketKeys {
     private func set(
         _ key: [UInt8], _ cipher: OpaquePointer?, _ mac: OpaquePointer?, _ vector: UnsafeMutablePointer<UInt8>, making: Bool
     ) -> Bool {
-        var digest = Array("SHA256".utf8CString)
-        var macKey = Array(key[48..<80])
-        // SAFETY: the arrays are lent for the calls, which copy what they keep; the contexts are OpenSSL's own.
+        // SAFETY: the array is lent for the calls, which copy what they keep; the contexts are OpenSSL's own.
         return unsafe key.withUnsafeBufferPointer { bytes in
-            unsafe digest.withUnsafeMutableBufferPointer { digest in
-                unsafe macKey.withUnsafeMutableBufferPointer { macKey in
-                    var parameters = unsafe [
-                        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, macKey.baseAddress, 32),
-                        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest.baseAddress, 0),
-                        OSSL_PARAM_construct_end(),
-                    ]
-                    guard unsafe EVP_MAC_CTX_set_params(mac, &parameters) == 1 else { return false }
-                    let start = unsafe bytes.baseAddress! + 16
-                    return making
-                        ? unsafe EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nil, start, vector) == 1
-                        : unsafe EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nil, start, vector) == 1
-                }
-            }
+            guard let start = bytes.baseAddress, unsafe pc_mac_set_key(mac, start + 48, 32) == 1 else { return false }
+            return making
+                ? unsafe EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nil, start + 16, vector) == 1
+                : unsafe EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nil, start + 16, vector) == 1
         }
     }
 }

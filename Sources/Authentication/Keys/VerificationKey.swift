@@ -105,9 +105,9 @@ import COpenSSL
         case ("RSA", nil):
             guard let modulus = bytes(jwk, "n"), let exponent = bytes(jwk, "e"), let key = unsafe rsa(modulus, exponent) else { return nil }
             return unsafe (.rsa, key)
-        case ("EC", "P-256"): return unsafe curve(jwk, "P-256", 32).map { unsafe (.p256, $0) }
-        case ("EC", "P-384"): return unsafe curve(jwk, "P-384", 48).map { unsafe (.p384, $0) }
-        case ("EC", "P-521"): return unsafe curve(jwk, "P-521", 66).map { unsafe (.p521, $0) }
+        case ("EC", "P-256"): return unsafe curve(jwk, 256, 32).map { unsafe (.p256, $0) }
+        case ("EC", "P-384"): return unsafe curve(jwk, 384, 48).map { unsafe (.p384, $0) }
+        case ("EC", "P-521"): return unsafe curve(jwk, 521, 66).map { unsafe (.p521, $0) }
         case ("OKP", "Ed25519"):
             guard let x = bytes(jwk, "x"), x.count == 32 else { return nil }
             // SAFETY: the array is lent for the call, which copies it.
@@ -136,22 +136,18 @@ import COpenSSL
             unsafe BN_free(modulusNumber)
             unsafe BN_free(exponentNumber)
         }
-        guard unsafe OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulusNumber) == 1,
-            unsafe OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponentNumber) == 1
-        else { return nil }
+        guard unsafe pc_push_rsa(builder, modulusNumber, exponentNumber) == 1 else { return nil }
         return unsafe make("RSA", builder)
     }
 
-    private static func curve(_ jwk: JSONValue, _ name: String, _ size: Int) -> OpaquePointer? {
+    private static func curve(_ jwk: JSONValue, _ bits: Int32, _ size: Int) -> OpaquePointer? {
         guard let x = bytes(jwk, "x"), let y = bytes(jwk, "y"), x.count == size, y.count == size else { return nil }
         let point = [0x04] + x + y
-        // SAFETY: the builder is freed below and copies what is pushed when parameters are made of it.
+        // SAFETY: the builder is freed below; what is pushed is copied when parameters are made of it, while `point` is lent.
         let builder = unsafe OSSL_PARAM_BLD_new()
         defer { unsafe OSSL_PARAM_BLD_free(builder) }
         return unsafe point.withUnsafeBufferPointer { point in
-            guard unsafe OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, name, 0) == 1,
-                unsafe OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point.baseAddress, point.count) == 1
-            else { return nil }
+            guard unsafe pc_push_point(builder, bits, point.baseAddress, point.count) == 1 else { return nil }
             return unsafe make("EC", builder)
         }
     }
