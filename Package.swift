@@ -16,6 +16,10 @@ func part(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(name: name + "Tests", dependencies: [.target(name: name)] + dependencies, path: "Tests/\(name)Tests", swiftSettings: strict)
+}
+
 let package = Package(
     name: "portcullis",
     products: [.executable(name: "portcullis", targets: ["portcullis"])],
@@ -69,5 +73,23 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
+
+        .target(
+            name: "TestSupport", dependencies: ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "Authentication"], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        tests("Bytes", ["TestSupport"]),
+        tests("HTTPMessage", ["Bytes", "TestSupport"]),
+        tests("ConfigFile", ["TestSupport"]),
+        tests("EventLoop", ["Bytes"]),
+        tests("HTTP1", ["Bytes", "HTTPMessage", "TestSupport"]),
+        tests("Routing", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
+        tests("Authentication", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
+        tests("Authorization", ["Authentication", "ConfigFile", "TestSupport"]),
+        tests("RateLimiting", ["Bytes", "EventLoop"]),
+        tests("Redis", ["Bytes", "RateLimiting"]),
+        tests("Observability", ["Bytes", "EventLoop"]),
+        tests("Gateway", ["ConfigFile", "Bytes", "Authentication", "Routing", "TestSupport"]),
+        .testTarget(name: "TidyTests", path: "Tests/TidyTests"),
+        .testTarget(name: "SystemTests", dependencies: ["TestSupport", "Bytes"], path: "Tests/SystemTests"),
     ]
 )

@@ -15,13 +15,18 @@ package struct ChunkedDecoder {
 
     private enum State: Equatable {
         case size(value: UInt64, digits: Int)
-        case chunkExtension
+        case chunkExtension(ExtensionPart)
         case sizeLineFeed
         case data(remaining: UInt64)
         case dataCarriageReturn
         case dataLineFeed
         case trailers
         case done
+    }
+
+    /// `;name`, `;name=token` or `;name="quoted"`; what they say is dropped.
+    private enum ExtensionPart: Equatable {
+        case nameStart, name, valueStart, value, quoted, quotedPair, quotedEnd
     }
 
     private var state = State.size(value: 0, digits: 0)
@@ -51,19 +56,15 @@ package struct ChunkedDecoder {
                     chunkSize = value
                     switch byte {
                     case 0x0D: state = .sizeLineFeed
-                    case 0x3B: state = .chunkExtension
+                    case 0x3B: state = .chunkExtension(.nameStart)
                     case 0x0A: throw .bareLineFeed
                     default: throw .badChunkSize
                     }
                 }
                 index += 1
                 try countLineByte()
-            case .chunkExtension:
-                if byte == 0x0D {
-                    state = .sizeLineFeed
-                } else if !ASCII.isFieldValue(byte) {
-                    throw byte == 0x0A ? .bareLineFeed : .badChunkExtension
-                }
+            case .chunkExtension(let part):
+                state = try Self.next(part, byte)
                 index += 1
                 try countLineByte()
             case .sizeLineFeed:
@@ -88,6 +89,32 @@ package struct ChunkedDecoder {
             }
         }
         return .needMore(consumed: index)
+    }
+
+    /// The state after one byte of an extension (RFC 9112 §7.1.1, without white space).
+    private static func next(_ part: ExtensionPart, _ byte: UInt8) throws(HTTP1Error) -> State {
+        switch part {
+        case .nameStart, .valueStart:
+            if part == .valueStart, byte == 0x22 { return .chunkExtension(.quoted) }
+            guard ASCII.isToken(byte) else { throw byte == 0x0A ? .bareLineFeed : .badChunkExtension }
+            return .chunkExtension(part == .nameStart ? .name : .value)
+        case .name, .value, .quotedEnd:
+            if part != .quotedEnd, ASCII.isToken(byte) { return .chunkExtension(part) }
+            switch byte {
+            case 0x0D: return .sizeLineFeed
+            case 0x3B: return .chunkExtension(.nameStart)
+            case 0x3D where part == .name: return .chunkExtension(.valueStart)
+            case 0x0A: throw .bareLineFeed
+            default: throw .badChunkExtension
+            }
+        case .quoted:
+            if byte == 0x22 { return .chunkExtension(.quotedEnd) }
+            guard ASCII.isFieldValue(byte) else { throw byte == 0x0A ? .bareLineFeed : .badChunkExtension }
+            return .chunkExtension(byte == 0x5C ? .quotedPair : .quoted)
+        case .quotedPair:
+            guard ASCII.isFieldValue(byte) else { throw byte == 0x0A ? .bareLineFeed : .badChunkExtension }
+            return .chunkExtension(.quoted)
+        }
     }
 
     private mutating func readTrailer(_ input: Span<UInt8>, from index: Int) throws(HTTP1Error) -> Event {

@@ -45,6 +45,10 @@ package enum Algorithm: UInt8, CaseIterable, Sendable {
         }
     }
 
+    /// Whether a key that says `other` may be used with this: the same, or with a longer hash (a key that says PS256 signs with
+    /// PS384 in RFC 7520 §4.2); never with a shorter one.
+    func isAtLeast(_ other: Algorithm) -> Bool { keyType == other.keyType && isPSS == other.isPSS && rawValue >= other.rawValue }
+
     var isPSS: Bool { self == .ps256 || self == .ps384 || self == .ps512 }
 }
 

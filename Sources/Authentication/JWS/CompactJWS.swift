@@ -22,7 +22,8 @@ package struct CompactJWS {
             }
             throw .encrypted
         }
-        guard first > 0, second > first + 1, token.count > second + 1 else { throw .malformed }
+        // The payload may be empty; what it has to be is for others to say.
+        guard first > 0, token.count > second + 1 else { throw .malformed }
         guard let headerBytes = Base64URL.decode(token.extracting(0..<first)),
             let payload = Base64URL.decode(token.extracting((first + 1)..<second)),
             let signature = Base64URL.decode(token.extracting((second + 1)..<token.count))

@@ -36,18 +36,19 @@ package struct KeySet {
 
     /// Verifies a signature with the key that the header names.
     ///
-    /// - Throws: `keyUnknown` when no key has the identifier, `keyAmbiguous` when none is named and several fit.
+    /// - Throws: `keyUnknown` when no key has the identifier, `keyAmbiguous` when several fit.
     package func verify(_ jws: CompactJWS, _ token: Span<UInt8>) throws(TokenError) {
         var candidates = keys.filter { $0.fits(jws.algorithm) }
         if let keyID = jws.keyID {
             guard keys.contains(where: { $0.keyID == keyID }) else { throw .keyUnknown }
             candidates = candidates.filter { $0.keyID == keyID }
             guard !candidates.isEmpty else { throw .algorithmNotAllowed }
+            // Two keys under one name: nobody can say which is meant.
+            guard candidates.count == 1 else { throw .keyAmbiguous }
         } else {
             guard candidates.count <= 1 else { throw .keyAmbiguous }
             guard !candidates.isEmpty else { throw .keyUnknown }
         }
-        for key in candidates where key.verify(jws.signature, over: token.extracting(jws.signed), with: jws.algorithm) { return }
-        throw .signatureInvalid
+        guard candidates[0].verify(jws.signature, over: token.extracting(jws.signed), with: jws.algorithm) else { throw .signatureInvalid }
     }
 }

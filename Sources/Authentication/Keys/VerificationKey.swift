@@ -7,7 +7,7 @@ import COpenSSL
 @safe package final class VerificationKey {
     package let keyID: String?
     package let type: KeyType
-    /// The one algorithm that the key may be used with, if it says so.
+    /// The algorithm that the key is meant for, if it says so; a longer hash is let through.
     package let algorithm: Algorithm?
     private let key: OpaquePointer
 
@@ -34,7 +34,8 @@ import COpenSSL
         }
         var algorithm: Algorithm?
         if let alg = jwk["alg"] {
-            guard let text = alg.string, let known = Algorithm(text) else { return nil }
+            // ES521 is no algorithm, but stands in published keys on P-521 where ES512 is meant.
+            guard let text = alg.string, let known = Algorithm(text == "ES521" ? "ES512" : text) else { return nil }
             algorithm = known
         }
         guard let (type, key) = unsafe publicKey(jwk) else { return nil }
@@ -46,7 +47,7 @@ import COpenSSL
     }
 
     package func fits(_ algorithm: Algorithm) -> Bool {
-        type == algorithm.keyType && (self.algorithm == nil || self.algorithm == algorithm)
+        type == algorithm.keyType && (self.algorithm.map(algorithm.isAtLeast) ?? true)
     }
 
     /// Whether `signature` is this key's over `signed`.
@@ -126,7 +127,9 @@ import COpenSSL
     private static func rsa(_ modulus: [UInt8], _ exponent: [UInt8]) -> OpaquePointer? {
         let n = Array(modulus.drop { $0 == 0 })
         let e = Array(exponent.drop { $0 == 0 })
-        guard n.count >= 256, n.count <= 1024, !e.isEmpty, e.count <= 8, e[e.count - 1] & 1 == 1, e != [1] else { return nil }
+        guard n.count >= 256, n.count <= 1024, !e.isEmpty, e.count <= 8, e[e.count - 1] & 1 == 1, e != [1],
+            !WeakRSAKey.isOfROCA(n)
+        else { return nil }
         // SAFETY: numbers and builder are freed below; the builder copies the numbers.
         let builder = unsafe OSSL_PARAM_BLD_new()
         let modulusNumber = unsafe pc_BN_from_bytes(n, Int32(n.count))
@@ -174,4 +177,25 @@ import COpenSSL
         }
         return unsafe key
     }
+}
+
+/// Keys of a generator whose private halves can be worked out from the public ones.
+private enum WeakRSAKey {
+    /// Whether the modulus has the mark of CVE-2017-15361 ("ROCA"): modulo every small prime it is a power of 65537.
+    static func isOfROCA(_ modulus: [UInt8]) -> Bool {
+        primes.allSatisfy { prime in
+            let residue = modulus.reduce(0) { ($0 << 8 | Int($1)) % prime }
+            var power = 1
+            for _ in 0..<prime {
+                if power == residue { return true }
+                power = power * 65_537 % prime
+            }
+            return false
+        }
+    }
+
+    private static let primes = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131,
+        137, 139, 149, 151, 157, 163, 167,
+    ]
 }

@@ -1,0 +1,60 @@
+# The two commands: `make demo` shows the gateway at work, `make test` runs all tests. Each installs what it lacks.
+SWIFT ?= swift
+PREFIX ?= /usr/local
+BUILD_PACKAGES = libssl-dev libhiredis-dev pkg-config
+TEST_PACKAGES = nginx redis-server curl openssl
+FUZZ_SECONDS ?= 300
+
+.PHONY: help demo build release test lint format fuzz bench install packages test-packages clean
+
+help:
+	@echo 'make demo      build, and show the gateway at work'
+	@echo 'make test      build, and run all tests'
+	@echo 'make lint      check the formatting and the rules of the house'
+	@echo 'make release   build for use'
+	@echo 'make install   put the program and its service file in place (PREFIX=$(PREFIX))'
+	@echo 'make fuzz      fuzz every parser for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds each'
+	@echo 'make bench     compare with nginx, HAProxy and Envoy (see Benchmarks/compare)'
+
+demo: packages
+	$(SWIFT) build --product portcullis
+	.build/debug/portcullis demo $(DEMO_FLAGS)
+
+build: packages
+	$(SWIFT) build
+
+release: packages
+	$(SWIFT) build -c release --product portcullis
+
+test: packages test-packages
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+lint:
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
+	@$(MAKE) --no-print-directory packages
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --filter TidyTests
+
+format:
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Package.swift
+
+fuzz: packages
+	Tests/Fuzz/run $(FUZZ_SECONDS)
+
+bench: release
+	Benchmarks/compare/bench --gateway '$(CURDIR)/.build/release/portcullis run --config {config}' $(BENCH_FLAGS)
+
+install: release
+	install -D -m 755 .build/release/portcullis $(DESTDIR)$(PREFIX)/bin/portcullis
+	install -D -m 644 deploy/portcullis.service $(DESTDIR)/etc/systemd/system/portcullis.service
+	test -e $(DESTDIR)/etc/portcullis/gateway.conf || install -D -m 640 gateway.conf.example $(DESTDIR)/etc/portcullis/gateway.conf
+
+packages:
+	@.ci/packages $(BUILD_PACKAGES)
+
+test-packages:
+	@.ci/packages $(TEST_PACKAGES)
+
+clean:
+	rm -rf .build

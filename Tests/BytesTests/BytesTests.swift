@@ -1,0 +1,112 @@
+import Bytes
+import Testing
+
+@Suite struct ByteQueueTests {
+    @Test func givesBackWhatWasAppendedInOrder() {
+        var queue = ByteQueue()
+        var expected: [UInt8] = []
+        for round in 0..<200 {
+            let piece = [UInt8](repeating: UInt8(round), count: round * 7 % 97)
+            queue.append(piece)
+            expected += piece
+            let dropped = min(queue.count, round % 53)
+            queue.drop(dropped)
+            expected.removeFirst(dropped)
+            #expect(queue.readable.copied() == expected)
+        }
+    }
+
+    @Test func fillLendsAtLeastTheMinimum() {
+        var queue = ByteQueue()
+        let written = queue.fill(minimum: 5_000) { free in
+            #expect(free.count >= 5_000)
+            free[0] = 7
+            return 1
+        }
+        #expect(written == 1)
+        #expect(queue.readable.copied() == [7])
+    }
+
+    @Test func givesItsStorageToThePoolOnlyWhenEmpty() {
+        let pool = BufferPool(bufferBytes: 4_096, keptMax: 2)
+        var queue = ByteQueue()
+        queue.prepare(from: pool)
+        queue.append("x")
+        queue.release(to: pool)
+        #expect(queue.capacity == 4_096)
+        queue.drop(1)
+        queue.release(to: pool)
+        #expect(queue.capacity == 0)
+    }
+
+    @Test(arguments: [(UInt64(0), "0"), (9, "9"), (10, "10"), (.max, "18446744073709551615")])
+    func writesDecimals(value: UInt64, text: String) {
+        var queue = ByteQueue()
+        queue.append(decimal: value)
+        #expect(queue.readable.text == text)
+    }
+
+    @Test(arguments: [(UInt64(0), "0"), (15, "f"), (16, "10"), (0x1000, "1000"), (.max, "ffffffffffffffff")])
+    func writesHexadecimals(value: UInt64, text: String) {
+        var queue = ByteQueue()
+        queue.append(hexadecimal: value)
+        #expect(queue.readable.text == text)
+    }
+}
+
+@Suite struct Base64URLTests {
+    // RFC 4648 §10, without padding.
+    @Test(arguments: [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE"), ("foobar", "Zm9vYmFy")])
+    func encodesAndDecodes(plain: String, coded: String) {
+        #expect(Base64URL.encode([UInt8](plain.utf8)) == [UInt8](coded.utf8))
+        #expect(Base64URL.decode(coded) == [UInt8](plain.utf8))
+    }
+
+    @Test(arguments: ["Zg==", "Zg=", "Z", "Zm9vY", "Zm+v", "Zm/v", "Zm9 v", "Zm9v\n", "Zh", "Zm9"])
+    func refusesEverySecondSpelling(text: String) { #expect(Base64URL.decode(text) == nil) }
+
+    @Test func usesTheURLAlphabet() {
+        #expect(Base64URL.decode("-_-_") == [0xFB, 0xFF, 0xBF])
+        #expect(Base64URL.encode([0xFB, 0xFF, 0xBF]) == [UInt8]("-_-_".utf8))
+    }
+}
+
+@Suite struct SpanTests {
+    @Test(arguments: [("0", UInt64(0)), ("18446744073709551615", .max), ("007", 7)])
+    func readsDecimals(text: String, value: UInt64) {
+        let bytes = [UInt8](text.utf8)
+        #expect(bytes.span.decimal(max: .max) == value)
+    }
+
+    @Test(arguments: ["", "-1", "+1", " 1", "1 ", "0x1", "18446744073709551616", "99999999999999999999999"])
+    func refusesWhatIsNoDecimal(text: String) {
+        let bytes = [UInt8](text.utf8)
+        #expect(bytes.span.decimal(max: .max) == nil)
+    }
+
+    @Test func comparesWithoutCase() {
+        let bytes = [UInt8]("X-User-Id".utf8)
+        #expect(Bool(bytes.span.equalsIgnoringCase("x-USER-id")))
+        #expect(Bool(!bytes.span.equalsIgnoringCase("x-user-i")))
+        // Only letters have case: '@' and '`' differ by the same bit.
+        let (at, grave) = ([UInt8]("@".utf8), [UInt8]("`".utf8))
+        #expect(Bool(!at.span.equalsIgnoringCase(grave.span)))
+    }
+
+    @Test func constantTimeComparisonCompares() {
+        let (a, b, c) = ([UInt8]("same".utf8), [UInt8]("same".utf8), [UInt8]("sama".utf8))
+        #expect(Bool(equalInConstantTime(a.span, b.span)))
+        #expect(Bool(!equalInConstantTime(a.span, c.span)))
+        #expect(Bool(!equalInConstantTime(a.span, a.span.extracting(0..<3))))
+    }
+}
+
+@Suite struct SipHashTests {
+    /// The reference vectors of SipHash-2-4: key 00…0f, input 00, 00 01, …
+    @Test(arguments: [(0, UInt64(0x726f_db47_dd0e_0e31)), (1, 0x74f8_39c5_93dc_67fd), (7, 0xab02_00f5_8b01_d137), (8, 0x93f5_f579_9a93_2462), (15, 0xa129_ca61_49be_45e5)])
+    func matchesTheReference(length: Int, expected: UInt64) {
+        let hash = SipHash(key0: 0x0706_0504_0302_0100, key1: 0x0f0e_0d0c_0b0a_0908)
+        let input = (0..<length).map { UInt8($0) }
+        #expect(hash.hash(input.span) == expected)
+    }
+}

@@ -1,0 +1,14 @@
+import Bytes
+import HTTP1
+package import HTTPMessage
+
+package enum Heads {
+    /// A request head of these lines, parsed.
+    package static func request(_ lines: String...) throws -> RequestHead {
+        let bytes = [UInt8]((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)
+        var head = RequestHead()
+        var parser = RequestParser()
+        guard case .complete = try parser.parse(bytes.span, into: &head) else { throw HTTP1Error.badRequestLine }
+        return head
+    }
+}
