@@ -26,7 +26,8 @@ build: packages
 release: packages
 	$(SWIFT) build -c release --product portcullis
 
-test: packages test-packages
+# The system tests start the program as it is built for use.
+test: packages test-packages release
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build
 

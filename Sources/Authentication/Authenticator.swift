@@ -80,7 +80,7 @@ package final class Authenticator {
             throw .malformed
         }
         guard case .object = payload, let claimed = payload["iss"]?.string else { throw .malformed }
-        guard let index = issuers.firstIndex(where: { $0.url == claimed }) else { throw .issuerUnknown }
+        guard let index = issuers.firstIndex(where: { $0.url.isExactly(claimed) }) else { throw .issuerUnknown }
         guard accepting.contains(index) else { throw .issuerNotAccepted }
         let issuer = issuers[index]
         guard issuer.algorithms.contains(jws.algorithm) else { throw .algorithmNotAllowed }

@@ -1,3 +1,4 @@
+import Bytes
 import ConfigFile
 
 /// A rule on a claim: `name = value`, `name != value`, `name in value …`.
@@ -13,7 +14,7 @@ package struct ClaimRule: Equatable, Sendable {
     /// A claim of several values is one of them if any is, and is not one if none is. An absent claim meets no rule.
     func isMet(by claims: Claims) -> Bool {
         guard let present = claims.texts(claim) else { return false }
-        let shared = present.contains { values.contains($0) }
+        let shared = present.contains { values.containsExactly($0) }
         return comparison == .isOneOf ? shared : !shared
     }
 }
@@ -74,7 +75,7 @@ package struct Issuer: Sendable {
         if !audiences.isEmpty {
             guard let audience = claims["aud"] else { throw .audienceMismatch }
             guard let given = audience.string.map({ [$0] }) ?? audience.strings else { throw .claimMalformed("aud") }
-            guard given.contains(where: { audiences.contains($0) }) else { throw .audienceMismatch }
+            guard given.contains(where: { audiences.containsExactly($0) }) else { throw .audienceMismatch }
         }
         for rule in rules where !rule.isMet(by: claims) { throw .claimUnmet(rule.claim) }
         return refusedFrom

@@ -51,6 +51,9 @@ extension Issuer {
                 diagnostics.error(
                     "keys come over https or from a file", at: word, hint: "over http anyone on the way could put in a key of theirs")
             }
+            if word.text.contains("://"), !word.text.hasPrefix("http://") {
+                diagnostics.error("'\(word.text)' is not a place for keys", at: word, hint: "write a file's path or https://HOST/PATH")
+            }
             self.keys = .file(word.text)
         case .none: self.keys = .file("")
         }

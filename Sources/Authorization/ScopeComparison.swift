@@ -1,3 +1,4 @@
+import Bytes
 import Authentication
 
 /// One demanded scope, prepared for each way of comparing.
@@ -20,7 +21,7 @@ struct DemandedScope: Hashable, Sendable {
     /// Whether any of a token's scopes covers this one.
     func isCovered(by scopes: [String], _ match: ScopeMatch) -> Bool {
         switch match {
-        case .exact: return scopes.contains(text)
+        case .exact: return scopes.containsExactly(text)
         case .wildcard: return scopes.contains { WildcardScope.covers($0, text) }
         case .usso, .ussoAnchored:
             guard let required = USSOScope(text) else { return false }
@@ -40,7 +41,7 @@ enum WildcardScope {
                 if index == held.count - 1 { return true }
                 continue
             }
-            guard part == demanded[index] else { return false }
+            guard part.isExactly(demanded[index]) else { return false }
         }
         return held.count == demanded.count
     }

@@ -1,3 +1,5 @@
+import Bytes
+
 /// A scope in USSO's grammar: `action:segment/segment?key=value&key=value`.
 struct USSOScope: Equatable, Sendable {
     let level: Int
@@ -31,7 +33,7 @@ struct USSOScope: Equatable, Sendable {
     /// Whether a token that has this scope may do what `required` names.
     func covers(_ required: USSOScope, anchored: Bool) -> Bool {
         guard level >= required.level else { return false }
-        for (key, value) in filters where required.filters[key] != value { return false }
+        for (key, value) in filters where !(required.filters[key]?.isExactly(value) ?? false) { return false }
         return anchored ? coversWholePath(required.segments) : coversFromTheRight(required.segments)
     }
 

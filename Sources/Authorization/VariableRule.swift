@@ -61,7 +61,7 @@ package struct VariableRule: Sendable {
             guard let values = values(operand, identity, context) else { return false }
             others += values
         }
-        let shared = left.contains { others.contains($0) }
+        let shared = left.contains { others.containsExactly($0) }
         return comparison == .differs ? !shared : shared
     }
 

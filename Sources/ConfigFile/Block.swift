@@ -27,10 +27,10 @@ package final class Block {
         self.init(directive.block ?? [], title: title, opening: directive, diagnostics: diagnostics)
     }
 
-    /// Every directive of this name, in order.
-    package func all(_ name: String) -> [Directive] {
-        asked.insert(name)
-        return directives.filter { $0.name.text == name }
+    /// Every directive of these names, in order.
+    package func all(_ names: String...) -> [Directive] {
+        asked.formUnion(names)
+        return directives.filter { names.contains($0.name.text) }
     }
 
     /// The directive of this name; a second one is an error.

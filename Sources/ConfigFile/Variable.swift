@@ -85,7 +85,9 @@ package struct Template: Hashable, Sendable {
                 rest = rest.dropFirst()
                 continue
             }
-            let name = rest.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "_-.:/".contains($0)) }
+            var name = rest.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "_-.:/".contains($0)) }
+            // Punctuation after a name belongs to the text around it.
+            while let last = name.last, "-.:/".contains(last) { name.removeLast() }
             guard let variable = Variable(String(name)) else {
                 diagnostics.error(
                     "there is no variable $\(name)", at: word, hint: "the variables are \(Variable.known); write $$ for a $")

@@ -43,15 +43,17 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         keySets.changed = { [unowned self] issuer, document in
             let message = Self.keySet(issuer, document)
             for worker in workers { worker.channel.send(message) }
+            remember()
         }
-        keySets.failed = { [unowned self] issuer in
-            var message = MessageWriter(.keySetFailed)
+        keySets.unchanged = { [unowned self] issuer in
+            var message = MessageWriter(.keySetUnchanged)
             message.number(UInt64(issuer))
             for worker in workers { worker.channel.send(message.output) }
         }
         names.changed = { [unowned self] host, addresses in
             let message = Self.addresses(host, addresses)
             for worker in workers { worker.channel.send(message) }
+            remember()
         }
         keySets.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
         names.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
@@ -72,14 +74,17 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
             logs[kind]?.file.flush()
             logs[kind] = Log(LogFile(descriptor))
         case .wantKeys: if let issuer = reader.number(), let index = Int(exactly: issuer) { keySets.want(index) }
+        case .remember: recall(&reader)
         case .finish: finish()
         default: report("a message that the control process does not know was passed over")
         }
     }
 
     package func closed(_ channel: MessageChannel) {
-        if channel === supervisor { return finish() }
+        if channel === supervisor { supervisor = nil }
         workers.removeAll { $0.channel === channel }
+        // Without a supervisor the workers finish what they have; their last lines are still written.
+        if supervisor == nil, workers.isEmpty { finish() }
     }
 
     package func fired(_ timer: Timer) {
@@ -95,6 +100,34 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         for (issuer, document) in keySets.known { channel.send(Self.keySet(issuer, document)) }
         for (host, addresses) in names.known { channel.send(Self.addresses(host, addresses)) }
         tellIfComplete([worker])
+    }
+
+    /// Tells the supervisor what the next control process should start from: the one of a new generation, or the one after a
+    /// crash. So a reload while a key server or a resolver is away changes nothing.
+    private func remember() {
+        for (url, document) in keySets.remembered {
+            var message = MessageWriter(.remember)
+            message.text("keys")
+            message.text(url)
+            message.bytes(document)
+            supervisor?.send(message.output)
+        }
+        for (host, addresses) in names.known {
+            var message = MessageWriter(.remember)
+            message.text("addresses")
+            message.text(host)
+            message.text(addresses.map(\.text).joined(separator: " "))
+            supervisor?.send(message.output)
+        }
+    }
+
+    private func recall(_ reader: inout MessageReader) {
+        guard let kind = reader.text(), let name = reader.text(), let value = reader.bytes() else { return }
+        if kind == "keys" {
+            keySets.recall(name, value)
+        } else {
+            names.recall(name, String(decoding: value, as: UTF8.self).split(separator: " ").compactMap { IPAddress(String($0)) })
+        }
     }
 
     private func tellIfComplete(_ workers: [Worker]) {

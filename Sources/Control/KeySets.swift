@@ -20,11 +20,13 @@ final class KeySets: TimerHandler {
         var lastStarted = Instant(nanoseconds: 0)
         var nextAt = Instant(nanoseconds: 0)
         var lastFailure: String?
+        /// Whether the workers have been sent the document by this process.
+        var hasBeenTold = false
     }
 
-    /// Called with an issuer's index when its keys have changed, or could not be had.
+    /// Called with an issuer's index when its keys have changed, or when they have been looked for and have not.
     var changed: (_ issuer: Int, _ document: [UInt8]) -> Void = { _, _ in }
-    var failed: (_ issuer: Int) -> Void = { _ in }
+    var unchanged: (_ issuer: Int) -> Void = { _ in }
     /// Called when everything has been tried once.
     var firstRoundComplete: () -> Void = {}
 
@@ -45,7 +47,7 @@ final class KeySets: TimerHandler {
             case .file(let path):
                 sources.append(
                     Source(
-                        place: .file(path, signature: LocalFiles.signature(of: path)), document: files.contents[path], hasBeenTried: true))
+                        place: .file(path, signature: nil), document: files.contents[path]))
             case .url(let url):
                 let trusted = directive.block?.first { $0.name.text == "trusted_certificate" }?.arguments.first?.text
                 sources.append(Source(place: .url(KeySetFetch(url: url, trustedPEM: trusted.flatMap { files.contents[$0] }))))
@@ -61,18 +63,33 @@ final class KeySets: TimerHandler {
         sources.enumerated().compactMap { index, source in source.document.map { (index, $0) } }
     }
 
+    /// Takes what an earlier control process fetched from `url`, until it can be fetched again.
+    func recall(_ url: String, _ document: [UInt8]) {
+        for index in sources.indices {
+            guard case .url(let fetch) = sources[index].place, fetch.url == url, sources[index].document == nil else { continue }
+            if (try? KeySet(document)) != nil { sources[index].document = document }
+        }
+    }
+
+    /// What is worth remembering beyond this process: the documents by their URL.
+    var remembered: [(url: String, document: [UInt8])] {
+        sources.compactMap { source in
+            guard case .url(let fetch) = source.place, let document = source.document else { return nil }
+            return (fetch.url, document)
+        }
+    }
+
     /// A worker has seen a key that it does not know.
     func want(_ issuer: Int) {
         guard sources.indices.contains(issuer) else { return }
         switch sources[issuer].place {
         case .file:
             look(at: issuer)
-            // Whether or not the file has changed, who waits is told.
-            if let document = sources[issuer].document { changed(issuer, document) } else { failed(issuer) }
+            unchanged(issuer)
         case .url:
             if sources[issuer].isFetching { return }
-            let isRecent = loop.now.since(sources[issuer].lastStarted) < refetchPause && sources[issuer].lastFailure == nil
-            if isRecent { failed(issuer) } else { fetch(issuer) }
+            let isRecent = sources[issuer].document != nil && loop.now.since(sources[issuer].lastStarted) < refetchPause
+            if isRecent { unchanged(issuer) } else { fetch(issuer) }
         }
     }
 
@@ -89,6 +106,7 @@ final class KeySets: TimerHandler {
 
     private func look(at index: Int) {
         guard case .file(let path, let signature) = sources[index].place else { return }
+        sources[index].hasBeenTried = true
         guard let current = LocalFiles.signature(of: path), current != signature else { return }
         sources[index].place = .file(path, signature: current)
         do {
@@ -118,8 +136,6 @@ final class KeySets: TimerHandler {
         case .success(let document):
             let seconds = min(max(document.maxAge ?? refreshSeconds, refreshSecondsMin), refreshSecondsMax)
             sources[index].nextAt = loop.now.adding(seconds * 1_000_000_000)
-            if sources[index].lastFailure != nil { report("the keys of issuer \(issuers[index].name) can be fetched again") }
-            sources[index].lastFailure = nil
             take(document.bytes, index)
         case .failure(let failure): failedToFetch(index, failure.reason)
         }
@@ -130,7 +146,11 @@ final class KeySets: TimerHandler {
     private func take(_ document: [UInt8], _ index: Int) {
         do {
             _ = try KeySet(document)
+            if sources[index].lastFailure != nil { report("the keys of issuer \(issuers[index].name) can be had again") }
+            sources[index].lastFailure = nil
+            if sources[index].document == document, sources[index].hasBeenTold { return unchanged(index) }
             sources[index].document = document
+            sources[index].hasBeenTold = true
             changed(index, document)
         } catch {
             failedToFetch(index, error.explanation)
@@ -144,7 +164,7 @@ final class KeySets: TimerHandler {
             report("the keys of issuer \(issuers[index].name) cannot be had (\(kept)): \(reason)")
         }
         sources[index].lastFailure = reason
-        failed(index)
+        unchanged(index)
     }
 
     private func checkFirstRound() {

@@ -39,6 +39,11 @@ final class Names: TimerHandler {
 
     var known: [(host: String, addresses: [IPAddress])] { names.filter { !$0.addresses.isEmpty }.map { ($0.host, $0.addresses) } }
 
+    /// Takes what an earlier control process found out, until it can be found out again.
+    func recall(_ host: String, _ addresses: [IPAddress]) {
+        for index in names.indices where names[index].host == host && names[index].addresses.isEmpty { names[index].addresses = addresses }
+    }
+
     func fired(_ timer: Timer) {
         for index in names.indices where !names[index].isLookingUp && names[index].nextAt <= loop.now {
             names[index].isLookingUp = true

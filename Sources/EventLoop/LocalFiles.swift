@@ -52,10 +52,10 @@ package enum LocalFiles {
         ]
     }
 
-    /// Opens a log for appending.
+    /// Opens a log for appending. A named pipe without a reader is an error, not a wait.
     package static func openLog(_ path: String) throws(SystemError) -> Descriptor {
         // SAFETY: the string is lent as a terminated one for the call.
-        let raw = unsafe pc_open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
+        let raw = unsafe pc_open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0o640)
         guard raw >= 0 else { throw SystemError("open") }
         return Descriptor(owning: raw)
     }

@@ -150,6 +150,13 @@ package enum Socket {
         return ends
     }
 
+    /// Makes the coming close a reset.
+    package static func resetOnClose(_ descriptor: Int32) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        // SAFETY: `option` is of the size given.
+        unsafe _ = setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
     package static func endWriting(_ descriptor: Int32) { _ = shutdown(descriptor, Int32(SHUT_WR)) }
 
     private static func open(_ family: Int32) throws(SystemError) -> Descriptor {

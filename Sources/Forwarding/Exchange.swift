@@ -153,14 +153,16 @@ package final class Exchange: UpstreamConnectionClient {
 
     private func connect(fresh: Bool) throws(ForwardingError) {
         guard let group, let context, let writer else { return }
-        let connection = try group.acquire(attempt: attempt, fresh: fresh)
+        // What cannot be written must not cost a connection.
+        try writer.check(context, identity)
+        let connection = try group.acquire(fresh: fresh)
         self.connection = connection
         serverText = connection.server.address.text
         connection.begin(self, method: requestMethod)
-        let (identity, framing) = (identity, framing)
+        let (identity, framing, server) = (identity, framing, connection.server.hostText)
         do {
             try connection.write { (output: inout ByteQueue) throws(ForwardingError) in
-                try writer.write(context, identity, framing, to: &output)
+                try writer.write(context, identity, framing, server: server, to: &output)
             }
         } catch {
             connection.close()
@@ -179,7 +181,7 @@ package final class Exchange: UpstreamConnectionClient {
         case .connectFailed, .connectTimedOut, .tlsFailed:
             guard attempt + 1 < group.serverCount else { return false }
             attempt += 1
-            let connection = try group.acquire(attempt: attempt, fresh: true)
+            let connection = try group.acquire(fresh: true)
             self.connection = connection
             serverText = connection.server.address.text
             connection.begin(self, method: context.head.method)

@@ -22,17 +22,28 @@ struct RequestHeadWriter {
     let filter: FieldFilter
     let origin: DownstreamOrigin
 
+    /// Whether the values that the route puts into headers can stand there.
+    func check(_ context: RequestContext, _ identity: Identity?) throws(ForwardingError) {
+        if rule.requestHeaders.isEmpty, case .lines = rule.identityLines(identity?.verified) { return }
+        var scratch = ByteQueue()
+        try requestHeaders(context, identity, to: &scratch)
+        guard case .lines = rule.identityLines(identity?.verified) else {
+            throw .headerUnusable(rule.identityHeaders.map(\.name).joined(separator: ", "))
+        }
+    }
+
     /// Appends the head to `output`.
     ///
+    /// - Parameter server: the host to name where the client named none.
     /// - Throws: when a value cannot stand where the route wants it; `output` may then hold a part of the head.
     func write(
-        _ context: RequestContext, _ identity: Identity?, _ framing: BodyFraming, to output: inout ByteQueue
+        _ context: RequestContext, _ identity: Identity?, _ framing: BodyFraming, server: String, to output: inout ByteQueue
     ) throws(ForwardingError) {
         guard case .lines(let identityLines) = rule.identityLines(identity?.verified) else {
             throw .headerUnusable(rule.identityHeaders.map(\.name).joined(separator: ", "))
         }
         try Self.requestLine(context.head, context.target, rule, to: &output)
-        Self.fields(context.head, filter, rule.host, to: &output)
+        Self.fields(context.head, filter, rule.host, server: server, dropsAuthorization: rule.forwardsToken && identity != nil, to: &output)
         output.append(identityLines)
         try requestHeaders(context, identity, to: &output)
         Self.forwardedFields(context.head, context.requestID, origin, to: &output)
@@ -84,12 +95,14 @@ struct RequestHeadWriter {
 
     /// Host, and the client's own fields that pass the filter. Neighbours that pass are copied in one piece.
     private static func fields(
-        _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, to output: inout ByteQueue
+        _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String, dropsAuthorization: Bool, to output: inout ByteQueue
     ) {
         output.append("Host: ")
         switch host {
         case .set(let name): output.append(name)
-        case .keep: if let range = head.value(.host) { output.append(head.bytes.extracting(range)) }
+        case .keep:
+            // HTTP/1.0 may come without; an HTTP/1.1 request has one (RFC 9112 §3.2).
+            if let range = head.value(.host) { output.append(head.bytes.extracting(range)) } else { output.append(server) }
         }
         output.append("\r\n")
         let named = ConnectionOptions(head.fields, head.bytes)
@@ -98,6 +111,7 @@ struct RequestHeadWriter {
         for line in head.fields.lines {
             let start = Int(line.name.start)
             var verdict = filter.verdict(on: line, in: bytes)
+            if dropsAuthorization, line.id == .authorization { verdict = .drop }
             if verdict != .drop, named.contains(bytes.extracting(line.name.range), in: bytes) { verdict = .drop }
             if verdict == .keep {
                 if runStart < 0 { runStart = start }

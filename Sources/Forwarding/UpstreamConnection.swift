@@ -36,6 +36,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     private(set) var hasAnswerBegun = false
     weak var client: (any UpstreamConnectionClient)?
 
+    private(set) var address: SocketAddress?
     private var transport: Transport?
     private var watch: Watch?
     private var timer: Timer?
@@ -49,8 +50,14 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     private var isReadingPaused = false
     private var isFlushQueued = false
     private var isRequestSent = false
+    /// Whether any byte of the present request has gone out.
+    private var hasSent = false
+    /// Whether the last read gave anything, so that more may lie in the TLS session.
+    private var lastReadMoved = false
     private var allowsReuse = false
     private var interimCount = 0
+    /// The connection is broken or at its end: no exchange follows.
+    private var isLast = false
     /// How the server's side ended, when that was read before the client took all that came before it.
     private var end: Transfer?
 
@@ -65,7 +72,6 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     init(to server: UpstreamServer, on loop: EventLoop) {
         self.server = server
         self.loop = loop
-        timer = Timer(self)
     }
 
     /// Starts to connect. Failures are told later, from the loop.
@@ -73,6 +79,9 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         let socket = try Socket.connect(to: address)
         watch = try loop.watch(socket.raw, for: [.readable, .writable], self)
         transport = Transport(socket)
+        self.address = address
+        // From here on the connection has to be closed: the timer keeps it alive.
+        timer = Timer(self)
         loop.set(timer!, after: server.group.settings.connectTimeout)
     }
 
@@ -82,6 +91,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         requestMethod = method
         hasAnswerBegun = false
         isRequestSent = false
+        hasSent = false
         allowsReuse = false
         interimCount = 0
         body = .head
@@ -104,7 +114,10 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     }
 
     /// The request is complete; what is queued is its end.
-    func requestEnded() { isRequestSent = true }
+    func requestEnded() {
+        isRequestSent = true
+        progressed()
+    }
 
     var queuedBytes: Int { outbound.count }
 
@@ -164,7 +177,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
             if transport!.receive(to: &unasked, minimum: 1) != .wouldBlock { close() }
         case .busy:
             if readiness.contains(.writable) { flush() }
-            if isReadingPaused, readiness.contains(.failed) { endWatch() }
+            if isReadingPaused, !readiness.isDisjoint(with: .failed) { endWatch() }
             guard state == .busy, !isReadingPaused, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
             receive()
         case .closed: return
@@ -185,7 +198,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         isFlushQueued = false
         guard state == .busy else { return }
         flush()
-        if state == .busy, !isReadingPaused, !inbound.isEmpty || end != nil || watch == nil || transport!.hasPending { receive() }
+        if state == .busy, !isReadingPaused, !inbound.isEmpty || end != nil || watch == nil || lastReadMoved && transport!.hasPending { receive() }
     }
 
     // MARK: - Connecting
@@ -229,9 +242,14 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
 
     private func flush() {
         guard state == .busy, !outbound.isEmpty else { return }
-        switch transport!.flush(&outbound) {
-        case .moved:
+        let before = outbound.count
+        let outcome = transport!.flush(&outbound)
+        if outbound.count < before {
+            hasSent = true
             progressed()
+        }
+        switch outcome {
+        case .moved:
             updateInterest()
             client?.sendQueueDrained(on: self)
         case .wouldBlock:
@@ -240,6 +258,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         case .ended, .failed:
             // The answer may be there already: a server that has seen enough closes after it.
             outbound.removeAll()
+            isLast = true
             receive()
             if state == .busy, !hasAnswerBegun { fail(.closedEarly) }
         }
@@ -256,7 +275,12 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         if end == nil, queue.count < Limits.streamBytes {
             outcome = transport!.receive(to: &queue, minimum: min(Limits.streamBytes, max(4_096, queue.capacity - queue.count)))
         }
-        if case .moved = outcome { progressed() }
+        lastReadMoved = false
+        if case .moved = outcome {
+            lastReadMoved = true
+            progressed()
+        }
+        if outcome == .ended || isFailure(outcome) { isLast = true }
         if !queue.isEmpty, state == .busy { process(&queue) }
         switch outcome {
         case .moved, .wouldBlock: break
@@ -268,11 +292,13 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         guard state != .closed else { return }
         queue.release(to: server.group.buffers)
         swap(&queue, &inbound)
-        if state == .busy, !isReadingPaused, watch == nil || transport!.hasPending { queueFlush() }
+        if state == .busy, !isReadingPaused, watch == nil || lastReadMoved && transport!.hasPending { queueFlush() }
     }
 
     /// Reads what has come: heads, body, trailers, as far as the client takes them.
     private func process(_ queue: inout ByteQueue) {
+        // An answer that came before its question belongs to nobody.
+        guard hasSent else { return fail(.closedEarly) }
         hasAnswerBegun = true
         while state == .busy, !queue.isEmpty, !isReadingPaused {
             do {
@@ -283,7 +309,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
                 case .head:
                     guard case .complete(let consumed) = try parser.parse(queue, into: &head) else { return }
                     queue.drop(consumed)
-                    try headComplete()
+                    try headComplete(isQueueEmpty: queue.isEmpty)
                 case .length(let remaining):
                     let count = Int(min(UInt64(queue.count), remaining))
                     body = .length(remaining - UInt64(count))
@@ -317,7 +343,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         }
     }
 
-    private func headComplete() throws(HTTP1Error) {
+    private func headComplete(isQueueEmpty: Bool) throws(HTTP1Error) {
         if head.status == 101 { return fail(.unexpectedAnswer("the upstream switches protocols, which was not asked for")) }
         if head.status < 200 {
             interimCount += 1
@@ -330,7 +356,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         client?.received(head: head, on: self)
         guard state == .busy else { return }
         switch framing {
-        case .none, .length(0): answerComplete(isQueueEmpty: true)
+        case .none, .length(0): answerComplete(isQueueEmpty: isQueueEmpty)
         case .length(let count): body = .length(count)
         case .chunked: body = .chunked(ChunkedDecoder())
         case .close: body = .untilClose
@@ -342,7 +368,9 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         let client = self.client
         self.client = nil
         // Both sides agree that the exchange is over, and nothing unasked-for was read: only then is there another one.
-        if allowsReuse, isRequestSent, outbound.isEmpty, isQueueEmpty, !isReadingPaused, !transport!.hasPending, server.hasRoomForIdle {
+        if allowsReuse, server.isAt(address), isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !transport!.hasPending, server.hasRoomForIdle {
+            isReadingPaused = false
+            updateInterest()
             isReused = true
             state = .idle
             loop.set(timer!, after: server.group.settings.idleTimeout)
@@ -351,6 +379,10 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
             close()
         }
         client?.answerEnded(on: self)
+    }
+
+    private func isFailure(_ transfer: Transfer) -> Bool {
+        if case .failed = transfer { true } else { false }
     }
 
     private func ended(isClean: Bool) {
@@ -374,8 +406,13 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
 
     // MARK: - Waiting
 
+    /// The answer timeout runs while the server has something to do: to take what is sent, or to answer a whole request.
     private func progressed() {
         guard state == .busy, !isReadingPaused else { return }
+        guard isRequestSent || !outbound.isEmpty else {
+            timer?.clear()
+            return
+        }
         loop.set(timer!, after: server.group.settings.answerTimeout)
     }
 

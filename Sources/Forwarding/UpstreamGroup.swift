@@ -26,16 +26,17 @@ package final class UpstreamGroup {
         for server in servers {
             guard case .host(host, let port) = server.address, !addresses.isEmpty else { continue }
             server.addresses = addresses.map { .ip($0, port: port) }
+            server.closeIdleElsewhere()
         }
     }
 
     /// A connection for an exchange: one that waits, or a new one.
     ///
-    /// - Parameter attempt: 0 at first; each further one avoids the server before it.
-    func acquire(attempt: Int, fresh: Bool) throws(ForwardingError) -> UpstreamConnection {
+    /// - Parameter fresh: whether only a new connection will do.
+    func acquire(fresh: Bool) throws(ForwardingError) -> UpstreamConnection {
         var lastError = ForwardingError.unresolved
-        for offset in 0..<servers.count {
-            let server = pick(skipping: offset)
+        for index in order() {
+            let server = servers[index]
             if !fresh, let idle = server.takeIdle() { return idle }
             guard let address = server.nextAddress() else { continue }
             let connection = UpstreamConnection(to: server, on: loop)
@@ -53,9 +54,10 @@ package final class UpstreamGroup {
 
     var serverCount: Int { servers.count }
 
-    /// The next server in turn or the least busy one, those that refused lately last.
-    private func pick(skipping offset: Int) -> UpstreamServer {
-        if servers.count == 1 { return servers[0] }
+    /// The servers in the order in which they are to be tried: the next in turn or the least busy one first, those that
+    /// refused lately last.
+    private func order() -> [Int] {
+        if servers.count == 1 { return [0] }
         let now = loop.now
         var order = servers.indices.map { (next + $0) % servers.count }
         next = (next + 1) % servers.count
@@ -64,8 +66,7 @@ package final class UpstreamGroup {
                 (servers[left.element].active, left.offset) < (servers[right.element].active, right.offset)
             }.map(\.element)
         }
-        let usable = order.filter { servers[$0].avoidedUntil <= now } + order.filter { servers[$0].avoidedUntil > now }
-        return servers[usable[min(offset, usable.count - 1)]]
+        return order.filter { servers[$0].avoidedUntil <= now } + order.filter { servers[$0].avoidedUntil > now }
     }
 }
 
@@ -100,6 +101,21 @@ final class UpstreamServer {
         guard !addresses.isEmpty else { return nil }
         nextIndex = (nextIndex + 1) % addresses.count
         return addresses[nextIndex]
+    }
+
+    /// What a Host field calls the server.
+    var hostText: String {
+        switch address {
+        case .socket(.unix): "localhost"
+        default: address.text
+        }
+    }
+
+    /// Whether the server's name still leads to `address`.
+    func isAt(_ address: SocketAddress?) -> Bool { address.map { addresses.contains($0) } ?? false }
+
+    func closeIdleElsewhere() {
+        for connection in idle where !isAt(connection.address) { connection.close() }
     }
 
     func becameIdle(_ connection: UpstreamConnection) {

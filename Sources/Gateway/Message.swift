@@ -20,11 +20,15 @@ package enum MessageKind: UInt8, Sendable {
     /// Write what is left and end.
     case finish
 
+    // control to supervisor, and back to the control process that comes after it
+    /// A name and a document or addresses: what was found out last and is still good.
+    case remember
+
     // control to worker
     /// A number names the issuer; the key set's document.
     case keySet
-    /// A number names the issuer whose keys could not be fetched.
-    case keySetFailed
+    /// A number names the issuer whose keys are what they were: they could not be fetched, or have not changed.
+    case keySetUnchanged
     /// A host name, a number of addresses, the addresses.
     case addresses
     /// All that was to be found out at first has been tried.

@@ -185,7 +185,7 @@ final class RequestPath {
             fields.append("\";r=")
             fields.append(decimal: state.remaining)
             fields.append(";t=")
-            fields.append(decimal: (state.resetAfter + 999_999_999) / 1_000_000_000)
+            fields.append(decimal: state.resetAfter / 1_000_000_000 + (state.resetAfter % 1_000_000_000 > 0 ? 1 : 0))
         }
         fields.append("\r\n")
     }
@@ -193,7 +193,8 @@ final class RequestPath {
     /// The answer is complete, or will never be: counts it and writes the log.
     func finish(_ passage: Passage, isComplete: Bool) {
         guard passage.stage != .idle else { return }
-        limiter.settle(passage.progress, status: passage.status, at: loop.now)
+        // Of a request that was broken off nobody knows how it would have been answered: it counts.
+        if isComplete { limiter.settle(passage.progress, status: passage.status) }
         switch passage.status {
         case 200..<300: counters.add(.answers2xx)
         case 300..<400: counters.add(.answers3xx)

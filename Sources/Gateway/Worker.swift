@@ -106,7 +106,7 @@ package final class Worker: MessageReceiver, TimerHandler {
             guard let issuer = reader.number(), let document = reader.bytes(), let index = Int(exactly: issuer) else { return }
             if let keys = try? KeySet(document) { authenticator.replaceKeys(of: index, with: keys) }
             path.keysSettled(of: index)
-        case .keySetFailed:
+        case .keySetUnchanged:
             if let issuer = reader.number(), let index = Int(exactly: issuer) { path.keysSettled(of: index) }
         case .addresses:
             guard let host = reader.text(), let count = reader.number(), count <= 64 else { return }
@@ -141,7 +141,7 @@ package final class Worker: MessageReceiver, TimerHandler {
 
     /// Whether anything must come from the control process before requests can be answered.
     private var needsControl: Bool {
-        settings.issuers.contains { if case .url = $0.keys { true } else { false } }
+        !settings.issuers.isEmpty
             || settings.upstreams.contains { $0.servers.contains { if case .host = $0 { true } else { false } } }
             || settings.redis.contains { if case .host = $0.address { true } else { false } }
     }
@@ -181,6 +181,7 @@ package final class Worker: MessageReceiver, TimerHandler {
     private func drain(closingIdle: Bool) {
         if drainDeadline == .never { drainDeadline = loop.now.adding(settings.drainTimeout) }
         services.isDraining = true
+        if closingIdle { services.isStopping = true }
         for listener in listeners { if closingIdle { listener.takeLastAndClose() } else { listener.close() } }
         listeners = []
         for socket in sockets { Descriptor(owning: socket.descriptor).discardByClosing() }
@@ -208,7 +209,7 @@ package final class Worker: MessageReceiver, TimerHandler {
     private func resolve(_ host: String, _ addresses: [IPAddress]) {
         for group in groups { group.resolve(host, to: addresses) }
         for link in redisLinks {
-            if case .host(host, let port) = link.settings.address, let first = addresses.first { link.resolve(to: .ip(first, port: port)) }
+            if case .host(host, let port) = link.settings.address { link.resolve(to: addresses.map { .ip($0, port: port) }) }
         }
     }
 }

@@ -26,6 +26,8 @@ package struct RequestHead: ~Copyable {
         storage.removeAll(keepingCapacity: true)
         fields.removeAll()
         method = .other
+        methodRange = ByteRange()
+        targetRange = ByteRange()
     }
 
     /// Takes the bytes that the ranges index into.
@@ -41,22 +43,32 @@ package struct RequestHead: ~Copyable {
 
     package func copy(_ range: ByteRange) -> [UInt8] { bytes.extracting(range.range).copied() }
 
-    /// The value of the first field of this name, without regard to case.
+    /// The value of the field of this name or an alias of it; nil too when several have different values, because an
+    /// upstream might take another one of them.
     package func field(named name: String) -> [UInt8]? {
-        let utf8 = name.utf8
-        guard let line = fields.first(named: utf8.span, in: bytes) else { return nil }
-        return copy(line.value)
+        let folded = FieldAlias.fold(name)
+        var found: ByteRange?
+        for line in fields.lines where Int(line.name.count) == folded.count && FieldAlias.fold(bytes.extracting(line.name.range)) == folded {
+            if let found, !bytes.extracting(found.range).equals(bytes.extracting(line.value.range)) { return nil }
+            found = line.value
+        }
+        guard let found else { return nil }
+        return copy(found)
     }
 
-    /// The value of the first cookie of this name.
+    /// The value of the cookie of this name; nil too when several have different values.
     package func cookie(named name: String) -> [UInt8]? {
+        var found: Range<Int>?
         for line in fields.lines where line.id == .cookie {
             var reader = CookieReader(range: line.value.range)
             while let pair = reader.next(in: bytes) {
-                if bytes.extracting(pair.name).equals(name) { return bytes.extracting(pair.value).copied() }
+                guard bytes.extracting(pair.name).equals(name) else { continue }
+                if let found, !bytes.extracting(found).equals(bytes.extracting(pair.value)) { return nil }
+                found = pair.value
             }
         }
-        return nil
+        guard let found else { return nil }
+        return bytes.extracting(found).copied()
     }
 }
 
@@ -78,6 +90,7 @@ package struct ResponseHead: ~Copyable {
         storage.removeAll(keepingCapacity: true)
         fields.removeAll()
         status = 0
+        reasonRange = ByteRange()
     }
 
     package mutating func adopt(_ bytes: Span<UInt8>) {

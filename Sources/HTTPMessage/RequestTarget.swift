@@ -26,7 +26,8 @@ package enum TargetError: String, Error, CaseIterable, Sendable {
 
 /// A request target in the one form that is matched, authorised and forwarded.
 ///
-/// Unreserved characters are decoded, all other percent-encodings are kept with upper-case digits; the path has no dot
+/// Characters that may stand in a path as they are, but `;` and `+`, are decoded; all other percent-encodings are kept with
+/// upper-case digits; the path has no dot
 /// segment, no empty segment but a last one, no encoded slash, backslash or control character. Normalising a normal form
 /// changes nothing. Source: RFC 3986 §6.2.2, RFC 9110 §4.2.3, RFC 9112 §3.2.
 package struct RequestTarget: ~Copyable {
@@ -158,7 +159,8 @@ package struct RequestTarget: ~Copyable {
         case 0..<0x20, 0x7F: throw .encodedControl
         default: break
         }
-        if ASCII.isUnreserved(byte) {
+        // `;` and `+` mean something else encoded than plain to too many servers; they keep their spelling.
+        if ASCII.isPathCharacter(byte), byte != 0x3B, byte != 0x2B {
             path.append(byte)
         } else {
             path.append(0x25)

@@ -34,6 +34,8 @@ package struct Limit: Sendable {
         self.countedStatuses = countedStatuses
     }
 
+    func counts(_ status: Int) -> Bool { countedStatuses.isEmpty || countedStatuses.contains(status) }
+
     /// Reads `limit NAME { … }`; nil when a part of it is wrong.
     package init?(_ directive: Directive, stores: Set<String>, _ diagnostics: Diagnostics) {
         guard directive.hasArguments(1...1, "NAME { … }", diagnostics) else { return nil }

@@ -4,13 +4,18 @@ import ConfigFile
 import Routing
 
 extension Limit {
-    /// Renders the key of a request: the limit's name, then each part with its length, so that no two lists of parts
+    /// Renders the key of a request: the limit's name and rate, then each part with its length, so that no two lists of parts
     /// render alike.
 
     /// Requests for which a variable has no value share one key.
     func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) {
         output.removeAll(keepingCapacity: true)
         output.append(name)
+        // A limit whose rate is changed starts anew; its old times mean something else.
+        output.append(0x2F)
+        output.append(decimal: quota.cost)
+        output.append(0x2F)
+        output.append(decimal: quota.burst)
         for template in key {
             output.append(0x3A)
             let start = output.count

@@ -39,11 +39,7 @@ package struct LimitTable {
     package func fingerprint(_ key: Span<UInt8>) -> UInt64 { max(1, hash.hash(key)) }
 
     /// Decides on one request and charges it.
-    package func admit(_ fingerprint: UInt64, _ quota: Quota, now: UInt64, isPeek: Bool = false) -> Quota.Decision {
-        if isPeek {
-            let arrival = find(fingerprint).map { memory.load($0 + 1) } ?? 0
-            return quota.decide(arrival: arrival, now: now, isPeek: true)
-        }
+    package func admit(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> Quota.Decision {
         while true {
             let bucket = findOrTake(fingerprint, now)
             let arrival = memory.load(bucket + 1)
@@ -55,18 +51,7 @@ package struct LimitTable {
         }
     }
 
-    /// Counts a request that was let through before it was known whether it counts.
-    package func charge(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) {
-        while true {
-            let bucket = findOrTake(fingerprint, now)
-            let arrival = memory.load(bucket + 1)
-            let charged = quota.charged(arrival: arrival, now: now)
-            guard memory.compareExchange(bucket + 1, expected: arrival, desired: charged).exchanged else { continue }
-            if memory.load(bucket) == fingerprint { return }
-        }
-    }
-
-    /// Takes back a charge of a request that another limit has then refused.
+    /// Takes back the charge of a request that does not count after all.
     package func refund(_ fingerprint: UInt64, _ quota: Quota) {
         guard let bucket = find(fingerprint) else { return }
         while true {
@@ -90,8 +75,8 @@ package struct LimitTable {
     private func findOrTake(_ fingerprint: UInt64, _ now: UInt64) -> Int {
         if let bucket = find(fingerprint) { return bucket }
         let set = set(of: fingerprint)
-        lock(set)
-        defer { memory.store(set, 0) }
+        let stamp = lock(set)
+        defer { _ = memory.compareExchange(set, expected: stamp, desired: 0) }
         if let bucket = find(fingerprint) { return bucket }
         var chosen = set + 1
         var least = UInt64.max
@@ -105,19 +90,22 @@ package struct LimitTable {
             if arrival < least { (chosen, least) = (bucket, arrival) }
         }
         if least > now { memory.add(firstWord + Self.evictionsWord, 1) }
-        memory.store(chosen, fingerprint)
+        // Nobody may find the old key's time under the new key.
+        memory.store(chosen, 0)
         memory.store(chosen + 1, 0)
+        memory.store(chosen, fingerprint)
         return chosen
     }
 
     /// The lock word holds the moment of locking. Held for some hundred nanoseconds; a holder that died is overruled.
-    private func lock(_ set: Int) {
+    /// - Returns: what stands in the lock word while it is held.
+    private func lock(_ set: Int) -> UInt64 {
         while true {
             let now = Clock.now().nanoseconds
             let (taken, holder) = memory.compareExchange(set, expected: 0, desired: now)
-            if taken { return }
+            if taken { return now }
             if now > holder, now - holder > lockNanosecondsMax, memory.compareExchange(set, expected: holder, desired: now).exchanged {
-                return
+                return now
             }
         }
     }

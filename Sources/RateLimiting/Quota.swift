@@ -42,24 +42,15 @@ package struct Quota: Equatable, Sendable {
     }
 
     /// Decides on one request at `now`, of a key whose TAT is `arrival` (0 for a new key).
-    ///
-    /// - Parameter isPeek: whether to look only; the TAT then stays.
-    package func decide(arrival: UInt64, now: UInt64, isPeek: Bool = false) -> Decision {
+    package func decide(arrival: UInt64, now: UInt64) -> Decision {
         let current = max(arrival, now)
         let (next, overflow) = current.addingReportingOverflow(cost)
         let isAllowed = !overflow && next - now <= tolerance
-        let kept = isAllowed && !isPeek ? next : current
+        let kept = isAllowed ? next : current
         let ahead = kept - now
         return Decision(
-            isAllowed: isAllowed, arrival: isAllowed && !isPeek ? next : arrival,
+            isAllowed: isAllowed, arrival: isAllowed ? next : arrival,
             remaining: ahead >= tolerance ? 0 : (tolerance - ahead) / cost, resetAfter: ahead,
             retryAfter: isAllowed ? 0 : (overflow ? cost : next - now - tolerance))
-    }
-
-    /// The TAT after a request that is counted whether or not there was room for it; never more than a full burst ahead.
-    package func charged(arrival: UInt64, now: UInt64) -> UInt64 {
-        let (next, overflow) = max(arrival, now).addingReportingOverflow(cost)
-        let (full, beyond) = now.addingReportingOverflow(tolerance)
-        return min(overflow ? .max : next, beyond ? .max : full)
     }
 }

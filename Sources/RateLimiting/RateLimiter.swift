@@ -34,7 +34,7 @@ package final class RateLimiter {
             let limit = limits[index]
             limit.renderKey(progress.identity, in: context, into: &keyScratch)
             if case .redis(let store) = limit.store {
-                remote.append((store, index, RemoteCall(key: keyScratch, quota: limit.quota, isPeek: !limit.countedStatuses.isEmpty)))
+                remote.append((store, index, RemoteCall(key: keyScratch, quota: limit.quota)))
             } else if !admitLocally(index, table.fingerprint(keyScratch.span), now, progress) {
                 return progress.finish()
             }
@@ -47,28 +47,26 @@ package final class RateLimiter {
         askNextStore(progress, now)
     }
 
-    /// Counts the request against the limits that count answers of this status alone.
-    package func settle(_ progress: AdmissionProgress, status: Int, at now: Instant) {
-        for charge in progress.uncounted where limits[charge.limit].countedStatuses.contains(status) {
-            table.charge(charge.fingerprint, limits[charge.limit].quota, now: now.nanoseconds)
+    /// The request has been answered with this status: limits that count other statuses alone get their charge back.
+    ///
+    /// Every request is charged before it is forwarded, so that many at once cannot pass before the first is counted.
+    package func settle(_ progress: AdmissionProgress, status: Int) {
+        for charge in progress.charged where !limits[charge.limit].counts(status) {
+            table.refund(charge.fingerprint, limits[charge.limit].quota)
         }
-        for (store, index, call) in progress.uncountedRemote where limits[index].countedStatuses.contains(status) {
-            stores[store]?.charge([call])
-        }
-        progress.uncounted.removeAll(keepingCapacity: true)
-        progress.uncountedRemote.removeAll(keepingCapacity: true)
+        for charge in progress.chargedRemote where !limits[charge.limit].counts(status) { stores[charge.store]?.refund([charge.call]) }
+        progress.charged.removeAll(keepingCapacity: true)
+        progress.chargedRemote.removeAll(keepingCapacity: true)
     }
 
     /// False when the limit refuses; the error then stands in `progress`.
     private func admitLocally(_ index: Int, _ fingerprint: UInt64, _ now: Instant, _ progress: AdmissionProgress) -> Bool {
         let limit = limits[index]
-        let isPeek = !limit.countedStatuses.isEmpty
-        let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds, isPeek: isPeek)
+        let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds)
         progress.states.append(
             LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
         if decision.isAllowed {
-            let charge = AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint)
-            if isPeek { progress.uncounted.append(charge) } else { progress.charged.append(charge) }
+            progress.charged.append(AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint))
             return true
         }
         refuse(progress, .limitExceeded(limit: index, retryAfter: decision.retryAfter))
@@ -77,9 +75,9 @@ package final class RateLimiter {
 
     private func refuse(_ progress: AdmissionProgress, _ error: AdmissionError) {
         for charge in progress.charged { table.refund(charge.fingerprint, limits[charge.limit].quota) }
+        for charge in progress.chargedRemote { stores[charge.store]?.refund([charge.call]) }
         progress.charged.removeAll(keepingCapacity: true)
-        progress.uncounted.removeAll(keepingCapacity: true)
-        progress.uncountedRemote.removeAll(keepingCapacity: true)
+        progress.chargedRemote.removeAll(keepingCapacity: true)
         progress.error = error
     }
 
@@ -114,8 +112,8 @@ package final class RateLimiter {
             refuse(progress, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter))
             return progress.finish()
         }
-        for (index, call) in zip(group.indices, group.calls) where call.isPeek {
-            progress.uncountedRemote.append((group.store, index, call))
+        for (index, call) in zip(group.indices, group.calls) {
+            progress.chargedRemote.append(AdmissionProgress.RemoteCharge(limit: index, store: group.store, call: call))
         }
         askNextStore(progress, now)
     }
@@ -143,6 +141,12 @@ package final class AdmissionProgress {
         let fingerprint: UInt64
     }
 
+    struct RemoteCharge {
+        let limit: Int
+        let store: String
+        let call: RemoteCall
+    }
+
     struct Group {
         let store: String
         let indices: [Int]
@@ -154,8 +158,7 @@ package final class AdmissionProgress {
     package fileprivate(set) var error: AdmissionError?
     package private(set) var isDecided = false
     fileprivate var charged: [LocalCharge] = []
-    fileprivate var uncounted: [LocalCharge] = []
-    fileprivate var uncountedRemote: [(store: String, index: Int, call: RemoteCall)] = []
+    fileprivate var chargedRemote: [RemoteCharge] = []
     fileprivate var remoteGroups: [Group] = []
     fileprivate var question: RemoteQuestion?
     private var permit: Permit?
@@ -175,8 +178,7 @@ package final class AdmissionProgress {
     package func reset() {
         states.removeAll(keepingCapacity: true)
         charged.removeAll(keepingCapacity: true)
-        uncounted.removeAll(keepingCapacity: true)
-        uncountedRemote.removeAll(keepingCapacity: true)
+        chargedRemote.removeAll(keepingCapacity: true)
         remoteGroups.removeAll(keepingCapacity: true)
         error = nil
         isDecided = false

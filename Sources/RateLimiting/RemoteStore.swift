@@ -2,13 +2,10 @@
 package struct RemoteCall: Sendable {
     package let key: [UInt8]
     package let quota: Quota
-    /// Whether to look only, because the answer's status decides if the request counts.
-    package let isPeek: Bool
 
-    package init(key: [UInt8], quota: Quota, isPeek: Bool) {
+    package init(key: [UInt8], quota: Quota) {
         self.key = key
         self.quota = quota
-        self.isPeek = isPeek
     }
 }
 
@@ -26,6 +23,6 @@ package protocol RemoteStore: AnyObject {
     /// Decides on all calls together: all of them are charged, or none.
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver)
 
-    /// Counts a request that was let through before it was known whether it counts; nobody waits for it.
-    func charge(_ calls: [RemoteCall])
+    /// Takes back the charges of a request that does not count after all; nobody waits for it.
+    func refund(_ calls: [RemoteCall])
 }

@@ -20,7 +20,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     private enum Question {
         case decision(any RemoteDecisionReceiver, [RemoteCall], deadline: Instant)
-        case charge
+        case refund
         case greeting
     }
 
@@ -28,7 +28,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     /// Called when the server becomes reachable or unreachable, with the reason.
     package var stateChanged: ((_ isAvailable: Bool, _ reason: String) -> Void)?
     private let loop: EventLoop
-    private var address: SocketAddress?
+    private var addresses: [SocketAddress] = []
+    private var nextAddress = 0
     private var state = State.idle
     private var transport: Transport?
     private var watch: Watch?
@@ -46,16 +47,16 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     package init(_ settings: RedisSettings, on loop: EventLoop) {
         self.settings = settings
         self.loop = loop
-        if case .socket(let address) = settings.address { self.address = address }
+        if case .socket(let address) = settings.address { addresses = [address] }
         timer = Timer(self)
         loop.set(timer!, at: loop.now)
     }
 
     /// Where the server's name leads; told by the control process.
-    package func resolve(to address: SocketAddress) {
-        guard self.address != address else { return }
-        self.address = address
-        if case .idle = state { connect() }
+    package func resolve(to addresses: [SocketAddress]) {
+        guard self.addresses != addresses else { return }
+        self.addresses = addresses
+        if case .idle = state { loop.set(timer!, at: loop.now) }
     }
 
     package var isAvailable: Bool {
@@ -64,15 +65,15 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         guard isAvailable else { return receiver.decided(nil) }
-        send(calls, isCharge: false)
+        send(calls, isRefund: false)
         questions.append(.decision(receiver, calls, deadline: loop.now.adding(settings.timeoutNanoseconds)))
         armTimer()
     }
 
-    package func charge(_ calls: [RemoteCall]) {
+    package func refund(_ calls: [RemoteCall]) {
         guard isAvailable else { return }
-        send(calls, isCharge: true)
-        questions.append(.charge)
+        send(calls, isRefund: true)
+        questions.append(.refund)
     }
 
     package func turnEnded() {
@@ -109,10 +110,13 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private func connect() {
-        guard let address else {
+        guard !addresses.isEmpty else {
             report(false, "its name is not resolved yet")
             return retryLater()
         }
+        // After a failure the next address of the name is tried.
+        let address = addresses[nextAddress % addresses.count]
+        nextAddress &+= 1
         do {
             let socket = try Socket.connect(to: address)
             watch = try loop.watch(socket.raw, for: [.readable, .writable], self)
@@ -162,8 +166,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         flush()
     }
 
-    private func send(_ calls: [RemoteCall], isCharge: Bool) {
-        RedisCommand.append([[UInt8]("EVALSHA"), scriptDigest] + LimitScript.arguments(calls, isCharge: isCharge), to: &outbound)
+    private func send(_ calls: [RemoteCall], isRefund: Bool) {
+        RedisCommand.append([[UInt8]("EVALSHA"), scriptDigest] + LimitScript.arguments(calls, isRefund: isRefund), to: &outbound)
         if !hasPendingBatch {
             hasPendingBatch = true
             loop.atEndOfTurn(self)
@@ -213,17 +217,23 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         }
         switch question {
         case .greeting: greeted(reply)
-        case .charge:
-            if case .error(let text) = reply { fail("the script failed: \(text)") }
+        case .refund: if case .error(let text) = reply { refused(text) }
         case .decision(let receiver, let calls, _):
             if let decisions = LimitScript.decisions(reply, count: calls.count) {
+                pause = pauseFirst
+                report(true, "it answers")
                 receiver.decided(decisions)
             } else {
-                // The script may have been flushed; a new connection loads it again.
                 receiver.decided(nil)
-                if case .error(let text) = reply { fail("the script failed: \(text)") } else { fail("an answer of another shape") }
+                if case .error(let text) = reply { refused(text) } else { fail("an answer of another shape") }
             }
         }
+    }
+
+    /// The server will not run the script. When it has lost it, a new connection loads it again; otherwise (out of memory, a
+    /// read-only replica, a missing permission) a new connection would meet the same.
+    private func refused(_ reason: String) {
+        if reason.hasPrefix("NOSCRIPT") { fail(reason) } else { report(false, reason) }
     }
 
     private func greeted(_ reply: RedisReply) {
@@ -236,9 +246,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         guard case .string(let digest) = reply, digest.count == 40 else { return fail("SCRIPT LOAD gave no digest") }
         scriptDigest = digest
         state = .ready
-        pause = pauseFirst
         timer?.clear()
-        report(true, "connected")
+        if wasAvailable == nil { wasAvailable = true } else { report(true, "connected") }
     }
 
     /// Breaks the connection, lets everybody who waits go on without an answer, and tries again later.

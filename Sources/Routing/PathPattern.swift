@@ -52,6 +52,14 @@ package struct PathPattern: Sendable {
                     refuse("'\(part)' mixes a wildcard with text", hint: "a segment is text, *, {name} or a last **")
                     return nil
                 }
+                guard !part.contains(where: { ";+".contains($0) }) else {
+                    refuse("a route's path has no ; and no +", hint: "a request may spell them in two ways; use * or {name} for this segment")
+                    return nil
+                }
+                guard !part.isEmpty else {
+                    refuse("no request has an empty segment in its path", hint: "remove the second /")
+                    return nil
+                }
                 guard let literal = PathPattern.normalized(part, refuse) else { return nil }
                 segments.append(.literal(literal))
             }

@@ -11,7 +11,8 @@ package struct HostPattern: Hashable, Sendable {
     package init?(_ word: Word, _ diagnostics: Diagnostics) {
         let text = word.text.lowercased()
         isWildcard = text.hasPrefix("*.")
-        name = isWildcard ? String(text.dropFirst()) : text
+        let plain = isWildcard ? String(text.dropFirst()) : text
+        name = plain.count > 1 && plain.hasSuffix(".") ? String(plain.dropLast()) : plain
         let utf8 = name.utf8
         var valid = utf8.count <= 255 && !utf8.isEmpty && !name.contains("*")
         for byte in utf8 where !ASCII.isUnreserved(byte) && byte != 0x5B && byte != 0x5D && byte != 0x3A { valid = false }

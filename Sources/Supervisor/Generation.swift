@@ -37,12 +37,17 @@ final class Generation {
     var isDraining = false
     var readyBy = Instant.never
     var killAt = Instant.never
+    /// What was listened on before this generation; to go back to if it never becomes ready.
+    let socketsBefore: ListeningSockets
+    /// The slots of all its workers; free again when the control process has read their last lines.
+    var slots: [Int] = []
 
-    init(settings: Settings, bundle: consuming Descriptor, path: String, sockets: [[Int32]]) {
+    init(settings: Settings, bundle: consuming Descriptor, path: String, sockets: [[Int32]], before: ListeningSockets) {
         self.settings = settings
         self.bundle = bundle
         self.path = path
         self.sockets = sockets
+        socketsBefore = before
     }
 
     var isReady: Bool { workers.allSatisfy(\.isReady) }

@@ -14,7 +14,7 @@ struct ListeningSockets {
             let wanted = if case .unix = address { 1 } else { count }
             while byAddress[address, default: []].count < wanted {
                 do {
-                    if case .unix(let path) = address { unsafe _ = unlink(path) }
+                    if case .unix(let path) = address { Self.removeStaleSocket(path) }
                     // Above the numbers that children get theirs at.
                     let socket = try Socket.listen(at: address).duplicate(atLeast: descriptorsFrom)
                     byAddress[address, default: []].append(socket.release())
@@ -23,6 +23,23 @@ struct ListeningSockets {
                 }
             }
         }
+    }
+
+    /// Goes back to what was open at an earlier moment: a socket that nobody accepts on would still be given connections.
+    mutating func restore(_ earlier: ListeningSockets) {
+        for (address, sockets) in byAddress {
+            let kept = earlier.sockets(of: address)
+            for socket in sockets where !kept.contains(socket) { close(socket) }
+            byAddress[address] = kept.isEmpty ? nil : kept
+        }
+    }
+
+    /// A socket that an earlier run has left behind; nothing else is removed.
+    private static func removeStaleSocket(_ path: String) {
+        var status = stat()
+        // SAFETY: the path is lent as a terminated string, `status` lives for the call.
+        guard unsafe lstat(path, &status) == 0, status.st_mode & UInt32(S_IFMT) == UInt32(S_IFSOCK) else { return }
+        unsafe _ = unlink(path)
     }
 
     func sockets(of address: SocketAddress) -> [Int32] { byAddress[address] ?? [] }

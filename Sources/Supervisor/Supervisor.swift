@@ -23,6 +23,10 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     private var signals: Descriptor?
     private var timer: Timer?
     private var isStopping = false
+    /// Asked for while one was under way.
+    private var reloadsAgain = false
+    /// What control processes have found out, by kind and name; the next one starts from it.
+    private var remembered: [String: [UInt8]] = [:]
     private var exitCode: Int32 = 0
 
     /// - Parameters:
@@ -42,7 +46,6 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         try watchSignals()
         timer = Timer(self)
         loop.set(timer!, after: tick)
-        if ProcessRights.isRoot, let user = settings.user, !ProcessRights.exists(user: user) { throw StartError.noUser(user) }
         try start(settings, files)
     }
 
@@ -70,22 +73,26 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
 
     /// Starts the processes of a new generation.
     private func start(_ settings: Settings, _ files: FileBundle) throws {
+        if ProcessRights.isRoot, let user = settings.user, !ProcessRights.exists(user: user) { throw StartError.noUser(user) }
+        guard usedSlots.count + settings.workers <= HostMemory.slotsMax else { throw StartError.tooManyWorkers }
         let addresses = settings.listeners.map(\.address)
+        let before = sockets
         do {
             try sockets.open(addresses, count: settings.workers)
         } catch {
+            sockets.restore(before)
             throw StartError.cannotListen(error.explanation)
         }
-        guard usedSlots.count + settings.workers <= HostMemory.slotsMax else { throw StartError.tooManyWorkers }
         let bundle = try LocalFiles.memoryFile(files.encoded).duplicate(atLeast: descriptorsFrom)
         let generation = Generation(
-            settings: settings, bundle: bundle, path: path, sockets: addresses.map { sockets.sockets(of: $0) })
+            settings: settings, bundle: bundle, path: path, sockets: addresses.map { sockets.sockets(of: $0) }, before: before)
         generation.readyBy = loop.now.adding(readyWithin)
         generations.append(generation)
         try startControl(generation)
         for number in 0..<settings.workers {
             let slot = (0..<HostMemory.slotsMax).first { !usedSlots.contains($0) } ?? 0
             usedSlots.insert(slot)
+            generation.slots.append(slot)
             let worker = Generation.Member(slot: slot, number: number, process: -1, at: loop.now)
             generation.workers.append(worker)
             try start(worker, generation)
@@ -98,6 +105,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         generation.control = member
         member.channel = try spawn(member, ["control", "--config", path], generation, [])
         sendLogs(generation)
+        for message in remembered.values { member.channel?.send(message) }
         for worker in generation.workers where worker.channel != nil { try connect(worker, generation) }
     }
 
@@ -163,7 +171,12 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
 
     package func received(_ message: [UInt8], descriptor: consuming Descriptor?, on channel: MessageChannel) {
         var reader = MessageReader(message)
-        guard reader.kind() == .ready else { return }
+        let kind = reader.kind()
+        if kind == .remember, let what = reader.text(), let name = reader.text() {
+            if remembered.count < rememberedMax || remembered["\(what) \(name)"] != nil { remembered["\(what) \(name)"] = message }
+            return
+        }
+        guard kind == .ready else { return }
         for generation in generations {
             guard let worker = generation.workers.first(where: { $0.channel === channel }) else { continue }
             worker.isReady = true
@@ -185,6 +198,10 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         service.ready()
         let places = generation.settings.listeners.map(\.address.text).joined(separator: ", ")
         log.info("ready: \(generation.settings.workers) worker(s) take connections at \(places)")
+        if reloadsAgain {
+            reloadsAgain = false
+            reload()
+        }
     }
 
     // MARK: - Signals
@@ -193,7 +210,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         var set = sigset_t()
         // SAFETY: the set lives for the calls.
         unsafe sigemptyset(&set)
-        for number in [SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGUSR1] { unsafe _ = sigaddset(&set, number) }
+        for number in [SIGHUP, SIGTERM, SIGINT, SIGCHLD, SIGUSR1, SIGUSR2] { unsafe _ = sigaddset(&set, number) }
         unsafe sigprocmask(SIG_BLOCK, &set, nil)
         let raw = unsafe signalfd(-1, &set, pc_signalfd_flags)
         guard raw >= 0 else { throw SystemError("signalfd") }
@@ -212,6 +229,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             case SIGHUP: reload()
             case SIGTERM, SIGINT: stop()
             case SIGUSR1: reopenLogs()
+            case SIGUSR2: log.warning("handing the sockets to a new executable (SIGUSR2) is not available yet; use SIGHUP to reload")
             case SIGCHLD: reap()
             default: break
             }
@@ -221,16 +239,16 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     private func reload() {
         guard !isStopping else { return }
         if generations.contains(where: { $0.readyBy != .never }) {
-            log.warning("a reload is still under way; this one is passed over")
+            reloadsAgain = true
             return
         }
         service.reloading()
-        defer { service.ready() }
         let diagnostics = Diagnostics()
         let files = RecordingFiles()
         let settings = Settings(path, files: files, environment: environment, processors: ProcessorCount.online, diagnostics)
         guard diagnostics.isEmpty else {
             log.error("the configuration is not reloaded, the one before stays in force:\n\(diagnostics.rendered())")
+            service.ready()
             return
         }
         do {
@@ -238,6 +256,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             log.info("reloading \(path)")
         } catch {
             log.error("the configuration is not reloaded, the one before stays in force: \(error)")
+            service.ready()
             if let failed = generations.last, failed.readyBy != .never { abandon(failed) }
         }
     }
@@ -278,8 +297,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         member.channel = nil
         let name = member.slot == nil ? "the control process" : "worker \(member.number)"
         if generation.isDraining {
-            if let slot = member.slot {
-                usedSlots.remove(slot)
+            if member.slot != nil {
                 generation.workers.removeAll { $0 === member }
             } else {
                 generation.control = nil
@@ -300,6 +318,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             if member.slot == nil { try startControl(generation) } else { try start(member, generation) }
         } catch {
             log.error("a process cannot be started: \(error)")
+            // The control process may have been put in place before it could not be started.
+            generation.control?.restartAt = generation.control.flatMap { $0.process < 0 ? loop.now.adding(restartPauseMax) : $0.restartAt }
             member.restartAt = loop.now.adding(restartPauseMax)
         }
     }
@@ -312,7 +332,6 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         generation.killAt = loop.now.adding(generation.settings.drainTimeout).adding(killAfterDrain)
         for worker in generation.workers {
             worker.channel?.send([MessageKind.drain.rawValue, closingIdle ? 1 : 0])
-            if worker.process < 0, let slot = worker.slot { usedSlots.remove(slot) }
         }
         generation.workers.removeAll { $0.process < 0 }
         finishIfDrained(generation)
@@ -324,6 +343,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         if let control = generation.control, control.process > 0 {
             control.channel?.send([MessageKind.finish.rawValue])
         } else {
+            usedSlots.subtract(generation.slots)
             generations.removeAll { $0 === generation }
         }
     }
@@ -331,6 +351,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     /// Gives up a generation that never became ready.
     private func abandon(_ generation: Generation) {
         for member in generation.members where member.process > 0 { kill(member.process, SIGKILL) }
+        if !isStopping { sockets.restore(generation.socketsBefore) }
         drain(generation, closingIdle: true)
     }
 
@@ -354,6 +375,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     private func notReadyInTime(_ generation: Generation) {
         if generations.contains(where: { $0 !== generation && !$0.isDraining }) {
             log.error("the new configuration's workers did not become ready; the one before stays in force")
+            service.ready()
             abandon(generation)
         } else {
             log.critical("the workers did not become ready within \(readyWithin / 1_000_000_000) s; giving up")
@@ -378,6 +400,7 @@ package enum ProcessorCount {
 
 private let tick: UInt64 = 50_000_000
 private let readyWithin: UInt64 = 15_000_000_000
+private let rememberedMax = 1_024
 private let killAfterDrain: UInt64 = 2_000_000_000
 private let restartPauseFirst: UInt64 = 100_000_000
 private let restartPauseMax: UInt64 = 5_000_000_000

@@ -8,6 +8,7 @@ package struct ServerTLSSettings {
     /// Reads the block; nil when a part of it is wrong.
     package init?(_ directive: Directive, files: any FileSource, _ diagnostics: Diagnostics) {
         let block = Block(of: directive, title: "tls", diagnostics)
+        _ = directive.hasArguments(0...0, "{ … }", diagnostics)
         let given = block.all("certificate")
         certificates = given.compactMap { Certificate(reading: $0, files: files, diagnostics) }
         minimum = block.one("minimum")?.choice(["1.2": TLSVersion.tls12, "1.3": .tls13], diagnostics) ?? .tls12

@@ -1,3 +1,5 @@
+import Bytes
+
 /// A JSON value as the reader gives it. Members keep their order; their names are unique.
 package enum JSONValue: Equatable, Sendable {
     case null
@@ -14,7 +16,7 @@ package enum JSONValue: Equatable, Sendable {
 
     package subscript(_ name: String) -> JSONValue? {
         guard case .object(let members) = self else { return nil }
-        return members.first { $0.name == name }?.value
+        return members.first { $0.name.isExactly(name) }?.value
     }
 
     package var string: String? {

@@ -40,8 +40,8 @@ package struct KeySet {
     package func verify(_ jws: CompactJWS, _ token: Span<UInt8>) throws(TokenError) {
         var candidates = keys.filter { $0.fits(jws.algorithm) }
         if let keyID = jws.keyID {
-            guard keys.contains(where: { $0.keyID == keyID }) else { throw .keyUnknown }
-            candidates = candidates.filter { $0.keyID == keyID }
+            guard keys.contains(where: { $0.keyID?.isExactly(keyID) ?? false }) else { throw .keyUnknown }
+            candidates = candidates.filter { $0.keyID?.isExactly(keyID) ?? false }
             guard !candidates.isEmpty else { throw .algorithmNotAllowed }
             // Two keys under one name: nobody can say which is meant.
             guard candidates.count == 1 else { throw .keyAmbiguous }

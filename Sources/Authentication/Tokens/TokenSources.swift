@@ -31,22 +31,22 @@ package struct TokenSources: Sendable {
             return
         }
         let block = Block(of: directive, title: "token", diagnostics)
-        var placed: [(offset: Int, source: Source)] = []
-        for cookie in block.all("cookie") {
-            guard let word = cookie.word("NAME", diagnostics), TokenSources.isToken(word, diagnostics) else { continue }
-            placed.append((cookie.name.position.offset, .cookie([UInt8](word.text))))
-        }
-        for header in block.all("header") {
-            guard let word = header.word("NAME", diagnostics), TokenSources.isToken(word, diagnostics) else { continue }
+        _ = directive.hasArguments(0...0, "{ … }", diagnostics)
+        var placed: [Source] = []
+        for place in block.all("cookie", "header") {
+            guard let word = place.word("NAME", diagnostics), TokenSources.isToken(word, diagnostics) else { continue }
             let name = word.text.lowercased()
-            placed.append((header.name.position.offset, name == "authorization" ? .bearer : .field([UInt8](name))))
+            let source: Source =
+                place.name.text == "cookie" ? .cookie([UInt8](word.text)) : name == "authorization" ? .bearer : .field([UInt8](name))
+            if placed.contains(source) { diagnostics.error("this place stands twice", at: word) }
+            placed.append(source)
         }
         let stripped = block.all("strip_cookie").flatMap { $0.words("NAME …", diagnostics) }.map { [UInt8]($0.text) }
         block.finish(later: ["query"])
         if placed.isEmpty {
             diagnostics.error("token names no place", at: directive.name, hint: "add: cookie NAME; or header Authorization;")
         }
-        self.init(sources: placed.sorted { $0.offset < $1.offset }.map(\.source), strippedCookies: stripped)
+        self.init(sources: placed, strippedCookies: stripped)
     }
 
     /// The token of a request, as a range of the head's bytes; nil when there is none.
@@ -90,7 +90,7 @@ package struct TokenSources: Sendable {
     /// What follows the scheme in `Bearer token` (RFC 6750 §2.1); nil for another scheme.
     package static func bearerToken(_ value: Range<Int>, _ bytes: Span<UInt8>) -> Range<Int>? {
         guard value.count > 7, bytes.extracting(value.lowerBound..<value.lowerBound + 6).equalsIgnoringCase("bearer"),
-            bytes[value.lowerBound + 6] == 0x20
+            bytes[value.lowerBound + 6] == 0x20 || bytes[value.lowerBound + 6] == 0x09
         else { return nil }
         return bytes.trimmed((value.lowerBound + 7)..<value.upperBound)
     }

@@ -26,6 +26,7 @@ extension DownstreamConnection: PassageFrontEnd {
 
     func uploadMayContinue() {
         guard state == .exchanging, takesBody, !isRequestComplete, passage.exchange.takesUpload else { return }
+        if outbound.isEmpty { setTimer(after: services.settings.timeouts.body) }
         setReadingPaused(false)
         if !inbound.isEmpty { queueTurn() }
     }
@@ -47,7 +48,6 @@ extension DownstreamConnection: PassageFrontEnd {
         services.path.appendFields(passage, to: &extra)
         outbound.prepare(from: services.buffers)
         ResponseHeadWriter.write(head, framing: sent, keepAlive: keepAlive, clientVersion: version, extra: extra, to: &outbound)
-        trailers.removeAll(keepingCapacity: true)
         queueTurn()
     }
 
@@ -66,14 +66,14 @@ extension DownstreamConnection: PassageFrontEnd {
 
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
         guard answerFraming == .chunked, line.id == .other else { return }
-        trailers.append(bytes.extracting(line.name.range))
-        trailers.append(": ")
-        trailers.append(bytes.extracting(line.value.range))
-        trailers.append("\r\n")
+        answerTrailers.append(bytes.extracting(line.name.range))
+        answerTrailers.append(": ")
+        answerTrailers.append(bytes.extracting(line.value.range))
+        answerTrailers.append("\r\n")
     }
 
     func answerEnded() {
-        if answerFraming == .chunked { ChunkWriter.appendEnd(trailers: trailers, to: &outbound) }
+        if answerFraming == .chunked { ChunkWriter.appendEnd(trailers: answerTrailers, to: &outbound) }
         services.path.finish(passage, isComplete: true)
         answerIsOver()
     }
@@ -98,6 +98,7 @@ extension DownstreamConnection: PassageFrontEnd {
             if keepAlive, !awaitsContinue, case .length(let remaining) = requestBody, remaining <= discardedBodyBytesMax {
                 discardsBody = true
                 takesBody = true
+                setReadingPaused(false)
             } else {
                 keepAlive = false
             }
@@ -130,7 +131,8 @@ extension DownstreamConnection: PassageFrontEnd {
     /// The answer stands in the send queue to its end: the connection turns to the next request, or closes.
     func answerIsOver() {
         guard state == .exchanging else { return }
-        guard keepAlive, isRequestComplete, !services.isDraining else { return closeAfterFlush() }
+        // A client that was not told that the connection closes may already have sent its next request.
+        guard keepAlive, isRequestComplete, !services.isStopping else { return closeAfterFlush() }
         state = .readingHead
         takesBody = false
         discardsBody = false

@@ -13,7 +13,11 @@ extension DownstreamConnection {
             switch state {
             case .readingHead:
                 // A client that sends requests and reads no answers has to wait.
-                guard takesAnswer, readHead(&queue) else { return }
+                guard takesAnswer else {
+                    wasStoppedByAnswers = true
+                    return
+                }
+                guard readHead(&queue) else { return }
             case .exchanging:
                 guard takesBody, !isRequestComplete, discardsBody || passage.exchange.takesUpload else { return }
                 guard readBody(&queue) else { return }
@@ -46,12 +50,14 @@ extension DownstreamConnection {
     /// The head is complete: the request sets out on its path.
     private func beginRequest() {
         state = .exchanging
+        hasHadRequest = true
         let context = passage.context
         passage.begin(at: services.loop.now)
         passage.handshakeNanoseconds = handshakeNanoseconds
         context.clientIP = clientText(context.head)
         services.requestIDs.assign(to: context, trustsPeer: isPeerTrusted)
-        trailers.removeAll(keepingCapacity: true)
+        requestTrailers.removeAll(keepingCapacity: true)
+        answerTrailers.removeAll(keepingCapacity: true)
         answerFraming = nil
         takesBody = false
         discardsBody = false
@@ -141,10 +147,10 @@ extension DownstreamConnection {
     private func keepTrailer(_ line: FieldTable.Line, _ bytes: Span<UInt8>) {
         let name = bytes.extracting(line.name.range)
         guard line.id == .other, !services.settings.fieldFilter.isManaged(name) else { return }
-        trailers.append(name)
-        trailers.append(": ")
-        trailers.append(bytes.extracting(line.value.range))
-        trailers.append("\r\n")
+        requestTrailers.append(name)
+        requestTrailers.append(": ")
+        requestTrailers.append(bytes.extracting(line.value.range))
+        requestTrailers.append("\r\n")
     }
 
     private func forward(_ bytes: Span<UInt8>) {
@@ -156,7 +162,7 @@ extension DownstreamConnection {
         requestBody = .complete
         clearTimer()
         if discardsBody { return answerIsOver() }
-        passage.exchange.endRequest(trailers: trailers)
+        passage.exchange.endRequest(trailers: requestTrailers)
     }
 
     /// The body turned out wrong on its way.

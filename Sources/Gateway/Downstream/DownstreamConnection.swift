@@ -17,6 +17,8 @@ final class DownstreamServices {
     let requestIDs: RequestIDs
     /// Set when the worker takes leave: each connection ends with its present answer.
     var isDraining = false
+    /// Set when nobody comes after this worker: idle connections close.
+    var isStopping = false
     /// Called when a connection is gone.
     var connectionEnded: (DownstreamConnection) -> Void = { _ in }
 
@@ -55,6 +57,8 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     let isRedirect: Bool
     let isTLS: Bool
     private let peerAddress: IPAddress?
+    /// Held because the session calls into it; a listener that closes lets go of it.
+    private let contexts: ServerContexts?
     private let peerText: [UInt8]
     let isPeerTrusted: Bool
 
@@ -68,7 +72,8 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     private(set) lazy var passage = Passage(self, services.path)
 
     var requestBody = RequestBody.complete
-    var trailers: [UInt8] = []
+    var requestTrailers: [UInt8] = []
+    var answerTrailers: [UInt8] = []
     /// The body may be read: the request is on its way, or its body is being thrown away.
     var takesBody = false
     var discardsBody = false
@@ -76,6 +81,8 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     /// How the body of the present answer is sent; nil before its head.
     var answerFraming: BodyFraming?
     var awaitsContinue = false
+    /// A connection that was accepted just now may have its first request on the way.
+    var hasHadRequest = false
     /// A send has failed: nothing more can be said to this client.
     var isBroken = false
 
@@ -83,6 +90,10 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     private(set) var handshakeNanoseconds: UInt64 = 0
     private var isReadingPaused = false
     private var isTurnQueued = false
+    /// Whether the last read gave anything, so that more may lie in the TLS session.
+    private var lastReadMoved = false
+    /// Requests wait because the client has not taken the answers before them.
+    var wasStoppedByAnswers = false
     private var closesAfterFlush = false
     private var lingeredBytes = 0
 
@@ -92,6 +103,7 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         self.services = services
         self.isRedirect = isRedirect
         isTLS = contexts != nil
+        self.contexts = contexts
         peerAddress = address
         peerText = [UInt8](address?.text ?? "unix")
         isPeerTrusted = address.map { address in services.settings.trustedProxies.contains { $0.contains(address) } } ?? true
@@ -125,7 +137,7 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
             guard state != .closed, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
             if isReadingPaused {
                 // Nothing more is read now, but a connection that is gone is gone.
-                if readiness.contains(.failed) { peerEnded() }
+                if !readiness.isDisjoint(with: .failed) { peerEnded() }
                 return
             }
             receive()
@@ -137,6 +149,7 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         case .handshaking:
             services.counters.add(.handshakesFailed)
             close()
+        case .readingHead where !outbound.isEmpty: abort()
         case .readingHead:
             // Between requests a connection just ends; in the middle of a head its client is told.
             if parser.isInsideHead || !inbound.isEmpty { refuseHead(.headTimeout) } else { close() }
@@ -156,7 +169,7 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         flush()
         // What was read already, or lies decrypted in the session, gives no event.
         let mayProcess = state == .readingHead || state == .exchanging && takesBody && !isRequestComplete && passageTakesUpload
-        if mayProcess, !inbound.isEmpty || transport!.hasPending { advance() }
+        if mayProcess, !inbound.isEmpty || lastReadMoved && transport!.hasPending { advance() }
     }
 
     /// Does the rest of the work at the end of this turn.
@@ -192,6 +205,8 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         swap(&queue, &inbound)
         queue.prepare(from: services.buffers)
         let outcome = transport!.receive(to: &queue, minimum: max(2_048, queue.capacity - queue.count))
+        lastReadMoved = false
+        if case .moved = outcome { lastReadMoved = true }
         process(&queue)
         switch outcome {
         case .moved, .wouldBlock: break
@@ -200,25 +215,26 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         }
         guard state != .closed else { return }
         putBack(&queue)
-        if transport!.hasPending, !isReadingPaused { queueTurn() }
+        if lastReadMoved, transport!.hasPending, !isReadingPaused { queueTurn() }
     }
 
     /// Goes on with what is there already, and reads more only where the session holds it.
     private func advance() {
-        if transport!.hasPending, inbound.count < Limits.receiveBytes { return receive() }
+        if lastReadMoved, transport!.hasPending, inbound.count < Limits.streamBytes { return receive() }
         var queue = ByteQueue()
         swap(&queue, &inbound)
         process(&queue)
         guard state != .closed else { return }
         putBack(&queue)
-        if transport!.hasPending, !isReadingPaused { queueTurn() }
     }
 
     private func putBack(_ queue: inout ByteQueue) {
         queue.release(to: services.buffers)
         swap(&queue, &inbound)
         // Requests that follow one another without waiting are read up to a bound; a body, as far as the upstream takes it.
-        setReadingPaused(inbound.count >= Limits.streamBytes || state == .exchanging && takesBody && !isRequestComplete && !passageTakesUpload)
+        let awaitsUpstream = state == .exchanging && takesBody && !isRequestComplete && !passageTakesUpload
+        if awaitsUpstream, outbound.isEmpty { timer?.clear() }
+        setReadingPaused(inbound.count >= Limits.streamBytes || awaitsUpstream)
     }
 
     private var passageTakesUpload: Bool { discardsBody || passage.exchange.takesUpload }
@@ -232,6 +248,10 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
 
     /// The client has closed its side, or is gone.
     private func peerEnded() {
+        if state == .readingHead, !outbound.isEmpty, !isBroken {
+            // The client has said its last word but not yet had our answer to it.
+            return closeAfterFlush()
+        }
         if state == .exchanging {
             services.counters.add(.clientsGone)
             passage.exchange.cancel()
@@ -265,13 +285,16 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
             let before = outbound.count
             switch transport!.flush(&outbound) {
             case .moved: armWriteTimer(isBlocked: false)
-            case .wouldBlock: if outbound.count < before || !timerIsSet { armWriteTimer(isBlocked: true) }
+            case .wouldBlock: if outbound.count < before || !isWriteTimerSet { armWriteTimer(isBlocked: true) }
             case .ended, .failed: return abort()
             }
         }
         updateInterest()
         if outbound.count <= Limits.sendQueueLowBytes, state == .exchanging { passage.exchange.resumeAnswer() }
-        if state == .readingHead, !inbound.isEmpty, outbound.count <= Limits.sendQueueLowBytes { queueTurn() }
+        if wasStoppedByAnswers, outbound.count <= Limits.sendQueueLowBytes {
+            wasStoppedByAnswers = false
+            queueTurn()
+        }
         if outbound.isEmpty {
             outbound.release(to: services.buffers)
             if closesAfterFlush { endAfterFlush() }
@@ -327,7 +350,11 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     func close(saysGoodbye: Bool = true) {
         guard state != .closed else { return }
         state = .closed
-        if let watch { services.loop.end(watch) }
+        if let watch {
+            services.loop.end(watch)
+            // In clear, an end of the connection is the end of an answer: one that is cut short must not look whole.
+            if !saysGoodbye, !isTLS { Socket.resetOnClose(watch.descriptor) }
+        }
         watch = nil
         if saysGoodbye { transport?.sayGoodbye() }
         transport = nil
@@ -345,7 +372,8 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
 
     /// Ends the connection if it is between requests.
     func closeIfIdle() {
-        if state == .handshaking || state == .readingHead && !parser.isInsideHead && inbound.isEmpty { close() }
+        guard state == .readingHead, hasHadRequest, !parser.isInsideHead, inbound.isEmpty else { return }
+        if outbound.isEmpty { close() } else { closeAfterFlush() }
     }
 
     // MARK: - Waiting
@@ -356,14 +384,20 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
 
     func setTimer(after nanoseconds: UInt64) { services.loop.set(timer!, after: nanoseconds) }
     func clearTimer() { timer?.clear() }
-    private var timerIsSet: Bool { timer.map { $0.deadline != .never } ?? false }
+    private var isWriteTimerSet = false
 
+    /// While the client does not take what is sent, the write timeout runs; after that, the timeout of what is awaited next.
     private func armWriteTimer(isBlocked: Bool) {
-        guard state == .exchanging || state == .closing else { return }
         if isBlocked {
+            isWriteTimerSet = true
             services.loop.set(timer!, after: services.settings.timeouts.write)
-        } else if state == .exchanging {
-            if takesBody, !isRequestComplete { setTimer(after: services.settings.timeouts.body) } else { timer?.clear() }
+        } else if isWriteTimerSet {
+            isWriteTimerSet = false
+            switch state {
+            case .exchanging: if takesBody, !isRequestComplete { setTimer(after: services.settings.timeouts.body) } else { timer?.clear() }
+            case .readingHead: setTimer(after: services.settings.timeouts.idle)
+            case .handshaking, .closing, .closed: break
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+import RateLimiting
 package import Authentication
 package import Authorization
 import ConfigFile
@@ -50,6 +51,7 @@ package struct Route {
 struct RouteReader {
     let issuers: [Issuer]
     let issuerIndex: [String: Int]
+    let limits: [Limit]
     let limitIndex: [String: Int]
     let upstreamIndex: [String: Int]
     let requirements: RequirementTable
@@ -62,11 +64,12 @@ struct RouteReader {
     private var headerSets: [[ForwardingRule.Header]: Int] = [:]
 
     init(
-        issuers: [Issuer], issuerIndex: [String: Int], limitIndex: [String: Int], upstreamIndex: [String: Int],
+        issuers: [Issuer], issuerIndex: [String: Int], limits: [Limit], limitIndex: [String: Int], upstreamIndex: [String: Int],
         requirements: RequirementTable, bodyBytesMax: UInt64?, diagnostics: Diagnostics
     ) {
         self.issuers = issuers
         self.issuerIndex = issuerIndex
+        self.limits = limits
         self.limitIndex = limitIndex
         self.upstreamIndex = upstreamIndex
         self.requirements = requirements
@@ -98,7 +101,9 @@ struct RouteReader {
         let body = block.one("max_body_size").map { bodySize($0, diagnostics) } ?? bodyBytesMax
         block.finish(later: ["upgrade", "on_expiry", "cors", "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror", "add_response_header"])
         if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
-        for variable in forwarding.headers.flatMap(\.value.variables) + shared.authorization.rules.flatMap(\.variables) {
+        let rules = ([shared.authorization] + methods.map(\.authorization)).flatMap(\.rules)
+        let limitKeys = Set((shared.limits + methods.flatMap(\.limits)).filter { limits.indices.contains($0) }).flatMap { limits[$0].key }
+        for variable in Set(forwarding.headers.flatMap(\.value.variables) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables)) {
             check(variable, pattern, access, at: directive)
         }
         guard let pattern, let access, let upstream, diagnostics.count == errors else { return nil }

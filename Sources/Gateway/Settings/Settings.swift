@@ -8,6 +8,8 @@ package import Observability
 package import RateLimiting
 package import Redis
 package import Routing
+import Bytes
+import TLS
 
 /// Everything that `gateway.conf` says, checked and linked.
 package struct Settings {
@@ -50,6 +52,9 @@ package struct Settings {
         let file = Block(directives, title: "the file", diagnostics: diagnostics)
         general(file, processors, diagnostics)
         listeners = file.all("listen").compactMap { ListenerSettings($0, files: files, diagnostics) }
+        for (index, listener) in listeners.enumerated() where listeners[..<index].contains(where: { $0.address == listener.address }) {
+            diagnostics.error("\(listener.address.text) is listened on twice", at: file.all("listen").first { $0.arguments.first?.text == listener.address.text }?.position)
+        }
         networks(file.all("trusted_proxies"), diagnostics)
         var used = References(diagnostics)
         let redisIndex = used.define("redis", file.all("redis"))
@@ -59,6 +64,11 @@ package struct Settings {
         issuerDirectives = file.all("issuer")
         let readIssuers = issuerDirectives.map { Issuer($0, diagnostics) }
         issuers = readIssuers.compactMap { $0 }
+        for (index, issuer) in issuers.enumerated() where issuers[..<index].contains(where: { $0.url.isExactly(issuer.url) }) {
+            diagnostics.error(
+                "two issuers have the url \(issuer.url)", at: issuerDirectives.last { $0.arguments.first?.text == issuer.name }?.position,
+                hint: "a token's issuer is found by its url")
+        }
         checkKeyFiles(files, diagnostics)
         let limitDirectives = file.all("limit")
         let limitIndex = used.define("limit", limitDirectives)
@@ -70,7 +80,8 @@ package struct Settings {
         // An issuer that is wrong itself is not compared with; its indices would not fit.
         let comparable = issuers.count == readIssuers.count ? issuers : []
         var reader = RouteReader(
-            issuers: comparable.isEmpty ? placeholders(issuerIndex.count) : comparable, issuerIndex: issuerIndex, limitIndex: limitIndex,
+            issuers: comparable.isEmpty ? placeholders(issuerDirectives.count) : comparable, issuerIndex: issuerIndex,
+            limits: limits.count == limitDirectives.count ? limits : [], limitIndex: limitIndex,
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, diagnostics: diagnostics)
         readRoutes(file.all("route"), &reader, diagnostics)
         used.reportUnused("issuer", reader.usedIssuers)
@@ -91,7 +102,7 @@ package struct Settings {
 
     private mutating func general(_ file: Block, _ processors: Int, _ diagnostics: Diagnostics) {
         workers = processors
-        if let directive = file.one("workers"), directive.arguments.first?.text != "auto" {
+        if let directive = file.one("workers"), directive.arguments.map(\.text) != ["auto"] {
             workers = directive.integer(1...64, diagnostics) ?? 1
         }
         user = file.one("user")?.word("NAME", diagnostics)?.text
@@ -124,6 +135,10 @@ package struct Settings {
     /// A key set file is read now, so that a wrong one is found by `check` and not by the first request.
     private func checkKeyFiles(_ files: any FileSource, _ diagnostics: Diagnostics) {
         for directive in issuerDirectives {
+            // Read now, so that it is in the bundle of those who fetch, and a wrong one is an error.
+            if let trusted = directive.block?.first(where: { $0.name.text == "trusted_certificate" }) {
+                _ = ClientContext(trusted, at: trusted.name, files: files, diagnostics)
+            }
             guard let word = directive.block?.first(where: { $0.name.text == "keys" })?.arguments.first, !word.text.contains("://") else { continue }
             do {
                 _ = try KeySet(try files.read(word.text))

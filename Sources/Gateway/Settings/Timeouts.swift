@@ -15,6 +15,7 @@ package struct Timeouts: Sendable {
     init(_ directive: Directive?, _ diagnostics: Diagnostics) {
         guard let directive else { return }
         let block = Block(of: directive, title: "timeouts", diagnostics)
+        _ = directive.hasArguments(0...0, "{ … }", diagnostics)
         func read(_ name: String, _ value: inout UInt64) {
             guard let given = block.one(name)?.duration(diagnostics, in: .milliseconds(10)...(.seconds(86_400))) else { return }
             value = UInt64(clamping: given.nanoseconds)

@@ -1,0 +1,106 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite(.serialized) struct LimitTests {
+    private func bearer(_ stage: Stage, _ subject: String = "alice") throws -> [String] { ["-H", "Authorization: Bearer \(try stage.signer.token(subject: subject))"] }
+
+    @Test func oneTableForAllWorkersIsExact() throws {
+        let stage = try Stage(routes: "route /** { upstream app; auth sso; limit hourly; }", general: "limit hourly { rate 40/day; key $claim.sub; }", workers: 4)
+        let statuses = try stage.gateway.load("/", count: 200, parallel: 20, try bearer(stage))
+        #expect(statuses == [200: 40, 429: 160])
+        #expect(try stage.gateway.curl("/", try bearer(stage, "bob")).status == 200)
+    }
+
+    @Test func tellsHowMuchIsLeft() throws {
+        let stage = try Stage(
+            routes: "route /** { upstream app; auth sso; limit per_user per_address; }",
+            general: "limit per_user { rate 60/minute; burst 2; key $claim.sub; }\nlimit per_address { rate 1000/hour; key $client.ip $route; }")
+        let token = try bearer(stage)
+        let first = try stage.gateway.curl("/", token)
+        #expect(first["ratelimit-policy"] == "\"per_user\";q=60;w=60, \"per_address\";q=1000;w=3600")
+        #expect(first["ratelimit"]?.hasPrefix("\"per_user\";r=1;t=1, \"per_address\";r=999;t=") == true)
+        _ = try stage.gateway.curl("/", token)
+        var refused = try stage.gateway.curl("/", token)
+        for _ in 0..<5 where refused.status != 429 { refused = try stage.gateway.curl("/", token) }
+        #expect(refused.status == 429)
+        #expect(refused["retry-after"] == "1")
+        #expect(refused["ratelimit"]?.contains("\"per_user\";r=0") == true)
+        #expect(refused.body.contains("\"reason\":\"limit_exceeded\""))
+    }
+
+    @Test func countsOnlyTheStatusesItIsToldTo() throws {
+        let port = Ports.free()
+        let stage = try Stage(
+            routes: "route /** { upstream signin; public; limit sign_in; } route /in { upstream app; auth sso; }",
+            general: "limit sign_in { rate 3/5m; key $client.ip; count_status 401 403; }\nupstream signin { server 127.0.0.1:\(port); }",
+            servers: "server { listen 127.0.0.1:\(port); location /good { return 200 ok; } location / { return 401 no; } }", serverPorts: [port])
+        for _ in 0..<10 { #expect(try stage.gateway.curl("/good").status == 200) }
+        for _ in 0..<3 { #expect(try stage.gateway.curl("/bad").status == 401) }
+        #expect(try stage.gateway.curl("/bad").status == 429)
+        #expect(try stage.gateway.curl("/good").status == 429)
+    }
+
+    private func redisStage(_ redis: RedisServer, whenFails: String, password: String? = nil, environment: [String: String] = [:]) throws -> Stage {
+        try Stage(
+            routes: "route /** { upstream app; auth sso; limit shared; }",
+            general: """
+                redis main { address 127.0.0.1:\(redis.port); timeout 200ms; \(password.map { _ in "password ${REDIS_PASSWORD};" } ?? "") }
+                limit shared { rate 5/day; key $claim.sub; store main; when_store_fails \(whenFails); }
+                """, environment: environment)
+    }
+
+    @Test func twoGatewaysShareALimitThroughRedis() throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder, password: "s3cret")
+        let first = try redisStage(redis, whenFails: "closed", password: "s3cret", environment: ["REDIS_PASSWORD": "s3cret"])
+        let second = try redisStage(redis, whenFails: "closed", password: "s3cret", environment: ["REDIS_PASSWORD": "s3cret"])
+        for _ in 0..<4 { #expect(eventually { (try? first.gateway.curl("/", bearer(first, "warm-\(UUID())")).status) == 200 }) }
+        let one = try first.gateway.load("/", count: 20, parallel: 5, try bearer(first))
+        let two = try second.gateway.load("/", count: 20, parallel: 5, try bearer(second))
+        #expect(one[200, default: 0] + two[200, default: 0] == 5)
+        #expect(one[200] == 5)
+        #expect(one[429, default: 0] + two[429, default: 0] == 35)
+    }
+
+    @Test(arguments: [("open", 200), ("closed", 503), ("local", 200)])
+    func doesWhatTheFileSaysWhenRedisIsAwayAndComesBackByItself(whenFails: String, expected: Int) throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let stage = try redisStage(redis, whenFails: whenFails)
+        func get(_ subject: String = UUID().uuidString) throws -> Int { try stage.gateway.curl("/", bearer(stage, subject)).status }
+        #expect(eventually { (try? get()) == 200 })
+        redis.stop()
+        #expect(eventually { (try? get()) == expected })
+        for _ in 0..<3 { #expect(try get() == expected) }
+        if whenFails == "local" {
+            let statuses = try stage.gateway.load("/", count: 20, parallel: 4, try bearer(stage, "local"))
+            #expect(statuses == [200: 5, 429: 15])
+        }
+        #expect(stage.gateway.log.contains("redis main is away"))
+        let complaints = stage.gateway.log.components(separatedBy: "redis main is away").count - 1
+        #expect(complaints <= 2, "each worker says once that the store is away")
+        try redis.start()
+        #expect(eventually(within: 4) { stage.gateway.log.components(separatedBy: "redis main is back").count > 2 })
+        #expect(try get() == 200)
+    }
+
+    @Test func aRedisThatHangsOrAnswersWronglyIsAway() throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let stage = try redisStage(redis, whenFails: "closed")
+        #expect(eventually { (try? stage.gateway.curl("/", bearer(stage, UUID().uuidString)).status) == 200 })
+        redis.signal(SIGSTOP)
+        let began = Date()
+        #expect(try stage.gateway.curl("/", bearer(stage)).status == 503)
+        #expect(Date().timeIntervalSince(began) < 10)
+        redis.signal(SIGCONT)
+        #expect(eventually { (try? stage.gateway.curl("/", bearer(stage, UUID().uuidString)).status) == 200 })
+        redis.stop()
+        // In its place, something that speaks no Redis.
+        let impostor = try Nginx("server { listen 127.0.0.1:\(redis.port); location / { return 200 'x'; } }", in: folder, name: "impostor", ports: [redis.port])
+        _ = impostor
+        for _ in 0..<5 { #expect(try stage.gateway.curl("/", bearer(stage)).status == 503) }
+        #expect(!stage.gateway.log.contains("ended unexpectedly"))
+    }
+}

@@ -1,0 +1,273 @@
+import Foundation
+import Glibc
+
+/// Where the program under test is: built for release by `make test`, else the debug build.
+enum Executable {
+    static let portcullis: String = {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+        let candidates = [ProcessInfo.processInfo.environment["PORTCULLIS_PROGRAM"], "\(root)/.build/release/portcullis", "\(root)/.build/debug/portcullis"]
+        return candidates.compactMap { $0 }.first { FileManager.default.isExecutableFile(atPath: $0) } ?? "portcullis"
+    }()
+    static let nginx = "/usr/sbin/nginx"
+    static let redis = "/usr/bin/redis-server"
+    static let curl = "/usr/bin/curl"
+    static let openssl = "/usr/bin/openssl"
+}
+
+/// Keys, certificates and tokens, made with the openssl program.
+final class Credentials {
+    let folder: TemporaryFolder
+    let name: String
+
+    /// An Ed25519 key called `name`, with its JWKS in `NAME.jwks.json`.
+    init(in folder: TemporaryFolder, name: String = "signer") throws {
+        self.folder = folder
+        self.name = name
+        _ = try run(Executable.openssl, ["genpkey", "-algorithm", "ed25519", "-out", "\(folder.path)/\(name).pem"])
+        try folder.write("\(name).jwks.json", "{\"keys\":[\(try jwk())]}")
+    }
+
+    var keySetFile: String { "\(folder.path)/\(name).jwks.json" }
+
+    func jwk() throws -> String {
+        _ = try run(Executable.openssl, ["pkey", "-in", "\(folder.path)/\(name).pem", "-pubout", "-outform", "DER", "-out", "\(folder.path)/\(name).der"])
+        let der = try Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/\(name).der"))
+        return "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"sig\",\"kid\":\"\(name)\",\"x\":\"\(Self.base64URL(der.suffix(32)))\"}"
+    }
+
+    /// A token; `claims` replaces or, with nil, removes members of a good payload.
+    func token(subject: String = "user-1", scopes: [String] = ["read:orders"], expiresIn seconds: Int = 3_600, _ more: [String: Any?] = [:]) throws -> String {
+        let now = Int(Date().timeIntervalSince1970)
+        var claims: [String: Any] = [
+            "iss": "https://sso.example.com", "aud": "api.example.com", "sub": subject, "token_type": "access", "iat": now - 10,
+            "exp": now + seconds, "scopes": scopes,
+        ]
+        for (name, value) in more { claims[name] = value }
+        let header = Self.base64URL(Data("{\"alg\":\"EdDSA\",\"typ\":\"JWT\",\"kid\":\"\(name)\"}".utf8))
+        let payload = Self.base64URL(try JSONSerialization.data(withJSONObject: claims))
+        let unique = UUID().uuidString
+        let (input, output) = ("\(folder.path)/\(unique).in", "\(folder.path)/\(unique).out")
+        try "\(header).\(payload)".write(toFile: input, atomically: true, encoding: .utf8)
+        _ = try run(Executable.openssl, ["pkeyutl", "-sign", "-rawin", "-inkey", "\(folder.path)/\(name).pem", "-in", input, "-out", output])
+        return "\(header).\(payload).\(Self.base64URL(try Data(contentsOf: URL(fileURLWithPath: output))))"
+    }
+
+    static func base64URL(_ data: Data) -> String {
+        data.base64EncodedString().replacingOccurrences(of: "+", with: "-").replacingOccurrences(of: "/", with: "_")
+            .replacingOccurrences(of: "=", with: "")
+    }
+
+    /// A self-signed certificate for these names, as NAME.crt and NAME.key.
+    static func certificate(in folder: TemporaryFolder, name: String, names: [String], client: Bool = false) throws {
+        _ = try run(
+            Executable.openssl,
+            [
+                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=\(name)",
+                "-addext", "subjectAltName=" + names.map { ($0.first?.isNumber == true ? "IP:" : "DNS:") + $0 }.joined(separator: ","), "-keyout",
+                "\(folder.path)/\(name).key", "-out", "\(folder.path)/\(name).crt",
+            ])
+    }
+}
+
+/// nginx with a configuration of the test's, listening on loopback ports.
+final class Nginx {
+    private let program: Program
+    let folder: TemporaryFolder
+
+    /// - Parameter servers: `server { … }` blocks.
+    init(_ servers: String, in folder: TemporaryFolder, name: String = "nginx", ports: [Int]) throws {
+        self.folder = folder
+        let configuration = """
+            worker_processes 1; pid \(folder.path)/\(name).pid; error_log \(folder.path)/\(name).err; daemon off;
+            user root;
+            events { worker_connections 4096; }
+            http {
+              access_log off; keepalive_requests 1000000; client_max_body_size 0; default_type application/json;
+              client_body_temp_path \(folder.path)/\(name)-body; proxy_temp_path \(folder.path)/\(name)-proxy;
+              fastcgi_temp_path \(folder.path)/\(name)-f; uwsgi_temp_path \(folder.path)/\(name)-u; scgi_temp_path \(folder.path)/\(name)-s;
+              \(servers)
+            }
+            """
+        let user = getuid() == 0 ? configuration : configuration.replacingOccurrences(of: "user root;", with: "")
+        let file = try folder.write("\(name).conf", user)
+        program = try Program(Executable.nginx, ["-p", folder.path, "-c", file], log: "\(folder.path)/\(name).log")
+        guard eventually({ ports.allSatisfy { Ports.isOpen($0) } }) else { throw StartFailed(log: program.log + folder.read("\(name).err")) }
+    }
+
+    /// A server that tells the method, the URI and some fields that it got.
+    static func echo(_ port: Int, more: String = "") -> String {
+        """
+        server { listen 127.0.0.1:\(port); \(more)
+          location / { return 200 '{"method":"$request_method","uri":"$request_uri","user":"$http_x_user_id","cookie":"$http_cookie","authorization":"$http_authorization","key":"$http_x_api_key","xff":"$http_x_forwarded_for","proto":"$http_x_forwarded_proto","id":"$http_x_request_id","host":"$http_host","forwarded":"$http_forwarded","connection":"$http_connection","odd":"$http_x_odd"}'; } }
+        """
+    }
+
+    func stop() { program.stop() }
+}
+
+struct StartFailed: Error, CustomStringConvertible {
+    let log: String
+    var description: String { log }
+}
+
+final class RedisServer {
+    private var program: Program?
+    let port: Int
+    private let folder: TemporaryFolder
+    private let arguments: [String]
+
+    init(in folder: TemporaryFolder, port: Int = Ports.free(), password: String? = nil) throws {
+        self.folder = folder
+        self.port = port
+        arguments =
+            ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path]
+            + (password.map { ["--requirepass", $0] } ?? [])
+        try start()
+    }
+
+    func start() throws {
+        program = try Program(Executable.redis, arguments, log: "\(folder.path)/redis.log")
+        guard eventually({ Ports.isOpen(port) }) else { throw StartFailed(log: program?.log ?? "") }
+    }
+
+    func stop() { program?.stop() }
+    func signal(_ number: Int32) { program?.signal(number) }
+}
+
+/// The program under test, running.
+final class Gateway: @unchecked Sendable {
+    let program: Program
+    let folder: TemporaryFolder
+    let port: Int
+    private let file: String
+
+    /// Starts the gateway on `configuration`, in which `@PORT@` stands for its port and `@DIR@` for the folder.
+    init(_ configuration: String, in folder: TemporaryFolder, port: Int = Ports.free(), environment: [String: String] = [:], waits: Bool = true) throws {
+        self.folder = folder
+        self.port = port
+        file = "\(folder.path)/gateway.conf"
+        try Self.write(configuration, to: file, port, folder)
+        program = try Program(
+            Executable.portcullis, ["run", "--config", file], log: "\(folder.path)/gateway.log", environment: environment)
+        guard waits else { return }
+        guard eventually(within: 20, { program.log.contains("ready:") || !program.isRunning }), program.isRunning else { throw StartFailed(log: program.log) }
+    }
+
+    deinit { stop() }
+
+    func stop() { program.stop() }
+    var log: String { program.log }
+
+    /// Writes a new configuration; it takes effect with a reload.
+    func rewrite(_ configuration: String) throws { try Self.write(configuration, to: file, port, folder) }
+
+    /// Reloads and waits until the new workers take connections.
+    @discardableResult
+    func reload() -> Bool {
+        let before = readyCount
+        program.signal(SIGHUP)
+        return eventually(within: 20) { readyCount > before }
+    }
+
+    private var readyCount: Int { log.components(separatedBy: "ready:").count }
+
+    /// The processes of a kind, `worker` or `control`, that this gateway's supervisor has started.
+    func children(_ kind: String) -> [pid_t] {
+        let list = (try? String(contentsOfFile: "/proc/\(program.pid)/task/\(program.pid)/children", encoding: .utf8)) ?? ""
+        return list.split(separator: " ").compactMap { pid_t($0) }.filter { process in
+            let command = (try? Data(contentsOf: URL(fileURLWithPath: "/proc/\(process)/cmdline"))) ?? Data()
+            return String(decoding: command, as: UTF8.self).split(separator: "\0").dropFirst().first == kind[...]
+        }
+    }
+
+    /// Memory that a process has for itself, in KiB.
+    static func residentKiB(_ process: pid_t) -> Int {
+        let text = (try? String(contentsOfFile: "/proc/\(process)/smaps_rollup", encoding: .utf8)) ?? ""
+        var total = 0
+        for line in text.split(separator: "\n") where line.hasPrefix("Private_") {
+            total += line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        }
+        return total
+    }
+
+    private static func write(_ configuration: String, to file: String, _ port: Int, _ folder: TemporaryFolder) throws {
+        let text = configuration.replacingOccurrences(of: "@PORT@", with: "\(port)").replacingOccurrences(of: "@DIR@", with: folder.path)
+        try text.write(toFile: file, atomically: true, encoding: .utf8)
+    }
+}
+
+struct Answer {
+    let status: Int
+    let fields: [String: String]
+    let body: String
+
+    subscript(_ name: String) -> String? { fields[name.lowercased()] }
+}
+
+extension Gateway {
+    /// One request with curl over TLS.
+    func curl(_ path: String, _ arguments: [String] = [], scheme: String = "https", port: Int? = nil) throws -> Answer {
+        let headers = "\(folder.path)/\(UUID().uuidString).headers"
+        defer { try? FileManager.default.removeItem(atPath: headers) }
+        let output = try run(
+            Executable.curl,
+            ["-sk", "--path-as-is", "-m", "20", "-D", headers, "-w", "\n%{http_code}"] + arguments + ["\(scheme)://127.0.0.1:\(port ?? self.port)\(path)"])
+        var body = output.text
+        let status = Int(body.split(separator: "\n").last ?? "") ?? 0
+        if let end = body.lastIndex(of: "\n") { body = String(body[..<end]) }
+        var fields: [String: String] = [:]
+        for line in ((try? String(contentsOfFile: headers, encoding: .utf8)) ?? "").split(whereSeparator: \.isNewline) {
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            fields[line[..<colon].lowercased()] = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+        }
+        return Answer(status: status, fields: fields, body: body)
+    }
+
+    /// Many requests at once with curl; how often each status came (0: no answer).
+    func load(_ path: String, count: Int, parallel: Int, _ arguments: [String] = []) throws -> [Int: Int] {
+        let output = try run(
+            Executable.curl,
+            ["-sk", "-Z", "--parallel-max", "\(parallel)", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}\n"] + arguments
+                + ["https://127.0.0.1:\(port)\(path)?[1-\(count)]"])
+        return Dictionary(output.text.split(separator: "\n").map { (Int($0) ?? -1, 1) }, uniquingKeysWith: +)
+    }
+}
+
+/// What most tests start from: a certificate, a signer, nginx behind, the gateway before it.
+final class Stage {
+    let folder = TemporaryFolder()
+    let signer: Credentials
+    let backend: Nginx
+    let backendPort = Ports.free()
+    private(set) var gateway: Gateway!
+
+    /// - Parameters:
+    ///   - routes: of the file; the upstream is called `app`, the issuer `sso`.
+    ///   - general: directives before them.
+    ///   - backend: more servers of nginx.
+    init(
+        routes: String = Stage.usualRoute, general: String = "", workers: Int = 2, servers: String = "", serverPorts: [Int] = [],
+        environment: [String: String] = [:]
+    ) throws {
+        signer = try Credentials(in: folder)
+        try Credentials.certificate(in: folder, name: "localhost", names: ["localhost", "127.0.0.1"])
+        backend = try Nginx(Nginx.echo(backendPort) + servers, in: folder, ports: [backendPort] + serverPorts)
+        gateway = try Gateway(configuration(routes, general, workers), in: folder, environment: environment)
+    }
+
+    func configuration(_ routes: String = Stage.usualRoute, _ general: String = "", _ workers: Int = 2) -> String {
+        """
+        workers \(workers);
+        listen 127.0.0.1:@PORT@ { tls { certificate @DIR@/localhost.crt @DIR@/localhost.key; } }
+        token { cookie access_token; header Authorization; header X-Api-Key; }
+        issuer sso { url https://sso.example.com; keys \(signer.keySetFile); audience api.example.com; algorithms EdDSA;
+                     require token_type = access; scope_match usso; }
+        upstream app { server 127.0.0.1:\(backendPort); }
+        \(general)
+        \(routes)
+
+        """
+    }
+
+    static let usualRoute = "route /** { upstream app; auth sso; scope read:orders; set_header X-User-Id $claim.sub; }"
+}

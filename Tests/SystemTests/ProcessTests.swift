@@ -1,0 +1,151 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite(.serialized) struct ProcessTests {
+    @Test func aKilledWorkerCostsOnlyItsOwnRequestsInFlight() throws {
+        let stage = try Stage()
+        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
+        let done = Flag()
+        let gateway = stage.gateway!
+        let killer = Thread {
+            for _ in 0..<5 {
+                guard let victim = gateway.children("worker").randomElement() else { continue }
+                kill(victim, SIGKILL)
+                eventually(within: 5) { gateway.children("worker").count == 2 && !gateway.children("worker").contains(victim) }
+                usleep(150_000)
+            }
+            done.set()
+        }
+        killer.start()
+        let parallel = 16
+        let statuses = try gateway.load("/", count: 10_000, parallel: parallel, bearer)
+        #expect(eventually(within: 20) { done.isSet })
+        #expect(statuses[200, default: 0] + statuses[0, default: 0] == 10_000)
+        // At most what was in flight on five workers; the rest was answered.
+        #expect(statuses[0, default: 0] <= 5 * parallel)
+        #expect(gateway.log.components(separatedBy: "ended unexpectedly").count - 1 == 5)
+        #expect(try gateway.curl("/", bearer).status == 200)
+    }
+
+    @Test func twentyReloadsUnderLoadLoseNothing() throws {
+        let stage = try Stage()
+        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
+        let done = Flag()
+        let gateway = stage.gateway!
+        let reloader = Thread {
+            for _ in 0..<20 where !gateway.reload() { return }
+            done.set()
+        }
+        reloader.start()
+        var total: [Int: Int] = [:]
+        repeat { total.merge(try gateway.load("/", count: 1_000, parallel: 16, bearer)) { $0 + $1 } } while !done.isSet && reloader.isExecuting
+        #expect(eventually(within: 30) { done.isSet })
+        #expect(total.keys.sorted() == [200], "\(total)")
+        #expect(eventually(within: 40) { gateway.children("worker").count == 2 && gateway.children("control").count == 1 })
+    }
+
+    @Test func aBadFileIsRefusedAndTheOldOneStays() throws {
+        let stage = try Stage()
+        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
+        try stage.gateway.rewrite(stage.configuration() + "rout /x { }\n")
+        stage.gateway.program.signal(SIGHUP)
+        #expect(eventually { stage.gateway.log.contains("the one before stays in force") })
+        #expect(stage.gateway.log.contains("did you mean 'route'?"))
+        #expect(try stage.gateway.curl("/", bearer).status == 200)
+        try stage.gateway.rewrite(stage.configuration("route /new/** { upstream app; public; } route /in { upstream app; auth sso; }"))
+        #expect(stage.gateway.reload())
+        #expect(eventually { (try? stage.gateway.curl("/new/x").status) == 200 })
+    }
+
+    @Test func requestsInFlightFinishBeforeTheEnd() throws {
+        let port = Ports.free()
+        let stage = try Stage(
+            routes: "route /** { upstream slow; public; } route /in { upstream app; auth sso; }", general: "upstream slow { server 127.0.0.1:\(port); }",
+            servers: "server { listen 127.0.0.1:\(port); location / { root @DIR@; limit_rate 400k; } }".replacingOccurrences(of: "@DIR@", with: "/usr/bin"),
+            serverPorts: [port])
+        let size = try #require(try FileManager.default.attributesOfItem(atPath: "/usr/bin/openssl")[.size] as? Int)
+        let result = Box<Answer>()
+        let gateway = stage.gateway!
+        let out = stage.folder.path + "/download"
+        let download = Thread { result.value = try? gateway.curl("/openssl", ["-o", out]) }
+        download.start()
+        #expect(eventually { (try? FileManager.default.attributesOfItem(atPath: out)[.size] as? Int).map { $0 > 0 } ?? false })
+        gateway.program.signal(SIGTERM)
+        #expect(eventually { !Ports.isOpen(gateway.port) })
+        #expect(eventually(within: 30) { result.value != nil })
+        #expect(result.value?.status == 200)
+        #expect(try FileManager.default.attributesOfItem(atPath: out)[.size] as? Int == size)
+        #expect(eventually(within: 10) { !gateway.program.isRunning })
+        #expect(gateway.program.exitStatus == 0)
+    }
+
+    @Test func theControlProcessIsReplacedWhenItDies() throws {
+        let stage = try Stage()
+        let first = try #require(stage.gateway.children("control").first)
+        kill(first, SIGKILL)
+        #expect(eventually { stage.gateway.children("control").first.map { $0 != first } ?? false })
+        #expect(try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(try stage.signer.token())"]).status == 200)
+    }
+
+    @Test func workersHaveNoRightsOfRoot() throws {
+        guard getuid() == 0 else { return }
+        let stage = try Stage(general: "user nobody;")
+        for worker in stage.gateway.children("worker") + stage.gateway.children("control") {
+            let status = try String(contentsOfFile: "/proc/\(worker)/status", encoding: .utf8)
+            #expect(!status.contains("Uid:\t0"))
+            #expect(status.contains("NoNewPrivs:\t1"))
+        }
+    }
+
+    @Test func tellsSystemd() throws {
+        let folder = TemporaryFolder()
+        let path = folder.path + "/notify"
+        let socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        defer { close(socket) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { field in for (index, byte) in path.utf8.enumerated() { field[index] = byte } }
+        let result = withUnsafePointer(to: &address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) } }
+        #expect(result == 0)
+        func message() -> String {
+            var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, 10_000) > 0 else { return "" }
+            var buffer = [UInt8](repeating: 0, count: 512)
+            let count = recv(socket, &buffer, buffer.count, 0)
+            return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+        }
+        let stage = try Stage(environment: ["NOTIFY_SOCKET": path])
+        #expect(message().hasPrefix("READY=1"))
+        stage.gateway.program.signal(SIGHUP)
+        #expect(message().hasPrefix("RELOADING=1\nMONOTONIC_USEC="))
+        #expect(message().hasPrefix("READY=1"))
+        stage.gateway.program.signal(SIGTERM)
+        var last = message()
+        if last.hasPrefix("READY") { last = message() }
+        #expect(last.hasPrefix("STOPPING=1"))
+    }
+
+    @Test func aClosedLogPipeAndAFullDiskStopNothing() throws {
+        let stage = try Stage(general: "access_log /dev/full;")
+        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
+        #expect(try stage.gateway.load("/", count: 500, parallel: 8, bearer) == [200: 500])
+        #expect(eventually { stage.gateway.log.contains("log lines were dropped") })
+    }
+}
+
+final class Flag: @unchecked Sendable {
+    private let lock = NSLock()
+    private var value = false
+    var isSet: Bool { lock.withLock { value } }
+    func set() { lock.withLock { value = true } }
+}
+
+final class Box<Value>: @unchecked Sendable {
+    private let lock = NSLock()
+    private var held: Value?
+    var value: Value? {
+        get { lock.withLock { held } }
+        set { lock.withLock { held = newValue } }
+    }
+}

@@ -1,0 +1,193 @@
+import Foundation
+import Testing
+
+@Suite(.serialized) struct RequestTests {
+    @Test func letsInWhomTheFileAllowsAndTellsTheUpstreamWhoItIs() throws {
+        let stage = try Stage()
+        let token = try stage.signer.token(subject: "alice")
+        let cookie = try stage.gateway.curl("/orders/7?x=1", ["-H", "Cookie: theme=dark; access_token=\(token); lang=de", "-H", "X-User-Id: admin", "-H", "x_user_id: admin"])
+        #expect(cookie.status == 200)
+        #expect(cookie.body.contains("\"user\":\"alice\""))
+        #expect(cookie.body.contains("\"uri\":\"/orders/7?x=1\""))
+        #expect(cookie.body.contains("\"cookie\":\"theme=dark; lang=de\""))
+        #expect(cookie.body.contains("\"xff\":\"127.0.0.1\""))
+        #expect(cookie.body.contains("\"proto\":\"https\""))
+        let identifier = try #require(cookie["x-request-id"])
+        #expect(cookie.body.contains("\"id\":\"\(identifier)\""))
+        let bearer = try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(token)"])
+        #expect(bearer.status == 200)
+        #expect(bearer.body.contains("\"authorization\":\"\""))
+        let key = try stage.gateway.curl("/", ["-H", "X-API-KEY: \(token)"])
+        #expect(key.status == 200)
+        #expect(key.body.contains("\"key\":\"\""))
+    }
+
+    @Test func explainsEveryRefusalOfAToken() throws {
+        let stage = try Stage()
+        func get(_ token: String) throws -> Answer { try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(token)"]) }
+        func reason(_ answer: Answer) throws -> String {
+            let problem = try #require(try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])
+            for member in ["type", "title", "status", "detail", "instance", "reason", "request_id"] { #expect(problem[member] != nil, "no \(member)") }
+            #expect(problem["status"] as? Int == answer.status)
+            #expect(answer["content-type"] == "application/problem+json")
+            #expect(problem["request_id"] as? String == answer["x-request-id"])
+            return problem["reason"] as? String ?? ""
+        }
+        let none = try stage.gateway.curl("/")
+        #expect(none.status == 401)
+        #expect(none["www-authenticate"] == "Bearer realm=\"portcullis\"")
+        #expect(try reason(none) == "token_missing")
+        let good = try stage.signer.token()
+        var forged = good
+        forged.replaceSubrange(forged.index(forged.endIndex, offsetBy: -20)..<forged.index(forged.endIndex, offsetBy: -19), with: forged.hasSuffix("A") ? "B" : "A")
+        let other = try Credentials(in: stage.folder, name: "other")
+        let cases: [(String, String)] = [
+            (try stage.signer.token(expiresIn: -3_600), "token_expired"), (try stage.signer.token(["exp": nil]), "token_expiry_missing"),
+            (try stage.signer.token(["iss": "https://evil.example"]), "token_issuer_unknown"), (try stage.signer.token(["aud": "other"]), "token_audience_mismatch"),
+            (try stage.signer.token(["nbf": Int(Date().timeIntervalSince1970) + 3_600]), "token_not_yet_valid"),
+            (try stage.signer.token(["iat": Int(Date().timeIntervalSince1970) + 3_600]), "token_issued_in_future"),
+            (try stage.signer.token(["token_type": "refresh"]), "token_claim_unmet"), (try stage.signer.token(["exp": "tomorrow"]), "token_claim_malformed"),
+            (try stage.signer.token(["exp": 1e300]), "token_claim_malformed"), (try other.token(), "token_key_unknown"), ("a.b.c.d.e", "token_encrypted"),
+            ("nonsense", "token_malformed"), (String(repeating: "a", count: 17_000), "token_too_large"),
+        ]
+        for (token, expected) in cases {
+            let answer = try get(token)
+            #expect(answer.status == 401)
+            #expect(try reason(answer) == expected)
+            #expect(answer["www-authenticate"]?.contains("error=\"invalid_token\"") == true)
+            #expect(!answer.body.contains(token))
+        }
+        let poor = try get(try stage.signer.token(scopes: ["read:invoices"]))
+        #expect(poor.status == 403)
+        #expect(try reason(poor) == "scope_missing")
+        #expect(poor["www-authenticate"] == "Bearer realm=\"portcullis\", error=\"insufficient_scope\", scope=\"read:orders\"")
+        #expect(try get(good).status == 200)
+    }
+
+    @Test func twoDifferentTokensOfOneCookieNameAreRefused() throws {
+        let stage = try Stage()
+        let (first, second) = (try stage.signer.token(subject: "a"), try stage.signer.token(subject: "b"))
+        #expect(try stage.gateway.curl("/", ["-H", "Cookie: access_token=\(first); access_token=\(second)"]).status == 401)
+        #expect(try stage.gateway.curl("/", ["-H", "Cookie: access_token=\(first); access_token=\(first)"]).status == 200)
+        #expect(try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(first)", "-H", "Authorization: Bearer \(second)"]).status == 401)
+    }
+
+    @Test func findsRoutesByHostPathAndMethod() throws {
+        let stage = try Stage(
+            routes: """
+                route /api/orders/** { upstream app; public; method GET HEAD { } method POST { } }
+                route /api/orders/special { upstream app; auth sso; }
+                route /api/{kind}/list { upstream app; auth sso; require $claim.sub = $path.kind; }
+                route /only { host api.example.com; upstream app; public; }
+                route /both { upstream app; public; }
+                """)
+        let token = try stage.signer.token(subject: "mine")
+        let bearer = ["-H", "Authorization: Bearer \(token)"]
+        #expect(try stage.gateway.curl("/api/orders/7").status == 200)
+        #expect(try stage.gateway.curl("/api/orders").status == 200)
+        #expect(try stage.gateway.curl("/api/orders/special").status == 401)
+        #expect(try stage.gateway.curl("/api/orders/special/").status == 401)
+        #expect(try stage.gateway.curl("/api/orders/%73pecial").status == 401)
+        #expect(try stage.gateway.curl("/api/mine/list", bearer).status == 200)
+        #expect(try stage.gateway.curl("/api/yours/list", bearer).status == 403)
+        #expect(try stage.gateway.curl("/nothing").status == 404)
+        let refused = try stage.gateway.curl("/api/orders/7", ["-X", "DELETE"])
+        #expect(refused.status == 405)
+        #expect(refused["allow"] == "GET, HEAD, POST")
+        #expect(try stage.gateway.curl("/only").status == 404)
+        #expect(try stage.gateway.curl("/only", ["-H", "Host: API.example.com:443"]).status == 200)
+        for path in ["/api/orders/../x", "/api//orders", "/a%2fb", "/a%5cb", "/%00", "/a/..;/b", "/%2e%2e/"] { #expect(try stage.gateway.curl(path).status == 400) }
+    }
+
+    @Test func rewritesWhatTheRouteSays() throws {
+        let stage = try Stage(
+            routes: """
+                route /v1/orders/** { upstream app; auth sso; strip_prefix /v1; add_prefix /internal; forward_host backend.internal;
+                                      forward_token bearer; set_header X-User-Id $claim.sub; set_header X-Odd "$path.none$request.method-$client.ip"; }
+                route /plain/** { upstream app; public; }
+                """.replacingOccurrences(of: "$path.none", with: ""))
+        let token = try stage.signer.token(subject: "alice")
+        let answer = try stage.gateway.curl("/v1/orders/7/?q=1", ["-H", "Cookie: access_token=\(token)"])
+        #expect(answer.status == 200)
+        #expect(answer.body.contains("\"uri\":\"/internal/orders/7/?q=1\""))
+        #expect(answer.body.contains("\"host\":\"backend.internal\""))
+        #expect(answer.body.contains("\"authorization\":\"Bearer \(token)\""))
+        #expect(answer.body.contains("\"odd\":\"GET-127.0.0.1\""))
+        // What one route sets is taken from requests to every route.
+        let plain = try stage.gateway.curl("/plain/", ["-H", "X-User-Id: admin", "-H", "X.Odd: 1", "-H", "Connection: X-Nominated", "-H", "X-Forwarded-For: 1.2.3.4", "-H", "X-Request-Id: mine-mine-mine"])
+        #expect(plain.body.contains("\"user\":\"\""))
+        #expect(plain.body.contains("\"odd\":\"\""))
+        #expect(plain.body.contains("\"xff\":\"127.0.0.1\""))
+        #expect(!plain.body.contains("mine-mine-mine"))
+        // A value that a header would change on its way is not passed on.
+        let spaced = try stage.signer.token(subject: " admin")
+        #expect(try stage.gateway.curl("/v1/orders/7", ["-H", "Cookie: access_token=\(spaced)"]).status == 403)
+    }
+
+    @Test func believesTrustedProxiesAlone() throws {
+        let stage = try Stage(routes: "route /** { upstream app; public; set_header X-Odd $client.ip; } route /in { upstream app; auth sso; }", general: "trusted_proxies 127.0.0.0/8 10.0.0.0/8;")
+        let answer = try stage.gateway.curl("/", ["-H", "X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.1.2.3", "-H", "X-Request-Id: abcdefgh-1"])
+        #expect(answer.body.contains("\"odd\":\"203.0.113.9\""))
+        #expect(answer.body.contains("\"xff\":\"6.6.6.6, 203.0.113.9, 10.1.2.3, 127.0.0.1\""))
+        #expect(answer.body.contains("\"id\":\"abcdefgh-1\""))
+    }
+
+    @Test func answersBrowsersWithAPage() throws {
+        let stage = try Stage()
+        let page = try stage.gateway.curl("/", ["-H", "Accept: text/html,application/xhtml+xml", "-H", "Sec-Fetch-Mode: navigate"])
+        #expect(page.status == 401)
+        #expect(page["content-type"] == "text/html; charset=utf-8")
+        #expect(page.body.contains("<h1>Unauthorized</h1>"))
+    }
+
+    @Test func redirectsToHTTPS() throws {
+        let port = Ports.free()
+        let stage = try Stage(general: "listen 127.0.0.1:\(port) { redirect https; }")
+        let answer = try stage.gateway.curl("/a?b=c", ["-H", "Host: www.example.com:8080"], scheme: "http", port: port)
+        #expect(answer.status == 308)
+        #expect(answer["location"] == "https://www.example.com/a?b=c")
+    }
+
+    @Test func writesALineForEachRequestAndAnotherForRefusals() throws {
+        let folder = TemporaryFolder()
+        let stage = try Stage(
+            routes: "route /** { upstream app; auth sso; scope read:orders; limit few; }",
+            general: "access_log \(folder.path)/access.log; security_log \(folder.path)/security.log;\nlimit few { rate 100/minute; key $claim.sub; }")
+        let token = try stage.signer.token(subject: "alice")
+        let good = try stage.gateway.curl("/a/b?secret=1", ["-H", "Authorization: Bearer \(token)"])
+        let refused = try stage.gateway.curl("/x", ["-A", "evil\"agent\u{9b}31m", "-H", "Authorization: Bearer \(try stage.signer.token(subject: "mallory", expiresIn: -3_600))"])
+        func line(_ name: String, _ answer: Answer) throws -> [String: Any] {
+            let identifier = try #require(answer["x-request-id"])
+            var found: Substring?
+            #expect(eventually { found = folder.read(name).split(separator: "\n").first { $0.contains(identifier) }; return found != nil })
+            let text = try #require(found)
+            return try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        }
+        let entry = try line("access.log", good)
+        #expect(entry["status"] as? Int == 200)
+        #expect(entry["path"] as? String == "/a/b")
+        #expect(entry["subject"] as? String == "alice")
+        #expect(entry["issuer"] as? String == "sso")
+        #expect(entry["decision"] as? String == "forwarded")
+        #expect((entry["limits"] as? [[String: Any]])?.first?["name"] as? String == "few")
+        for name in ["time", "id", "client", "method", "host", "route", "bytes_in", "bytes_out", "ms", "ms_auth", "ms_limit", "ms_upstream", "upstream"] { #expect(entry[name] != nil, "no \(name)") }
+        let denial = try line("security.log", refused)
+        #expect(denial["reason"] as? String == "token_expired")
+        #expect(denial["claimed_subject"] as? String == "mallory")
+        #expect(denial["client"] as? String == "127.0.0.1")
+        #expect((denial["user_agent"] as? String)?.contains("agent") == true)
+        // No token and no raw control character reaches a log.
+        for name in ["access.log", "security.log"] {
+            let text = folder.read(name)
+            #expect(!text.contains(String(token.suffix(40))))
+            #expect(!text.contains("\u{9b}"))
+        }
+        #expect(!folder.read("access.log").contains("secret=1"))
+        // After SIGUSR1 the lines go to a new file.
+        try FileManager.default.moveItem(atPath: folder.path + "/access.log", toPath: folder.path + "/access.log.1")
+        stage.gateway.program.signal(SIGUSR1)
+        #expect(eventually { FileManager.default.fileExists(atPath: folder.path + "/access.log") })
+        let later = try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(token)"])
+        _ = try line("access.log", later)
+    }
+}
