@@ -83,7 +83,7 @@ let package = Package(
         tests("EventLoop", ["Bytes"]),
         tests("HTTP1", ["Bytes", "HTTPMessage", "TestSupport"]),
         tests("Routing", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
-        tests("Authentication", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
+        tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "ConfigFile", "TestSupport"]),
         tests("RateLimiting", ["Bytes", "EventLoop"]),
         tests("Redis", ["Bytes", "RateLimiting"]),

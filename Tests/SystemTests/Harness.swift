@@ -58,10 +58,12 @@ func eventually(within seconds: Double = 15, _ condition: () -> Bool) -> Bool {
 /// A program that runs beside the test and ends with it.
 final class Program {
     private let process = Process()
+    private let stopSignal: Int32
     let output: String
 
-    init(_ executable: String, _ arguments: [String], log: String, environment: [String: String] = [:]) throws {
+    init(_ executable: String, _ arguments: [String], log: String, environment: [String: String] = [:], stopSignal: Int32 = SIGTERM) throws {
         output = log
+        self.stopSignal = stopSignal
         FileManager.default.createFile(atPath: log, contents: nil)
         let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: log))
         process.executableURL = URL(fileURLWithPath: executable)
@@ -84,7 +86,7 @@ final class Program {
 
     func stop() {
         guard process.isRunning else { return }
-        process.terminate()
+        kill(pid, stopSignal)
         if !eventually(within: 8, { !process.isRunning }) { kill(pid, SIGKILL) }
         process.waitUntilExit()
     }

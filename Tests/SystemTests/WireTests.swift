@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import TestSupport
 import Testing
 
@@ -185,8 +186,8 @@ private func plainStage(routes: String = "route /** { upstream app; public; } ro
     }
 }
 
-/// A server for one hostile or exact exchange: remembers what it was sent and answers 200 after the end of a chunked body.
-final class EchoServer: @unchecked Sendable {
+/// A server for one exact exchange: remembers what it was sent and answers 200 after the end of a chunked body.
+final class EchoServer {
     private let process: Program
     private let file: String
     private let folder = TemporaryFolder()
@@ -195,9 +196,8 @@ final class EchoServer: @unchecked Sendable {
 
     init(port: Int) throws {
         file = folder.path + "/seen"
-        let script = """
-            use strict; use IO::Socket::INET;
-            my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => \(port), Listen => 5, ReuseAddr => 1) or die;
+        process = try perl(
+            """
             while (my $client = $server->accept) {
                 my $seen = '';
                 while (sysread($client, my $part, 65536)) { $seen .= $part; last if $seen =~ /0\\r\\n(?:[^\\r\\n]+\\r\\n)*\\r\\n$/; }
@@ -205,9 +205,37 @@ final class EchoServer: @unchecked Sendable {
                 open(my $out, '>', '\(file).new'); print $out $seen; close $out; rename '\(file).new', '\(file)';
                 syswrite $client, "HTTP/1.1 200 OK\\r\\nContent-Length: 8\\r\\n\\r\\nanswered";
             }
-            """
-        let path = try folder.write("echo.pl", script)
-        process = try Program("/usr/bin/perl", [path], log: folder.path + "/echo.log")
-        guard eventually({ Ports.isOpen(port) }) else { throw StartFailed(log: process.log) }
+            """, port, folder)
     }
+}
+
+/// A server that reads a body of known length to its end and answers how much it was.
+final class SinkServer {
+    private let process: Program
+    private let folder = TemporaryFolder()
+
+    init(port: Int) throws {
+        process = try perl(
+            """
+            while (my $client = $server->accept) {
+                my ($head, $count) = ('', 0);
+                while ($head !~ /\\r\\n\\r\\n/) { sysread($client, my $part, 65536) or last; $head .= $part; }
+                next unless $head =~ /content-length: (\\d+)/i;
+                my $length = $1;
+                $count = length($head) - index($head, "\\r\\n\\r\\n") - 4;
+                while ($count < $length) { my $got = sysread($client, my $part, 1048576) or last; $count += $got; }
+                my $body = "got $count";
+                syswrite $client, "HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: " . length($body) . "\\r\\n\\r\\n$body";
+            }
+            """, port, folder)
+    }
+}
+
+/// Runs a small server in Perl, which every Debian has; `$server` listens.
+private func perl(_ script: String, _ port: Int, _ folder: TemporaryFolder) throws -> Program {
+    let listen = "use strict; use IO::Socket::INET; my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => \(port), Listen => 50, ReuseAddr => 1) or die;\n"
+    let path = try folder.write("server.pl", listen + script)
+    let program = try Program("/usr/bin/perl", [path], log: folder.path + "/server.log", stopSignal: SIGKILL)
+    guard eventually({ Ports.isOpen(port) }) else { throw StartFailed(log: program.log) }
+    return program
 }

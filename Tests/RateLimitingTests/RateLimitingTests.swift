@@ -1,0 +1,99 @@
+import Bytes
+import EventLoop
+import RateLimiting
+import Testing
+
+private let second: UInt64 = 1_000_000_000
+
+@Suite struct QuotaTests {
+    @Test func letsABurstThroughAndThenTheRate() {
+        let quota = Quota(count: 10, windowNanoseconds: 10 * second, burst: 3)
+        var arrival: UInt64 = 0
+        let start = 1_000 * second
+        func ask(_ now: UInt64) -> Quota.Decision {
+            let decision = quota.decide(arrival: arrival, now: now)
+            arrival = decision.arrival
+            return decision
+        }
+        #expect((0..<3).map { _ in ask(start).remaining } == [2, 1, 0])
+        let refused = ask(start)
+        #expect(!refused.isAllowed)
+        #expect(refused.retryAfter == second)
+        #expect(refused.resetAfter == 3 * second)
+        #expect(!ask(start + second - 1).isAllowed)
+        #expect(ask(start + second).isAllowed)
+        #expect(!ask(start + second).isAllowed)
+        #expect((0..<3).map { _ in ask(start + 100 * second).isAllowed } == [true, true, true])
+    }
+
+    @Test func neverLetsMoreThroughThanRateAndBurst() {
+        let quota = Quota(count: 50, windowNanoseconds: second, burst: 10)
+        var arrival: UInt64 = 0
+        var allowed = 0
+        for tick in 0..<10_000 {
+            let decision = quota.decide(arrival: arrival, now: second + UInt64(tick) * 1_000_000)
+            arrival = decision.arrival
+            if decision.isAllowed { allowed += 1 }
+        }
+        #expect((500...510).contains(allowed))
+    }
+
+    @Test(arguments: [UInt64(0), 1, .max / 2, .max - 1, .max]) func extremesDoNotTrap(_ value: UInt64) {
+        for quota in [Quota(count: 1, windowNanoseconds: 31 * 86_400 * second), Quota(count: 1_000_000_000, windowNanoseconds: 1), Quota(count: 1_000_000_000, windowNanoseconds: 31 * 86_400 * second, burst: 1_000_000_000)] {
+            _ = quota.decide(arrival: value, now: value / 3)
+            _ = quota.decide(arrival: 0, now: value)
+        }
+    }
+}
+
+@Suite struct LimitTableTests {
+    private func table(keys: Int) throws -> LimitTable {
+        let words = LimitTable.words(forKeys: keys)
+        return LimitTable(try SharedMemory(words: words + 4), firstWord: 4, words: words, hash: SipHash(key0: 1, key1: 2))
+    }
+
+    @Test func countsEachKeyByItself() throws {
+        let table = try table(keys: 64)
+        let quota = Quota(count: 2, windowNanoseconds: 100 * second)
+        for key in UInt64(1)...20 { #expect((0..<3).map { _ in table.admit(key, quota, now: 1_000 * second).isAllowed } == [true, true, false]) }
+        table.refund(5, quota)
+        #expect(table.admit(5, quota, now: 1_000 * second).isAllowed)
+        #expect(!table.admit(5, quota, now: 1_000 * second).isAllowed)
+    }
+
+    @Test func aFullTableGivesUpWhatIsLeastUsefulAndCountsIt() throws {
+        let table = try table(keys: 8)
+        let quota = Quota(count: 10, windowNanoseconds: 10 * second)
+        let now = 1_000 * second
+        // One key has used much of its quota, the others little.
+        for _ in 0..<10 { _ = table.admit(1, quota, now: now) }
+        for key in UInt64(2)...8 { _ = table.admit(key, quota, now: now) }
+        #expect(table.evictions == 0)
+        for key in UInt64(100)...150 { _ = table.admit(key, quota, now: now) }
+        #expect(table.evictions == 51)
+        #expect(!table.admit(1, quota, now: now).isAllowed)
+        // A key whose quota is whole again is no loss.
+        let before = table.evictions
+        for key in UInt64(200)...207 { _ = table.admit(key, quota, now: now + 1_000 * second) }
+        #expect(table.evictions == before)
+    }
+
+    @Test func isExactWhenManyAskAtOnce() async throws {
+        let words = LimitTable.words(forKeys: 1_024)
+        let memory = try SharedMemory(words: words)
+        let shared = Shared(LimitTable(memory, firstWord: 0, words: words, hash: SipHash(key0: 3, key1: 4)))
+        let quota = Quota(count: 1_000, windowNanoseconds: 86_400 * second)
+        let allowed = await withTaskGroup(of: Int.self) { group in
+            for _ in 0..<4 {
+                group.addTask { (0..<2_000).count { _ in shared.table.admit(42, quota, now: 5_000 * second).isAllowed } }
+            }
+            return await group.reduce(0, +)
+        }
+        #expect(allowed == 1_000)
+    }
+
+    private struct Shared: @unchecked Sendable {
+        let table: LimitTable
+        init(_ table: LimitTable) { self.table = table }
+    }
+}

@@ -1,0 +1,91 @@
+import Foundation
+import Testing
+
+/// The rules of the house that a compiler does not know; see docs/architecture.md.
+@Suite struct TidyTests {
+    private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+    private struct Source {
+        let target: String
+        let name: String
+        let lines: [String]
+    }
+
+    private static let sources: [Source] = {
+        let folder = root.appendingPathComponent("Sources")
+        let files = FileManager.default.enumerator(atPath: folder.path)?.compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") } ?? []
+        return files.map { file in
+            let text = (try? String(contentsOf: folder.appendingPathComponent(file), encoding: .utf8)) ?? ""
+            return Source(target: String(file.split(separator: "/")[0]), name: file, lines: text.components(separatedBy: "\n"))
+        }
+    }()
+
+    /// The targets in the order of a request's path: each may import those before it.
+    private static let order = [
+        "CLinux", "COpenSSL", "CHiredis", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Routing", "Authentication", "Authorization",
+        "RateLimiting", "Redis", "Forwarding", "Observability", "Gateway", "Control", "Supervisor", "portcullis",
+    ]
+    private static let shell: Set<String> = ["EventLoop", "TLS", "Redis", "Supervisor", "Control", "Gateway", "portcullis"]
+
+    private func imports(_ source: Source) -> [String] {
+        source.lines.compactMap { line in
+            let words = line.split(separator: " ")
+            guard let index = words.firstIndex(of: "import"), index <= 1, words.count == index + 2 else { return nil }
+            return String(words[index + 1])
+        }
+    }
+
+    @Test func thereIsSomethingToCheck() { #expect(Self.sources.count > 60) }
+
+    @Test func arrowsPointOnlyUpThePath() {
+        for source in Self.sources {
+            let own = Self.order.firstIndex(of: source.target) ?? -1
+            #expect(own >= 0, "\(source.name) is in a target that the order does not name")
+            for name in imports(source) {
+                if let other = Self.order.firstIndex(of: name) { #expect(other < own, "\(source.name) imports \(name)") }
+            }
+        }
+    }
+
+    @Test func onlyTheShellTouchesTheSystem() {
+        for source in Self.sources {
+            for name in imports(source) {
+                switch name {
+                case "CLinux", "CHiredis", "Glibc": #expect(Self.shell.contains(source.target), "\(source.name) imports \(name)")
+                case "COpenSSL": #expect(Self.shell.contains(source.target) || source.target == "Authentication", "\(source.name) imports \(name)")
+                case "Foundation", "FoundationEssentials": #expect(source.target == "portcullis", "\(source.name) imports \(name)")
+                case "Dispatch": #expect(source.target == "Control", "\(source.name) imports \(name)")
+                default: break
+                }
+            }
+        }
+    }
+
+    @Test func unsafeCodeStandsOnlyInTheShell() {
+        for source in Self.sources where !Self.shell.contains(source.target) && source.name != "Authentication/Keys/VerificationKey.swift" {
+            for (number, line) in source.lines.enumerated() where line.contains("unsafe ") && !line.trimmingCharacters(in: .whitespaces).hasPrefix("//") {
+                #expect(Bool(false), "\(source.name):\(number + 1): \(line)")
+            }
+        }
+    }
+
+    @Test func everyUnsafeFileSaysWhyItIsSafe() {
+        for source in Self.sources where source.lines.contains(where: { $0.contains("unsafe ") }) {
+            #expect(source.lines.contains { $0.contains("// SAFETY:") }, "\(source.name) has no SAFETY comment")
+        }
+    }
+
+    @Test func nothingIsLeftUndone() {
+        for source in Self.sources {
+            for (number, line) in source.lines.enumerated() {
+                for word in ["TODO", "FIXME", "XXX", "fatalError(", "try!", "as!", "-Ounchecked"] {
+                    #expect(!line.contains(word), "\(source.name):\(number + 1): \(line)")
+                }
+            }
+        }
+    }
+
+    @Test func filesStayReadable() {
+        for source in Self.sources { #expect(source.lines.count <= 450, "\(source.name) has \(source.lines.count) lines") }
+    }
+}
