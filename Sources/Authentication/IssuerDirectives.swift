@@ -20,15 +20,20 @@ extension Issuer {
         _ = block.one("trusted_certificate")
         block.finish(later: ["introspect", "api_keys", "revocation", "discovery"])
 
-        if url == nil { diagnostics.error("an issuer has no url", at: directive.name, hint: "add: url https://…; it must equal the iss claim") }
-        if keys == nil { diagnostics.error("an issuer has no keys", at: directive.name, hint: "add: keys FILE; or keys https://…/jwks.json;") }
+        if url == nil {
+            diagnostics.error("an issuer has no url", at: directive.name, hint: "add: url https://…; it must equal the iss claim")
+        }
+        if keys == nil {
+            diagnostics.error("an issuer has no keys", at: directive.name, hint: "add: keys FILE; or keys https://…/jwks.json;")
+        }
         if audiences.isEmpty {
             diagnostics.error(
                 "an issuer has no audience", at: directive.name,
                 hint: "add: audience NAME; to take only tokens that are meant for you, or: audience any;")
         }
         if given == nil {
-            diagnostics.error("an issuer has no algorithms", at: directive.name, hint: "add: algorithms EdDSA ES256 RS256; or those that it uses")
+            diagnostics.error(
+                "an issuer has no algorithms", at: directive.name, hint: "add: algorithms EdDSA ES256 RS256; or those that it uses")
         }
         algorithms = (given ?? []).compactMap { word in
             let algorithm = Algorithm(word.text)
@@ -72,7 +77,8 @@ extension ClaimRule {
         case "=" where values.count == 1, "in": self.comparison = .isOneOf
         case "!=" where values.count == 1: self.comparison = .isNot
         default:
-            diagnostics.error("this rule is not understood", at: directive.position, hint: "write CLAIM = VALUE, CLAIM != VALUE or CLAIM in VALUE …")
+            diagnostics.error(
+                "this rule is not understood", at: directive.position, hint: "write CLAIM = VALUE, CLAIM != VALUE or CLAIM in VALUE …")
             return nil
         }
     }

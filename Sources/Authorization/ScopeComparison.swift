@@ -12,7 +12,8 @@ struct DemandedScope: Hashable, Sendable {
         case .usso, .ussoAnchored:
             guard text.contains(":") else { return "a USSO scope is written action:path" }
             guard USSOScope(text) != nil else {
-                return "'\(text.prefix { $0 != ":" })' is not an action; they are \(USSOScope.levels.sorted { $0.value < $1.value }.map(\.key).joined(separator: ", "))"
+                return
+                    "'\(text.prefix { $0 != ":" })' is not an action; they are \(USSOScope.levels.sorted { $0.value < $1.value }.map(\.key).joined(separator: ", "))"
             }
             return nil
         }

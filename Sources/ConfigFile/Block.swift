@@ -133,7 +133,8 @@ extension Directive {
         guard let value = values[word.text] else {
             diagnostics.error(
                 "'\(name.text)' cannot be '\(word.text)'", at: word,
-                hint: nearest(to: word.text, among: names).map { "did you mean '\($0)'?" } ?? "it is one of: \(names.joined(separator: ", "))")
+                hint: nearest(to: word.text, among: names).map { "did you mean '\($0)'?" }
+                    ?? "it is one of: \(names.joined(separator: ", "))")
             return nil
         }
         return value

@@ -74,7 +74,8 @@ struct KeySetFetch: Sendable {
         let authority = String(rest[..<slash])
         var path = String(rest[slash...])
         if !path.hasPrefix("/") { path = "/" + path }
-        guard !authority.isEmpty, path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), authority.utf8.allSatisfy(ASCII.isAuthorityCharacter) else {
+        guard !authority.isEmpty, path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), authority.utf8.allSatisfy(ASCII.isAuthorityCharacter)
+        else {
             return nil
         }
         if let (host, port) = SocketAddress.split(authority) { return (host, port, path) }
@@ -102,7 +103,11 @@ struct NameLookup: Sendable {
             // SAFETY: the entry's address has the length that it says; the buffer takes every numeric form.
             let result = unsafe getnameinfo(
                 present.pointee.ai_addr, present.pointee.ai_addrlen, &name, socklen_t(name.count), nil, 0, Int32(NI_NUMERICHOST))
-            if result == 0, let address = IPAddress(String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)), !addresses.contains(address) { addresses.append(address) }
+            if result == 0, let address = IPAddress(String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)),
+                !addresses.contains(address)
+            {
+                addresses.append(address)
+            }
             unsafe entry = unsafe present.pointee.ai_next
         }
         return addresses

@@ -188,7 +188,9 @@ package final class Exchange: UpstreamConnectionClient {
             failed.moveUnsent(to: connection)
             return true
         case .closedEarly:
-            guard failed.isReused, !failed.hasAnswerBegun, attempt == 0, framing == .none, context.head.method.isIdempotent else { return false }
+            guard failed.isReused, !failed.hasAnswerBegun, attempt == 0, framing == .none, context.head.method.isIdempotent else {
+                return false
+            }
             attempt += 1
             try connect(fresh: true)
             return true

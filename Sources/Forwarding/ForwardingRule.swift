@@ -150,8 +150,11 @@ extension ForwardingRule {
     private static let reservedHeaders: Set<String> = Set(
         FieldName.allCases.filter { name in
             name.isHopByHop
-                || [.contentLength, .host, .cookie, .expect, .trailer, .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded, .xRequestID]
-                    .contains(name)
+                || [
+                    .contentLength, .host, .cookie, .expect, .trailer, .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded,
+                    .xRequestID,
+                ]
+                .contains(name)
         }.map(\.text))
 }
 

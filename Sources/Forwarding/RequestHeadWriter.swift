@@ -95,7 +95,8 @@ struct RequestHeadWriter {
 
     /// Host, and the client's own fields that pass the filter. Neighbours that pass are copied in one piece.
     private static func fields(
-        _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String, dropsAuthorization: Bool, to output: inout ByteQueue
+        _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String, dropsAuthorization: Bool,
+        to output: inout ByteQueue
     ) {
         output.append("Host: ")
         switch host {

@@ -198,7 +198,9 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         isFlushQueued = false
         guard state == .busy else { return }
         flush()
-        if state == .busy, !isReadingPaused, !inbound.isEmpty || end != nil || watch == nil || lastReadMoved && transport!.hasPending { receive() }
+        if state == .busy, !isReadingPaused, !inbound.isEmpty || end != nil || watch == nil || lastReadMoved && transport!.hasPending {
+            receive()
+        }
     }
 
     // MARK: - Connecting
@@ -368,7 +370,9 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         let client = self.client
         self.client = nil
         // Both sides agree that the exchange is over, and nothing unasked-for was read: only then is there another one.
-        if allowsReuse, server.isAt(address), isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !transport!.hasPending, server.hasRoomForIdle {
+        if allowsReuse, server.isAt(address), isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !transport!.hasPending,
+            server.hasRoomForIdle
+        {
             isReadingPaused = false
             updateInterest()
             isReused = true

@@ -186,7 +186,9 @@ package struct RefusalAnswer {
         switch refusal {
         case .token(.missing): field("WWW-Authenticate", "Bearer realm=\"\(realm)\"")
         case .token(let error) where error != .keysUnavailable:
-            field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"invalid_token\", error_description=\"\(quoted(error.explanation))\"")
+            field(
+                "WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"invalid_token\", error_description=\"\(quoted(error.explanation))\""
+            )
         case .authorization(.scopeMissing(let scopes)):
             field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"insufficient_scope\", scope=\"\(scopes)\"")
         case .authorization(.ruleUnmet): field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"insufficient_scope\"")
@@ -209,7 +211,8 @@ package struct RefusalAnswer {
             field("Content-Type", "application/problem+json")
             body = [UInt8](
                 "{\"type\":\"urn:portcullis:refusal:\(refusal.reason)\",\"title\":\"\(title)\",\"status\":\(status),\"detail\":\"\(escapedJSON(refusal.detail))\","
-                    + "\"instance\":\"urn:portcullis:request:\(identifier)\",\"reason\":\"\(refusal.reason)\",\"request_id\":\"\(identifier)\"}\n")
+                    + "\"instance\":\"urn:portcullis:request:\(identifier)\",\"reason\":\"\(refusal.reason)\",\"request_id\":\"\(identifier)\"}\n"
+            )
         }
         field("Cache-Control", "no-store")
         self.status = status

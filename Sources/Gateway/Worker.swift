@@ -163,7 +163,8 @@ package final class Worker: MessageReceiver, TimerHandler {
                         certificates: tls.certificates, minimum: tls.minimum, protocols: ["http/1.1"], tickets: tickets)
                 }
                 let isRedirect = if case .redirect = settings.role { true } else { false }
-                let listener = try Listener(socket, contexts: contexts[index], isRedirect: isRedirect, services) { [unowned self] connection in
+                let listener = try Listener(socket, contexts: contexts[index], isRedirect: isRedirect, services) {
+                    [unowned self] connection in
                     connections[ObjectIdentifier(connection)] = connection
                 }
                 listeners.append(listener)

@@ -48,7 +48,8 @@ package struct RequestHead: ~Copyable {
     package func field(named name: String) -> [UInt8]? {
         let folded = FieldAlias.fold(name)
         var found: ByteRange?
-        for line in fields.lines where Int(line.name.count) == folded.count && FieldAlias.fold(bytes.extracting(line.name.range)) == folded {
+        for line in fields.lines where Int(line.name.count) == folded.count && FieldAlias.fold(bytes.extracting(line.name.range)) == folded
+        {
             if let found, !bytes.extracting(found.range).equals(bytes.extracting(line.value.range)) { return nil }
             found = line.value
         }

@@ -180,7 +180,8 @@ package struct RequestTarget: ~Copyable {
             // %3B is the encoded semicolon; it hides a parameter from nobody who decodes.
             let isParameter =
                 after < path.count
-                && (path[after] == 0x3B || (path.count - after >= 3 && path[after] == 0x25 && path[after + 1] == 0x33 && path[after + 2] == 0x42))
+                && (path[after] == 0x3B
+                    || (path.count - after >= 3 && path[after] == 0x25 && path[after + 1] == 0x33 && path[after + 2] == 0x42))
             if after == path.count || isParameter { throw .dotSegment }
         }
         segments.append(ByteRange(start..<path.count))

@@ -48,7 +48,9 @@ package struct JSONLine {
     }
 
     /// A member whose value is itself an array of objects, each written by `body`.
-    package mutating func array<Elements: Collection>(_ name: String, of elements: Elements, _ body: (inout JSONLine, Elements.Element) -> Void) {
+    package mutating func array<Elements: Collection>(
+        _ name: String, of elements: Elements, _ body: (inout JSONLine, Elements.Element) -> Void
+    ) {
         open(name)
         bytes.append(0x5B)
         for (index, element) in elements.enumerated() {

@@ -14,7 +14,8 @@ package enum LogTarget: Equatable, Sendable {
         case "stderr": self = .stderr
         default:
             guard word.text.hasPrefix("/") else {
-                diagnostics.error("'\(word.text)' is not a place for a log", at: word, hint: "write a path that begins with /, stdout, stderr or off")
+                diagnostics.error(
+                    "'\(word.text)' is not a place for a log", at: word, hint: "write a path that begins with /, stdout, stderr or off")
                 return nil
             }
             self = .file(word.text)

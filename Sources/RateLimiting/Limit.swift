@@ -54,7 +54,9 @@ package struct Limit: Sendable {
             store = .redis(word.text)
             if !stores.contains(word.text) {
                 let meant = nearest(to: word.text, among: stores)
-                diagnostics.error("there is no redis '\(word.text)'", at: word, hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: redis \(word.text) { … }")
+                diagnostics.error(
+                    "there is no redis '\(word.text)'", at: word,
+                    hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: redis \(word.text) { … }")
             }
         }
         self.store = store

@@ -53,7 +53,8 @@ package struct PathPattern: Sendable {
                     return nil
                 }
                 guard !part.contains(where: { ";+".contains($0) }) else {
-                    refuse("a route's path has no ; and no +", hint: "a request may spell them in two ways; use * or {name} for this segment")
+                    refuse(
+                        "a route's path has no ; and no +", hint: "a request may spell them in two ways; use * or {name} for this segment")
                     return nil
                 }
                 guard !part.isEmpty else {

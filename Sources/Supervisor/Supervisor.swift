@@ -161,7 +161,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
                     let log = try LocalFiles.openLog(file)
                     generation.control?.channel?.send(message, descriptor: log.raw)
                 } catch {
-                    self.log.error("cannot open the \(kind) log \(file): \(error.reason); its lines are dropped until it can be opened (SIGUSR1)")
+                    self.log.error(
+                        "cannot open the \(kind) log \(file): \(error.reason); its lines are dropped until it can be opened (SIGUSR1)")
                 }
             }
         }
@@ -364,7 +365,9 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         if ticketsRotateAt <= now { rotateTickets() }
         for generation in generations {
             for member in generation.members {
-                if let restartAt = member.restartAt, restartAt <= now, member.process < 0, !generation.isDraining { restart(member, generation) }
+                if let restartAt = member.restartAt, restartAt <= now, member.process < 0, !generation.isDraining {
+                    restart(member, generation)
+                }
             }
             if generation.killAt <= now { for member in generation.members where member.process > 0 { kill(member.process, SIGKILL) } }
             if generation.readyBy <= now { notReadyInTime(generation) }

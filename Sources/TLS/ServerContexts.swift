@@ -29,7 +29,7 @@ import COpenSSL
 
     deinit {
         // SAFETY: each was made here and is referenced by sessions with a count of its own.
-        for unsafe context in unsafe contexts { unsafe SSL_CTX_free(context) }
+        for unsafecontext in unsafe contexts { unsafe SSL_CTX_free(context) }
     }
 
     /// A session for an accepted connection.

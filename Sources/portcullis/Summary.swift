@@ -24,15 +24,18 @@ struct Summary {
                 case .url(let url): url
                 }
             let audience = issuer.audiences.isEmpty ? "any audience" : "for " + issuer.audiences.joined(separator: " ")
-            text += "issuer     \(issuer.name)  \(issuer.url)  \(audience)  \(issuer.algorithms.map(\.name).joined(separator: " "))  keys \(keys)\n"
+            text +=
+                "issuer     \(issuer.name)  \(issuer.url)  \(audience)  \(issuer.algorithms.map(\.name).joined(separator: " "))  keys \(keys)\n"
         }
         for limit in settings.limits {
             let store = if case .redis(let name) = limit.store { "redis \(name)" } else { "memory" }
             let counted = limit.countedStatuses.isEmpty ? "" : "  counts " + limit.countedStatuses.map(String.init).joined(separator: " ")
-            text += "limit      \(limit.name)  \(limit.quota.count) per \(period(limit.quota.windowNanoseconds)), burst \(limit.quota.burst), in \(store)\(counted)\n"
+            text +=
+                "limit      \(limit.name)  \(limit.quota.count) per \(period(limit.quota.windowNanoseconds)), burst \(limit.quota.burst), in \(store)\(counted)\n"
         }
         for upstream in settings.upstreams {
-            text += "upstream   \(upstream.name)  \(upstream.servers.map(\.text).joined(separator: " "))\(upstream.tls == nil ? "" : "  over TLS")\n"
+            text +=
+                "upstream   \(upstream.name)  \(upstream.servers.map(\.text).joined(separator: " "))\(upstream.tls == nil ? "" : "  over TLS")\n"
         }
         text += "\n" + routes
         return text

@@ -68,7 +68,8 @@ struct Token: ParsableCommand {
     struct Inspect: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Read a token from standard input and say what the gateway would make of it now.",
-            discussion: "Exits with 0 if some route would let it in, else with 1. Key sets are taken from files; those at a URL are not fetched.")
+            discussion:
+                "Exits with 0 if some route would let it in, else with 1. Key sets are taken from files; those at a URL are not fetched.")
 
         @OptionGroup var file: ConfigurationOption
 
@@ -88,7 +89,9 @@ struct Token: ParsableCommand {
                 switch try authenticator.verify(token.span, at: seconds, accepting: Array(settings.issuers.indices)) {
                 case .verified(let verified): print(report(verified, settings, seconds), terminator: "")
                 case .needsKeys(let issuer):
-                    print("refused: the key is not known, or the keys of issuer \(settings.issuers[issuer].name) are at a URL and not fetched here")
+                    print(
+                        "refused: the key is not known, or the keys of issuer \(settings.issuers[issuer].name) are at a URL and not fetched here"
+                    )
                     throw ExitCode(1)
                 }
             } catch let error as TokenError {
@@ -105,7 +108,8 @@ struct Token: ParsableCommand {
             text += "scopes     \(verified.claims.scopes(issuer.scopeClaims).joined(separator: " "))\n\n"
             for route in settings.routes.sorted(by: { $0.name < $1.name }) {
                 for rule in route.anyMethod.map({ [$0] }) ?? route.methods {
-                    text += "\(verdict(verified, route, rule, settings))  \(rule.names.isEmpty ? "all" : rule.names.joined(separator: " "))  \(route.name)\n"
+                    text +=
+                        "\(verdict(verified, route, rule, settings))  \(rule.names.isEmpty ? "all" : rule.names.joined(separator: " "))  \(route.name)\n"
                 }
             }
             return text
@@ -117,7 +121,8 @@ struct Token: ParsableCommand {
             for index in rule.authorization.requirements where !verified.answers[index] {
                 return "refused (scope \(settings.requirements.requirements[index].text))"
             }
-            return rule.authorization.rules.isEmpty ? "allowed" : "allowed if " + rule.authorization.rules.map(\.text).joined(separator: " and ")
+            return rule.authorization.rules.isEmpty
+                ? "allowed" : "allowed if " + rule.authorization.rules.map(\.text).joined(separator: " and ")
         }
     }
 }

@@ -19,14 +19,16 @@ import Testing
     static func cases(_ file: String) -> [Case] {
         guard let root = try? Vectors.json(file) as? [String: Any], let groups = root["testGroups"] as? [[String: Any]] else { return [] }
         return groups.flatMap { group -> [Case] in
-            guard let jwk = (group["public"] ?? group["private"]) as? [String: Any], let key = try? JSONSerialization.data(withJSONObject: jwk),
+            guard let jwk = (group["public"] ?? group["private"]) as? [String: Any],
+                let key = try? JSONSerialization.data(withJSONObject: jwk),
                 let tests = group["tests"] as? [[String: Any]]
             else { return [] }
             return tests.compactMap { test in
                 // The JSON serialization of JWS has no use in a header or a cookie.
                 guard let id = test["tcId"] as? Int, let result = test["result"] as? String else { return nil }
                 return Case(
-                    id: id, comment: test["comment"] as? String ?? "", key: [UInt8](key), isSymmetric: jwk["kty"] as? String == "oct" || isSymmetric(test["jws"] as? String ?? ""),
+                    id: id, comment: test["comment"] as? String ?? "", key: [UInt8](key),
+                    isSymmetric: jwk["kty"] as? String == "oct" || isSymmetric(test["jws"] as? String ?? ""),
                     token: test["jws"] as? String ?? "", result: result)
             }
         }
@@ -61,7 +63,9 @@ import Testing
 
 /// The examples of RFC 7520 and RFC 8037.
 @Suite(.enabled(if: Vectors.areThere, "the vectors are not beside the checkout")) struct CookbookTests {
-    @Test(arguments: ["jws/4_1.rsa_v15_signature.json", "jws/4_2.rsa-pss_signature.json", "jws/4_3.ecdsa_signature.json", "curve25519/jws.json"])
+    @Test(arguments: [
+        "jws/4_1.rsa_v15_signature.json", "jws/4_2.rsa-pss_signature.json", "jws/4_3.ecdsa_signature.json", "curve25519/jws.json",
+    ])
     func verifies(file: String) throws {
         let example = try #require(try Vectors.json("cookbook/" + file) as? [String: Any])
         let input = try #require(example["input"] as? [String: Any])

@@ -56,7 +56,9 @@ import Testing
 
 @Suite struct Base64URLTests {
     // RFC 4648 §10, without padding.
-    @Test(arguments: [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE"), ("foobar", "Zm9vYmFy")])
+    @Test(arguments: [
+        ("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE"), ("foobar", "Zm9vYmFy"),
+    ])
     func encodesAndDecodes(plain: String, coded: String) {
         #expect(Base64URL.encode([UInt8](plain.utf8)) == [UInt8](coded.utf8))
         #expect(Base64URL.decode(coded) == [UInt8](plain.utf8))
@@ -103,7 +105,10 @@ import Testing
 
 @Suite struct SipHashTests {
     /// The reference vectors of SipHash-2-4: key 00…0f, input 00, 00 01, …
-    @Test(arguments: [(0, UInt64(0x726f_db47_dd0e_0e31)), (1, 0x74f8_39c5_93dc_67fd), (7, 0xab02_00f5_8b01_d137), (8, 0x93f5_f579_9a93_2462), (15, 0xa129_ca61_49be_45e5)])
+    @Test(arguments: [
+        (0, UInt64(0x726f_db47_dd0e_0e31)), (1, 0x74f8_39c5_93dc_67fd), (7, 0xab02_00f5_8b01_d137), (8, 0x93f5_f579_9a93_2462),
+        (15, 0xa129_ca61_49be_45e5),
+    ])
     func matchesTheReference(length: Int, expected: UInt64) {
         let hash = SipHash(key0: 0x0706_0504_0302_0100, key1: 0x0f0e_0d0c_0b0a_0908)
         let input = (0..<length).map { UInt8($0) }

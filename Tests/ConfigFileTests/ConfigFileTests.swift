@@ -18,7 +18,8 @@ private func flat(_ directives: [Directive]) -> String {
 @Suite struct ParserTests {
     @Test(arguments: [
         ("a;", "a;"), ("a b c;", "a b c;"), ("a { b; c { d e; } }", "a{b;c{d e;}}"), ("a 'x y' \"z;{}\";", "a x y z;{};"),
-        ("# only this\na; # and this\n", "a;"), ("a#b;", "a#b;"), ("route /x/{id}/** { b; }", "route /x/{id}/**{b;}"), ("route /x {b;}", "route /x{b;}"),
+        ("# only this\na; # and this\n", "a;"), ("a#b;", "a#b;"), ("route /x/{id}/** { b; }", "route /x/{id}/**{b;}"),
+        ("route /x {b;}", "route /x{b;}"),
         ("a \"q\\\"q\" 'n\\nn';", "a q\"q n\nn;"), ("", ""), ("a\n  b\n;", "a b;"),
     ])
     func reads(text: String, expected: String) {
@@ -28,9 +29,11 @@ private func flat(_ directives: [Directive]) -> String {
     }
 
     @Test(arguments: [
-        ("a", "/etc/g.conf:1:1: 'a' does not end with ;; write ; after 'a'"), ("a { b; ", "/etc/g.conf:1:3: this { is never closed; close the block with }"),
+        ("a", "/etc/g.conf:1:1: 'a' does not end with ;; write ; after 'a'"),
+        ("a { b; ", "/etc/g.conf:1:3: this { is never closed; close the block with }"),
         ("}", "/etc/g.conf:1:1: this } closes nothing"), ("{ }", "/etc/g.conf:1:1: there is no directive before this {"),
-        (";", "/etc/g.conf:1:1: there is no directive before this ;"), ("a \"b;", "/etc/g.conf:1:3: this quotation is never closed; close it with \""),
+        (";", "/etc/g.conf:1:1: there is no directive before this ;"),
+        ("a \"b;", "/etc/g.conf:1:3: this quotation is never closed; close it with \""),
         ("a ${NO};", "/etc/g.conf:1:3: the environment variable NO is not set; set it for the service, or write the value itself"),
         ("a\n\n  b c }", "/etc/g.conf:3:5: 'a' does not end with ;; write ; after 'c'"),
         ("include missing.conf;", "/etc/g.conf:1:9: cannot read /etc/missing.conf: No such file or directory"),
@@ -39,7 +42,8 @@ private func flat(_ directives: [Directive]) -> String {
     func complains(text: String, expected: String) { #expect(parse(text).1.contains(expected)) }
 
     @Test func putsInTheEnvironmentAndOtherFiles() {
-        let (directives, errors) = parse("a x${NAME}y \"${NAME}\"; include more/*.conf;", ["more/1.conf": "b;", "more/2.conf": "c;"], environment: ["NAME": "v w"])
+        let (directives, errors) = parse(
+            "a x${NAME}y \"${NAME}\"; include more/*.conf;", ["more/1.conf": "b;", "more/2.conf": "c;"], environment: ["NAME": "v w"])
         #expect(errors.isEmpty)
         #expect(flat(directives) == "a xv wy v w;b;c;")
     }
@@ -60,7 +64,11 @@ private func flat(_ directives: [Directive]) -> String {
 @Suite struct BlockTests {
     private func block(_ text: String) -> (Block, Diagnostics) {
         let diagnostics = Diagnostics()
-        return (Block(Parser(files: MemoryFiles(["f": text]), environment: [:], diagnostics: diagnostics).parse("f"), title: "the file", diagnostics: diagnostics), diagnostics)
+        return (
+            Block(
+                Parser(files: MemoryFiles(["f": text]), environment: [:], diagnostics: diagnostics).parse("f"), title: "the file",
+                diagnostics: diagnostics), diagnostics
+        )
     }
 
     @Test func reportsWhatNobodyAskedFor() {
@@ -68,7 +76,11 @@ private func flat(_ directives: [Directive]) -> String {
         _ = block.all("upstream")
         _ = block.one("known")
         block.finish(later: ["http2"])
-        #expect(diagnostics.messages == ["f:1:1: the file has no directive 'upstraem'; did you mean 'upstream'?", "f:1:13: 'http2' is not available yet; this version does without it"])
+        #expect(
+            diagnostics.messages == [
+                "f:1:1: the file has no directive 'upstraem'; did you mean 'upstream'?",
+                "f:1:13: 'http2' is not available yet; this version does without it",
+            ])
     }
 
     @Test func reportsDuplicates() {
@@ -77,10 +89,15 @@ private func flat(_ directives: [Directive]) -> String {
         #expect(diagnostics.messages == ["f:2:1: 'a' stands twice in the file; it is first given at f:1:1"])
     }
 
-    @Test(arguments: [("250ms", Duration.milliseconds(250)), ("30s", .seconds(30)), ("5m", .seconds(300)), ("1h", .seconds(3_600)), ("2d", .seconds(172_800)), ("0", .zero)])
+    @Test(arguments: [
+        ("250ms", Duration.milliseconds(250)), ("30s", .seconds(30)), ("5m", .seconds(300)), ("1h", .seconds(3_600)),
+        ("2d", .seconds(172_800)), ("0", .zero),
+    ])
     func readsTimes(text: String, expected: Duration) { #expect(Duration(word: text) == expected) }
 
-    @Test(arguments: ["", "5", "5 s", "s", "-5s", "5sec", "1.5s", "99999999999999s"]) func refusesWhatIsNoTime(text: String) { #expect(Duration(word: text) == nil) }
+    @Test(arguments: ["", "5", "5 s", "s", "-5s", "5sec", "1.5s", "99999999999999s"]) func refusesWhatIsNoTime(text: String) {
+        #expect(Duration(word: text) == nil)
+    }
 
     @Test func readsSizesAndNumbers() {
         let (block, diagnostics) = block("a 16k; b 8m; c 12; d 1g; e 20000000000000000000; f x; g 65;")
@@ -95,7 +112,9 @@ private func flat(_ directives: [Directive]) -> String {
         let (block, diagnostics) = block("one;\n\tcolour\tblu;")
         _ = block.one("one")
         _ = block.one("colour")?.choice(["blue": 1, "red": 2], diagnostics)
-        #expect(diagnostics.rendered() == "f:2:9: error: 'colour' cannot be 'blu'\n  2 |  colour blu;\n    |         ^^^\n    = did you mean 'blue'?\n")
+        #expect(
+            diagnostics.rendered()
+                == "f:2:9: error: 'colour' cannot be 'blu'\n  2 |  colour blu;\n    |         ^^^\n    = did you mean 'blue'?\n")
     }
 }
 
@@ -109,7 +128,9 @@ private func flat(_ directives: [Directive]) -> String {
     }
 
     @Test func knowsWhatTheTokenAloneDecides() {
-        func template(_ text: String) -> Template? { Template(Word(text: text, position: Position(file: 0, offset: 0, length: 1), isQuoted: true), Diagnostics()) }
+        func template(_ text: String) -> Template? {
+            Template(Word(text: text, position: Position(file: 0, offset: 0, length: 1), isQuoted: true), Diagnostics())
+        }
         #expect(template("u-$claim.sub")?.dependsOnIdentityAlone == true)
         #expect(template("$claim.sub@$client.ip")?.dependsOnIdentityAlone == false)
         #expect(template("$nonsense.x") == nil)

@@ -5,19 +5,30 @@ import Testing
     @Test(arguments: ["0.0.0.0", "192.0.2.1", "255.255.255.255", "::1", "2001:db8::8:800:200c:417a"])
     func addressesComeBackAsTheyWere(text: String) { #expect(IPAddress(text)?.text == text) }
 
-    @Test(arguments: ["", "1.2.3", "1.2.3.4.5", "256.1.1.1", "::g", "fe80::1%eth0", "1.2.3.4 "]) func refusesAddresses(text: String) { #expect(IPAddress(text) == nil) }
+    @Test(arguments: ["", "1.2.3", "1.2.3.4.5", "256.1.1.1", "::g", "fe80::1%eth0", "1.2.3.4 "]) func refusesAddresses(text: String) {
+        #expect(IPAddress(text) == nil)
+    }
 
     @Test func oneAddressHasOneValue() { #expect(IPAddress("::ffff:192.0.2.1") == IPAddress("192.0.2.1")) }
 
-    @Test(arguments: [("10.0.0.0/8", "10.255.0.1", true), ("10.0.0.0/8", "11.0.0.1", false), ("0.0.0.0/0", "1.2.3.4", true), ("0.0.0.0/0", "::1", false), ("2001:db8::/32", "2001:db8:1::1", true), ("::1", "::1", true), ("192.0.2.1", "192.0.2.2", false)])
+    @Test(arguments: [
+        ("10.0.0.0/8", "10.255.0.1", true), ("10.0.0.0/8", "11.0.0.1", false), ("0.0.0.0/0", "1.2.3.4", true), ("0.0.0.0/0", "::1", false),
+        ("2001:db8::/32", "2001:db8:1::1", true), ("::1", "::1", true), ("192.0.2.1", "192.0.2.2", false),
+    ])
     func networksContain(network: String, address: String, expected: Bool) throws {
         #expect(try #require(IPNetwork(network)).contains(try #require(IPAddress(address))) == expected)
     }
 
-    @Test(arguments: ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8/8", "x/8"]) func refusesNetworks(text: String) { #expect(IPNetwork(text) == nil) }
+    @Test(arguments: ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8/8", "x/8"]) func refusesNetworks(text: String) {
+        #expect(IPNetwork(text) == nil)
+    }
 
-    @Test(arguments: ["127.0.0.1:80", "[::1]:443", "unix:/run/a.sock"]) func socketAddressesComeBack(text: String) { #expect(SocketAddress(text)?.text == text) }
-    @Test(arguments: ["127.0.0.1", "::1:80", "host:80", "127.0.0.1:65536", "unix:relative", "[::1]"]) func refusesSocketAddresses(text: String) { #expect(SocketAddress(text) == nil) }
+    @Test(arguments: ["127.0.0.1:80", "[::1]:443", "unix:/run/a.sock"]) func socketAddressesComeBack(text: String) {
+        #expect(SocketAddress(text)?.text == text)
+    }
+    @Test(arguments: ["127.0.0.1", "::1:80", "host:80", "127.0.0.1:65536", "unix:relative", "[::1]"]) func refusesSocketAddresses(
+        text: String
+    ) { #expect(SocketAddress(text) == nil) }
 }
 
 @Suite struct TimerTests {

@@ -6,7 +6,8 @@ import Routing
 import TestSupport
 import Testing
 
-private let keySet = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\",\"kid\":\"a\"}]}"
+private let keySet =
+    "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\",\"kid\":\"a\"}]}"
 private let good = """
     listen 127.0.0.1:1 { plaintext; }
     issuer sso { url https://sso; keys /k.json; audience a; algorithms EdDSA; scope_match usso; }
@@ -25,22 +26,37 @@ private func errors(_ text: String) -> [String] {
     @Test func aGoodFileHasNoErrors() { #expect(errors(good + "route /** { upstream app; auth sso; limit few; }") == []) }
 
     @Test(arguments: [
-        ("route /a { upstream app; }", "says neither auth nor public"), ("route /a { upstream app; auth sso; public; }", "public or asks for a token, not both"),
-        ("route /a { upstream app; public; scope read:x; }", "a public route has no scope"), ("route /a { upstream app; auth sso; scope fly:x; }", "'fly' is not an action"),
-        ("route /a { upstream ap; auth sso; limit few; }", "did you mean 'app'?"), ("route /a { upstream app; auth sso; limit fwe; }", "there is no limit 'fwe'"),
+        ("route /a { upstream app; }", "says neither auth nor public"),
+        ("route /a { upstream app; auth sso; public; }", "public or asks for a token, not both"),
+        ("route /a { upstream app; public; scope read:x; }", "a public route has no scope"),
+        ("route /a { upstream app; auth sso; scope fly:x; }", "'fly' is not an action"),
+        ("route /a { upstream ap; auth sso; limit few; }", "did you mean 'app'?"),
+        ("route /a { upstream app; auth sso; limit fwe; }", "there is no limit 'fwe'"),
         ("route /a/{id} { upstream app; auth sso; require $claim.x = $path.idd; }", "did you mean $path.id?"),
         ("route /a { upstream app; auth sso; method GET { require $claim.x = $path.no; } }", "has no {no}"),
-        ("route /a { upstream app; public; limit few; }", "a public route has no $claim.sub"), ("route /a { upstream app; auth sso; }\nroute /a { upstream app; public; }", "matches the same requests"),
-        ("route /a { upstream app; auth sso; method get { } }", "did you mean GET?"), ("route /a { upstream app; auth sso; method TRACE { } }", "is never forwarded"),
-        ("route /a { upstream app; auth sso; upgrade websocket; }", "'upgrade' is not available yet"), ("route /a { upstream app; auth sso; set_header Host x; }", "the gateway itself sets or strips Host"),
-        ("route /a { upstream app; auth sso; set_header X-A $nonsense; }", "there is no variable $nonsense"), ("route /a { upstream app; auth sso; strip_prefix /b; }", "does not begin with this prefix"),
-        ("issuer two { url https://two; keys http://two/jwks; audience a; algorithms EdDSA; }", "keys come over https"), ("issuer two { url https://two; keys /k.json; audience a; algorithms HS256; }", "shared secret"),
-        ("issuer two { url https://two; keys /k.json; algorithms EdDSA; }", "has no audience"), ("issuer two { url https://sso; keys /k.json; audience a; algorithms EdDSA; }", "two issuers have the url"),
-        ("issuer two { url https://two; keys /none.json; audience a; algorithms EdDSA; }", "cannot read /none.json"), ("limit x { rate 5; key $client.ip; }", "'5' is not a rate"),
-        ("limit x { rate 5/minute; key $client.ip; store redis1; }", "there is no redis 'redis1'"), ("limit x { rate 5/minute; key $client.ip; when_store_fails open; }", "is for limits kept in Redis"),
-        ("redis r { address 127.0.0.1:6379; }", "redis 'r' is used nowhere"), ("redis r { address a:1; address b:2; }", "more than one address is not available yet"),
-        ("upstream spare { server 127.0.0.1:9; }", "upstream 'spare' is used nowhere"), ("listen 127.0.0.1:9 { }", "neither tls nor redirect"), ("listen 127.0.0.1:1 { plaintext; }", "is listened on twice"),
-        ("listen 127.0.0.1:9 { plaintext; protocols h2; }", "HTTP/2 is not available yet"), ("trusted_proxies 10.0.0.1/8;", "is not a network"), ("worker 2;", "did you mean 'workers'?"), ("admin { }", "'admin' is not available yet"),
+        ("route /a { upstream app; public; limit few; }", "a public route has no $claim.sub"),
+        ("route /a { upstream app; auth sso; }\nroute /a { upstream app; public; }", "matches the same requests"),
+        ("route /a { upstream app; auth sso; method get { } }", "did you mean GET?"),
+        ("route /a { upstream app; auth sso; method TRACE { } }", "is never forwarded"),
+        ("route /a { upstream app; auth sso; upgrade websocket; }", "'upgrade' is not available yet"),
+        ("route /a { upstream app; auth sso; set_header Host x; }", "the gateway itself sets or strips Host"),
+        ("route /a { upstream app; auth sso; set_header X-A $nonsense; }", "there is no variable $nonsense"),
+        ("route /a { upstream app; auth sso; strip_prefix /b; }", "does not begin with this prefix"),
+        ("issuer two { url https://two; keys http://two/jwks; audience a; algorithms EdDSA; }", "keys come over https"),
+        ("issuer two { url https://two; keys /k.json; audience a; algorithms HS256; }", "shared secret"),
+        ("issuer two { url https://two; keys /k.json; algorithms EdDSA; }", "has no audience"),
+        ("issuer two { url https://sso; keys /k.json; audience a; algorithms EdDSA; }", "two issuers have the url"),
+        ("issuer two { url https://two; keys /none.json; audience a; algorithms EdDSA; }", "cannot read /none.json"),
+        ("limit x { rate 5; key $client.ip; }", "'5' is not a rate"),
+        ("limit x { rate 5/minute; key $client.ip; store redis1; }", "there is no redis 'redis1'"),
+        ("limit x { rate 5/minute; key $client.ip; when_store_fails open; }", "is for limits kept in Redis"),
+        ("redis r { address 127.0.0.1:6379; }", "redis 'r' is used nowhere"),
+        ("redis r { address a:1; address b:2; }", "more than one address is not available yet"),
+        ("upstream spare { server 127.0.0.1:9; }", "upstream 'spare' is used nowhere"),
+        ("listen 127.0.0.1:9 { }", "neither tls nor redirect"), ("listen 127.0.0.1:1 { plaintext; }", "is listened on twice"),
+        ("listen 127.0.0.1:9 { plaintext; protocols h2; }", "HTTP/2 is not available yet"),
+        ("trusted_proxies 10.0.0.1/8;", "is not a network"), ("worker 2;", "did you mean 'workers'?"),
+        ("admin { }", "'admin' is not available yet"),
         ("workers auto 4;", "'workers' has 2 arguments"), ("issuer { }", "'issuer' has 0 arguments"),
     ])
     func complains(more: String, expected: String) {
@@ -49,7 +65,11 @@ private func errors(_ text: String) -> [String] {
     }
 
     @Test func aBadFileNeverTraps() {
-        for text in ["issuer { }\nissuer b { url https://b; keys /k.json; audience a; algorithms EdDSA; }\nroute /x { upstream app; auth b; }", "issuer a { }\nissuer a { url https://b; keys /k.json; audience a; algorithms EdDSA; }\nroute /x { upstream app; auth a; scope read:x; }", "route { }", "limit { }", "upstream;", "redis x;", "token x { } token;", "listen;"] {
+        for text in [
+            "issuer { }\nissuer b { url https://b; keys /k.json; audience a; algorithms EdDSA; }\nroute /x { upstream app; auth b; }",
+            "issuer a { }\nissuer a { url https://b; keys /k.json; audience a; algorithms EdDSA; }\nroute /x { upstream app; auth a; scope read:x; }",
+            "route { }", "limit { }", "upstream;", "redis x;", "token x { } token;", "listen;",
+        ] {
             #expect(!errors(text).isEmpty)
         }
     }

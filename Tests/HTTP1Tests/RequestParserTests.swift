@@ -47,7 +47,7 @@ private func summary(_ head: borrowing RequestHead) -> String {
         #expect(try parser.parse(bytes.span, into: &head) == .complete(consumed: bytes.count))
     }
 
-    @Test func serves_one_request_after_the_other() throws {
+    @Test func servesOneRequestAfterTheOther() throws {
         let bytes = [UInt8]("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n".utf8)
         var parser = RequestParser()
         var head = RequestHead()
@@ -66,7 +66,8 @@ private func summary(_ head: borrowing RequestHead) -> String {
         ("GET / HTTP/1.1\r\nHost: a\u{0}b\r\n\r\n", .badFieldValue), ("GET / HTTP/1.1\r\nHost: a\u{7}\r\n\r\n", .badFieldValue),
         ("GET  / HTTP/1.1\r\n\r\n", .badRequestLine), ("GET / HTTP/1.1 \r\n\r\n", .badVersion), ("GET /\r\n\r\n", .badRequestLine),
         ("GET / HTTP/2.0\r\n\r\n", .badVersion), ("GET / HTTP/1.2\r\n\r\n", .badVersion), ("GET / http/1.1\r\n\r\n", .badVersion),
-        (" GET / HTTP/1.1\r\n\r\n", .badRequestLine), ("G(T / HTTP/1.1\r\n\r\n", .badMethod), ("\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n", .badRequestLine),
+        (" GET / HTTP/1.1\r\n\r\n", .badRequestLine), ("G(T / HTTP/1.1\r\n\r\n", .badMethod),
+        ("\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n", .badRequestLine),
         ("GET /\u{1} HTTP/1.1\r\n\r\n", .badTarget), ("GET /\u{7f} HTTP/1.1\r\n\r\n", .badTarget),
     ])
     func refuses(text: String, expected: HTTP1Error) { #expect(throws: expected) { _ = try parse(text) } }
@@ -76,14 +77,18 @@ private func summary(_ head: borrowing RequestHead) -> String {
         #expect(throws: HTTP1Error.headTooLarge) { _ = try parse(long) }
         let many = "GET / HTTP/1.1\r\n" + String(repeating: "a: b\r\n", count: Limits.fieldCountMax + 1) + "\r\n"
         #expect(throws: HTTP1Error.tooManyFields) { _ = try parse(many) }
-        #expect(throws: HTTP1Error.targetTooLong) { _ = try parse("GET /" + String(repeating: "a", count: Limits.targetBytesMax) + " HTTP/1.1\r\n\r\n") }
+        #expect(throws: HTTP1Error.targetTooLong) {
+            _ = try parse("GET /" + String(repeating: "a", count: Limits.targetBytesMax) + " HTTP/1.1\r\n\r\n")
+        }
         #expect(throws: HTTP1Error.badMethod) { _ = try parse(String(repeating: "A", count: 40)) }
     }
 
     @Test func neverTrapsOnRandomBytes() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<20_000 {
-            let bytes = (0..<Int.random(in: 0..<60, using: &generator)).map { _ in "GET / HTTP/1.1\r\n:aX \t\u{0}".utf8.randomElement(using: &generator)! }
+            let bytes = (0..<Int.random(in: 0..<60, using: &generator)).map { _ in
+                "GET / HTTP/1.1\r\n:aX \t\u{0}".utf8.randomElement(using: &generator)!
+            }
             var parser = RequestParser()
             var head = RequestHead()
             for end in stride(from: 0, through: bytes.count, by: 7) {
@@ -110,16 +115,21 @@ private func summary(_ head: borrowing RequestHead) -> String {
 
     @Test(arguments: [
         ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", HTTP1Error.lengthWithCoding),
-        ("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", .lengthWithCoding), ("Content-Length: 1\r\nContent-Length: 1\r\n", .repeatedContentLength),
-        ("Content-Length: 1, 1\r\n", .badContentLength), ("Content-Length: +1\r\n", .badContentLength), ("Content-Length: -1\r\n", .badContentLength),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", .lengthWithCoding),
+        ("Content-Length: 1\r\nContent-Length: 1\r\n", .repeatedContentLength),
+        ("Content-Length: 1, 1\r\n", .badContentLength), ("Content-Length: +1\r\n", .badContentLength),
+        ("Content-Length: -1\r\n", .badContentLength),
         ("Content-Length: 0x1\r\n", .badContentLength), ("Content-Length:\r\n", .badContentLength),
         ("Content-Length: 9223372036854775808\r\n", .badContentLength), ("Transfer-Encoding: gzip, chunked\r\n", .unknownCoding),
         ("Transfer-Encoding: chunked, chunked\r\n", .unknownCoding), ("Transfer-Encoding: identity\r\n", .unknownCoding),
-        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", .unknownCoding), ("Transfer-Encoding: x-chunked\r\n", .unknownCoding),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", .unknownCoding),
+        ("Transfer-Encoding: x-chunked\r\n", .unknownCoding),
     ])
     func refusesWhatIsInDoubt(fields: String, expected: HTTP1Error) { #expect(throws: expected) { _ = try framing(fields) } }
 
-    @Test func http10HasNoCoding() { #expect(throws: HTTP1Error.codingInHTTP10) { _ = try framing("Transfer-Encoding: chunked\r\n", version: "1.0") } }
+    @Test func http10HasNoCoding() {
+        #expect(throws: HTTP1Error.codingInHTTP10) { _ = try framing("Transfer-Encoding: chunked\r\n", version: "1.0") }
+    }
 }
 
 @Suite struct ResponseParserTests {
@@ -142,7 +152,10 @@ private func summary(_ head: borrowing RequestHead) -> String {
         #expect(try parse("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: Close\r\n\r\n") == (200, .length(5), false))
     }
 
-    @Test(arguments: ["HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 099 X\r\n\r\n", "ICY 200 OK\r\n\r\n", "HTTP/1.1 200 OK\nA: b\r\n\r\n", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n"])
+    @Test(arguments: [
+        "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 099 X\r\n\r\n", "ICY 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\nA: b\r\n\r\n", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+    ])
     func refuses(text: String) { #expect(throws: HTTP1Error.self) { _ = try parse(text) } }
 
     @Test func yieldsTheSameAtEverySplitPoint() throws {
@@ -197,15 +210,19 @@ private func summary(_ head: borrowing RequestHead) -> String {
     }
 
     @Test(arguments: [
-        ("\r\n", HTTP1Error.badChunkSize), ("g\r\n", .badChunkSize), ("-1\r\n", .badChunkSize), ("0x5\r\n", .badChunkSize), (" 5\r\n", .badChunkSize),
+        ("\r\n", HTTP1Error.badChunkSize), ("g\r\n", .badChunkSize), ("-1\r\n", .badChunkSize), ("0x5\r\n", .badChunkSize),
+        (" 5\r\n", .badChunkSize),
         ("5 \r\n", .badChunkSize), ("5\nhello", .bareLineFeed), ("5\r\nhelloX", .badChunkEnd), ("5\r\nhello\rX", .badChunkEnd),
-        ("5\r\nhello\n", .badChunkEnd), ("1000000000000000\r\n", .badChunkSize), ("5;\u{1}\r\n", .badChunkExtension), ("5;a\n", .bareLineFeed),
+        ("5\r\nhello\n", .badChunkEnd), ("1000000000000000\r\n", .badChunkSize), ("5;\u{1}\r\n", .badChunkExtension),
+        ("5;a\n", .bareLineFeed),
         ("5\rX", .bareCarriageReturn), ("0\r\nbad line\r\n\r\n", .whitespaceBeforeColon),
     ])
     func refuses(text: String, expected: HTTP1Error) { #expect(throws: expected) { _ = try decode(text, pieces: 3) } }
 
     @Test func boundsExtensionsAndTrailers() {
-        #expect(throws: HTTP1Error.chunkLineTooLong) { _ = try decode("5;" + String(repeating: "a", count: Limits.chunkLineBytesMax) + "\r\n", pieces: 100) }
+        #expect(throws: HTTP1Error.chunkLineTooLong) {
+            _ = try decode("5;" + String(repeating: "a", count: Limits.chunkLineBytesMax) + "\r\n", pieces: 100)
+        }
         let trailers = "0\r\n" + String(repeating: "x: " + String(repeating: "y", count: 500) + "\r\n", count: 20) + "\r\n"
         #expect(throws: HTTP1Error.trailersTooLarge) { _ = try decode(trailers, pieces: 1_000) }
     }

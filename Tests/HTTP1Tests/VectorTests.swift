@@ -19,11 +19,13 @@ import Testing
     static let cases: [Case] = {
         guard let list = try? Vectors.json("llhttp_cases.json") as? [[String: Any]] else { return [] }
         return list.enumerated().compactMap { index, entry in
-            guard let text = entry["bytes"] as? String, let meta = entry["meta"] as? [String: Any], let kind = meta["type"] as? String else { return nil }
+            guard let text = entry["bytes"] as? String, let meta = entry["meta"] as? [String: Any], let kind = meta["type"] as? String
+            else { return nil }
             // Lenient modes and the pauses of llhttp's interface are not ours.
             guard kind == "request" || kind == "response", meta["pause"] == nil, meta["skipBody"] == nil else { return nil }
             let bytes = text.unicodeScalars.allSatisfy { $0.value < 256 } ? text.unicodeScalars.map { UInt8($0.value) } : [UInt8](text.utf8)
-            return Case(name: "\(index) \(entry["file"] ?? "") \(entry["name"] ?? "")", kind: kind, bytes: bytes, error: entry["error"] as? String)
+            return Case(
+                name: "\(index) \(entry["file"] ?? "") \(entry["name"] ?? "")", kind: kind, bytes: bytes, error: entry["error"] as? String)
         }
     }()
 

@@ -8,7 +8,8 @@ import Testing
         var target = RequestTarget()
         try target.normalize(0..<bytes.count, of: bytes.span)
         return (
-            target.pathSpan.text, bytes.span.extracting(target.query.range).text, target.segments.map { target.pathSpan.extracting($0.range).text }
+            target.pathSpan.text, bytes.span.extracting(target.query.range).text,
+            target.segments.map { target.pathSpan.extracting($0.range).text }
         )
     }
 
@@ -20,12 +21,18 @@ import Testing
     func hasOneForm(raw: String, expected: String) throws { #expect(try normalized(raw).path == expected) }
 
     @Test(arguments: [
-        ("/a%2fb", TargetError.encodedSlash), ("/a%2Fb", .encodedSlash), ("/a%5cb", .backslash), ("/a\\b", .backslash), ("/..", .dotSegment),
-        ("/a/../b", .dotSegment), ("/a/%2e%2e/b", .dotSegment), ("/a/.%2E/b", .dotSegment), ("/a/./b", .dotSegment), ("/a/%2e", .dotSegment),
-        ("/a/..;x/b", .dotSegment), ("/a/..%3bx/b", .dotSegment), ("/a/.;/b", .dotSegment), ("//a", .emptySegment), ("/a//b", .emptySegment),
-        ("/a//", .emptySegment), ("/%00", .encodedControl), ("/a%0d%0a", .encodedControl), ("/%7f", .encodedControl), ("/%", .badPercentEncoding),
-        ("/%4", .badPercentEncoding), ("/%zz", .badPercentEncoding), ("/a b", .badCharacter), ("/é", .badCharacter), ("/a\"b", .badCharacter),
-        ("/a#b", .fragment), ("/a?b#c", .fragment), ("a", .notAbsolute), ("*", .notAbsolute), ("", .notAbsolute), ("ftp://h/", .notAbsolute),
+        ("/a%2fb", TargetError.encodedSlash), ("/a%2Fb", .encodedSlash), ("/a%5cb", .backslash), ("/a\\b", .backslash),
+        ("/..", .dotSegment),
+        ("/a/../b", .dotSegment), ("/a/%2e%2e/b", .dotSegment), ("/a/.%2E/b", .dotSegment), ("/a/./b", .dotSegment),
+        ("/a/%2e", .dotSegment),
+        ("/a/..;x/b", .dotSegment), ("/a/..%3bx/b", .dotSegment), ("/a/.;/b", .dotSegment), ("//a", .emptySegment),
+        ("/a//b", .emptySegment),
+        ("/a//", .emptySegment), ("/%00", .encodedControl), ("/a%0d%0a", .encodedControl), ("/%7f", .encodedControl),
+        ("/%", .badPercentEncoding),
+        ("/%4", .badPercentEncoding), ("/%zz", .badPercentEncoding), ("/a b", .badCharacter), ("/é", .badCharacter),
+        ("/a\"b", .badCharacter),
+        ("/a#b", .fragment), ("/a?b#c", .fragment), ("a", .notAbsolute), ("*", .notAbsolute), ("", .notAbsolute),
+        ("ftp://h/", .notAbsolute),
         ("http:///a", .badAuthority), ("http://u@h@/a", .badAuthority),
     ])
     func refusesWhatCouldMeanTwoThings(raw: String, expected: TargetError) {
@@ -66,7 +73,9 @@ import Testing
     @Test func neverTrapsOnRandomBytes() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<20_000 {
-            let bytes = (0..<Int.random(in: 0..<40, using: &generator)).map { _ in "/.%2eFf5c;?#ab:\\".utf8.randomElement(using: &generator)! }
+            let bytes = (0..<Int.random(in: 0..<40, using: &generator)).map { _ in
+                "/.%2eFf5c;?#ab:\\".utf8.randomElement(using: &generator)!
+            }
             var target = RequestTarget()
             try? target.normalize(0..<bytes.count, of: bytes.span)
         }

@@ -23,7 +23,10 @@ import Testing
         #expect((value["l"] as? [[String: Any]])?.count == 2)
     }
 
-    @Test(arguments: [(UInt64(0), "1970-01-01T00:00:00.000Z"), (951_782_400_123, "2000-02-29T00:00:00.123Z"), (1_709_251_199_999, "2024-02-29T23:59:59.999Z"), (4_107_542_400_000, "2100-03-01T00:00:00.000Z")])
+    @Test(arguments: [
+        (UInt64(0), "1970-01-01T00:00:00.000Z"), (951_782_400_123, "2000-02-29T00:00:00.123Z"),
+        (1_709_251_199_999, "2024-02-29T23:59:59.999Z"), (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+    ])
     func writesTimes(milliseconds: UInt64, expected: String) {
         var bytes: [UInt8] = []
         TimeText.append(milliseconds * 1_000_000, to: &bytes)

@@ -39,7 +39,10 @@ private let second: UInt64 = 1_000_000_000
     }
 
     @Test(arguments: [UInt64(0), 1, .max / 2, .max - 1, .max]) func extremesDoNotTrap(_ value: UInt64) {
-        for quota in [Quota(count: 1, windowNanoseconds: 31 * 86_400 * second), Quota(count: 1_000_000_000, windowNanoseconds: 1), Quota(count: 1_000_000_000, windowNanoseconds: 31 * 86_400 * second, burst: 1_000_000_000)] {
+        for quota in [
+            Quota(count: 1, windowNanoseconds: 31 * 86_400 * second), Quota(count: 1_000_000_000, windowNanoseconds: 1),
+            Quota(count: 1_000_000_000, windowNanoseconds: 31 * 86_400 * second, burst: 1_000_000_000),
+        ] {
             _ = quota.decide(arrival: value, now: value / 3)
             _ = quota.decide(arrival: 0, now: value)
         }
@@ -55,7 +58,9 @@ private let second: UInt64 = 1_000_000_000
     @Test func countsEachKeyByItself() throws {
         let table = try table(keys: 64)
         let quota = Quota(count: 2, windowNanoseconds: 100 * second)
-        for key in UInt64(1)...20 { #expect((0..<3).map { _ in table.admit(key, quota, now: 1_000 * second).isAllowed } == [true, true, false]) }
+        for key in UInt64(1)...20 {
+            #expect((0..<3).map { _ in table.admit(key, quota, now: 1_000 * second).isAllowed } == [true, true, false])
+        }
         table.refund(5, quota)
         #expect(table.admit(5, quota, now: 1_000 * second).isAllowed)
         #expect(!table.admit(5, quota, now: 1_000 * second).isAllowed)

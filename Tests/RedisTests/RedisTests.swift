@@ -17,7 +17,10 @@ import Testing
 
     @Test func readsInPiecesOfEverySize() throws {
         let text = "+OK\r\n-ERR no\r\n:42\r\n$5\r\nhello\r\n$-1\r\n*2\r\n:1\r\n*1\r\n+x\r\n"
-        let expected: [RedisReply] = [.status("OK"), .error("ERR no"), .integer(42), .string([UInt8]("hello".utf8)), .null, .array([.integer(1), .array([.status("x")])])]
+        let expected: [RedisReply] = [
+            .status("OK"), .error("ERR no"), .integer(42), .string([UInt8]("hello".utf8)), .null,
+            .array([.integer(1), .array([.status("x")])]),
+        ]
         for size in 1...text.utf8.count { #expect(try replies(text, pieces: size) == expected) }
     }
 
@@ -25,7 +28,9 @@ import Testing
     func refuses(text: String) { #expect(throws: RedisProtocolError.self) { _ = try replies(text, pieces: 64) } }
 
     @Test func boundsAReply() {
-        #expect(throws: RedisProtocolError.self) { _ = try replies("$2000000000\r\n" + String(repeating: "x", count: 2 << 20), pieces: 65_536) }
+        #expect(throws: RedisProtocolError.self) {
+            _ = try replies("$2000000000\r\n" + String(repeating: "x", count: 2 << 20), pieces: 65_536)
+        }
     }
 }
 
@@ -38,8 +43,14 @@ import Testing
 
     @Test func believesOnlyRepliesOfItsShape() {
         func reply(_ values: Int64...) -> RedisReply { .array(values.map { .integer($0) }) }
-        #expect(LimitScript.decisions(reply(1, 4, 1_000, 0), count: 1) == [Quota.Decision(isAllowed: true, arrival: 0, remaining: 4, resetAfter: 1_000_000, retryAfter: 0)])
-        for wrong in [reply(1, 4, 1_000), reply(1, -4, 1_000, 0), reply(1, 4, .max, 0), reply(1, 4, 0, -1), .integer(1), .null, .array([.string([]), .null, .null, .null])] {
+        #expect(
+            LimitScript.decisions(reply(1, 4, 1_000, 0), count: 1) == [
+                Quota.Decision(isAllowed: true, arrival: 0, remaining: 4, resetAfter: 1_000_000, retryAfter: 0)
+            ])
+        for wrong in [
+            reply(1, 4, 1_000), reply(1, -4, 1_000, 0), reply(1, 4, .max, 0), reply(1, 4, 0, -1), .integer(1), .null,
+            .array([.string([]), .null, .null, .null]),
+        ] {
             #expect(LimitScript.decisions(wrong, count: 1) == nil)
         }
     }

@@ -6,7 +6,10 @@ import Testing
     @Test func theDemonstrationComesOutAsItShould() throws {
         let output = try run(Executable.portcullis, ["demo", "--self-check"])
         #expect(output.status == 0, "\(output.text)\(output.errors)")
-        for row in ["no token", "good token in a cookie", "good token in Authorization: Bearer", "token without the scope", "expired token", "forged X-User-Id", "429"] {
+        for row in [
+            "no token", "good token in a cookie", "good token in Authorization: Bearer", "token without the scope", "expired token",
+            "forged X-User-Id", "429",
+        ] {
             #expect(output.text.contains(row))
         }
         #expect(!output.text.contains("WRONG"))
@@ -17,7 +20,8 @@ import Testing
         let file = try folder.write("bad.conf", "workers many;\nlisten 127.0.0.1:1 { tsl { } }\nroute /x { upstream nowhere; }\n")
         let output = try run(Executable.portcullis, ["check", "-c", file])
         #expect(output.status == 1)
-        #expect(output.errors.contains("\(file):1:9: error: 'many' is not a number from 1 to 64\n  1 | workers many;\n    |         ^^^^\n"))
+        #expect(
+            output.errors.contains("\(file):1:9: error: 'many' is not a number from 1 to 64\n  1 | workers many;\n    |         ^^^^\n"))
         #expect(output.errors.contains("did you mean 'tls'?"))
         #expect(output.errors.contains("there is no upstream 'nowhere'"))
         #expect(output.errors.contains("this route says neither auth nor public"))
@@ -26,7 +30,8 @@ import Testing
 
     @Test func checkSummarisesAGoodFile() throws {
         let stage = try Stage(
-            routes: "route /open { upstream app; public; }\nroute /api/** { upstream app; auth sso; method GET { scope any read:a read:b; } method POST { scope create:a; limit few; } }",
+            routes:
+                "route /open { upstream app; public; }\nroute /api/** { upstream app; auth sso; method GET { scope any read:a read:b; } method POST { scope create:a; limit few; } }",
             general: "limit few { rate 5/5m; key $claim.sub; }")
         let output = try run(Executable.portcullis, ["check", "-c", stage.folder.path + "/gateway.conf"])
         #expect(output.status == 0)
@@ -41,7 +46,8 @@ import Testing
         let token = try signer.token()
         let good = try run(Executable.portcullis, ["jws", "verify", "--keys", signer.keySetFile], input: token + "\n")
         #expect((good.status, good.text) == (0, "valid\n"))
-        let bad = try run(Executable.portcullis, ["jws", "verify", "--keys", signer.keySetFile], input: String(token.dropLast(8)) + "AAAAAAAA")
+        let bad = try run(
+            Executable.portcullis, ["jws", "verify", "--keys", signer.keySetFile], input: String(token.dropLast(8)) + "AAAAAAAA")
         #expect(bad.status == 1)
         #expect(bad.text.hasPrefix("invalid: "))
         let narrow = try run(Executable.portcullis, ["jws", "verify", "--keys", signer.keySetFile, "--algorithms", "ES256"], input: token)
@@ -58,17 +64,23 @@ import Testing
             guard let key = group["public"] as? [String: Any], let tests = group["tests"] as? [[String: Any]] else { continue }
             let file = try folder.write("key.json", String(decoding: try JSONSerialization.data(withJSONObject: key), as: UTF8.self))
             for result in ["valid", "invalid"] {
-                guard let test = tests.first(where: { $0["result"] as? String == result }), let jws = test["jws"] as? String else { continue }
+                guard let test = tests.first(where: { $0["result"] as? String == result }), let jws = test["jws"] as? String else {
+                    continue
+                }
                 asked += 1
-                #expect(try run(Executable.portcullis, ["jws", "verify", "--keys", file], input: jws).status == (result == "valid" ? 0 : 1))
+                #expect(
+                    try run(Executable.portcullis, ["jws", "verify", "--keys", file], input: jws).status == (result == "valid" ? 0 : 1))
             }
         }
         #expect(asked > 20)
     }
 
     @Test func tokenInspectTellsWhatTheGatewayWouldMakeOfIt() throws {
-        let stage = try Stage(routes: "route /a { upstream app; auth sso; scope read:orders; }\nroute /b { upstream app; auth sso; scope create:orders; }")
-        func inspect(_ token: String) throws -> Output { try run(Executable.portcullis, ["token", "inspect", "-c", stage.folder.path + "/gateway.conf"], input: token) }
+        let stage = try Stage(
+            routes: "route /a { upstream app; auth sso; scope read:orders; }\nroute /b { upstream app; auth sso; scope create:orders; }")
+        func inspect(_ token: String) throws -> Output {
+            try run(Executable.portcullis, ["token", "inspect", "-c", stage.folder.path + "/gateway.conf"], input: token)
+        }
         let good = try inspect(try stage.signer.token(subject: "alice"))
         #expect(good.status == 0)
         #expect(good.text.contains("subject    alice"))

@@ -61,7 +61,8 @@ final class Program {
     private let stopSignal: Int32
     let output: String
 
-    init(_ executable: String, _ arguments: [String], log: String, environment: [String: String] = [:], stopSignal: Int32 = SIGTERM) throws {
+    init(_ executable: String, _ arguments: [String], log: String, environment: [String: String] = [:], stopSignal: Int32 = SIGTERM) throws
+    {
         output = log
         self.stopSignal = stopSignal
         FileManager.default.createFile(atPath: log, contents: nil)

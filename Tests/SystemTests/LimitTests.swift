@@ -3,10 +3,14 @@ import Glibc
 import Testing
 
 @Suite(.serialized) struct LimitTests {
-    private func bearer(_ stage: Stage, _ subject: String = "alice") throws -> [String] { ["-H", "Authorization: Bearer \(try stage.signer.token(subject: subject))"] }
+    private func bearer(_ stage: Stage, _ subject: String = "alice") throws -> [String] {
+        ["-H", "Authorization: Bearer \(try stage.signer.token(subject: subject))"]
+    }
 
     @Test func oneTableForAllWorkersIsExact() throws {
-        let stage = try Stage(routes: "route /** { upstream app; auth sso; limit hourly; }", general: "limit hourly { rate 40/day; key $claim.sub; }", workers: 4)
+        let stage = try Stage(
+            routes: "route /** { upstream app; auth sso; limit hourly; }", general: "limit hourly { rate 40/day; key $claim.sub; }",
+            workers: 4)
         let statuses = try stage.gateway.load("/", count: 200, parallel: 20, try bearer(stage))
         #expect(statuses == [200: 40, 429: 160])
         #expect(try stage.gateway.curl("/", try bearer(stage, "bob")).status == 200)
@@ -15,7 +19,8 @@ import Testing
     @Test func tellsHowMuchIsLeft() throws {
         let stage = try Stage(
             routes: "route /** { upstream app; auth sso; limit per_user per_address; }",
-            general: "limit per_user { rate 60/minute; burst 2; key $claim.sub; }\nlimit per_address { rate 1000/hour; key $client.ip $route; }")
+            general:
+                "limit per_user { rate 60/minute; burst 2; key $claim.sub; }\nlimit per_address { rate 1000/hour; key $client.ip $route; }")
         let token = try bearer(stage)
         let first = try stage.gateway.curl("/", token)
         #expect(first["ratelimit-policy"] == "\"per_user\";q=60;w=60, \"per_address\";q=1000;w=3600")
@@ -34,14 +39,17 @@ import Testing
         let stage = try Stage(
             routes: "route /** { upstream signin; public; limit sign_in; } route /in { upstream app; auth sso; }",
             general: "limit sign_in { rate 3/5m; key $client.ip; count_status 401 403; }\nupstream signin { server 127.0.0.1:\(port); }",
-            servers: "server { listen 127.0.0.1:\(port); location /good { return 200 ok; } location / { return 401 no; } }", serverPorts: [port])
+            servers: "server { listen 127.0.0.1:\(port); location /good { return 200 ok; } location / { return 401 no; } }",
+            serverPorts: [port])
         for _ in 0..<10 { #expect(try stage.gateway.curl("/good").status == 200) }
         for _ in 0..<3 { #expect(try stage.gateway.curl("/bad").status == 401) }
         #expect(try stage.gateway.curl("/bad").status == 429)
         #expect(try stage.gateway.curl("/good").status == 429)
     }
 
-    private func redisStage(_ redis: RedisServer, whenFails: String, password: String? = nil, environment: [String: String] = [:]) throws -> Stage {
+    private func redisStage(_ redis: RedisServer, whenFails: String, password: String? = nil, environment: [String: String] = [:]) throws
+        -> Stage
+    {
         try Stage(
             routes: "route /** { upstream app; auth sso; limit shared; }",
             general: """
@@ -98,7 +106,8 @@ import Testing
         #expect(eventually { (try? stage.gateway.curl("/", bearer(stage, UUID().uuidString)).status) == 200 })
         redis.stop()
         // In its place, something that speaks no Redis.
-        let impostor = try Nginx("server { listen 127.0.0.1:\(redis.port); location / { return 200 'x'; } }", in: folder, name: "impostor", ports: [redis.port])
+        let impostor = try Nginx(
+            "server { listen 127.0.0.1:\(redis.port); location / { return 200 'x'; } }", in: folder, name: "impostor", ports: [redis.port])
         _ = impostor
         for _ in 0..<5 { #expect(try stage.gateway.curl("/", bearer(stage)).status == 503) }
         #expect(!stage.gateway.log.contains("ended unexpectedly"))

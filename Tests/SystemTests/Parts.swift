@@ -5,7 +5,10 @@ import Glibc
 enum Executable {
     static let portcullis: String = {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
-        let candidates = [ProcessInfo.processInfo.environment["PORTCULLIS_PROGRAM"], "\(root)/.build/release/portcullis", "\(root)/.build/debug/portcullis"]
+        let candidates = [
+            ProcessInfo.processInfo.environment["PORTCULLIS_PROGRAM"], "\(root)/.build/release/portcullis",
+            "\(root)/.build/debug/portcullis",
+        ]
         return candidates.compactMap { $0 }.first { FileManager.default.isExecutableFile(atPath: $0) } ?? "portcullis"
     }()
     static let nginx = "/usr/sbin/nginx"
@@ -30,13 +33,17 @@ final class Credentials {
     var keySetFile: String { "\(folder.path)/\(name).jwks.json" }
 
     func jwk() throws -> String {
-        _ = try run(Executable.openssl, ["pkey", "-in", "\(folder.path)/\(name).pem", "-pubout", "-outform", "DER", "-out", "\(folder.path)/\(name).der"])
+        _ = try run(
+            Executable.openssl,
+            ["pkey", "-in", "\(folder.path)/\(name).pem", "-pubout", "-outform", "DER", "-out", "\(folder.path)/\(name).der"])
         let der = try Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/\(name).der"))
         return "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"sig\",\"kid\":\"\(name)\",\"x\":\"\(Self.base64URL(der.suffix(32)))\"}"
     }
 
     /// A token; `claims` replaces or, with nil, removes members of a good payload.
-    func token(subject: String = "user-1", scopes: [String] = ["read:orders"], expiresIn seconds: Int = 3_600, _ more: [String: Any?] = [:]) throws -> String {
+    func token(subject: String = "user-1", scopes: [String] = ["read:orders"], expiresIn seconds: Int = 3_600, _ more: [String: Any?] = [:])
+        throws -> String
+    {
         let now = Int(Date().timeIntervalSince1970)
         var claims: [String: Any] = [
             "iss": "https://sso.example.com", "aud": "api.example.com", "sub": subject, "token_type": "access", "iat": now - 10,
@@ -48,7 +55,8 @@ final class Credentials {
         let unique = UUID().uuidString
         let (input, output) = ("\(folder.path)/\(unique).in", "\(folder.path)/\(unique).out")
         try "\(header).\(payload)".write(toFile: input, atomically: true, encoding: .utf8)
-        _ = try run(Executable.openssl, ["pkeyutl", "-sign", "-rawin", "-inkey", "\(folder.path)/\(name).pem", "-in", input, "-out", output])
+        _ = try run(
+            Executable.openssl, ["pkeyutl", "-sign", "-rawin", "-inkey", "\(folder.path)/\(name).pem", "-in", input, "-out", output])
         return "\(header).\(payload).\(Self.base64URL(try Data(contentsOf: URL(fileURLWithPath: output))))"
     }
 
@@ -63,7 +71,8 @@ final class Credentials {
             Executable.openssl,
             [
                 "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=\(name)",
-                "-addext", "subjectAltName=" + names.map { ($0.first?.isNumber == true ? "IP:" : "DNS:") + $0 }.joined(separator: ","), "-keyout",
+                "-addext", "subjectAltName=" + names.map { ($0.first?.isNumber == true ? "IP:" : "DNS:") + $0 }.joined(separator: ","),
+                "-keyout",
                 "\(folder.path)/\(name).key", "-out", "\(folder.path)/\(name).crt",
             ])
     }
@@ -91,7 +100,9 @@ final class Nginx {
         let user = getuid() == 0 ? configuration : configuration.replacingOccurrences(of: "user root;", with: "")
         let file = try folder.write("\(name).conf", user)
         program = try Program(Executable.nginx, ["-p", folder.path, "-c", file], log: "\(folder.path)/\(name).log")
-        guard eventually({ ports.allSatisfy { Ports.isOpen($0) } }) else { throw StartFailed(log: program.log + folder.read("\(name).err")) }
+        guard eventually({ ports.allSatisfy { Ports.isOpen($0) } }) else {
+            throw StartFailed(log: program.log + folder.read("\(name).err"))
+        }
     }
 
     /// A server that tells the method, the URI and some fields that it got.
@@ -142,7 +153,10 @@ final class Gateway: @unchecked Sendable {
     private let file: String
 
     /// Starts the gateway on `configuration`, in which `@PORT@` stands for its port and `@DIR@` for the folder.
-    init(_ configuration: String, in folder: TemporaryFolder, port: Int = Ports.free(), environment: [String: String] = [:], waits: Bool = true) throws {
+    init(
+        _ configuration: String, in folder: TemporaryFolder, port: Int = Ports.free(), environment: [String: String] = [:],
+        waits: Bool = true
+    ) throws {
         self.folder = folder
         self.port = port
         file = "\(folder.path)/gateway.conf"
@@ -150,7 +164,9 @@ final class Gateway: @unchecked Sendable {
         program = try Program(
             Executable.portcullis, ["run", "--config", file], log: "\(folder.path)/gateway.log", environment: environment)
         guard waits else { return }
-        guard eventually(within: 20, { program.log.contains("ready:") || !program.isRunning }), program.isRunning else { throw StartFailed(log: program.log) }
+        guard eventually(within: 20, { program.log.contains("ready:") || !program.isRunning }), program.isRunning else {
+            throw StartFailed(log: program.log)
+        }
     }
 
     deinit { stop() }
@@ -211,7 +227,9 @@ extension Gateway {
         defer { try? FileManager.default.removeItem(atPath: headers) }
         let output = try run(
             Executable.curl,
-            ["-sk", "--path-as-is", "-m", "20", "-D", headers, "-w", "\n%{http_code}"] + arguments + ["\(scheme)://127.0.0.1:\(port ?? self.port)\(path)"])
+            ["-sk", "--path-as-is", "-m", "20", "-D", headers, "-w", "\n%{http_code}"] + arguments + [
+                "\(scheme)://127.0.0.1:\(port ?? self.port)\(path)"
+            ])
         var body = output.text
         let status = Int(body.split(separator: "\n").last ?? "") ?? 0
         if let end = body.lastIndex(of: "\n") { body = String(body[..<end]) }

@@ -39,7 +39,9 @@ import Testing
         }
         reloader.start()
         var total: [Int: Int] = [:]
-        repeat { total.merge(try gateway.load("/", count: 1_000, parallel: 16, bearer)) { $0 + $1 } } while !done.isSet && reloader.isExecuting
+        repeat {
+            total.merge(try gateway.load("/", count: 1_000, parallel: 16, bearer)) { $0 + $1 }
+        } while !done.isSet && reloader.isExecuting
         #expect(eventually(within: 30) { done.isSet })
         #expect(total.keys.sorted() == [200], "\(total)")
         #expect(eventually(within: 40) { gateway.children("worker").count == 2 && gateway.children("control").count == 1 })
@@ -61,8 +63,10 @@ import Testing
     @Test func requestsInFlightFinishBeforeTheEnd() throws {
         let port = Ports.free()
         let stage = try Stage(
-            routes: "route /** { upstream slow; public; } route /in { upstream app; auth sso; }", general: "upstream slow { server 127.0.0.1:\(port); }",
-            servers: "server { listen 127.0.0.1:\(port); location / { root @DIR@; limit_rate 400k; } }".replacingOccurrences(of: "@DIR@", with: "/usr/bin"),
+            routes: "route /** { upstream slow; public; } route /in { upstream app; auth sso; }",
+            general: "upstream slow { server 127.0.0.1:\(port); }",
+            servers: "server { listen 127.0.0.1:\(port); location / { root @DIR@; limit_rate 400k; } }".replacingOccurrences(
+                of: "@DIR@", with: "/usr/bin"),
             serverPorts: [port])
         let size = try #require(try FileManager.default.attributesOfItem(atPath: "/usr/bin/openssl")[.size] as? Int)
         let result = Box<Answer>()
@@ -106,7 +110,9 @@ import Testing
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { field in for (index, byte) in path.utf8.enumerated() { field[index] = byte } }
-        let result = withUnsafePointer(to: &address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) } }
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        }
         #expect(result == 0)
         func message() -> String {
             var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)

@@ -5,7 +5,9 @@ import Testing
     @Test func letsInWhomTheFileAllowsAndTellsTheUpstreamWhoItIs() throws {
         let stage = try Stage()
         let token = try stage.signer.token(subject: "alice")
-        let cookie = try stage.gateway.curl("/orders/7?x=1", ["-H", "Cookie: theme=dark; access_token=\(token); lang=de", "-H", "X-User-Id: admin", "-H", "x_user_id: admin"])
+        let cookie = try stage.gateway.curl(
+            "/orders/7?x=1",
+            ["-H", "Cookie: theme=dark; access_token=\(token); lang=de", "-H", "X-User-Id: admin", "-H", "x_user_id: admin"])
         #expect(cookie.status == 200)
         #expect(cookie.body.contains("\"user\":\"alice\""))
         #expect(cookie.body.contains("\"uri\":\"/orders/7?x=1\""))
@@ -27,7 +29,9 @@ import Testing
         func get(_ token: String) throws -> Answer { try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(token)"]) }
         func reason(_ answer: Answer) throws -> String {
             let problem = try #require(try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])
-            for member in ["type", "title", "status", "detail", "instance", "reason", "request_id"] { #expect(problem[member] != nil, "no \(member)") }
+            for member in ["type", "title", "status", "detail", "instance", "reason", "request_id"] {
+                #expect(problem[member] != nil, "no \(member)")
+            }
             #expect(problem["status"] as? Int == answer.status)
             #expect(answer["content-type"] == "application/problem+json")
             #expect(problem["request_id"] as? String == answer["x-request-id"])
@@ -39,15 +43,20 @@ import Testing
         #expect(try reason(none) == "token_missing")
         let good = try stage.signer.token()
         var forged = good
-        forged.replaceSubrange(forged.index(forged.endIndex, offsetBy: -20)..<forged.index(forged.endIndex, offsetBy: -19), with: forged.hasSuffix("A") ? "B" : "A")
+        forged.replaceSubrange(
+            forged.index(forged.endIndex, offsetBy: -20)..<forged.index(forged.endIndex, offsetBy: -19),
+            with: forged.hasSuffix("A") ? "B" : "A")
         let other = try Credentials(in: stage.folder, name: "other")
         let cases: [(String, String)] = [
             (try stage.signer.token(expiresIn: -3_600), "token_expired"), (try stage.signer.token(["exp": nil]), "token_expiry_missing"),
-            (try stage.signer.token(["iss": "https://evil.example"]), "token_issuer_unknown"), (try stage.signer.token(["aud": "other"]), "token_audience_mismatch"),
+            (try stage.signer.token(["iss": "https://evil.example"]), "token_issuer_unknown"),
+            (try stage.signer.token(["aud": "other"]), "token_audience_mismatch"),
             (try stage.signer.token(["nbf": Int(Date().timeIntervalSince1970) + 3_600]), "token_not_yet_valid"),
             (try stage.signer.token(["iat": Int(Date().timeIntervalSince1970) + 3_600]), "token_issued_in_future"),
-            (try stage.signer.token(["token_type": "refresh"]), "token_claim_unmet"), (try stage.signer.token(["exp": "tomorrow"]), "token_claim_malformed"),
-            (try stage.signer.token(["exp": 1e300]), "token_claim_malformed"), (try other.token(), "token_key_unknown"), ("a.b.c.d.e", "token_encrypted"),
+            (try stage.signer.token(["token_type": "refresh"]), "token_claim_unmet"),
+            (try stage.signer.token(["exp": "tomorrow"]), "token_claim_malformed"),
+            (try stage.signer.token(["exp": 1e300]), "token_claim_malformed"), (try other.token(), "token_key_unknown"),
+            ("a.b.c.d.e", "token_encrypted"),
             ("nonsense", "token_malformed"), (String(repeating: "a", count: 17_000), "token_too_large"),
         ]
         for (token, expected) in cases {
@@ -69,7 +78,8 @@ import Testing
         let (first, second) = (try stage.signer.token(subject: "a"), try stage.signer.token(subject: "b"))
         #expect(try stage.gateway.curl("/", ["-H", "Cookie: access_token=\(first); access_token=\(second)"]).status == 401)
         #expect(try stage.gateway.curl("/", ["-H", "Cookie: access_token=\(first); access_token=\(first)"]).status == 200)
-        #expect(try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(first)", "-H", "Authorization: Bearer \(second)"]).status == 401)
+        #expect(
+            try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(first)", "-H", "Authorization: Bearer \(second)"]).status == 401)
     }
 
     @Test func findsRoutesByHostPathAndMethod() throws {
@@ -96,7 +106,9 @@ import Testing
         #expect(refused["allow"] == "GET, HEAD, POST")
         #expect(try stage.gateway.curl("/only").status == 404)
         #expect(try stage.gateway.curl("/only", ["-H", "Host: API.example.com:443"]).status == 200)
-        for path in ["/api/orders/../x", "/api//orders", "/a%2fb", "/a%5cb", "/%00", "/a/..;/b", "/%2e%2e/"] { #expect(try stage.gateway.curl(path).status == 400) }
+        for path in ["/api/orders/../x", "/api//orders", "/a%2fb", "/a%5cb", "/%00", "/a/..;/b", "/%2e%2e/"] {
+            #expect(try stage.gateway.curl(path).status == 400)
+        }
     }
 
     @Test func rewritesWhatTheRouteSays() throws {
@@ -114,7 +126,12 @@ import Testing
         #expect(answer.body.contains("\"authorization\":\"Bearer \(token)\""))
         #expect(answer.body.contains("\"odd\":\"GET-127.0.0.1\""))
         // What one route sets is taken from requests to every route.
-        let plain = try stage.gateway.curl("/plain/", ["-H", "X-User-Id: admin", "-H", "X.Odd: 1", "-H", "Connection: X-Nominated", "-H", "X-Forwarded-For: 1.2.3.4", "-H", "X-Request-Id: mine-mine-mine"])
+        let plain = try stage.gateway.curl(
+            "/plain/",
+            [
+                "-H", "X-User-Id: admin", "-H", "X.Odd: 1", "-H", "Connection: X-Nominated", "-H", "X-Forwarded-For: 1.2.3.4", "-H",
+                "X-Request-Id: mine-mine-mine",
+            ])
         #expect(plain.body.contains("\"user\":\"\""))
         #expect(plain.body.contains("\"odd\":\"\""))
         #expect(plain.body.contains("\"xff\":\"127.0.0.1\""))
@@ -125,8 +142,11 @@ import Testing
     }
 
     @Test func believesTrustedProxiesAlone() throws {
-        let stage = try Stage(routes: "route /** { upstream app; public; set_header X-Odd $client.ip; } route /in { upstream app; auth sso; }", general: "trusted_proxies 127.0.0.0/8 10.0.0.0/8;")
-        let answer = try stage.gateway.curl("/", ["-H", "X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.1.2.3", "-H", "X-Request-Id: abcdefgh-1"])
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; set_header X-Odd $client.ip; } route /in { upstream app; auth sso; }",
+            general: "trusted_proxies 127.0.0.0/8 10.0.0.0/8;")
+        let answer = try stage.gateway.curl(
+            "/", ["-H", "X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.1.2.3", "-H", "X-Request-Id: abcdefgh-1"])
         #expect(answer.body.contains("\"odd\":\"203.0.113.9\""))
         #expect(answer.body.contains("\"xff\":\"6.6.6.6, 203.0.113.9, 10.1.2.3, 127.0.0.1\""))
         #expect(answer.body.contains("\"id\":\"abcdefgh-1\""))
@@ -152,14 +172,21 @@ import Testing
         let folder = TemporaryFolder()
         let stage = try Stage(
             routes: "route /** { upstream app; auth sso; scope read:orders; limit few; }",
-            general: "access_log \(folder.path)/access.log; security_log \(folder.path)/security.log;\nlimit few { rate 100/minute; key $claim.sub; }")
+            general:
+                "access_log \(folder.path)/access.log; security_log \(folder.path)/security.log;\nlimit few { rate 100/minute; key $claim.sub; }"
+        )
         let token = try stage.signer.token(subject: "alice")
         let good = try stage.gateway.curl("/a/b?secret=1", ["-H", "Authorization: Bearer \(token)"])
-        let refused = try stage.gateway.curl("/x", ["-A", "evil\"agent\u{9b}31m", "-H", "Authorization: Bearer \(try stage.signer.token(subject: "mallory", expiresIn: -3_600))"])
+        let refused = try stage.gateway.curl(
+            "/x",
+            ["-A", "evil\"agent\u{9b}31m", "-H", "Authorization: Bearer \(try stage.signer.token(subject: "mallory", expiresIn: -3_600))"])
         func line(_ name: String, _ answer: Answer) throws -> [String: Any] {
             let identifier = try #require(answer["x-request-id"])
             var found: Substring?
-            #expect(eventually { found = folder.read(name).split(separator: "\n").first { $0.contains(identifier) }; return found != nil })
+            #expect(
+                eventually {
+                    found = folder.read(name).split(separator: "\n").first { $0.contains(identifier) }; return found != nil
+                })
             let text = try #require(found)
             return try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         }
@@ -170,7 +197,10 @@ import Testing
         #expect(entry["issuer"] as? String == "sso")
         #expect(entry["decision"] as? String == "forwarded")
         #expect((entry["limits"] as? [[String: Any]])?.first?["name"] as? String == "few")
-        for name in ["time", "id", "client", "method", "host", "route", "bytes_in", "bytes_out", "ms", "ms_auth", "ms_limit", "ms_upstream", "upstream"] { #expect(entry[name] != nil, "no \(name)") }
+        for name in [
+            "time", "id", "client", "method", "host", "route", "bytes_in", "bytes_out", "ms", "ms_auth", "ms_limit", "ms_upstream",
+            "upstream",
+        ] { #expect(entry[name] != nil, "no \(name)") }
         let denial = try line("security.log", refused)
         #expect(denial["reason"] as? String == "token_expired")
         #expect(denial["claimed_subject"] as? String == "mallory")

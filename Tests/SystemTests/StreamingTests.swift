@@ -35,7 +35,8 @@ import Testing
             }
         }
         watcher.start()
-        let down = try stage.gateway.curl("/files/big", ["-o", "/dev/null", "-m", "300", "-w", "\n%{size_download} %{http_code}\n%{http_code}"])
+        let down = try stage.gateway.curl(
+            "/files/big", ["-o", "/dev/null", "-m", "300", "-w", "\n%{size_download} %{http_code}\n%{http_code}"])
         #expect(down.body.contains("\(Self.bytes) 200"))
         let up = try stage.gateway.curl("/sink", ["-m", "300", "-X", "POST", "-T", file, "-H", "Expect:"])
         #expect(up.body == "got \(Self.bytes)")
@@ -52,7 +53,8 @@ import Testing
         try FileHandle(forWritingTo: URL(fileURLWithPath: folder.path + "/big")).truncate(atOffset: 268_435_456)
         let stage = try Stage(
             routes: "route /** { upstream files; public; } route /in { upstream app; auth sso; }",
-            general: "listen 127.0.0.1:\(plain) { plaintext; }\nupstream files { server 127.0.0.1:\(port); }\ntimeouts { write 1s; }", workers: 1,
+            general: "listen 127.0.0.1:\(plain) { plaintext; }\nupstream files { server 127.0.0.1:\(port); }\ntimeouts { write 1s; }",
+            workers: 1,
             servers: "server { listen 127.0.0.1:\(port); location / { root \(folder.path); } }", serverPorts: [port])
         let worker = try #require(stage.gateway.children("worker").first)
         let before = Gateway.residentKiB(worker)

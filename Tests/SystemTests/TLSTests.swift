@@ -14,7 +14,8 @@ import Testing
         for (name, names) in [("one", ["one.example"]), ("wild", ["*.wild.example"]), ("exact", ["exact.wild.example"])] {
             try Credentials.certificate(in: folder, name: name, names: names)
         }
-        let certificates = ["one", "wild", "exact"].map { "certificate \(folder.path)/\($0).crt \(folder.path)/\($0).key;" }.joined(separator: " ")
+        let certificates = ["one", "wild", "exact"].map { "certificate \(folder.path)/\($0).crt \(folder.path)/\($0).key;" }.joined(
+            separator: " ")
         let stage = try Stage(general: "listen 127.0.0.1:\(port) { tls { \(certificates) \(listener) } }\n\(more)")
         keep.append(folder)
         return (stage, port)
@@ -22,9 +23,15 @@ import Testing
 
     private final class Keep: @unchecked Sendable { var held: [TemporaryFolder] = [] }
     private let kept = Keep()
-    private var keep: [TemporaryFolder] { get { kept.held } nonmutating set { kept.held = newValue } }
+    private var keep: [TemporaryFolder] {
+        get { kept.held }
+        nonmutating set { kept.held = newValue }
+    }
 
-    @Test(arguments: [("one.example", "one"), ("a.wild.example", "wild"), ("exact.wild.example", "exact"), ("EXACT.wild.example", "exact"), ("a.b.wild.example", "one"), ("unknown.example", "one")])
+    @Test(arguments: [
+        ("one.example", "one"), ("a.wild.example", "wild"), ("exact.wild.example", "exact"), ("EXACT.wild.example", "exact"),
+        ("a.b.wild.example", "one"), ("unknown.example", "one"),
+    ])
     func choosesTheCertificateByName(name: String, expected: String) throws {
         let (stage, port) = try stage()
         _ = stage
@@ -102,12 +109,16 @@ import Testing
         let folder = TemporaryFolder()
         let port = Ports.free()
         let server = try Nginx(
-            "server { listen unix:\(folder.path)/app.sock; listen 127.0.0.1:\(port); location / { return 200 here; } }", in: folder, ports: [port])
+            "server { listen unix:\(folder.path)/app.sock; listen 127.0.0.1:\(port); location / { return 200 here; } }", in: folder,
+            ports: [port])
         _ = server
         chmod(folder.path + "/app.sock", 0o666)
         let stage = try Stage(
-            routes: "route /unix { upstream u; public; } route /name { upstream n; public; } route /gone { upstream g; public; } route /in { upstream app; auth sso; }",
-            general: "upstream u { server unix:\(folder.path)/app.sock; }\nupstream n { server localhost:\(port); }\nupstream g { server 127.0.0.1:\(Ports.free()); server 127.0.0.1:\(port); }")
+            routes:
+                "route /unix { upstream u; public; } route /name { upstream n; public; } route /gone { upstream g; public; } route /in { upstream app; auth sso; }",
+            general:
+                "upstream u { server unix:\(folder.path)/app.sock; }\nupstream n { server localhost:\(port); }\nupstream g { server 127.0.0.1:\(Ports.free()); server 127.0.0.1:\(port); }"
+        )
         #expect(try stage.gateway.curl("/unix").body == "here")
         #expect(eventually { (try? stage.gateway.curl("/name").body) == "here" })
         // A server that refuses is passed over for one that does not.

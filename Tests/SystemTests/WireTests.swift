@@ -4,11 +4,15 @@ import TestSupport
 import Testing
 
 /// A gateway that also listens in clear, so that a test can say every byte itself.
-private func plainStage(routes: String = "route /** { upstream app; public; } route /in { upstream app; auth sso; }", servers: String = "", serverPorts: [Int] = [], more: String = "") throws
+private func plainStage(
+    routes: String = "route /** { upstream app; public; } route /in { upstream app; auth sso; }", servers: String = "",
+    serverPorts: [Int] = [], more: String = ""
+) throws
     -> (stage: Stage, port: Int)
 {
     let port = Ports.free()
-    let stage = try Stage(routes: routes, general: "listen 127.0.0.1:\(port) { plaintext; }\n" + more, servers: servers, serverPorts: serverPorts)
+    let stage = try Stage(
+        routes: routes, general: "listen 127.0.0.1:\(port) { plaintext; }\n" + more, servers: servers, serverPorts: serverPorts)
     return (stage, port)
 }
 
@@ -37,16 +41,21 @@ private func plainStage(routes: String = "route /** { upstream app; public; } ro
         let cases = try #require(try Vectors.json("llhttp_cases.json") as? [[String: Any]])
         var tried = 0
         for entry in cases {
-            guard let meta = entry["meta"] as? [String: Any], meta["type"] as? String == "request", meta["pause"] == nil, meta["skipBody"] == nil,
+            guard let meta = entry["meta"] as? [String: Any], meta["type"] as? String == "request", meta["pause"] == nil,
+                meta["skipBody"] == nil,
                 let text = entry["bytes"] as? String, let error = entry["error"] as? String,
-                !["Pause on CONNECT/Upgrade", "Invalid method for HTTP/x.x request", "Expected space after method", "Data after `Connection: close`"].contains(error)
+                ![
+                    "Pause on CONNECT/Upgrade", "Invalid method for HTTP/x.x request", "Expected space after method",
+                    "Data after `Connection: close`",
+                ].contains(error)
             else { continue }
             tried += 1
             let client = try RawClient(port: port)
             // Every message of the file lacks a Host or has one; without it the answer would be 400 for that reason alone.
             var bytes = text.replacingOccurrences(of: " HTTP/1.1\r\n", with: " HTTP/1.1\r\nHost: a\r\n")
             if !bytes.contains("\r\n\r\n") { bytes += "\r\n" }
-            client.send(bytes.unicodeScalars.allSatisfy { $0.value < 256 } ? bytes.unicodeScalars.map { UInt8($0.value) } : Array(bytes.utf8))
+            client.send(
+                bytes.unicodeScalars.allSatisfy { $0.value < 256 } ? bytes.unicodeScalars.map { UInt8($0.value) } : Array(bytes.utf8))
             client.endWriting()
             let answers = client.read(silence: 2_000).components(separatedBy: "HTTP/1.1 ").dropFirst().map { Int($0.prefix(3)) ?? 0 }
             // Of a pipeline the good messages before the bad one are answered; the bad one ends it.
@@ -120,10 +129,14 @@ private func plainStage(routes: String = "route /** { upstream app; public; } ro
         let (stage, port) = try plainStage()
         _ = stage
         let client = try RawClient(port: port)
-        client.send("HEAD /x HTTP/1.1\r\nHost: a\r\n\r\nHEAD /in HTTP/1.1\r\nHost: a\r\n\r\nGET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        client.send(
+            "HEAD /x HTTP/1.1\r\nHost: a\r\n\r\nHEAD /in HTTP/1.1\r\nHost: a\r\n\r\nGET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
         let parts = client.read().components(separatedBy: "HTTP/1.1 ").dropFirst().map { String($0) }
         #expect(parts.count == 3)
-        #expect(parts.first?.hasPrefix("200") == true && parts.first?.contains("Content-Length:") == true && parts.first?.hasSuffix("\r\n\r\n") == true)
+        #expect(
+            parts.first?.hasPrefix("200") == true && parts.first?.contains("Content-Length:") == true
+                && parts.first?.hasSuffix("\r\n\r\n") == true)
         #expect(parts.dropFirst().first?.hasPrefix("401") == true && parts.dropFirst().first?.hasSuffix("\r\n\r\n") == true)
         #expect(parts.last?.contains("/last") == true)
     }
@@ -141,13 +154,16 @@ private func plainStage(routes: String = "route /** { upstream app; public; } ro
     @Test func passesChunkedBodiesAndTrailersOn() throws {
         let echoPort = Ports.free()
         let (stage, port) = try plainStage(
-            routes: "route /echo { upstream echo; public; set_header X-User-Id \"$request.method\"; } route /in { upstream app; auth sso; }",
+            routes:
+                "route /echo { upstream echo; public; set_header X-User-Id \"$request.method\"; } route /in { upstream app; auth sso; }",
             more: "upstream echo { server 127.0.0.1:\(echoPort); }")
         _ = stage
         // A server that answers with what it was sent, byte for byte.
         let server = try EchoServer(port: echoPort)
         let client = try RawClient(port: port)
-        client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5;x=y\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 42\r\nX-User-Id: forged\r\nContent-Length: 3\r\n\r\n")
+        client.send(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5;x=y\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 42\r\nX-User-Id: forged\r\nContent-Length: 3\r\n\r\n"
+        )
         let answer = client.read(until: "answered")
         #expect(answer.hasPrefix("HTTP/1.1 200"))
         let seen = server.lastRequest
@@ -159,7 +175,8 @@ private func plainStage(routes: String = "route /** { upstream app; public; } ro
     }
 
     @Test func boundsTheBody() throws {
-        let (stage, port) = try plainStage(routes: "route /** { upstream app; public; max_body_size 10; } route /in { upstream app; auth sso; }")
+        let (stage, port) = try plainStage(
+            routes: "route /** { upstream app; public; max_body_size 10; } route /in { upstream app; auth sso; }")
         #expect(try stage.gateway.curl("/", ["--data", "0123456789"]).status == 200)
         #expect(try stage.gateway.curl("/", ["--data", "0123456789a"]).status == 413)
         let client = try RawClient(port: port)
@@ -233,7 +250,8 @@ final class SinkServer {
 
 /// Runs a small server in Perl, which every Debian has; `$server` listens.
 private func perl(_ script: String, _ port: Int, _ folder: TemporaryFolder) throws -> Program {
-    let listen = "use strict; use IO::Socket::INET; my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => \(port), Listen => 50, ReuseAddr => 1) or die;\n"
+    let listen =
+        "use strict; use IO::Socket::INET; my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => \(port), Listen => 50, ReuseAddr => 1) or die;\n"
     let path = try folder.write("server.pl", listen + script)
     let program = try Program("/usr/bin/perl", [path], log: folder.path + "/server.log", stopSignal: SIGKILL)
     guard eventually({ Ports.isOpen(port) }) else { throw StartFailed(log: program.log) }

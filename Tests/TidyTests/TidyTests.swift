@@ -3,7 +3,8 @@ import Testing
 
 /// The rules of the house that a compiler does not know; see docs/architecture.md.
 @Suite struct TidyTests {
-    private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
 
     private struct Source {
         let target: String
@@ -13,7 +14,8 @@ import Testing
 
     private static let sources: [Source] = {
         let folder = root.appendingPathComponent("Sources")
-        let files = FileManager.default.enumerator(atPath: folder.path)?.compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") } ?? []
+        let files =
+            FileManager.default.enumerator(atPath: folder.path)?.compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") } ?? []
         return files.map { file in
             let text = (try? String(contentsOf: folder.appendingPathComponent(file), encoding: .utf8)) ?? ""
             return Source(target: String(file.split(separator: "/")[0]), name: file, lines: text.components(separatedBy: "\n"))
@@ -22,7 +24,8 @@ import Testing
 
     /// The targets in the order of a request's path: each may import those before it.
     private static let order = [
-        "CLinux", "COpenSSL", "CHiredis", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Routing", "Authentication", "Authorization",
+        "CLinux", "COpenSSL", "CHiredis", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Routing", "Authentication",
+        "Authorization",
         "RateLimiting", "Redis", "Forwarding", "Observability", "Gateway", "Control", "Supervisor", "portcullis",
     ]
     private static let shell: Set<String> = ["EventLoop", "TLS", "Redis", "Supervisor", "Control", "Gateway", "portcullis"]
@@ -52,7 +55,8 @@ import Testing
             for name in imports(source) {
                 switch name {
                 case "CLinux", "CHiredis", "Glibc": #expect(Self.shell.contains(source.target), "\(source.name) imports \(name)")
-                case "COpenSSL": #expect(Self.shell.contains(source.target) || source.target == "Authentication", "\(source.name) imports \(name)")
+                case "COpenSSL":
+                    #expect(Self.shell.contains(source.target) || source.target == "Authentication", "\(source.name) imports \(name)")
                 case "Foundation", "FoundationEssentials": #expect(source.target == "portcullis", "\(source.name) imports \(name)")
                 case "Dispatch": #expect(source.target == "Control", "\(source.name) imports \(name)")
                 default: break
@@ -63,7 +67,8 @@ import Testing
 
     @Test func unsafeCodeStandsOnlyInTheShell() {
         for source in Self.sources where !Self.shell.contains(source.target) && source.name != "Authentication/Keys/VerificationKey.swift" {
-            for (number, line) in source.lines.enumerated() where line.contains("unsafe ") && !line.trimmingCharacters(in: .whitespaces).hasPrefix("//") {
+            for (number, line) in source.lines.enumerated()
+            where line.contains("unsafe ") && !line.trimmingCharacters(in: .whitespaces).hasPrefix("//") {
                 #expect(Bool(false), "\(source.name):\(number + 1): \(line)")
             }
         }

@@ -98,7 +98,8 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     private var lingeredBytes = 0
 
     init(
-        _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool, _ services: DownstreamServices
+        _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool,
+        _ services: DownstreamServices
     ) throws(SystemError) {
         self.services = services
         self.isRedirect = isRedirect

@@ -37,7 +37,8 @@ package final class RecordingFiles: FileSource {
         }
         let (start, end) = (String(parts[0]), String(parts[1]))
         let found = names.filter { name in
-            name.count >= start.count + end.count && name.hasPrefix(start) && name.hasSuffix(end) && (!name.hasPrefix(".") || start.hasPrefix("."))
+            name.count >= start.count + end.count && name.hasPrefix(start) && name.hasSuffix(end)
+                && (!name.hasPrefix(".") || start.hasPrefix("."))
         }
         let paths = found.map { "\(folder)/\($0)" }
         bundle.lists[pattern] = paths

@@ -99,7 +99,10 @@ struct RouteReader {
             methods.append(methodRule(method, accepted, access, shared, &named))
         }
         let body = block.one("max_body_size").map { bodySize($0, diagnostics) } ?? bodyBytesMax
-        block.finish(later: ["upgrade", "on_expiry", "cors", "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror", "add_response_header"])
+        block.finish(later: [
+            "upgrade", "on_expiry", "cors", "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror",
+            "add_response_header",
+        ])
         if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
         let rules = ([shared.authorization] + methods.map(\.authorization)).flatMap(\.rules)
         let limitKeys = Set((shared.limits + methods.flatMap(\.limits)).filter { limits.indices.contains($0) }).flatMap { limits[$0].key }
@@ -149,7 +152,8 @@ struct RouteReader {
             return nil
         case (nil, nil):
             diagnostics.error(
-                "this route says neither auth nor public", at: directive.position, hint: "add: auth ISSUER; or, if everybody may come: public;")
+                "this route says neither auth nor public", at: directive.position,
+                hint: "add: auth ISSUER; or, if everybody may come: public;")
             return nil
         }
     }
@@ -190,7 +194,9 @@ struct RouteReader {
         _ directive: Directive, _ accepted: [Issuer], _ access: Route.Access?, _ shared: Demands, _ named: inout Set<String>
     ) -> Route.MethodRule {
         let block = Block(of: directive, title: "a method", diagnostics)
-        if directive.arguments.isEmpty { diagnostics.error("'method' names no method", at: directive.name, hint: "write: method GET HEAD { … }") }
+        if directive.arguments.isEmpty {
+            diagnostics.error("'method' names no method", at: directive.name, hint: "write: method GET HEAD { … }")
+        }
         var known: Set<Method> = []
         for word in directive.arguments {
             let bytes = [UInt8](word.text.utf8)
@@ -236,7 +242,8 @@ struct RouteReader {
     private func undefined(_ what: String, _ word: Word, _ names: some Sequence<String>) {
         let meant = nearest(to: word.text, among: names)
         diagnostics.error(
-            "there is no \(what) '\(word.text)'", at: word, hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: \(what) \(word.text) { … }")
+            "there is no \(what) '\(word.text)'", at: word,
+            hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: \(what) \(word.text) { … }")
     }
 }
 

@@ -18,7 +18,9 @@ package struct Settings {
         "include", "workers", "user", "drain_timeout", "realm", "timeouts", "max_body_size", "token_cache", "limit_table", "access_log",
         "security_log", "listen", "trusted_proxies", "redis", "token", "issuer", "limit", "upstream", "route",
     ]
-    static let laterDirectives: Set<String> = ["admin", "metrics", "tracing", "revocation", "session", "login", "error_page", "acme", "resolver"]
+    static let laterDirectives: Set<String> = [
+        "admin", "metrics", "tracing", "revocation", "session", "login", "error_page", "acme", "resolver",
+    ]
 
     package private(set) var workers = 1
     /// Whom workers become when the supervisor is root.
@@ -53,7 +55,9 @@ package struct Settings {
         general(file, processors, diagnostics)
         listeners = file.all("listen").compactMap { ListenerSettings($0, files: files, diagnostics) }
         for (index, listener) in listeners.enumerated() where listeners[..<index].contains(where: { $0.address == listener.address }) {
-            diagnostics.error("\(listener.address.text) is listened on twice", at: file.all("listen").first { $0.arguments.first?.text == listener.address.text }?.position)
+            diagnostics.error(
+                "\(listener.address.text) is listened on twice",
+                at: file.all("listen").first { $0.arguments.first?.text == listener.address.text }?.position)
         }
         networks(file.all("trusted_proxies"), diagnostics)
         var used = References(diagnostics)
@@ -97,7 +101,9 @@ package struct Settings {
         if listeners.isEmpty, file.all("listen").isEmpty {
             diagnostics.error("nothing is listened on", at: nil, hint: "add: listen 0.0.0.0:443 { tls { certificate CHAIN.pem KEY.pem; } }")
         }
-        if file.all("route").isEmpty { diagnostics.error("there is no route", at: nil, hint: "add: route /** { upstream NAME; auth ISSUER; }") }
+        if file.all("route").isEmpty {
+            diagnostics.error("there is no route", at: nil, hint: "add: route /** { upstream NAME; auth ISSUER; }")
+        }
     }
 
     private mutating func general(_ file: Block, _ processors: Int, _ diagnostics: Diagnostics) {
@@ -125,7 +131,8 @@ package struct Settings {
     private mutating func networks(_ directives: [Directive], _ diagnostics: Diagnostics) {
         for word in directives.flatMap({ $0.words("NETWORK …", diagnostics) }) {
             guard let network = IPNetwork(word.text) else {
-                diagnostics.error("'\(word.text)' is not a network", at: word, hint: "write 10.0.0.0/8 or 2001:db8::/32; bits after the prefix are zero")
+                diagnostics.error(
+                    "'\(word.text)' is not a network", at: word, hint: "write 10.0.0.0/8 or 2001:db8::/32; bits after the prefix are zero")
                 continue
             }
             trustedProxies.append(network)
@@ -139,7 +146,9 @@ package struct Settings {
             if let trusted = directive.block?.first(where: { $0.name.text == "trusted_certificate" }) {
                 _ = ClientContext(trusted, at: trusted.name, files: files, diagnostics)
             }
-            guard let word = directive.block?.first(where: { $0.name.text == "keys" })?.arguments.first, !word.text.contains("://") else { continue }
+            guard let word = directive.block?.first(where: { $0.name.text == "keys" })?.arguments.first, !word.text.contains("://") else {
+                continue
+            }
             do {
                 _ = try KeySet(try files.read(word.text))
             } catch let error as FileError {

@@ -75,9 +75,12 @@ private final class Backend: EventHandler {
         private func answer() {
             var body = "{\"method\":\"\(head.text(head.methodRange))\",\"target\":\"\(head.text(head.targetRange))\",\"headers\":{"
             var lines: [String] = []
-            for line in head.fields.lines { lines.append("\"\(head.text(line.name))\":\"\(head.text(line.value).filter { $0 != "\"" && $0 != "\\" })\"") }
+            for line in head.fields.lines {
+                lines.append("\"\(head.text(line.name))\":\"\(head.text(line.value).filter { $0 != "\"" && $0 != "\\" })\"")
+            }
             body += lines.joined(separator: ",") + "}}\n"
-            let answer = [UInt8]("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)".utf8)
+            let answer = [UInt8](
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)".utf8)
             _ = SystemIO.send(descriptor.raw, answer.span)
         }
 

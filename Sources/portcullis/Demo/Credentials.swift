@@ -60,7 +60,8 @@ import COpenSSL
         // SAFETY: the context is freed below; the arrays are lent for the call with their sizes.
         let context = unsafe EVP_MD_CTX_new()
         defer { unsafe EVP_MD_CTX_free(context) }
-        let isSigned = unsafe EVP_DigestSignInit(context, nil, nil, nil, signingKey) == 1
+        let isSigned =
+            unsafe EVP_DigestSignInit(context, nil, nil, nil, signingKey) == 1
             && EVP_DigestSign(context, &signature, &count, bytes, bytes.count) == 1
         precondition(isSigned, "a key that was just made does not sign")
         return signature

@@ -49,7 +49,8 @@ private final class DemoStage {
         _ = consume portHolder
         backend = try Child.start(["demo-backend"], passing: [backendSocket.raw])
         let configuration = Self.configuration(port: port, backendPort: backendPort)
-        let files = try [Array(configuration.utf8), credentials.certificatePEM, credentials.privateKeyPEM, credentials.keySet].map { content in
+        let files = try [Array(configuration.utf8), credentials.certificatePEM, credentials.privateKeyPEM, credentials.keySet].map {
+            content in
             try LocalFiles.memoryFile(content).duplicate(atLeast: 64).release()
         }
         supervisor = try Child.start(["run", "--config", "/proc/self/fd/3"], passing: files)
@@ -150,7 +151,9 @@ private struct DemoTour {
         let cookie = ["Cookie: theme=dark; access_token=\(good)"]
         row("no token", 401, try get("/api/orders/7"))
         let withCookie = try get("/api/orders/7", cookie)
-        row("good token in a cookie", 200, withCookie, withCookie.body.contains("\"X-User-Id\":\"alice\"") && !withCookie.body.contains(good))
+        row(
+            "good token in a cookie", 200, withCookie,
+            withCookie.body.contains("\"X-User-Id\":\"alice\"") && !withCookie.body.contains(good))
         print("    the service saw: \(withCookie.body.trimmedLine)")
         row("good token in Authorization: Bearer", 200, try get("/api/orders/7", ["Authorization: Bearer \(good)"]))
         row("token without the scope", 403, try get("/api/orders/7", ["Authorization: Bearer \(poor)"]))
