@@ -29,7 +29,7 @@ package enum Child {
         unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         var pointers: [UnsafeMutablePointer<CChar>?] = unsafe (["portcullis"] + arguments).map { unsafe strdup($0) }
         unsafe pointers.append(nil)
-        defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
+        defer { unsafe pointers.forEach { unsafe free($0) } }
         var process: pid_t = 0
         // /proc/self/exe is the program that runs, even where its file has been replaced meanwhile.
         let result = unsafe posix_spawn(&process, "/proc/self/exe", &actions, &attributes, pointers, pc_environment())

@@ -17,7 +17,7 @@ import ConfigFile
         guard let key = unsafe PEM.privateKey(keyPEM) else {
             // SAFETY: each was returned with one reference that this initialiser owns.
             unsafe X509_free(leaf)
-            for unsafecertificate in unsafe certificates { unsafe X509_free(certificate) }
+            unsafe certificates.forEach { unsafe X509_free($0) }
             throw .noKey
         }
         unsafe self.key = unsafe key
@@ -31,7 +31,7 @@ import ConfigFile
     deinit {
         // SAFETY: this object holds one reference of each.
         unsafe X509_free(leaf)
-        for unsafecertificate in unsafe chain { unsafe X509_free(certificate) }
+        unsafe chain.forEach { unsafe X509_free($0) }
         unsafe EVP_PKEY_free(key)
     }
 
@@ -49,7 +49,8 @@ import ConfigFile
             ERR_clear_error()
             return false
         }
-        for unsafecertificate in unsafe chain {
+        for index in unsafe chain.indices {
+            let certificate = unsafe chain[index]
             unsafe X509_up_ref(certificate)
             guard unsafe pc_SSL_CTX_add_chain_certificate(context, certificate) == 1 else {
                 unsafe X509_free(certificate)

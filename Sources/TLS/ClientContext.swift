@@ -18,7 +18,8 @@ import EventLoop
             let trusted = unsafe PEM.certificates(trustedPEM)
             guard unsafe !trusted.isEmpty else { throw TLSError.setup("the trusted_certificate file holds no PEM certificate") }
             let store = unsafe SSL_CTX_get_cert_store(context)
-            for unsafecertificate in unsafe trusted {
+            for index in unsafe trusted.indices {
+                let certificate = unsafe trusted[index]
                 // SAFETY: the store takes a reference of its own; the one from reading is given back.
                 unsafe X509_STORE_add_cert(store, certificate)
                 unsafe X509_free(certificate)

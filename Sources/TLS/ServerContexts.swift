@@ -29,7 +29,7 @@ import COpenSSL
 
     deinit {
         // SAFETY: each was made here and is referenced by sessions with a count of its own.
-        for unsafecontext in unsafe contexts { unsafe SSL_CTX_free(context) }
+        unsafe contexts.forEach { unsafe SSL_CTX_free($0) }
     }
 
     /// A session for an accepted connection.

@@ -80,3 +80,52 @@ private func errors(_ text: String) -> [String] {
         for cut in 0..<bundle.encoded.count { #expect(FileBundle(encoded: Array(bundle.encoded[..<cut])) == nil) }
     }
 }
+
+@Suite struct ExampleTests {
+    private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
+    /// The files that the example names, made for the test.
+    private func check(_ file: String) throws -> (Settings, [String]) {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let openssl = Process()
+        openssl.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
+        openssl.arguments = [
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=x",
+            "-keyout", "k.pem",
+            "-out", "c.pem",
+        ]
+        openssl.currentDirectoryURL = folder
+        openssl.standardError = FileHandle.nullDevice
+        try openssl.run()
+        openssl.waitUntilExit()
+        func read(_ url: URL) throws -> String { try String(contentsOf: url, encoding: .utf8) }
+        let (certificate, key) = (try read(folder.appendingPathComponent("c.pem")), try read(folder.appendingPathComponent("k.pem")))
+        let text = try read(Self.root.appendingPathComponent(file))
+        var contents = ["f": text]
+        for word in text.split(whereSeparator: { " ;\n".contains($0) }) where word.hasPrefix("/etc/") {
+            contents[String(word)] = word.hasSuffix(".key") ? key : word.hasSuffix(".crt") ? certificate : keySet
+        }
+        let diagnostics = Diagnostics()
+        let settings = Settings("f", files: MemoryFiles(contents), environment: ["REDIS_PASSWORD": "x"], processors: 2, diagnostics)
+        return (settings, diagnostics.messages)
+    }
+
+    @Test func theExampleIsRight() throws {
+        let (settings, errors) = try check("gateway.conf.example")
+        #expect(errors == [])
+        #expect(settings.routes.count == 5)
+        // It shows every directive but include.
+        let text = try String(contentsOf: Self.root.appendingPathComponent("gateway.conf.example"), encoding: .utf8)
+        for directive in Settings.directives where directive != "include" { #expect(text.contains("\n\(directive) "), "no \(directive)") }
+    }
+
+    @Test func theMigratedFileIsRight() throws { #expect(try check("deploy/nginx/gateway.conf").1 == []) }
+
+    @Test func everyDirectiveIsInTheReference() throws {
+        let reference = try String(contentsOf: Self.root.appendingPathComponent("docs/configuration.md"), encoding: .utf8)
+        for directive in Settings.directives { #expect(reference.contains("`\(directive)"), "no \(directive)") }
+    }
+}
