@@ -89,7 +89,18 @@ let package = Package(
         tests("Redis", ["Bytes", "RateLimiting"]),
         tests("Observability", ["Bytes", "EventLoop"]),
         tests("Gateway", ["ConfigFile", "Bytes", "Authentication", "Routing", "TestSupport"]),
+        .target(
+            name: "FuzzTargets",
+            dependencies: ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "Authentication", "Redis", "Gateway", "TestSupport"],
+            path: "Tests/FuzzTargets", swiftSettings: strict),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], path: "Tests/FuzzTests", exclude: ["Inputs"]),
         .testTarget(name: "TidyTests", path: "Tests/TidyTests"),
         .testTarget(name: "SystemTests", dependencies: ["TestSupport", "Bytes"], path: "Tests/SystemTests"),
     ]
 )
+
+// The fuzzer brings its own main, so it is built only by Tests/Fuzz/run.
+if Context.environment["PORTCULLIS_FUZZ"] != nil {
+    package.products.append(.executable(name: "Fuzz", targets: ["Fuzz"]))
+    package.targets.append(.executableTarget(name: "Fuzz", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/Fuzz", exclude: ["run", "findings"], swiftSettings: [.unsafeFlags(["-parse-as-library"])]))
+}

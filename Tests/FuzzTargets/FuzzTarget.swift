@@ -1,0 +1,173 @@
+import Authentication
+import Bytes
+import ConfigFile
+import Gateway
+import HTTP1
+import HTTPMessage
+import Redis
+import TestSupport
+
+/// What is fuzzed: every parser of bytes from outside, each with what must hold whatever the bytes are. A broken promise is
+/// a trap, which the fuzzer and the test that runs the kept inputs both see.
+package enum FuzzTarget: String, CaseIterable, Sendable {
+    case requestHead, responseHead, chunked, target, cookie, jws, json, resp, configuration
+
+    package func run(_ bytes: [UInt8]) {
+        switch self {
+        case .requestHead: requestHead(bytes)
+        case .responseHead: responseHead(bytes)
+        case .chunked: chunked(bytes)
+        case .target: target(bytes)
+        case .cookie: cookie(bytes)
+        case .jws: jws(bytes)
+        case .json: json(bytes)
+        case .resp: resp(bytes)
+        case .configuration: configuration(bytes)
+        }
+    }
+
+    /// A head reads the same whole and in two pieces.
+    private func requestHead(_ bytes: [UInt8]) {
+        func read(_ cuts: [Int]) -> String {
+            var parser = RequestParser()
+            var head = RequestHead()
+            do throws(HTTP1Error) {
+                for end in cuts {
+                    guard case .complete(let consumed) = try parser.parse(bytes.span.extracting(0..<end), into: &head) else { continue }
+                    let framing = (try? BodyFraming.of(head)).map { "\($0)" } ?? "refused"
+                    _ = try? head.host()
+                    _ = try? head.expectsContinue()
+                    var text = "\(consumed) \(framing) \(head.wantsKeepAlive) \(head.text(head.methodRange)) \(head.text(head.targetRange))"
+                    for line in head.fields.lines { text += "|\(head.text(line.name)):\(head.text(line.value))" }
+                    return text
+                }
+                return "more"
+            } catch {
+                return "refused"
+            }
+        }
+        let whole = read([bytes.count])
+        let cut = bytes.first.map { Int($0) % (bytes.count + 1) } ?? 0
+        precondition(read([cut, bytes.count]) == whole, "a head depends on how it arrives")
+        precondition(read(Array(stride(from: 0, to: bytes.count, by: 5)) + [bytes.count]) == whole, "a head depends on how it arrives")
+    }
+
+    private func responseHead(_ bytes: [UInt8]) {
+        func read(_ cuts: [Int]) -> String {
+            var parser = ResponseParser()
+            var head = ResponseHead()
+            do throws(HTTP1Error) {
+                for end in cuts {
+                    guard case .complete(let consumed) = try parser.parse(bytes.span.extracting(0..<end), into: &head) else { continue }
+                    let framing = (try? BodyFraming.of(head, to: .get)).map { "\($0)" } ?? "refused"
+                    return "\(consumed) \(head.status) \(framing) \(head.allowsReuse) \(head.fields.count)"
+                }
+                return "more"
+            } catch {
+                return "refused"
+            }
+        }
+        let whole = read([bytes.count])
+        let cut = bytes.first.map { Int($0) % (bytes.count + 1) } ?? 0
+        precondition(read([cut, bytes.count]) == whole, "an answer's head depends on how it arrives")
+    }
+
+    /// A body decodes the same in pieces of every size, and what was decoded decodes to itself when coded anew.
+    private func chunked(_ bytes: [UInt8]) {
+        func decode(_ size: Int) -> (body: [UInt8], isDone: Bool)? {
+            var decoder = ChunkedDecoder()
+            var queue = ByteQueue()
+            var body: [UInt8] = []
+            var fed = 0
+            do throws(HTTP1Error) {
+                while true {
+                    switch try decoder.next(queue.readable) {
+                    case .needMore(let consumed):
+                        queue.drop(consumed)
+                        guard fed < bytes.count else { return (body, false) }
+                        let end = min(bytes.count, fed + size)
+                        queue.append(bytes.span.extracting(fed..<end))
+                        fed = end
+                    case .data(let range, let consumed):
+                        body.append(queue.readable.extracting(range))
+                        queue.drop(consumed)
+                    case .trailer(_, let consumed): queue.drop(consumed)
+                    case .end: return (body, true)
+                    }
+                }
+            } catch {
+                return nil
+            }
+        }
+        let whole = decode(max(1, bytes.count))
+        let pieces = decode(3)
+        precondition(whole?.body == pieces?.body && whole?.isDone == pieces?.isDone, "a body depends on how it arrives")
+    }
+
+    /// A normal form is its own normal form and holds nothing that was to be refused.
+    private func target(_ bytes: [UInt8]) {
+        var first = RequestTarget()
+        guard (try? first.normalize(0..<bytes.count, of: bytes.span)) != nil else { return }
+        let path = first.path
+        var second = RequestTarget()
+        do {
+            try second.normalize(0..<path.count, of: path.span)
+        } catch {
+            preconditionFailure("a normal form is refused")
+        }
+        precondition(second.path == path && second.segments == first.segments, "a normal form has another normal form")
+        precondition(path.first == 0x2F && !path.contains { $0 <= 0x20 || $0 >= 0x7F || $0 == 0x5C || $0 == 0x23 || $0 == 0x3F })
+        for index in first.segments.indices {
+            let decoded = first.decodedSegment(index)
+            precondition(
+                decoded != [0x2E] && decoded != [0x2E, 0x2E] && !decoded.contains(0x2F) && !decoded.contains(0), "a refused segment")
+        }
+    }
+
+    private func cookie(_ bytes: [UInt8]) {
+        var reader = CookieReader(range: 0..<bytes.count)
+        var end = 0
+        while let pair = reader.next(in: bytes.span) {
+            precondition(pair.name.lowerBound >= end && pair.value.upperBound <= pair.whole.upperBound && !pair.name.isEmpty)
+            end = pair.whole.upperBound
+        }
+    }
+
+    /// No bytes of a fuzzer's are signed.
+    private func jws(_ bytes: [UInt8]) {
+        guard let jws = try? CompactJWS(bytes.span) else { return }
+        precondition((try? Self.keys.verify(jws, bytes.span)) == nil, "a forged signature")
+    }
+
+    private func json(_ bytes: [UInt8]) {
+        guard let value = try? JSONReader.read(bytes) else { return }
+        let claims = Claims(value)
+        _ = claims.scopes(["scope", "scopes"])
+        for name in ["sub", "aud", "exp"] { _ = claims.texts(name) }
+        _ = try? KeySet(bytes)
+    }
+
+    private func resp(_ bytes: [UInt8]) {
+        let reader = RedisReplyReader()
+        do {
+            for start in stride(from: 0, to: bytes.count, by: 7) {
+                try reader.feed(bytes.span.extracting(start..<min(bytes.count, start + 7)))
+                while try reader.next() != nil {}
+            }
+        } catch {}
+    }
+
+    private func configuration(_ bytes: [UInt8]) {
+        let text = String(decoding: bytes, as: UTF8.self)
+        let diagnostics = Diagnostics()
+        _ = Settings("f", files: MemoryFiles(["f": text]), environment: [:], processors: 2, diagnostics)
+        _ = diagnostics.rendered()
+    }
+
+    /// The public key of RFC 8037 appendix A.2.
+    private static var keys: KeySet {
+        let document = "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}"
+        guard let keys = try? KeySet([UInt8](document.utf8)) else { preconditionFailure("the key of RFC 8037 is not read") }
+        return keys
+    }
+}
