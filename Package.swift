@@ -102,5 +102,8 @@ let package = Package(
 // The fuzzer brings its own main, so it is built only by Tests/Fuzz/run.
 if Context.environment["PORTCULLIS_FUZZ"] != nil {
     package.products.append(.executable(name: "Fuzz", targets: ["Fuzz"]))
-    package.targets.append(.executableTarget(name: "Fuzz", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/Fuzz", exclude: ["run", "findings"], swiftSettings: [.unsafeFlags(["-parse-as-library"])]))
+    package.targets.append(
+        .executableTarget(
+            name: "Fuzz", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/Fuzz", exclude: ["run", "findings"],
+            swiftSettings: [.unsafeFlags(["-parse-as-library"])]))
 }
