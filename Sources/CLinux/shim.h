@@ -1,8 +1,8 @@
 // The Linux interfaces that Swift's Glibc module does not carry, and static-inline shims for macros and variadic calls.
+//
+// _GNU_SOURCE stays undefined: Swift's own Glibc module is built without it, and two modules that see one header differently
+// cannot both be imported. What is behind it is declared here.
 #pragma once
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -38,8 +38,12 @@
 
 #include <dirent.h>
 
+int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+
+
 // Enumerators and casts in macros that Swift does not import as numbers.
 static const int pc_msg_nosignal = MSG_NOSIGNAL;
+static inline const char *pc_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size) == 0 ? buffer : "unknown error"; }
 static inline int pc_errno(void) { return errno; }
 static inline int pc_is_map_failed(const void *p) { return p == MAP_FAILED; }
 static const int pc_eventfd_flags = EFD_CLOEXEC | EFD_NONBLOCK;

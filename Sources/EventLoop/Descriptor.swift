@@ -19,8 +19,8 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
 
     package static func text(_ code: Int32) -> String {
         var buffer = [CChar](repeating: 0, count: 256)
-        // SAFETY: the GNU strerror_r returns a string that lives in `buffer` or for ever; it is copied at once.
-        return unsafe buffer.withUnsafeMutableBufferPointer { unsafe String(cString: strerror_r(code, $0.baseAddress!, $0.count)) }
+        // SAFETY: the string lives in `buffer` or for ever; it is copied at once.
+        return unsafe buffer.withUnsafeMutableBufferPointer { unsafe String(cString: pc_error_text(code, $0.baseAddress!, $0.count)) }
     }
 }
 
