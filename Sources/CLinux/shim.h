@@ -38,6 +38,7 @@
 
 #include <dirent.h>
 
+extern char **environ;
 int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
 
 
