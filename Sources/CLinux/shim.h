@@ -4,6 +4,7 @@
 // cannot both be imported. What is behind it is declared here.
 #pragma once
 #include <errno.h>
+#include <linux/memfd.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <netdb.h>
@@ -59,7 +60,7 @@ static inline void pc_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline int pc_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
 static inline int pc_fcntl(int fd, int command, int value) { return fcntl(fd, command, value); }
 static inline int pc_prctl(int option, unsigned long value) { return prctl(option, value, 0, 0, 0); }
-static inline int pc_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
+static inline int pc_memfd_create(const char *name) { return (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC); }
 static inline int pc_exited(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 static inline int pc_signalled(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 static inline int pc_bind(int fd, const void *address, unsigned size) { return bind(fd, (const struct sockaddr *)address, size); }

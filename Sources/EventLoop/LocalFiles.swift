@@ -63,7 +63,7 @@ package enum LocalFiles {
     /// A nameless file in memory with this content.
     package static func memoryFile(_ content: [UInt8]) throws(SystemError) -> Descriptor {
         // SAFETY: the literal is terminated.
-        let raw = unsafe pc_memfd_create("portcullis-bundle", UInt32(MFD_CLOEXEC))
+        let raw = unsafe pc_memfd_create("portcullis-bundle")
         guard raw >= 0 else { throw SystemError("memfd_create") }
         let file = Descriptor(owning: raw)
         var written = 0

@@ -12,7 +12,7 @@ import Synchronization
     /// New memory of `words` words, all zero.
     package convenience init(words: Int) throws(SystemError) {
         // SAFETY: the literal is terminated.
-        let raw = unsafe pc_memfd_create("portcullis", UInt32(MFD_CLOEXEC))
+        let raw = unsafe pc_memfd_create("portcullis")
         guard raw >= 0 else { throw SystemError("memfd_create") }
         let descriptor = Descriptor(owning: raw)
         guard ftruncate(raw, words * 8) == 0 else { throw SystemError("ftruncate") }
