@@ -56,6 +56,14 @@ static inline ssize_t pc_sendto(int fd, const void *bytes, size_t count, const v
     return sendto(fd, bytes, count, MSG_NOSIGNAL, (const struct sockaddr *)address, size);
 }
 static inline char **pc_environment(void) { return environ; }
+// The type of RLIMIT_NOFILE depends on how the header is read.
+static inline void pc_raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
 static inline void pc_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline int pc_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
 static inline int pc_fcntl(int fd, int command, int value) { return fcntl(fd, command, value); }

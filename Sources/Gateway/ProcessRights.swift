@@ -31,13 +31,7 @@ package enum ProcessRights {
     }
 
     /// As many descriptors as the system lets this process have.
-    package static func raiseDescriptorLimit() {
-        var limit = rlimit()
-        // SAFETY: `limit` lives for the calls.
-        guard unsafe getrlimit(RLIMIT_NOFILE, &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        _ = unsafe setrlimit(RLIMIT_NOFILE, &limit)
-    }
+    package static func raiseDescriptorLimit() { pc_raise_descriptor_limit() }
 
     /// A peer that is gone must not end the process; the supervisor alone heeds the terminal's signals.
     package static func ignoreSignals(_ signals: [Int32]) {
