@@ -57,7 +57,7 @@ let package = Package(
             "Control",
             [
                 "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Authentication",
-                "Forwarding", "Redis", "Observability", "Gateway",
+                "RateLimiting", "Forwarding", "Redis", "Observability", "Gateway",
             ]),
         part(
             "Supervisor",

@@ -1,6 +1,7 @@
 package import EventLoop
 package import Gateway
 import Observability
+import RateLimiting
 
 /// The control process of one generation: what is slow or not about traffic. Fetches keys, resolves names, writes the logs
 /// that the workers leave in their rings.
@@ -23,6 +24,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     private var logs: [LogKind: Log] = [:]
     private var timer: Timer?
     private var droppedSeen: UInt64 = 0
+    private var evictionsTold: UInt64 = 0
     private let report: (String) -> Void
 
     /// A log file in a class, so that it can stand in a dictionary.
@@ -150,6 +152,15 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
             report("\(dropped) log lines were dropped so far: the log cannot be written as fast as requests come")
             droppedSeen = dropped + dropped / 2
         }
+        tellEvictions()
+    }
+
+    /// A limit whose key was evicted forgets what it has counted, so the operator should know that the table is too small.
+    private func tellEvictions() {
+        let evictions = memory.limitTable.evictions
+        guard evictions > evictionsTold * 2 else { return }
+        report("the limit table is full: \(evictions) keys have given way to others so far; give it more room with limit_table")
+        evictionsTold = evictions
     }
 
     private func finish() {

@@ -104,8 +104,6 @@ package final class Exchange: UpstreamConnectionClient {
 
     // MARK: - What the connection tells
 
-    func connectionIsOpen(_ connection: UpstreamConnection) {}
-
     func received(head: borrowing ResponseHead, on connection: UpstreamConnection) {
         if head.status < 200 {
             // The gateway has said 100 itself when it let the request in.

@@ -6,8 +6,6 @@ import TLS
 
 /// What an upstream connection tells the exchange that it works for.
 protocol UpstreamConnectionClient: AnyObject {
-    /// The connection takes bytes now; what was queued before goes out.
-    func connectionIsOpen(_ connection: UpstreamConnection)
     func received(head: borrowing ResponseHead, on connection: UpstreamConnection)
     func received(body: Span<UInt8>, on connection: UpstreamConnection)
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>, on connection: UpstreamConnection)
@@ -230,7 +228,6 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         state = .busy
         server.answered()
         progressed()
-        client?.connectionIsOpen(self)
         flush()
     }
 

@@ -4,7 +4,7 @@ package import EventLoop
 package enum Counter: Int, CaseIterable, Sendable {
     case connectionsAccepted, connectionsOpen, handshakesFailed, requests, refusals, malformedRequests
     case answers2xx, answers3xx, answers4xx, answers5xx
-    case tokensVerified, tokensFromCache, upstreamFailures, clientsGone, acceptPauses
+    case upstreamFailures, clientsGone, acceptPauses
 }
 
 package struct Counters {
