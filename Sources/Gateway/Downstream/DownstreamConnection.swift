@@ -273,6 +273,8 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         switch outcome {
         case .moved: if lingeredBytes > lingerBytesMax { close() }
         case .wouldBlock: break
+        // Who has said its last word still gets the answer to it: only reading is over.
+        case .ended where !outbound.isEmpty: setReadingPaused(true)
         case .ended, .failed: close()
         }
     }
