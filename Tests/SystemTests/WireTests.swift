@@ -59,7 +59,7 @@ private func plainStage(
             client.endWriting()
             let answers = client.read(silence: 2_000).components(separatedBy: "HTTP/1.1 ").dropFirst().map { Int($0.prefix(3)) ?? 0 }
             // Of a pipeline the good messages before the bad one are answered; the bad one ends it.
-            #expect(answers.isEmpty || answers.last! >= 400, "\(entry["name"] ?? ""): \(answers)")
+            #expect((answers.last ?? 0) >= 400, "\(entry["name"] ?? ""): \(answers)")
         }
         #expect(tried > 40)
         #expect(try stage.gateway.curl("/").status == 200)
