@@ -41,7 +41,7 @@
 
 extern char **environ;
 int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
-
+int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
 
 // Enumerators and casts in macros that Swift does not import as numbers.
 static const int pc_msg_nosignal = MSG_NOSIGNAL;

@@ -52,6 +52,15 @@ package enum LocalFiles {
         ]
     }
 
+    /// Where a symbolic link leads.
+    package static func target(ofLink path: String) throws(SystemError) -> String {
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        // SAFETY: the string is lent as a terminated one; the buffer is valid for its size during the call.
+        let count = unsafe buffer.withUnsafeMutableBytes { unsafe readlink(path, $0.bindMemory(to: CChar.self).baseAddress!, $0.count) }
+        guard count > 0 else { throw SystemError("readlink") }
+        return String(decoding: buffer[..<count], as: UTF8.self)
+    }
+
     /// Opens a log for appending. A named pipe without a reader is an error, not a wait.
     package static func openLog(_ path: String) throws(SystemError) -> Descriptor {
         // SAFETY: the string is lent as a terminated one for the call.

@@ -17,6 +17,15 @@ package struct HostMemory {
         memory = try SharedMemory(words: Self.headerWords + slots + LimitTable.words(forKeys: limitKeys))
         memory.store(0, SystemRandom.word())
         memory.store(1, SystemRandom.word())
+        memory.store(2, Self.layout)
+    }
+
+    /// The memory of another program, which may be of another version; nil if it is laid out in another way.
+    package init?(inherited descriptor: consuming Descriptor) {
+        guard let memory = try? SharedMemory(mapping: descriptor), memory.words > Self.headerWords, memory.load(2) == Self.layout else {
+            return nil
+        }
+        self.memory = memory
     }
 
     /// The memory behind a descriptor from the supervisor.
@@ -33,6 +42,9 @@ package struct HostMemory {
     package func logRing(_ slot: Int) -> LogRing { LogRing(memory, firstWord: Self.firstWord(slot) + Counters.words) }
 
     private static let headerWords = 8
+    /// Tells one layout from another: the version goes up whenever the meaning of a word changes.
+    private static let layout = UInt64(layoutVersion) << 48 | UInt64(slotsMax) << 32 | UInt64(slotWords)
+    private static let layoutVersion = 1
     private static let slotWords = Counters.words + LogRing.words
 
     private static func firstWord(_ slot: Int) -> Int {

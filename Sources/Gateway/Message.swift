@@ -24,6 +24,14 @@ package enum MessageKind: UInt8, Sendable {
     /// A name and a document or addresses: what was found out last and is still good.
     case remember
 
+    // supervisor to the supervisor that takes over, which answers with `ready`
+    /// A text names the address; the socket comes along.
+    case listeningSocket
+    /// A number of slots in use, the slots; the memory comes along.
+    case sharedMemory
+    /// Everything has been handed over.
+    case bequestComplete
+
     // control to worker
     /// A number names the issuer; the key set's document.
     case keySet

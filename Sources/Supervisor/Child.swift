@@ -5,7 +5,13 @@ package import EventLoop
 package enum Child {
     /// Starts `arguments` of this executable. The descriptors of `passed` stand at 3, 4, 5 … in the child; it has no others but
     /// standard input, output and error.
-    package static func start(_ arguments: [String], passing passed: [Int32]) throws(SystemError) -> pid_t {
+    ///
+    /// - Parameters:
+    ///   - executable: by default the program that runs, even where its file has been replaced meanwhile.
+    ///   - variables: added to the environment.
+    package static func start(
+        _ arguments: [String], passing passed: [Int32], executable: String = "/proc/self/exe", adding variables: [String: String] = [:]
+    ) throws(SystemError) -> pid_t {
         var actions = unsafe posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
         // SAFETY: both are initialised here and destroyed below; all strings live for the call.
@@ -19,6 +25,8 @@ package enum Child {
             precondition(descriptor >= 3 + Int32(passed.count), "a descriptor that would be overwritten on its way")
             unsafe posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(3 + index))
         }
+        // Neither ours nor what whoever started us has left open.
+        unsafe posix_spawn_file_actions_addclosefrom_np(&actions, Int32(3 + passed.count))
         // The supervisor blocks signals to read them one by one; its children start with none blocked and none ignored.
         var none = sigset_t()
         var all = sigset_t()
@@ -27,13 +35,41 @@ package enum Child {
         unsafe posix_spawnattr_setsigmask(&attributes, &none)
         unsafe posix_spawnattr_setsigdefault(&attributes, &all)
         unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-        var pointers: [UnsafeMutablePointer<CChar>?] = unsafe (["portcullis"] + arguments).map { unsafe strdup($0) }
-        unsafe pointers.append(nil)
-        defer { unsafe pointers.forEach { unsafe free($0) } }
+        let inherited = Environment.all.merging(variables) { $1 }.map { "\($0)=\($1)" }
         var process: pid_t = 0
-        // /proc/self/exe is the program that runs, even where its file has been replaced meanwhile.
-        let result = unsafe posix_spawn(&process, "/proc/self/exe", &actions, &attributes, pointers, pc_environment())
-        guard result == 0 else { throw SystemError("posix_spawn", code: result) }
+        let result = unsafe CStrings.lend(["portcullis"] + arguments) { arguments in
+            unsafe CStrings.lend(inherited) { environment in
+                unsafe posix_spawn(&process, executable, &actions, &attributes, arguments, environment)
+            }
+        }
+        guard result == 0 else { throw SystemError("posix_spawn(\(executable))", code: result) }
         return process
+    }
+}
+
+private enum CStrings {
+    /// Lends the strings as C wants them: terminated each, and a null after the last.
+    static func lend<Result>(_ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result) -> Result {
+        var pointers: [UnsafeMutablePointer<CChar>?] = unsafe strings.map { unsafe strdup($0) }
+        unsafe pointers.append(nil)
+        // SAFETY: each was allocated above and is freed once, after the call.
+        defer { unsafe pointers.forEach { unsafe free($0) } }
+        return unsafe body(pointers)
+    }
+}
+
+/// The environment of this process.
+package enum Environment {
+    /// All variables of the environment.
+    package static var all: [String: String] {
+        var variables: [String: String] = [:]
+        // SAFETY: the block is the C library's, ends with a null, and nothing here changes it.
+        var entry = unsafe pc_environment()
+        while let present = unsafe entry, let text = unsafe present.pointee {
+            let pair = unsafe String(cString: text)
+            if let equals = pair.firstIndex(of: "=") { variables[String(pair[..<equals])] = String(pair[pair.index(after: equals)...]) }
+            unsafe entry = unsafe present + 1
+        }
+        return variables
     }
 }

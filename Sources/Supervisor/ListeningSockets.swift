@@ -42,6 +42,16 @@ struct ListeningSockets {
         unsafe _ = unlink(path)
     }
 
+    /// Takes over a socket that another program has opened.
+    mutating func adopt(_ socket: consuming Descriptor, of address: SocketAddress) {
+        byAddress[address, default: []].append(socket.release())
+    }
+
+    /// Every socket, with its address.
+    var all: [(address: SocketAddress, descriptor: Int32)] {
+        byAddress.flatMap { address, sockets in sockets.map { (address, $0) } }
+    }
+
     func sockets(of address: SocketAddress) -> [Int32] { byAddress[address] ?? [] }
 
     /// Closes the sockets of addresses that are listened on no longer.

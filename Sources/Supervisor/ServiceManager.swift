@@ -14,6 +14,9 @@ struct ServiceManager {
 
     func stopping() { send("STOPPING=1\nSTATUS=Finishing requests in flight") }
 
+    /// Another process is the service from now on.
+    func handedOver(to process: Int32) { send("MAINPID=\(process)\nREADY=1\nSTATUS=Taking connections") }
+
     private func send(_ text: String) {
         guard let address, address.utf8.count < 108, address.hasPrefix("/") || address.hasPrefix("@") else { return }
         let socket = CLinux.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)

@@ -9,25 +9,35 @@ import TLS
 /// The supervisor: reads the configuration, opens the sockets, starts the processes, starts again what dies, reloads, stops.
 /// It never reads a byte of traffic.
 package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
-    private let path: String
-    private let environment: [String: String]
-    private let log: Logger
-    private let loop: EventLoop
-    private let service: ServiceManager
-    private let memory: HostMemory
-    private var sockets = ListeningSockets()
-    private var generations: [Generation] = []
-    private var usedSlots: Set<Int> = []
-    private var ticketKeys: [UInt8]
+    let path: String
+    let environment: [String: String]
+    let log: Logger
+    let loop: EventLoop
+    let service: ServiceManager
+    var memory: HostMemory
+    var sockets = ListeningSockets()
+    var generations: [Generation] = []
+    var usedSlots: Set<Int> = []
+    var ticketKeys: [UInt8]
     private var ticketsRotateAt: Instant
     private var signals: Descriptor?
     private var timer: Timer?
-    private var isStopping = false
+    var isStopping = false
     /// Asked for while one was under way.
-    private var reloadsAgain = false
+    var reloadsAgain = false
     /// What control processes have found out, by kind and name; the next one starts from it.
-    private var remembered: [String: [UInt8]] = [:]
-    private var exitCode: Int32 = 0
+    var remembered: [String: [UInt8]] = [:]
+    var exitCode: Int32 = 0
+    /// The file that this program was started from, where a newer one may stand by now.
+    let executable: String
+    /// While and after a new executable takes over.
+    var successor: Successor?
+    /// The program that this one takes over from, until it ends.
+    var predecessor: MessageChannel?
+    /// Of the predecessor's workers, in the shared memory.
+    var slotsOfPredecessor: Set<Int> = []
+    /// What the first generation is started with.
+    private var first: (settings: Settings, files: FileBundle)?
 
     /// - Parameters:
     ///   - settings: of the first reading, which had no error.
@@ -38,6 +48,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         self.path = path
         self.environment = environment
         self.log = log
+        executable = try LocalFiles.target(ofLink: "/proc/self/exe")
         service = ServiceManager(environment: environment)
         loop = try EventLoop()
         memory = try HostMemory(limitKeys: settings.limitTableKeys)
@@ -46,7 +57,31 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         try watchSignals()
         timer = Timer(self)
         loop.set(timer!, after: tick)
+        first = (settings, files)
+        if let socket = try Self.predecessorChannel(environment) {
+            predecessor = try MessageChannel(socket, on: loop, receiver: self)
+        } else {
+            try startFirstGeneration()
+        }
+    }
+
+    private func startFirstGeneration() throws {
+        guard let (settings, files) = first else { return }
+        first = nil
         try start(settings, files)
+    }
+
+    /// As ``init``, once the predecessor has handed over.
+    func startFirst() {
+        do {
+            try startFirstGeneration()
+        } catch {
+            log.critical("\(error)")
+            exitCode = 1
+            stop()
+            if let failed = generations.last { abandon(failed) }
+            endIfDone()
+        }
     }
 
     /// Runs until the gateway has stopped; the exit status.
@@ -69,115 +104,15 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         }
     }
 
-    // MARK: - Starting processes
-
-    /// Starts the processes of a new generation.
-    private func start(_ settings: Settings, _ files: FileBundle) throws {
-        if ProcessRights.isRoot, let user = settings.user, !ProcessRights.exists(user: user) { throw StartError.noUser(user) }
-        guard usedSlots.count + settings.workers <= HostMemory.slotsMax else { throw StartError.tooManyWorkers }
-        let addresses = settings.listeners.map(\.address)
-        let before = sockets
-        do {
-            try sockets.open(addresses, count: settings.workers)
-        } catch {
-            sockets.restore(before)
-            throw StartError.cannotListen(error.explanation)
-        }
-        let bundle = try LocalFiles.memoryFile(files.encoded).duplicate(atLeast: descriptorsFrom)
-        let generation = Generation(
-            settings: settings, bundle: bundle, path: path, sockets: addresses.map { sockets.sockets(of: $0) }, before: before)
-        generation.readyBy = loop.now.adding(readyWithin)
-        generations.append(generation)
-        try startControl(generation)
-        for number in 0..<settings.workers {
-            let slot = (0..<HostMemory.slotsMax).first { !usedSlots.contains($0) } ?? 0
-            usedSlots.insert(slot)
-            generation.slots.append(slot)
-            let worker = Generation.Member(slot: slot, number: number, process: -1, at: loop.now)
-            generation.workers.append(worker)
-            try start(worker, generation)
-        }
-    }
-
-    private func startControl(_ generation: Generation) throws {
-        let member = Generation.Member(slot: nil, number: 0, process: -1, at: loop.now)
-        member.shortLives = generation.control?.shortLives ?? 0
-        generation.control = member
-        member.channel = try spawn(member, ["control", "--config", path], generation, [])
-        sendLogs(generation)
-        for message in remembered.values { member.channel?.send(message) }
-        for worker in generation.workers where worker.channel != nil { try connect(worker, generation) }
-    }
-
-    private func start(_ worker: Generation.Member, _ generation: Generation) throws {
-        let own = generation.sockets(of: worker.number)
-        var arguments = ["worker", "--config", path, "--slot", String(worker.slot ?? 0)]
-        arguments += ["--listeners"] + [own.map { String($0.listener) }.joined(separator: ",")]
-        worker.isReady = false
-        worker.channel = try spawn(worker, arguments, generation, own.map(\.descriptor))
-        worker.channel?.send([MessageKind.ticketKeys.rawValue] + ticketKeys)
-        try connect(worker, generation)
-    }
-
-    /// Starts a process with its channel, the bundle, the shared memory and `more` at the descriptors from 3 on.
-    private func spawn(
-        _ member: Generation.Member, _ arguments: [String], _ generation: Generation, _ more: [Int32]
-    ) throws -> MessageChannel {
-        let (own, childs) = try Socket.pair()
-        let ownEnd = Descriptor(owning: own)
-        let childEnd = try Descriptor(owning: childs).duplicate(atLeast: descriptorsFrom)
-        let memoryCopy = try memory.memory.descriptor.duplicate(atLeast: descriptorsFrom)
-        // Each reader of the bundle needs a position of its own, which opening anew gives.
-        member.process = try Child.start(arguments, passing: [childEnd.raw, generation.bundle.raw, memoryCopy.raw] + more)
-        member.startedAt = loop.now
-        member.restartAt = nil
-        return try MessageChannel(ownEnd, on: loop, receiver: self)
-    }
-
-    /// Connects a worker and the control process of its generation.
-    private func connect(_ worker: Generation.Member, _ generation: Generation) throws {
-        guard let control = generation.control?.channel, let slot = worker.slot else { return }
-        let (first, second) = try Socket.pair()
-        worker.channel?.send([MessageKind.controlChannel.rawValue], descriptor: first)
-        var message = MessageWriter(.workerChannel)
-        message.number(UInt64(slot))
-        control.send(message.output, descriptor: second)
-        // What could not be sent at once was duplicated.
-        close(first)
-        close(second)
-    }
-
-    /// Opens the logs and hands them to the control process, which writes them.
-    private func sendLogs(_ generation: Generation) {
-        let targets: [(LogKind, LogTarget)] = [(.access, generation.settings.accessLog), (.security, generation.settings.securityLog)]
-        for (kind, target) in targets {
-            let message = [MessageKind.log.rawValue, kind.rawValue]
-            switch target {
-            case .off: continue
-            case .stdout: generation.control?.channel?.send(message, descriptor: 1)
-            case .stderr: generation.control?.channel?.send(message, descriptor: 2)
-            case .file(let file):
-                do {
-                    let log = try LocalFiles.openLog(file)
-                    generation.control?.channel?.send(message, descriptor: log.raw)
-                } catch {
-                    self.log.error(
-                        "cannot open the \(kind) log \(file): \(error.reason); its lines are dropped until it can be opened (SIGUSR1)")
-                }
-            }
-        }
-    }
-
     // MARK: - Messages from children
 
     package func received(_ message: [UInt8], descriptor: consuming Descriptor?, on channel: MessageChannel) {
+        if channel === predecessor { return received(bequest: message, descriptor: descriptor) }
         var reader = MessageReader(message)
         let kind = reader.kind()
-        if kind == .remember, let what = reader.text(), let name = reader.text() {
-            if remembered.count < rememberedMax || remembered["\(what) \(name)"] != nil { remembered["\(what) \(name)"] = message }
-            return
-        }
+        if kind == .remember { return remember(message) }
         guard kind == .ready else { return }
+        if let successor, channel === successor.channel { return retire(for: successor) }
         for generation in generations {
             guard let worker = generation.workers.first(where: { $0.channel === channel }) else { continue }
             worker.isReady = true
@@ -185,24 +120,17 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         }
     }
 
-    package func closed(_ channel: MessageChannel) {
-        // The child is about to be reaped; that is where it is seen to.
-        for member in generations.flatMap(\.members) where member.channel === channel { member.channel = nil }
+    func remember(_ message: [UInt8]) {
+        var reader = MessageReader(message)
+        guard reader.kind() == .remember, let what = reader.text(), let name = reader.text() else { return }
+        if remembered.count < rememberedMax || remembered["\(what) \(name)"] != nil { remembered["\(what) \(name)"] = message }
     }
 
-    /// A whole generation takes connections: those before it take leave.
-    private func becameReady(_ generation: Generation) {
-        guard generation.readyBy != .never else { return }
-        generation.readyBy = .never
-        for older in generations where older !== generation && !older.isDraining { drain(older, closingIdle: false) }
-        sockets.keepOnly(generation.settings.listeners.map(\.address))
-        service.ready()
-        let places = generation.settings.listeners.map(\.address.text).joined(separator: ", ")
-        log.info("ready: \(generation.settings.workers) worker(s) take connections at \(places)")
-        if reloadsAgain {
-            reloadsAgain = false
-            reload()
-        }
+    package func closed(_ channel: MessageChannel) {
+        if channel === predecessor { return predecessorEnded() }
+        if channel === successor?.channel, !isStopping { return successorFailed("ended before it was ready") }
+        // The child is about to be reaped; that is where it is seen to.
+        for member in generations.flatMap(\.members) where member.channel === channel { member.channel = nil }
     }
 
     // MARK: - Signals
@@ -230,16 +158,16 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             case SIGHUP: reload()
             case SIGTERM, SIGINT: stop()
             case SIGUSR1: reopenLogs()
-            case SIGUSR2: log.warning("handing the sockets to a new executable (SIGUSR2) is not available yet; use SIGHUP to reload")
+            case SIGUSR2: handOver()
             case SIGCHLD: reap()
             default: break
             }
         }
     }
 
-    private func reload() {
+    func reload() {
         guard !isStopping else { return }
-        if generations.contains(where: { $0.readyBy != .never }) {
+        if successor != nil || generations.contains(where: { $0.readyBy != .never }) {
             reloadsAgain = true
             return
         }
@@ -262,9 +190,15 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         }
     }
 
-    private func stop() {
-        if isStopping { return }
+    func stop() {
+        if isStopping {
+            // What a successor has left to finish here is to end sooner.
+            for generation in generations { drain(generation, closingIdle: true) }
+            return
+        }
         isStopping = true
+        // A successor that is not yet ready is to stop too: it would go on alone.
+        if let successor { kill(successor.process, SIGTERM) }
         service.stopping()
         log.info("stopping: requests in flight are finished")
         sockets.closeAll()
@@ -284,6 +218,10 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             // SAFETY: `status` lives for the call.
             let process = unsafe waitpid(-1, &status, WNOHANG)
             guard process > 0 else { break }
+            if process == successor?.process, !isStopping {
+                successorFailed(
+                    pc_signalled(status) != 0 ? "ended by signal \(pc_signalled(status))" : "ended with status \(pc_exited(status))")
+            }
             for generation in generations {
                 guard let member = generation.members.first(where: { $0.process == process }) else { continue }
                 ended(member, of: generation, status)
@@ -292,77 +230,14 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         endIfDone()
     }
 
-    private func ended(_ member: Generation.Member, of generation: Generation, _ status: Int32) {
-        member.process = -1
-        member.channel?.close()
-        member.channel = nil
-        let name = member.slot == nil ? "the control process" : "worker \(member.number)"
-        if generation.isDraining {
-            if member.slot != nil {
-                generation.workers.removeAll { $0 === member }
-            } else {
-                generation.control = nil
-            }
-            finishIfDrained(generation)
-            return
-        }
-        let signal = pc_signalled(status)
-        log.error("\(name) ended unexpectedly (\(signal != 0 ? "signal \(signal)" : "status \(pc_exited(status))")); it is started again")
-        member.shortLives = loop.now.since(member.startedAt) < 1_000_000_000 ? member.shortLives + 1 : 0
-        let pause = member.shortLives == 0 ? 0 : min(restartPauseMax, restartPauseFirst << UInt64(min(member.shortLives - 1, 16)))
-        member.restartAt = loop.now.adding(pause)
-        if pause == 0 { restart(member, generation) }
-    }
-
-    private func restart(_ member: Generation.Member, _ generation: Generation) {
-        do {
-            if member.slot == nil { try startControl(generation) } else { try start(member, generation) }
-        } catch {
-            log.error("a process cannot be started: \(error)")
-            // The control process may have been put in place before it could not be started.
-            generation.control?.restartAt = generation.control.flatMap { $0.process < 0 ? loop.now.adding(restartPauseMax) : $0.restartAt }
-            member.restartAt = loop.now.adding(restartPauseMax)
-        }
-    }
-
-    // MARK: - Draining
-
-    private func drain(_ generation: Generation, closingIdle: Bool) {
-        generation.isDraining = true
-        generation.readyBy = .never
-        generation.killAt = loop.now.adding(generation.settings.drainTimeout).adding(killAfterDrain)
-        for worker in generation.workers {
-            worker.channel?.send([MessageKind.drain.rawValue, closingIdle ? 1 : 0])
-        }
-        generation.workers.removeAll { $0.process < 0 }
-        finishIfDrained(generation)
-    }
-
-    /// With the last worker the control process ends too, after it has written the last lines.
-    private func finishIfDrained(_ generation: Generation) {
-        guard generation.isDraining, generation.workers.isEmpty else { return }
-        if let control = generation.control, control.process > 0 {
-            control.channel?.send([MessageKind.finish.rawValue])
-        } else {
-            usedSlots.subtract(generation.slots)
-            generations.removeAll { $0 === generation }
-        }
-    }
-
-    /// Gives up a generation that never became ready.
-    private func abandon(_ generation: Generation) {
-        for member in generation.members where member.process > 0 { kill(member.process, SIGKILL) }
-        if !isStopping { sockets.restore(generation.socketsBefore) }
-        drain(generation, closingIdle: true)
-    }
-
-    private func endIfDone() {
+    func endIfDone() {
         if isStopping, generations.isEmpty { loop.stop() }
     }
 
     package func fired(_ timer: Timer) {
         let now = loop.now
         if ticketsRotateAt <= now { rotateTickets() }
+        if let successor, !isStopping, successor.readyBy <= now { successorFailed("was not ready in time") }
         for generation in generations {
             for member in generation.members {
                 if let restartAt = member.restartAt, restartAt <= now, member.process < 0, !generation.isDraining {
@@ -373,19 +248,6 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             if generation.readyBy <= now { notReadyInTime(generation) }
         }
         loop.set(timer, after: tick)
-    }
-
-    private func notReadyInTime(_ generation: Generation) {
-        if generations.contains(where: { $0 !== generation && !$0.isDraining }) {
-            log.error("the new configuration's workers did not become ready; the one before stays in force")
-            service.ready()
-            abandon(generation)
-        } else {
-            log.critical("the workers did not become ready within \(readyWithin / 1_000_000_000) s; giving up")
-            exitCode = 1
-            stop()
-            abandon(generation)
-        }
     }
 
     /// A new first key; the two before it can still be read for as long as their tickets live.
@@ -402,10 +264,6 @@ package enum ProcessorCount {
 }
 
 private let tick: UInt64 = 50_000_000
-private let readyWithin: UInt64 = 15_000_000_000
 private let rememberedMax = 1_024
-private let killAfterDrain: UInt64 = 2_000_000_000
-private let restartPauseFirst: UInt64 = 100_000_000
-private let restartPauseMax: UInt64 = 5_000_000_000
 /// OpenSSL's tickets live for two hours; three keys of four hours each cover that.
 private let ticketRotation: UInt64 = 4 * 3_600 * 1_000_000_000

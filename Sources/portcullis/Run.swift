@@ -10,7 +10,7 @@ struct Run: ParsableCommand {
         abstract: "Run the gateway in the foreground.",
         discussion: """
             SIGHUP reads the configuration again; SIGTERM and SIGINT finish the requests in flight and end; SIGUSR1 opens the \
-            logs anew.
+            logs anew; SIGUSR2 has a new version of the program take over.
             """)
 
     @OptionGroup var file: ConfigurationOption
@@ -54,19 +54,4 @@ func readSettings(_ path: String) throws -> (Settings, FileBundle) {
         throw ExitCode(1)
     }
     return (settings, files.bundle)
-}
-
-enum Environment {
-    /// All variables of the environment.
-    static var all: [String: String] {
-        var variables: [String: String] = [:]
-        // SAFETY: the block is the C library's, ends with a null, and nothing here changes it.
-        var entry = unsafe pc_environment()
-        while let present = unsafe entry, let text = unsafe present.pointee {
-            let pair = unsafe String(cString: text)
-            if let equals = pair.firstIndex(of: "=") { variables[String(pair[..<equals])] = String(pair[pair.index(after: equals)...]) }
-            unsafe entry = unsafe present + 1
-        }
-        return variables
-    }
 }

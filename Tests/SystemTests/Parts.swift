@@ -151,6 +151,8 @@ final class Gateway: @unchecked Sendable {
     let folder: TemporaryFolder
     let port: Int
     private let file: String
+    /// The supervisor that the gateway has now; another one than the program that was started after a hand-over.
+    private(set) var supervisor: pid_t = 0
 
     /// Starts the gateway on `configuration`, in which `@PORT@` stands for its port and `@DIR@` for the folder.
     init(
@@ -163,6 +165,7 @@ final class Gateway: @unchecked Sendable {
         try Self.write(configuration, to: file, port, folder)
         program = try Program(
             Executable.portcullis, ["run", "--config", file], log: "\(folder.path)/gateway.log", environment: environment)
+        supervisor = program.pid
         guard waits else { return }
         guard eventually(within: 20, { program.log.contains("ready:") || !program.isRunning }), program.isRunning else {
             throw StartFailed(log: program.log)
@@ -171,8 +174,33 @@ final class Gateway: @unchecked Sendable {
 
     deinit { stop() }
 
-    func stop() { program.stop() }
+    func stop() {
+        if supervisor != program.pid, Self.isAlive(supervisor) {
+            kill(supervisor, SIGTERM)
+            if !eventually(within: 8, { !Self.isAlive(supervisor) }) { kill(supervisor, SIGKILL) }
+        }
+        program.stop()
+    }
+
     var log: String { program.log }
+
+    /// Whether the process runs; one that has ended and was not yet reaped does not.
+    static func isAlive(_ process: pid_t) -> Bool {
+        guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8) else { return false }
+        return status.split(separator: ")").last?.split(separator: " ").first != "Z"
+    }
+
+    /// Has a new executable take over, and waits until it has, and the old one has ended.
+    func handOver() -> Bool {
+        let old = supervisor
+        let before = log.components(separatedBy: "has taken over").count
+        kill(old, SIGUSR2)
+        guard eventually(within: 20, { log.components(separatedBy: "has taken over").count > before }) else { return false }
+        let line = log.components(separatedBy: " has taken over").dropLast().last ?? ""
+        guard let new = line.components(separatedBy: "process ").last.flatMap({ pid_t($0) }) else { return false }
+        supervisor = new
+        return eventually(within: 40) { !Self.isAlive(old) }
+    }
 
     /// Writes a new configuration; it takes effect with a reload.
     func rewrite(_ configuration: String) throws { try Self.write(configuration, to: file, port, folder) }
@@ -181,7 +209,7 @@ final class Gateway: @unchecked Sendable {
     @discardableResult
     func reload() -> Bool {
         let before = readyCount
-        program.signal(SIGHUP)
+        kill(supervisor, SIGHUP)
         return eventually(within: 20) { readyCount > before }
     }
 
@@ -189,7 +217,7 @@ final class Gateway: @unchecked Sendable {
 
     /// The processes of a kind, `worker` or `control`, that this gateway's supervisor has started.
     func children(_ kind: String) -> [pid_t] {
-        let list = (try? String(contentsOfFile: "/proc/\(program.pid)/task/\(program.pid)/children", encoding: .utf8)) ?? ""
+        let list = (try? String(contentsOfFile: "/proc/\(supervisor)/task/\(supervisor)/children", encoding: .utf8)) ?? ""
         return list.split(separator: " ").compactMap { pid_t($0) }.filter { process in
             let command = (try? Data(contentsOf: URL(fileURLWithPath: "/proc/\(process)/cmdline"))) ?? Data()
             return String(decoding: command, as: UTF8.self).split(separator: "\0").dropFirst().first == kind[...]

@@ -47,6 +47,57 @@ import Testing
         #expect(eventually(within: 40) { gateway.children("worker").count == 2 && gateway.children("control").count == 1 })
     }
 
+    @Test func aNewExecutableTakesOverUnderLoadAndLosesNothing() throws {
+        let stage = try Stage(
+            routes: """
+                limit few { rate 5/1h; key $client.ip; }
+                route /** { upstream app; auth sso; scope read:orders; }
+                route /few { upstream app; public; limit few; }
+                """)
+        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
+        let done = Flag()
+        let gateway = stage.gateway!
+        for _ in 0..<3 { #expect(try gateway.curl("/few").status == 200) }
+        let successions = Thread {
+            for _ in 0..<4 where !gateway.handOver() { return }
+            done.set()
+        }
+        successions.start()
+        var total: [Int: Int] = [:]
+        repeat {
+            total.merge(try gateway.load("/", count: 1_000, parallel: 16, bearer)) { $0 + $1 }
+        } while !done.isSet && successions.isExecuting
+        #expect(eventually(within: 30) { done.isSet }, "\(gateway.log)")
+        #expect(total.keys.sorted() == [200], "\(total)")
+        #expect(gateway.supervisor != gateway.program.pid)
+        #expect(eventually { !gateway.program.isRunning })
+        try #require(!gateway.program.isRunning)
+        #expect(gateway.program.exitStatus == 0)
+        // Limits kept in memory go on: three of five were used before the first hand-over.
+        #expect(try (0..<3).map { _ in try gateway.curl("/few").status } == [200, 200, 429])
+        // The new one is whole: it reloads, and ends when told to.
+        #expect(gateway.reload())
+        #expect(try gateway.curl("/", bearer).status == 200)
+        kill(gateway.supervisor, SIGTERM)
+        #expect(eventually { !Gateway.isAlive(gateway.supervisor) })
+        #expect(!Ports.isOpen(gateway.port))
+    }
+
+    @Test func aNewExecutableThatCannotStartCostsNothing() throws {
+        let stage = try Stage()
+        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
+        let good = stage.configuration()
+        try stage.gateway.rewrite(good + "rout /x { }\n")
+        kill(stage.gateway.supervisor, SIGUSR2)
+        #expect(eventually { stage.gateway.log.contains("this one goes on") }, "\(stage.gateway.log)")
+        #expect(stage.gateway.log.contains("did you mean 'route'?"))
+        #expect(try stage.gateway.curl("/", bearer).status == 200)
+        try stage.gateway.rewrite(good)
+        #expect(stage.gateway.reload())
+        #expect(stage.gateway.handOver())
+        #expect(try stage.gateway.curl("/", bearer).status == 200)
+    }
+
     @Test func aBadFileIsRefusedAndTheOldOneStays() throws {
         let stage = try Stage()
         let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]

@@ -1,0 +1,207 @@
+import CLinux
+import EventLoop
+import Gateway
+import Logging
+import Observability
+
+/// The life of generations: their processes are started, started again when they die, and drained when another has come.
+extension Supervisor {
+    // MARK: - Starting processes
+
+    /// Starts the processes of a new generation.
+    func start(_ settings: Settings, _ files: FileBundle) throws {
+        if ProcessRights.isRoot, let user = settings.user, !ProcessRights.exists(user: user) { throw StartError.noUser(user) }
+        guard usedSlots.count + settings.workers <= HostMemory.slotsMax else { throw StartError.tooManyWorkers }
+        let addresses = settings.listeners.map(\.address)
+        let before = sockets
+        do {
+            try sockets.open(addresses, count: settings.workers)
+        } catch {
+            sockets.restore(before)
+            throw StartError.cannotListen(error.explanation)
+        }
+        let bundle = try LocalFiles.memoryFile(files.encoded).duplicate(atLeast: descriptorsFrom)
+        let generation = Generation(
+            settings: settings, bundle: bundle, path: path, sockets: addresses.map { sockets.sockets(of: $0) }, before: before)
+        generation.readyBy = loop.now.adding(readyWithin)
+        generations.append(generation)
+        try startControl(generation)
+        for number in 0..<settings.workers {
+            let slot = (0..<HostMemory.slotsMax).first { !usedSlots.contains($0) } ?? 0
+            usedSlots.insert(slot)
+            generation.slots.append(slot)
+            let worker = Generation.Member(slot: slot, number: number, process: -1, at: loop.now)
+            generation.workers.append(worker)
+            try start(worker, generation)
+        }
+    }
+
+    func startControl(_ generation: Generation) throws {
+        let member = Generation.Member(slot: nil, number: 0, process: -1, at: loop.now)
+        member.shortLives = generation.control?.shortLives ?? 0
+        generation.control = member
+        member.channel = try spawn(member, ["control", "--config", path], generation, [])
+        sendLogs(generation)
+        for message in remembered.values { member.channel?.send(message) }
+        for worker in generation.workers where worker.channel != nil { try connect(worker, generation) }
+    }
+
+    func start(_ worker: Generation.Member, _ generation: Generation) throws {
+        let own = generation.sockets(of: worker.number)
+        var arguments = ["worker", "--config", path, "--slot", String(worker.slot ?? 0)]
+        arguments += ["--listeners"] + [own.map { String($0.listener) }.joined(separator: ",")]
+        worker.isReady = false
+        worker.channel = try spawn(worker, arguments, generation, own.map(\.descriptor))
+        worker.channel?.send([MessageKind.ticketKeys.rawValue] + ticketKeys)
+        try connect(worker, generation)
+    }
+
+    /// Starts a process with its channel, the bundle, the shared memory and `more` at the descriptors from 3 on.
+    func spawn(
+        _ member: Generation.Member, _ arguments: [String], _ generation: Generation, _ more: [Int32]
+    ) throws -> MessageChannel {
+        let (own, childs) = try Socket.pair()
+        let ownEnd = Descriptor(owning: own)
+        let childEnd = try Descriptor(owning: childs).duplicate(atLeast: descriptorsFrom)
+        let memoryCopy = try memory.memory.descriptor.duplicate(atLeast: descriptorsFrom)
+        // Each reader of the bundle needs a position of its own, which opening anew gives.
+        member.process = try Child.start(arguments, passing: [childEnd.raw, generation.bundle.raw, memoryCopy.raw] + more)
+        member.startedAt = loop.now
+        member.restartAt = nil
+        return try MessageChannel(ownEnd, on: loop, receiver: self)
+    }
+
+    /// Connects a worker and the control process of its generation.
+    func connect(_ worker: Generation.Member, _ generation: Generation) throws {
+        guard let control = generation.control?.channel, let slot = worker.slot else { return }
+        let (first, second) = try Socket.pair()
+        worker.channel?.send([MessageKind.controlChannel.rawValue], descriptor: first)
+        var message = MessageWriter(.workerChannel)
+        message.number(UInt64(slot))
+        control.send(message.output, descriptor: second)
+        // What could not be sent at once was duplicated.
+        close(first)
+        close(second)
+    }
+
+    /// Opens the logs and hands them to the control process, which writes them.
+    func sendLogs(_ generation: Generation) {
+        let targets: [(LogKind, LogTarget)] = [(.access, generation.settings.accessLog), (.security, generation.settings.securityLog)]
+        for (kind, target) in targets {
+            let message = [MessageKind.log.rawValue, kind.rawValue]
+            switch target {
+            case .off: continue
+            case .stdout: generation.control?.channel?.send(message, descriptor: 1)
+            case .stderr: generation.control?.channel?.send(message, descriptor: 2)
+            case .file(let file):
+                do {
+                    let log = try LocalFiles.openLog(file)
+                    generation.control?.channel?.send(message, descriptor: log.raw)
+                } catch {
+                    self.log.error(
+                        "cannot open the \(kind) log \(file): \(error.reason); its lines are dropped until it can be opened (SIGUSR1)")
+                }
+            }
+        }
+    }
+
+    /// A whole generation takes connections: those before it take leave.
+    func becameReady(_ generation: Generation) {
+        guard generation.readyBy != .never else { return }
+        generation.readyBy = .never
+        for older in generations where older !== generation && !older.isDraining { drain(older, closingIdle: false) }
+        sockets.keepOnly(generation.settings.listeners.map(\.address))
+        service.ready()
+        predecessor?.send(MessageWriter(.ready).output)
+        let places = generation.settings.listeners.map(\.address.text).joined(separator: ", ")
+        log.info("ready: \(generation.settings.workers) worker(s) take connections at \(places)")
+        if reloadsAgain {
+            reloadsAgain = false
+            reload()
+        }
+    }
+
+    // MARK: - Deaths
+
+    func ended(_ member: Generation.Member, of generation: Generation, _ status: Int32) {
+        member.process = -1
+        member.channel?.close()
+        member.channel = nil
+        let name = member.slot == nil ? "the control process" : "worker \(member.number)"
+        if generation.isDraining {
+            if member.slot != nil {
+                generation.workers.removeAll { $0 === member }
+            } else {
+                generation.control = nil
+            }
+            finishIfDrained(generation)
+            return
+        }
+        let signal = pc_signalled(status)
+        log.error("\(name) ended unexpectedly (\(signal != 0 ? "signal \(signal)" : "status \(pc_exited(status))")); it is started again")
+        member.shortLives = loop.now.since(member.startedAt) < 1_000_000_000 ? member.shortLives + 1 : 0
+        let pause = member.shortLives == 0 ? 0 : min(restartPauseMax, restartPauseFirst << UInt64(min(member.shortLives - 1, 16)))
+        member.restartAt = loop.now.adding(pause)
+        if pause == 0 { restart(member, generation) }
+    }
+
+    func restart(_ member: Generation.Member, _ generation: Generation) {
+        do {
+            if member.slot == nil { try startControl(generation) } else { try start(member, generation) }
+        } catch {
+            log.error("a process cannot be started: \(error)")
+            // The control process may have been put in place before it could not be started.
+            generation.control?.restartAt = generation.control.flatMap { $0.process < 0 ? loop.now.adding(restartPauseMax) : $0.restartAt }
+            member.restartAt = loop.now.adding(restartPauseMax)
+        }
+    }
+
+    // MARK: - Draining
+
+    func drain(_ generation: Generation, closingIdle: Bool) {
+        generation.isDraining = true
+        generation.readyBy = .never
+        generation.killAt = loop.now.adding(generation.settings.drainTimeout).adding(killAfterDrain)
+        for worker in generation.workers {
+            worker.channel?.send([MessageKind.drain.rawValue, closingIdle ? 1 : 0])
+        }
+        generation.workers.removeAll { $0.process < 0 }
+        finishIfDrained(generation)
+    }
+
+    /// With the last worker the control process ends too, after it has written the last lines.
+    func finishIfDrained(_ generation: Generation) {
+        guard generation.isDraining, generation.workers.isEmpty else { return }
+        if let control = generation.control, control.process > 0 {
+            control.channel?.send([MessageKind.finish.rawValue])
+        } else {
+            usedSlots.subtract(generation.slots)
+            generations.removeAll { $0 === generation }
+        }
+    }
+
+    /// Gives up a generation that never became ready.
+    func abandon(_ generation: Generation) {
+        for member in generation.members where member.process > 0 { kill(member.process, SIGKILL) }
+        if !isStopping { sockets.restore(generation.socketsBefore) }
+        drain(generation, closingIdle: true)
+    }
+
+    func notReadyInTime(_ generation: Generation) {
+        if generations.contains(where: { $0 !== generation && !$0.isDraining }) {
+            log.error("the new configuration's workers did not become ready; the one before stays in force")
+            service.ready()
+            abandon(generation)
+        } else {
+            log.critical("the workers did not become ready within \(readyWithin / 1_000_000_000) s; giving up")
+            exitCode = 1
+            stop()
+            abandon(generation)
+        }
+    }
+}
+
+let readyWithin: UInt64 = 15_000_000_000
+private let killAfterDrain: UInt64 = 2_000_000_000
+private let restartPauseFirst: UInt64 = 100_000_000
+private let restartPauseMax: UInt64 = 5_000_000_000
