@@ -53,7 +53,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         loop = try EventLoop()
         memory = try HostMemory(limitKeys: settings.limitTableKeys)
         ticketKeys = SystemRandom.bytes(TicketKeys.keyBytes)
-        ticketsRotateAt = loop.now.adding(ticketRotation)
+        ticketsRotateAt = loop.now.adding(settings.ticketRotation)
         try watchSignals()
         timer = Timer(self)
         loop.set(timer!, after: tick)
@@ -252,7 +252,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
 
     /// A new first key; the two before it can still be read for as long as their tickets live.
     private func rotateTickets() {
-        ticketsRotateAt = loop.now.adding(ticketRotation)
+        let interval = generations.last?.settings.ticketRotation ?? 0
+        ticketsRotateAt = loop.now.adding(interval)
         ticketKeys = SystemRandom.bytes(TicketKeys.keyBytes) + ticketKeys.prefix(TicketKeys.keyBytes * (TicketKeys.keysMax - 1))
         for worker in generations.flatMap(\.workers) { worker.channel?.send([MessageKind.ticketKeys.rawValue] + ticketKeys) }
     }
@@ -265,5 +266,3 @@ package enum ProcessorCount {
 
 private let tick: UInt64 = 50_000_000
 private let rememberedMax = 1_024
-/// OpenSSL's tickets live for two hours; three keys of four hours each cover that.
-private let ticketRotation: UInt64 = 4 * 3_600 * 1_000_000_000

@@ -122,7 +122,7 @@ func run(_ executable: String, _ arguments: [String], input: String? = nil, envi
 }
 
 /// A connection in clear that says exactly what the test wants.
-final class RawClient {
+final class RawClient: Sendable {
     private let descriptor: Int32
 
     struct Refused: Error {}
@@ -142,7 +142,16 @@ final class RawClient {
         }
     }
 
+    /// Takes over a connection.
+    fileprivate init(owning descriptor: Int32) { self.descriptor = descriptor }
+
     deinit { close(descriptor) }
+
+    /// Makes the close that comes a reset.
+    func resetOnClose() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
 
     func send(_ text: String) { send(Array(text.utf8)) }
 
@@ -180,5 +189,44 @@ final class RawClient {
             if recv(descriptor, &byte, 1, 0) <= 0 { return true }
         }
         return false
+    }
+}
+
+/// An upstream that does what the test says, connection by connection.
+final class ScriptedServer: @unchecked Sendable {
+    let port: Int
+    private let listener: Int32
+
+    /// - Parameter serve: gets each connection on a thread of its own, with its number from 0 on; it ends with the return.
+    init(_ serve: @escaping @Sendable (RawClient, Int) -> Void) throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        listener = descriptor
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                _ = bind(descriptor, generic, size)
+                _ = getsockname(descriptor, generic, &size)
+            }
+        }
+        port = Int(UInt16(bigEndian: address.sin_port))
+        guard listen(descriptor, 128) == 0 else { throw RawClient.Refused() }
+        Thread {
+            var number = 0
+            while true {
+                let accepted = accept(descriptor, nil, nil)
+                guard accepted >= 0 else { return }
+                let (client, own) = (RawClient(owning: accepted), number)
+                number += 1
+                Thread { serve(client, own) }.start()
+            }
+        }.start()
+    }
+
+    deinit {
+        shutdown(listener, Int32(SHUT_RDWR))
+        close(listener)
     }
 }

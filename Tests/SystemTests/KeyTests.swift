@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @Suite(.serialized) struct KeyTests {
@@ -65,6 +66,16 @@ import Testing
         server = nil
         #expect(gateway.reload())
         #expect(try get(old) == 200)
+        #expect(try get(new) == 200)
+        // A control process that is new has fetched nothing; it hears from the supervisor what the one before knew.
+        let control = try #require(gateway.children("control").first)
+        kill(control, SIGKILL)
+        #expect(eventually { gateway.children("control").first.map { $0 != control } ?? false })
+        #expect(gateway.reload())
+        #expect(try get(old) == 200)
+        #expect(try get(new) == 200)
+        // So does a new executable.
+        #expect(gateway.handOver())
         #expect(try get(new) == 200)
         // A server that nobody vouches for is not believed, and without any keys the answer is 503.
         server = try serve()

@@ -71,6 +71,37 @@ import Testing
         #expect(one[429, default: 0] + two[429, default: 0] == 35)
     }
 
+    @Test func reachesRedisOverTLSAsAnACLUser() throws {
+        let folder = TemporaryFolder()
+        try Credentials.certificate(in: folder, name: "redis", names: ["redis.internal"])
+        let rules = [
+            "--user", "gate", "on", ">s3cret", "~portcullis:*", "+script|load", "+evalsha", "+time", "+get", "+set", "+select", "--user",
+            "default", "off",
+        ]
+        let tls = [
+            "--tls-cert-file", "\(folder.path)/redis.crt", "--tls-key-file", "\(folder.path)/redis.key", "--tls-auth-clients", "no",
+        ]
+        let redis = try RedisServer(in: folder, tls: true, tls + rules)
+        func stage(_ server: String, _ password: String) throws -> Stage {
+            try Stage(
+                routes: "route /** { upstream app; auth sso; limit shared; }",
+                general: """
+                    redis main { address 127.0.0.1:\(redis.port); timeout 500ms; username gate; password \(password);
+                                 tls { trusted_certificate \(folder.path)/redis.crt; server_name \(server); } }
+                    limit shared { rate 5/day; key $claim.sub; store main; when_store_fails closed; }
+                    """)
+        }
+        let good = try stage("redis.internal", "s3cret")
+        #expect(eventually { (try? good.gateway.curl("/", bearer(good, UUID().uuidString)).status) == 200 }, "\(good.gateway.log)")
+        #expect(try good.gateway.load("/", count: 12, parallel: 4, try bearer(good)) == [200: 5, 429: 7])
+        let stranger = try stage("other.internal", "s3cret")
+        #expect(try stranger.gateway.curl("/", bearer(stranger)).status == 503)
+        #expect(eventually { stranger.gateway.log.contains("certificate verify failed") }, "\(stranger.gateway.log)")
+        let wrong = try stage("redis.internal", "wrong")
+        #expect(try wrong.gateway.curl("/", bearer(wrong)).status == 503)
+        #expect(eventually { wrong.gateway.log.contains("WRONGPASS") }, "\(wrong.gateway.log)")
+    }
+
     @Test(arguments: [("open", 200), ("closed", 503), ("local", 200)])
     func doesWhatTheFileSaysWhenRedisIsAwayAndComesBackByItself(whenFails: String, expected: Int) throws {
         let folder = TemporaryFolder()

@@ -127,12 +127,14 @@ final class RedisServer {
     private let folder: TemporaryFolder
     private let arguments: [String]
 
-    init(in folder: TemporaryFolder, port: Int = Ports.free(), password: String? = nil) throws {
+    /// - Parameter more: arguments; with a TLS port among them, `port` is that.
+    init(in folder: TemporaryFolder, port: Int = Ports.free(), password: String? = nil, tls: Bool = false, _ more: [String] = []) throws {
         self.folder = folder
         self.port = port
         arguments =
-            ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path]
-            + (password.map { ["--requirepass", $0] } ?? [])
+            (tls ? ["--port", "0", "--tls-port", "\(port)"] : ["--port", "\(port)"])
+            + ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path]
+            + (password.map { ["--requirepass", $0] } ?? []) + more
         try start()
     }
 
@@ -316,4 +318,17 @@ final class Stage {
     }
 
     static let usualRoute = "route /** { upstream app; auth sso; scope read:orders; set_header X-User-Id $claim.sub; }"
+}
+
+/// A gateway that also listens in clear, so that a test can say every byte itself.
+func plainStage(
+    routes: String = "route /** { upstream app; public; } route /in { upstream app; auth sso; }", servers: String = "",
+    serverPorts: [Int] = [], more: String = ""
+) throws
+    -> (stage: Stage, port: Int)
+{
+    let port = Ports.free()
+    let stage = try Stage(
+        routes: routes, general: "listen 127.0.0.1:\(port) { plaintext; }\n" + more, servers: servers, serverPorts: serverPorts)
+    return (stage, port)
 }

@@ -143,6 +143,15 @@ import Testing
         #expect(try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(try stage.signer.token())"]).status == 200)
     }
 
+    @Test func withoutASupervisorTheRestEndsByItself() throws {
+        let stage = try Stage()
+        let processes = stage.gateway.children("worker") + stage.gateway.children("control")
+        #expect(processes.count == 3)
+        kill(stage.gateway.program.pid, SIGKILL)
+        #expect(eventually { processes.allSatisfy { !Gateway.isAlive($0) } })
+        #expect(!Ports.isOpen(stage.gateway.port))
+    }
+
     @Test func workersHaveNoRightsOfRoot() throws {
         guard getuid() == 0 else { return }
         let stage = try Stage(general: "user nobody;")

@@ -61,6 +61,22 @@ import Testing
         #expect(try connect(stage, ["-tls1_2", "-sess_in", session]).contains("Reused, TLSv1.2"))
     }
 
+    @Test func ticketKeysChangeAndTwoEarlierOnesCanBeRead() throws {
+        let stage = try Stage(general: "ticket_rotation 3s;")
+        let session = stage.folder.path + "/session"
+        /// The name of the key that a new ticket was made with: its first 16 bytes.
+        func keyName() throws -> String {
+            let text = try connect(stage, ["-tls1_2", "-sess_out", session + ".new"])
+            return text.components(separatedBy: "0000 - ").dropFirst().first.map { String($0.prefix(47)) } ?? ""
+        }
+        #expect(try connect(stage, ["-tls1_2", "-sess_out", session]).contains("New, TLSv1.2"))
+        let first = try keyName()
+        #expect(first.count == 47)
+        #expect(eventually { ((try? keyName()) ?? first) != first })
+        #expect(try connect(stage, ["-tls1_2", "-sess_in", session]).contains("Reused, TLSv1.2"))
+        #expect(eventually(within: 20) { (try? connect(stage, ["-tls1_2", "-sess_in", session]).contains("New, TLSv1.2")) ?? false })
+    }
+
     @Test func endsHandshakesThatTakeTooLong() throws {
         let stage = try Stage(general: "timeouts { handshake 300ms; }")
         let client = try RawClient(port: stage.gateway.port)

@@ -3,19 +3,6 @@ import Glibc
 import TestSupport
 import Testing
 
-/// A gateway that also listens in clear, so that a test can say every byte itself.
-private func plainStage(
-    routes: String = "route /** { upstream app; public; } route /in { upstream app; auth sso; }", servers: String = "",
-    serverPorts: [Int] = [], more: String = ""
-) throws
-    -> (stage: Stage, port: Int)
-{
-    let port = Ports.free()
-    let stage = try Stage(
-        routes: routes, general: "listen 127.0.0.1:\(port) { plaintext; }\n" + more, servers: servers, serverPorts: serverPorts)
-    return (stage, port)
-}
-
 @Suite(.serialized) struct WireTests {
     @Test(.enabled(if: Vectors.areThere, "the vectors are not beside the checkout"))
     func answersH1specAsItAllows() throws {

@@ -15,7 +15,8 @@ import TLS
 package struct Settings {
     /// The directives of the language, in the order in which a file usually has them. Each is read by the stage it belongs to.
     package static let directives = [
-        "include", "workers", "user", "drain_timeout", "realm", "timeouts", "max_body_size", "token_cache", "limit_table", "access_log",
+        "include", "workers", "user", "drain_timeout", "realm", "timeouts", "max_body_size", "token_cache", "limit_table",
+        "ticket_rotation", "access_log",
         "security_log", "listen", "trusted_proxies", "redis", "token", "issuer", "limit", "upstream", "route",
     ]
     static let laterDirectives: Set<String> = [
@@ -30,6 +31,8 @@ package struct Settings {
     package private(set) var timeouts = Timeouts(nil, Diagnostics())
     package private(set) var tokenCacheCapacity = 16_384
     package private(set) var limitTableKeys = 65_536
+    /// How often TLS tickets get a new key; two earlier ones can still be read.
+    package private(set) var ticketRotation: UInt64 = 4 * 3_600_000_000_000
     package private(set) var accessLog = LogTarget.off
     package private(set) var securityLog = LogTarget.stdout
     package private(set) var listeners: [ListenerSettings] = []
@@ -124,6 +127,9 @@ package struct Settings {
         timeouts = Timeouts(file.one("timeouts"), diagnostics)
         tokenCacheCapacity = file.one("token_cache")?.integer(64...4_194_304, diagnostics) ?? tokenCacheCapacity
         limitTableKeys = file.one("limit_table")?.integer(64...67_108_864, diagnostics) ?? limitTableKeys
+        if let given = file.one("ticket_rotation")?.duration(diagnostics, in: .seconds(1)...(.seconds(24 * 3_600))) {
+            ticketRotation = UInt64(clamping: given.nanoseconds)
+        }
         accessLog = file.one("access_log").flatMap { LogTarget($0, diagnostics) } ?? .off
         securityLog = file.one("security_log").flatMap { LogTarget($0, diagnostics) } ?? .stdout
     }

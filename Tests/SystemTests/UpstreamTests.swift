@@ -1,0 +1,194 @@
+import Foundation
+import Testing
+
+/// Upstreams that do what a good server does not, and the choice among several.
+@Suite(.serialized) struct UpstreamTests {
+    private static let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+    /// A gateway of one worker in front of the servers at `ports`, so that one pool serves all requests.
+    private func oneWorker(_ ports: [Int], _ more: String = "") throws -> (stage: Stage, port: Int) {
+        let port = Ports.free()
+        let servers = ports.map { "server 127.0.0.1:\($0);" }.joined(separator: " ")
+        let stage = try Stage(
+            routes: "route /** { upstream odd; public; } route /in { upstream app; auth sso; }",
+            general: """
+                listen 127.0.0.1:\(port) { plaintext; }
+                upstream odd { \(servers) \(more) }
+                access_log @DIR@/access.log;
+                """, workers: 1)
+        return (stage, port)
+    }
+
+    @Test func theLeastBusyServerIsAsked() throws {
+        // The first holds its requests back until the test is over; the second answers at once.
+        let over = Flag()
+        let slowSeen = Box<Int>()
+        let slow = try ScriptedServer { client, _ in
+            guard !client.read(until: "\r\n\r\n").isEmpty else { return }
+            slowSeen.value = (slowSeen.value ?? 0) + 1
+            eventually(within: 20) { over.isSet }
+            client.send(Self.ok)
+        }
+        let quickSeen = Box<Int>()
+        let quick = try ScriptedServer { client, _ in
+            while client.read(until: "\r\n\r\n").hasSuffix("\r\n\r\n") {
+                quickSeen.value = (quickSeen.value ?? 0) + 1
+                client.send(Self.ok)
+            }
+        }
+        let (stage, port) = try oneWorker([slow.port, quick.port], "balance least_connections;")
+        let held = try (0..<2).map { _ in try RawClient(port: port) }
+        for client in held { client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n") }
+        #expect(eventually { (slowSeen.value ?? 0) >= 1 })
+        for _ in 0..<20 { #expect(try stage.gateway.curl("/").status == 200) }
+        #expect(slowSeen.value == 1, "the busy server was given more")
+        #expect(quickSeen.value == 21)
+        over.set()
+        for client in held { #expect(client.read(until: "ok").hasSuffix("ok")) }
+    }
+
+    @Test func roundRobinTakesTurns() throws {
+        let seen = [Box<Int>(), Box<Int>(), Box<Int>()]
+        let servers = try seen.map { box in
+            try ScriptedServer { client, _ in
+                while client.read(until: "\r\n\r\n").hasSuffix("\r\n\r\n") {
+                    box.value = (box.value ?? 0) + 1
+                    client.send(Self.ok)
+                }
+            }
+        }
+        let (stage, _) = try oneWorker(servers.map(\.port))
+        for _ in 0..<12 { #expect(try stage.gateway.curl("/").status == 200) }
+        #expect(seen.map(\.value) == [4, 4, 4])
+    }
+
+    /// Answers one request on the first connection and ends it when the second request comes, before any byte of an answer.
+    private func stale() throws -> ScriptedServer {
+        try ScriptedServer { client, number in
+            _ = client.read(until: "\r\n\r\n")
+            client.send(Self.ok)
+            _ = client.read(until: "\r\n\r\n")
+            if number > 0 { client.send(Self.ok) }
+        }
+    }
+
+    @Test func aRequestThatIsSafeToRepeatIsSentAgainWhenAKeptConnectionWasClosed() throws {
+        let server = try stale()
+        let (stage, port) = try oneWorker([server.port])
+        let client = try RawClient(port: port)
+        client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(client.read(until: "\r\n\r\nok").hasPrefix("HTTP/1.1 200"))
+        client.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(client.read(until: "\r\n\r\nok").hasPrefix("HTTP/1.1 200"))
+        _ = stage
+    }
+
+    @Test func aRequestThatIsNotSafeToRepeatIsNot() throws {
+        let server = try stale()
+        let (stage, port) = try oneWorker([server.port])
+        let client = try RawClient(port: port)
+        client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(client.read(until: "\r\n\r\nok").hasPrefix("HTTP/1.1 200"))
+        client.send("POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        #expect(client.read(until: "}").hasPrefix("HTTP/1.1 502"))
+        _ = stage
+    }
+
+    @Test func aNewConnectionThatIsClosedWithoutAnAnswerIsNotRepeated() throws {
+        let connections = Box<Int>()
+        let server = try ScriptedServer { client, number in
+            connections.value = number + 1
+            _ = client.read(until: "\r\n\r\n")
+        }
+        let (stage, _) = try oneWorker([server.port])
+        #expect(try stage.gateway.curl("/").status == 502)
+        #expect(connections.value == 1)
+    }
+
+    @Test func anAnswerThatEndsInAResetIsNotPassedOnAsWhole() throws {
+        // Without a length, only the end of the connection ends the answer (RFC 9112 §6.3): a reset is no such end.
+        let server = try ScriptedServer { client, number in
+            _ = client.read(until: "\r\n\r\n")
+            client.send("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nhalf of it")
+            if number == 0 { return }
+            // What was sent is on its way before the reset destroys it.
+            eventually(within: 2) { false }
+            client.resetOnClose()
+        }
+        let (stage, port) = try oneWorker([server.port])
+        let whole = try RawClient(port: port)
+        whole.send("GET /whole HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        let good = whole.read()
+        #expect(good.contains("Transfer-Encoding: chunked"))
+        #expect(good.hasSuffix("\r\n0\r\n\r\n"))
+        let cut = try RawClient(port: port)
+        cut.send("GET /cut HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        let bad = cut.read()
+        #expect(bad.contains("half of it"))
+        #expect(!bad.contains("\r\n0\r\n\r\n"))
+        _ = stage
+    }
+
+    @Test func anAnswerThatComesBeforeTheBodyIsCompleteIsPassedOn() throws {
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+            client.endWriting()
+            // Takes the rest, as a good server does, so that no reset overtakes its answer.
+            _ = client.isClosedByPeer()
+        }
+        let (stage, port) = try oneWorker([server.port])
+        let client = try RawClient(port: port)
+        client.send("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nstart of a body")
+        let answer = client.read(until: "big")
+        #expect(answer.hasPrefix("HTTP/1.1 413"))
+        #expect(answer.hasSuffix("big"))
+        // The rest of the body must never be taken for a request.
+        client.send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(!client.read(silence: 1_000).contains("HTTP/1.1"))
+        #expect(!stage.folder.read("access.log").contains("smuggled"))
+        #expect(try stage.gateway.curl("/in").status == 401)
+    }
+
+    @Test func aClientThatGoesAwayFreesTheUpstream() throws {
+        let asked = Flag()
+        let freed = Flag()
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            asked.set()
+            if client.isClosedByPeer(within: 10_000) { freed.set() }
+        }
+        let (stage, port) = try oneWorker([server.port])
+        let client = try RawClient(port: port)
+        client.send("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(eventually { asked.isSet })
+        // As nginx and Envoy see it, a client that ends its side before the answer has begun has lost interest.
+        client.endWriting()
+        #expect(eventually { freed.isSet })
+        #expect(eventually { stage.folder.read("access.log").contains("\"status\":499") })
+    }
+
+    @Test func aClientThatEndsItsSideGetsTheAnswerThatItIsOwed() throws {
+        let (stage, port) = try oneWorker([Ports.free()])
+        // Refusals stand in the send queue to their end; a client that asks a lot at once and ends its side gets them all.
+        let client = try RawClient(port: port)
+        let count = 2_000
+        client.send(String(repeating: "GET /in HTTP/1.1\r\nHost: a\r\n\r\n", count: count))
+        client.endWriting()
+        #expect(client.read().components(separatedBy: "HTTP/1.1 401").count - 1 == count)
+        _ = stage
+    }
+
+    @Test func bytesThatNobodyAskedForEndTheUpstreamConnection() throws {
+        let connections = Box<Int>()
+        let server = try ScriptedServer { client, number in
+            connections.value = number + 1
+            _ = client.read(until: "\r\n\r\n")
+            client.send(Self.ok + "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned")
+            _ = client.isClosedByPeer()
+        }
+        let (stage, _) = try oneWorker([server.port])
+        for _ in 0..<3 { #expect(try stage.gateway.curl("/").body == "ok") }
+        #expect(connections.value == 3)
+    }
+}
