@@ -117,6 +117,12 @@ package final class EventLoop {
         _ = control(EPOLL_CTL_MOD, watch.descriptor, interest, watch.token)
     }
 
+    /// Makes `handler` the one that a watch wakes.
+    package func hand(_ watch: Watch, to handler: any EventHandler) {
+        let slot = Int(watch.token & 0xFFFF_FFFF)
+        if slots[slot].generation == UInt32(watch.token >> 32) { slots[slot].handler = handler }
+    }
+
     /// Ends a watch, before its descriptor is closed. Events of it that are still queued in this turn are dropped.
     package func end(_ watch: Watch) {
         let slot = Int(watch.token & 0xFFFF_FFFF)

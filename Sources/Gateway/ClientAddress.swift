@@ -22,6 +22,14 @@ enum ClientAddress {
     }
 }
 
+extension Client {
+    /// The address that requests come from; a trusted peer may tell another.
+    func text(_ head: borrowing RequestHead, trusted: [IPNetwork]) -> [UInt8] {
+        guard isTrusted, let told = ClientAddress.told(by: head, trusted: trusted) else { return addressText }
+        return [UInt8](told.text)
+    }
+}
+
 extension Substring {
     fileprivate func trimmingSpaces() -> String {
         var text = self

@@ -26,7 +26,7 @@ package final class Worker: MessageReceiver, TimerHandler {
     private var control: MessageChannel?
     private var sockets: [(listener: Int, descriptor: Int32)]
     private var listeners: [Listener] = []
-    private var connections: [ObjectIdentifier: DownstreamConnection] = [:]
+    private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     private var timer: Timer?
     private var isReady = false
     private var hasTickets = false
@@ -75,6 +75,7 @@ package final class Worker: MessageReceiver, TimerHandler {
         services = DownstreamServices(
             loop: loop, path: path, settings: settings, counters: counters,
             buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs())
+        services.connectionBegan = { [unowned self] connection in connections[ObjectIdentifier(connection)] = connection }
         services.connectionEnded = { [unowned self] connection in ended(connection) }
         path.requestKeys = { [unowned self] issuer in requestKeys(of: issuer) }
         for (index, issuer) in settings.issuers.enumerated() {
@@ -163,10 +164,7 @@ package final class Worker: MessageReceiver, TimerHandler {
                         certificates: tls.certificates, minimum: tls.minimum, protocols: ["http/1.1"], tickets: tickets)
                 }
                 let isRedirect = if case .redirect = settings.role { true } else { false }
-                let listener = try Listener(socket, contexts: contexts[index], isRedirect: isRedirect, services) {
-                    [unowned self] connection in
-                    connections[ObjectIdentifier(connection)] = connection
-                }
+                let listener = try Listener(socket, contexts: contexts[index], isRedirect: isRedirect, services)
                 listeners.append(listener)
             } catch {
                 report("cannot take connections at \(settings.address.text): \(error)")
@@ -192,7 +190,7 @@ package final class Worker: MessageReceiver, TimerHandler {
         if connections.isEmpty { loop.stop() }
     }
 
-    private func ended(_ connection: DownstreamConnection) {
+    private func ended(_ connection: any ClientConnection) {
         connections[ObjectIdentifier(connection)] = nil
         if services.isDraining, connections.isEmpty { loop.stop() }
     }

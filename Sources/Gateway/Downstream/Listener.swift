@@ -10,16 +10,13 @@ final class Listener: EventHandler, TimerHandler {
     private var socket: Descriptor?
     private var watch: Watch?
     private var timer: Timer?
-    private let accepted: (DownstreamConnection) -> Void
 
     init(
-        _ socket: consuming Descriptor, contexts: ServerContexts?, isRedirect: Bool, _ services: DownstreamServices,
-        accepted: @escaping (DownstreamConnection) -> Void
+        _ socket: consuming Descriptor, contexts: ServerContexts?, isRedirect: Bool, _ services: DownstreamServices
     ) throws(SystemError) {
         self.services = services
         self.contexts = contexts
         self.isRedirect = isRedirect
-        self.accepted = accepted
         watch = try services.loop.watch(socket.raw, for: .readable, self)
         self.socket = consume socket
         timer = Timer(self)
@@ -48,11 +45,7 @@ final class Listener: EventHandler, TimerHandler {
         for _ in 0..<most {
             switch Socket.accept(raw) {
             case .connection(let descriptor, let address):
-                guard
-                    let connection = try? DownstreamConnection(
-                        descriptor, from: address, contexts: contexts, isRedirect: isRedirect, services)
-                else { continue }
-                accepted(connection)
+                IncomingConnection.take(descriptor, from: address, contexts: contexts, isRedirect: isRedirect, services)
             case .none: return
             case .exhausted:
                 services.counters.add(.acceptPauses)

@@ -6,7 +6,7 @@ import HTTPMessage
 import Routing
 
 /// Reading requests: heads, then bodies as far as the upstream takes them.
-extension DownstreamConnection {
+extension HTTP1Connection {
     /// Reads all that the present state can use.
     func process(_ queue: inout ByteQueue) {
         while !queue.isEmpty {
@@ -21,7 +21,7 @@ extension DownstreamConnection {
             case .exchanging:
                 guard takesBody, !isRequestComplete, discardsBody || passage.exchange.takesUpload else { return }
                 guard readBody(&queue) else { return }
-            case .handshaking, .closing, .closed: return
+            case .closing, .closed: return
             }
         }
     }
@@ -53,9 +53,9 @@ extension DownstreamConnection {
         hasHadRequest = true
         let context = passage.context
         passage.begin(at: services.loop.now)
-        passage.handshakeNanoseconds = handshakeNanoseconds
-        context.clientIP = clientText(context.head)
-        services.requestIDs.assign(to: context, trustsPeer: isPeerTrusted)
+        passage.handshakeNanoseconds = client.handshakeNanoseconds
+        context.clientIP = client.text(context.head, trusted: services.settings.trustedProxies)
+        services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
         requestTrailers.removeAll(keepingCapacity: true)
         answerTrailers.removeAll(keepingCapacity: true)
         answerFraming = nil
@@ -71,7 +71,7 @@ extension DownstreamConnection {
             return
         }
         keepAlive = context.head.wantsKeepAlive
-        if isRedirect {
+        if client.isRedirect {
             let target = context.head.text(context.head.targetRange)
             let host = String(decoding: context.host, as: UTF8.self)
             let place = host.isEmpty || !target.hasPrefix("/") ? "/" : "https://\(host)\(target)"
@@ -182,7 +182,7 @@ extension DownstreamConnection {
         context.head.reset()
         context.host.removeAll()
         passage.begin(at: services.loop.now)
-        context.clientIP = clientText(context.head)
+        context.clientIP = client.text(context.head, trusted: services.settings.trustedProxies)
         services.requestIDs.assign(to: context, trustsPeer: false)
         answerFraming = nil
         keepAlive = false

@@ -7,37 +7,11 @@ import Observability
 import Routing
 import TLS
 
-/// What all connections of one worker share.
-final class DownstreamServices {
-    let loop: EventLoop
-    let path: RequestPath
-    let settings: Settings
-    let counters: Counters
-    let buffers: BufferPool
-    let requestIDs: RequestIDs
-    /// Set when the worker takes leave: each connection ends with its present answer.
-    var isDraining = false
-    /// Set when nobody comes after this worker: idle connections close.
-    var isStopping = false
-    /// Called when a connection is gone.
-    var connectionEnded: (DownstreamConnection) -> Void = { _ in }
-
-    init(loop: EventLoop, path: RequestPath, settings: Settings, counters: Counters, buffers: BufferPool, requestIDs: RequestIDs) {
-        self.loop = loop
-        self.path = path
-        self.settings = settings
-        self.counters = counters
-        self.buffers = buffers
-        self.requestIDs = requestIDs
-    }
-}
-
 /// A client's connection that speaks HTTP/1: reads its requests one after the other, and sends the answers.
 ///
 /// Read with the request path: this file is the connection itself; `+Request` reads, `+Answer` writes.
-final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
+final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, ClientConnection {
     enum State {
-        case handshaking
         /// Between requests, or within a head.
         case readingHead
         case exchanging
@@ -54,13 +28,9 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     }
 
     let services: DownstreamServices
-    let isRedirect: Bool
-    let isTLS: Bool
-    private let peerAddress: IPAddress?
+    let client: Client
     /// Held because the session calls into it; a listener that closes lets go of it.
     private let contexts: ServerContexts?
-    private let peerText: [UInt8]
-    let isPeerTrusted: Bool
 
     private var transport: Transport?
     private var watch: Watch?
@@ -86,8 +56,6 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     /// A send has failed: nothing more can be said to this client.
     var isBroken = false
 
-    private let acceptedAt: Instant
-    private(set) var handshakeNanoseconds: UInt64 = 0
     private var isReadingPaused = false
     private var isTurnQueued = false
     /// Whether the last read gave anything, so that more may lie in the TLS session.
@@ -97,41 +65,29 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     private var closesAfterFlush = false
     private var lingeredBytes = 0
 
-    init(
-        _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool,
-        _ services: DownstreamServices
-    ) throws(SystemError) {
+    /// - Parameter watch: of the transport's socket; it is handed to this object.
+    init(_ transport: consuming Transport, _ watch: Watch, _ client: Client, contexts: ServerContexts?, _ services: DownstreamServices) {
         self.services = services
-        self.isRedirect = isRedirect
-        isTLS = contexts != nil
+        self.client = client
         self.contexts = contexts
-        peerAddress = address
-        peerText = [UInt8](address?.text ?? "unix")
-        isPeerTrusted = address.map { address in services.settings.trustedProxies.contains { $0.contains(address) } } ?? true
-        acceptedAt = services.loop.now
-        let raw = descriptor.raw
-        var transport = Transport(descriptor)
-        if let contexts {
-            guard let session = contexts.makeSession(raw) else { throw SystemError("SSL_new", code: 12) }
-            transport.secure(with: session)
-            state = .handshaking
-        }
         self.transport = consume transport
-        watch = try services.loop.watch(raw, for: [.readable], self)
+        self.watch = watch
         timer = Timer(self)
-        services.loop.set(timer!, after: isTLS ? services.settings.timeouts.handshake : services.settings.timeouts.head)
-        services.counters.add(.connectionsAccepted)
-        services.counters.add(.connectionsOpen)
-        passage.origin.peer = peerText
-        passage.origin.isPeerTrusted = isPeerTrusted
-        passage.origin.isTLS = isTLS
+        services.loop.set(timer!, after: services.settings.timeouts.head)
+        passage.origin.peer = client.addressText
+        passage.origin.isPeerTrusted = client.isTrusted
+        passage.origin.isTLS = client.isTLS
+    }
+
+    /// Reads what may have come with the end of the handshake.
+    func begin() {
+        if client.isTLS { receive() }
     }
 
     // MARK: - Events
 
     func handle(_ readiness: Readiness) {
         switch state {
-        case .handshaking: handshake()
         case .closed: return
         case .readingHead, .exchanging, .closing:
             if readiness.contains(.writable) { flush() }
@@ -147,9 +103,6 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
 
     func fired(_ timer: Timer) {
         switch state {
-        case .handshaking:
-            services.counters.add(.handshakesFailed)
-            close()
         case .readingHead where !outbound.isEmpty: abort()
         case .readingHead:
             // Between requests a connection just ends; in the middle of a head its client is told.
@@ -181,23 +134,6 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     }
 
     // MARK: - Reading
-
-    private func handshake() {
-        guard let outcome = transport?.handshake() else { return }
-        switch outcome {
-        case .done:
-            handshakeNanoseconds = Clock.now().since(acceptedAt)
-            state = .readingHead
-            services.loop.set(timer!, after: services.settings.timeouts.head)
-            want(.readable)
-            receive()
-        case .wantsRead: want(.readable)
-        case .wantsWrite: want([.readable, .writable])
-        case .failed:
-            services.counters.add(.handshakesFailed)
-            close()
-        }
-    }
 
     private func receive() {
         if state == .closing { return linger() }
@@ -283,7 +219,7 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
 
     /// Sends what waits, as far as the client takes it.
     private func flush() {
-        guard state != .closed, state != .handshaking else { return }
+        guard state != .closed else { return }
         if !outbound.isEmpty {
             let before = outbound.count
             switch transport!.flush(&outbound) {
@@ -356,7 +292,7 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         if let watch {
             services.loop.end(watch)
             // In clear, an end of the connection is the end of an answer: one that is cut short must not look whole.
-            if !saysGoodbye, !isTLS { Socket.resetOnClose(watch.descriptor) }
+            if !saysGoodbye, !client.isTLS { Socket.resetOnClose(watch.descriptor) }
         }
         watch = nil
         if saysGoodbye { transport?.sayGoodbye() }
@@ -399,7 +335,7 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
             switch state {
             case .exchanging: if takesBody, !isRequestComplete { setTimer(after: services.settings.timeouts.body) } else { timer?.clear() }
             case .readingHead: setTimer(after: services.settings.timeouts.idle)
-            case .handshaking, .closing, .closed: break
+            case .closing, .closed: break
             }
         }
     }
@@ -414,14 +350,6 @@ final class DownstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         guard var changed = watch else { return }
         services.loop.change(&changed, to: interest)
         watch = changed
-    }
-
-    /// The address that requests come from; a trusted peer may tell another.
-    func clientText(_ head: borrowing RequestHead) -> [UInt8] {
-        guard isPeerTrusted, peerAddress != nil, let told = ClientAddress.told(by: head, trusted: services.settings.trustedProxies) else {
-            return peerText
-        }
-        return [UInt8](told.text)
     }
 }
 

@@ -7,7 +7,7 @@ import Observability
 import Routing
 
 /// Sending answers: the upstream's as it comes, or one that the gateway makes.
-extension DownstreamConnection: PassageFrontEnd {
+extension HTTP1Connection: PassageFrontEnd {
     var takesAnswer: Bool { outbound.count < Limits.sendQueueHighBytes }
 
     func forwardingBegan() {
