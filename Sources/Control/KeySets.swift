@@ -17,8 +17,8 @@ final class KeySets: TimerHandler {
         var document: [UInt8]?
         var isFetching = false
         var hasBeenTried = false
-        var lastStarted = Instant(nanoseconds: 0)
-        var nextAt = Instant(nanoseconds: 0)
+        var lastStarted = Instant.past
+        var nextAt = Instant.past
         var lastFailure: String?
         /// Whether the workers have been sent the document by this process.
         var hasBeenTold = false
@@ -88,7 +88,8 @@ final class KeySets: TimerHandler {
             unchanged(issuer)
         case .url:
             if sources[issuer].isFetching { return }
-            let isRecent = sources[issuer].document != nil && loop.now.since(sources[issuer].lastStarted) < refetchPause
+            let pause = sources[issuer].document != nil ? refetchPause : failurePause
+            let isRecent = loop.now.since(sources[issuer].lastStarted) < pause
             if isRecent { unchanged(issuer) } else { fetch(issuer) }
         }
     }

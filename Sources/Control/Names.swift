@@ -10,7 +10,7 @@ final class Names: TimerHandler {
         var addresses: [IPAddress] = []
         var isLookingUp = false
         var hasBeenTried = false
-        var nextAt = Instant(nanoseconds: 0)
+        var nextAt = Instant.past
         var hasFailed = false
     }
 

@@ -6,6 +6,7 @@ package struct Instant: Comparable, Hashable, Sendable {
 
     package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
+    package static let past = Instant(nanoseconds: 0)
     package static let never = Instant(nanoseconds: .max)
     package static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
 

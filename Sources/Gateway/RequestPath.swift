@@ -46,7 +46,7 @@ final class RequestPath {
         self.groups = groups
         self.log = log
         self.counters = counters
-        lastKeyRequest = [Instant](repeating: Instant(nanoseconds: 0), count: settings.issuers.count)
+        lastKeyRequest = [Instant](repeating: .past, count: settings.issuers.count)
         policyTexts = settings.limits.map { limit in
             "\"\(limit.name)\";q=\(limit.quota.count);w=\(max(1, limit.quota.windowNanoseconds / 1_000_000_000))"
         }

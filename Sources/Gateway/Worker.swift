@@ -30,6 +30,7 @@ package final class Worker: MessageReceiver, TimerHandler {
     private var timer: Timer?
     private var isReady = false
     private var hasTickets = false
+    private var hasInitialState = false
     private var drainDeadline = Instant.never
     /// Ready without the control process's first news after this moment.
     private let readyAnyway: Instant
@@ -77,6 +78,7 @@ package final class Worker: MessageReceiver, TimerHandler {
             buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs())
         services.connectionBegan = { [unowned self] connection in connections[ObjectIdentifier(connection)] = connection }
         services.connectionEnded = { [unowned self] connection in ended(connection) }
+        for link in redisLinks { link.settled = { [unowned self] in becomeReadyIfPossible() } }
         path.requestKeys = { [unowned self] issuer in requestKeys(of: issuer) }
         for (index, issuer) in settings.issuers.enumerated() {
             guard case .file(let file) = issuer.keys, let content = files.contents[file], let keys = try? KeySet(content) else { continue }
@@ -112,7 +114,9 @@ package final class Worker: MessageReceiver, TimerHandler {
         case .addresses:
             guard let host = reader.text(), let count = reader.number(), count <= 64 else { return }
             resolve(host, (0..<count).compactMap { _ in reader.text().flatMap { IPAddress($0) } })
-        case .initialStateComplete: becomeReady()
+        case .initialStateComplete:
+            hasInitialState = true
+            becomeReadyIfPossible()
         default: report("a message that a worker does not know was passed over")
         }
     }
@@ -147,12 +151,12 @@ package final class Worker: MessageReceiver, TimerHandler {
             || settings.redis.contains { if case .host = $0.address { true } else { false } }
     }
 
+    /// Takes connections once it has ticket keys, has heard from the control process what it needs, and knows of each Redis
+    /// whether it answers; without the last two after a while too.
     private func becomeReadyIfPossible() {
-        if hasTickets, !needsControl || loop.now >= readyAnyway { becomeReady() }
-    }
-
-    private func becomeReady() {
-        guard !isReady, drainDeadline == .never else { return }
+        guard !isReady, drainDeadline == .never, hasTickets else { return }
+        let knowsAll = (hasInitialState || !needsControl) && redisLinks.allSatisfy(\.hasSettled)
+        guard knowsAll || loop.now >= readyAnyway else { return }
         isReady = true
         var contexts: [Int: ServerContexts] = [:]
         for (index, raw) in sockets {

@@ -2,41 +2,44 @@ import RateLimiting
 
 /// The one Lua script that decides on all limits of a request, in the server and in one step.
 ///
-/// Keys: one for each limit. Arguments: a mode, then for each limit its cost and tolerance in microseconds. The state is the theoretical arrival time in microseconds of the server's clock, so that gateways
-/// need no common one. Mode `decide` charges all limits or none and answers, for each, four integers: allowed, remaining,
-/// microseconds until the quota is whole, microseconds to wait. Mode `refund` takes a charge back.
+/// Keys: one for each limit. Arguments: a mode, then for each limit its cost and tolerance in microseconds. The state is the
+/// theoretical arrival time in microseconds of the server's clock, so that gateways need no common one. Mode `decide` charges
+/// all limits or none and answers, for each, four integers: allowed, remaining, microseconds until the quota is whole,
+/// microseconds to wait. Mode `refund` takes a charge back.
+///
+/// Lua counts in doubles, which at the present time are exact to a quarter of a microsecond: what is compared is the distance
+/// from now, with a microsecond of slack, so that a rounding never refuses what the quota allows.
 enum LimitScript {
     static let text = """
         local time = redis.call('TIME')
         local now = time[1] * 1000000 + time[2]
         local refunding = ARGV[1] == 'refund'
-        local answer, next_arrival, all_allowed = {}, {}, true
+        local answer, next_ahead, all_allowed = {}, {}, true
         for i = 1, #KEYS do
           local cost, tolerance = tonumber(ARGV[i * 2]), tonumber(ARGV[i * 2 + 1])
           local arrival = tonumber(redis.call('GET', KEYS[i]) or '0') or 0
-          if arrival < now then arrival = now end
+          local ahead = math.max(0, arrival - now)
           if refunding then
-            next_arrival[i] = math.max(now, arrival - cost)
+            next_ahead[i] = math.max(0, ahead - cost)
           else
-            local next = arrival + cost
-            local allowed = next - now <= tolerance
-            local kept, wait = arrival, 0
+            local allowed = ahead + cost <= tolerance + 1
+            local wait = 0
             if allowed then
-              kept = next
-              next_arrival[i] = next
+              ahead = ahead + cost
             else
               all_allowed = false
-              wait = math.ceil(next - now - tolerance)
+              wait = math.ceil(ahead + cost - tolerance)
             end
+            next_ahead[i] = ahead
             answer[#answer + 1] = allowed and 1 or 0
-            answer[#answer + 1] = math.max(0, math.floor((tolerance - (kept - now)) / cost))
-            answer[#answer + 1] = math.ceil(kept - now)
+            answer[#answer + 1] = math.max(0, math.floor((tolerance - ahead + 1) / cost))
+            answer[#answer + 1] = math.ceil(ahead)
             answer[#answer + 1] = wait
           end
         end
         if refunding or all_allowed then
           for i = 1, #KEYS do
-            redis.call('SET', KEYS[i], string.format('%.3f', next_arrival[i]), 'PX', math.ceil((next_arrival[i] - now) / 1000) + 1000)
+            redis.call('SET', KEYS[i], string.format('%.3f', now + next_ahead[i]), 'PX', math.ceil(next_ahead[i] / 1000) + 1000)
           end
         end
         return answer

@@ -19,7 +19,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private enum Question {
-        case decision(any RemoteDecisionReceiver, [RemoteCall], deadline: Instant)
+        case decision(any RemoteDecisionReceiver, count: Int)
         case refund
         case greeting
     }
@@ -27,6 +27,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     package let settings: RedisSettings
     /// Called when the server becomes reachable or unreachable, with the reason.
     package var stateChanged: ((_ isAvailable: Bool, _ reason: String) -> Void)?
+    /// Called once, when the first attempt to reach the server has ended, well or not.
+    package var settled: (() -> Void)?
     private let loop: EventLoop
     private var addresses: [SocketAddress] = []
     private var nextAddress = 0
@@ -36,8 +38,11 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     private var outbound = ByteQueue()
     private var inbound = ByteQueue()
     private var reader = RedisReplyReader()
+    /// In the order of their going out; those before `firstQuestion` have been answered.
     private var questions: [Question] = []
     private var firstQuestion = 0
+    /// When the oldest unanswered question of each batch should have been answered, with how many questions end there.
+    private var deadlines: [(end: Int, at: Instant)] = []
     private var scriptDigest: [UInt8] = []
     private var hasPendingBatch = false
     private var pause: UInt64 = pauseFirst
@@ -59,6 +64,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         if case .idle = state { loop.set(timer!, at: loop.now) }
     }
 
+    package var hasSettled: Bool { wasAvailable != nil }
+
     package var isAvailable: Bool {
         if case .ready = state { true } else { false }
     }
@@ -66,8 +73,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         guard isAvailable else { return receiver.decided(nil) }
         send(calls, isRefund: false)
-        questions.append(.decision(receiver, calls, deadline: loop.now.adding(settings.timeoutNanoseconds)))
-        armTimer()
+        questions.append(.decision(receiver, count: calls.count))
     }
 
     package func refund(_ calls: [RemoteCall]) {
@@ -78,7 +84,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     package func turnEnded() {
         hasPendingBatch = false
+        // The turn may have taken a while; the server's time begins when it has been asked.
+        if isAvailable { deadlines.append((questions.count, Clock.now().adding(settings.timeoutNanoseconds))) }
         flush()
+        armTimer()
     }
 
     package func handle(_ readiness: Readiness) {
@@ -101,7 +110,9 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         case .idle: connect()
         case .connecting, .handshaking, .greeting: fail("no answer within \(greetingNanosecondsMax / 1_000_000) ms of connecting")
         case .ready:
-            if let deadline = oldestDeadline, deadline <= loop.now {
+            // What has come while this process was busy elsewhere has come in time.
+            receive()
+            if let deadline = deadlines.first?.at, deadline <= loop.now {
                 fail("no answer within \(settings.timeoutNanoseconds / 1_000_000) ms")
             } else {
                 armTimer()
@@ -211,15 +222,13 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         guard firstQuestion < questions.count else { return fail("an answer without a question") }
         let question = questions[firstQuestion]
         firstQuestion += 1
-        if firstQuestion == questions.count {
-            questions.removeAll(keepingCapacity: true)
-            firstQuestion = 0
-        }
+        while let first = deadlines.first, first.end <= firstQuestion { deadlines.removeFirst() }
+        forgetAnswered()
         switch question {
         case .greeting: greeted(reply)
         case .refund: if case .error(let text) = reply { refused(text) }
-        case .decision(let receiver, let calls, _):
-            if let decisions = LimitScript.decisions(reply, count: calls.count) {
+        case .decision(let receiver, let count):
+            if let decisions = LimitScript.decisions(reply, count: count) {
                 pause = pauseFirst
                 report(true, "it answers")
                 receiver.decided(decisions)
@@ -228,6 +237,14 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
                 if case .error(let text) = reply { refused(text) } else { fail("an answer of another shape") }
             }
         }
+    }
+
+    /// Keeps `questions` short while there is always one unanswered.
+    private func forgetAnswered() {
+        guard firstQuestion == questions.count || firstQuestion >= answeredMax else { return }
+        questions.removeFirst(firstQuestion)
+        for index in deadlines.indices { deadlines[index].end -= firstQuestion }
+        firstQuestion = 0
     }
 
     /// The server will not run the script. When it has lost it, a new connection loads it again; otherwise (out of memory, a
@@ -247,7 +264,12 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         scriptDigest = digest
         state = .ready
         timer?.clear()
-        if wasAvailable == nil { wasAvailable = true } else { report(true, "connected") }
+        if wasAvailable == nil {
+            wasAvailable = true
+            settled?()
+        } else {
+            report(true, "connected")
+        }
     }
 
     /// Breaks the connection, lets everybody who waits go on without an answer, and tries again later.
@@ -262,9 +284,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         let unanswered = questions[firstQuestion...]
         questions = []
         firstQuestion = 0
+        deadlines = []
         report(false, reason)
         retryLater()
-        for case .decision(let receiver, _, _) in unanswered { receiver.decided(nil) }
+        for case .decision(let receiver, _) in unanswered { receiver.decided(nil) }
     }
 
     private func retryLater() {
@@ -274,20 +297,14 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     private func report(_ isAvailable: Bool, _ reason: String) {
         guard wasAvailable != isAvailable else { return }
+        let isFirst = wasAvailable == nil
         wasAvailable = isAvailable
         stateChanged?(isAvailable, reason)
-    }
-
-    private var oldestDeadline: Instant? {
-        for question in questions[firstQuestion...] {
-            if case .decision(_, _, let deadline) = question { return deadline }
-        }
-        return nil
+        if isFirst { settled?() }
     }
 
     private func armTimer() {
-        guard let oldestDeadline else { return }
-        loop.set(timer!, at: oldestDeadline)
+        if isAvailable { loop.set(timer!, at: deadlines.first?.at ?? .never) }
     }
 
     private func want(_ interest: Readiness) {
@@ -300,3 +317,6 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 private let pauseFirst: UInt64 = 50_000_000
 private let pauseMax: UInt64 = 1_000_000_000
 private let greetingNanosecondsMax: UInt64 = 1_000_000_000
+
+/// Answered questions are let go of in pieces of this many.
+private let answeredMax = 1_024
