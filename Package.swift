@@ -77,6 +77,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "Authentication"], path: "Tests/TestSupport",
             swiftSettings: strict),
+        .target(name: "TestSockets", path: "Tests/TestSockets"),
         tests("Bytes", ["TestSupport"]),
         tests("HTTPMessage", ["Bytes", "TestSupport"]),
         tests("ConfigFile", ["TestSupport"]),
@@ -87,6 +88,12 @@ let package = Package(
         tests("Authorization", ["Authentication", "ConfigFile", "TestSupport"]),
         tests("RateLimiting", ["Bytes", "EventLoop"]),
         tests("Redis", ["Bytes", "RateLimiting"]),
+        tests(
+            "Forwarding",
+            [
+                "Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "EventLoop", "Routing", "Authentication", "RateLimiting", "TestSupport",
+                "TestSockets",
+            ]),
         tests("Observability", ["Bytes", "EventLoop"]),
         tests("Gateway", ["ConfigFile", "Bytes", "Authentication", "Routing", "TestSupport"]),
         .target(
@@ -95,7 +102,7 @@ let package = Package(
             path: "Tests/FuzzTargets", swiftSettings: strict),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], path: "Tests/FuzzTests", exclude: ["Inputs"]),
         .testTarget(name: "TidyTests", path: "Tests/TidyTests"),
-        .testTarget(name: "SystemTests", dependencies: ["TestSupport", "Bytes"], path: "Tests/SystemTests"),
+        .testTarget(name: "SystemTests", dependencies: ["TestSupport", "TestSockets", "Bytes"], path: "Tests/SystemTests"),
     ]
 )
 

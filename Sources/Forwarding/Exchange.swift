@@ -152,7 +152,7 @@ package final class Exchange: UpstreamConnectionClient {
     private func connect(fresh: Bool) throws(ForwardingError) {
         guard let group, let context, let writer else { return }
         // What cannot be written must not cost a connection.
-        try writer.check(context, identity)
+        let lines = try writer.ownLines(context, identity)
         let connection = try group.acquire(fresh: fresh)
         self.connection = connection
         serverText = connection.server.address.text
@@ -160,7 +160,7 @@ package final class Exchange: UpstreamConnectionClient {
         let (identity, framing, server) = (identity, framing, connection.server.hostText)
         do {
             try connection.write { (output: inout ByteQueue) throws(ForwardingError) in
-                try writer.write(context, identity, framing, server: server, to: &output)
+                try writer.write(context, identity, ownLines: lines, framing, server: server, to: &output)
             }
         } catch {
             connection.close()
@@ -171,29 +171,27 @@ package final class Exchange: UpstreamConnectionClient {
 
     /// Sends the request once more where that is safe, and says whether it did.
     ///
-    /// A connection that never opened has carried nothing, so another server may be tried. One that was kept alive may have
-    /// been closed by the server at the moment of its next use: then an idempotent request without a body goes out again.
+    /// A request that never set out, because its connection did not open or was found closed, may go to another server. A
+    /// connection that was kept alive may have been closed by the server at the moment of its next use: then an idempotent
+    /// request without a body goes out again.
     private func retry(after error: ForwardingError, on failed: UpstreamConnection) throws(ForwardingError) -> Bool {
         guard !hasHead, let group, let context else { return false }
-        switch error {
-        case .connectFailed, .connectTimedOut, .tlsFailed:
-            guard attempt + 1 < group.serverCount else { return false }
-            attempt += 1
+        if failed.hasUnsentRequest {
+            guard failed.isReused || attempt + 1 < min(group.addressCount, Limits.connectAttemptsMax) else { return false }
+            if !failed.isReused { attempt += 1 }
             let connection = try group.acquire(fresh: true)
             self.connection = connection
             serverText = connection.server.address.text
             connection.begin(self, method: context.head.method)
             failed.moveUnsent(to: connection)
             return true
-        case .closedEarly:
-            guard failed.isReused, !failed.hasAnswerBegun, attempt == 0, framing == .none, context.head.method.isIdempotent else {
-                return false
-            }
-            attempt += 1
-            try connect(fresh: true)
-            return true
-        default: return false
         }
+        guard error == .closedEarly, failed.isReused, !failed.hasAnswerBegun, attempt == 0, framing == .none,
+            context.head.method.isIdempotent
+        else { return false }
+        attempt += 1
+        try connect(fresh: true)
+        return true
     }
 
     private func pauseIfFull(_ connection: UpstreamConnection) {

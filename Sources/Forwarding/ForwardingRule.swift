@@ -43,55 +43,62 @@ package struct ForwardingRule: Sendable {
         self.addedPrefix = addedPrefix
     }
 
+    /// All fields that the route sets on what it forwards, so that nobody else may.
+    package var headerNames: [String] {
+        (identityHeaders + requestHeaders).map(\.name) + (forwardsToken ? [FieldName.authorization.text] : [])
+    }
+
     /// The header lines that the token decides; from the token's own store after the first time.
     func identityLines(_ verified: VerifiedToken?) -> RenderedLines {
         if identityHeaders.isEmpty { return .lines([]) }
         if let verified, let rendered = verified.renderedLines[identityHeadersIndex] { return rendered }
-        var lines: [UInt8] = []
-        var result: RenderedLines?
-        for header in identityHeaders {
-            var value: [UInt8] = []
-            var isPresent = true
-            for part in header.value.parts {
-                switch part {
-                case .text(let text): value.append(text)
-                case .variable(.claim(let name)):
-                    guard let texts = verified?.claims.texts(name) else {
-                        isPresent = false
-                        continue
-                    }
-                    // A comma in an element of a list would make two of it.
-                    if texts.count > 1, texts.contains(where: { $0.utf8.contains(0x2C) }) { result = .unusable(header: header.name) }
-                    value.append(texts.joined(separator: ","))
-                case .variable: isPresent = false
-                }
-            }
-            // A claim that is not there sets nothing; the client's own header is removed all the same.
-            guard isPresent else { continue }
-            if !HeaderValue.isUsable(value.span) { result = .unusable(header: header.name) }
-            HeaderLine.append(header.name, value.span, to: &lines)
+        let rendered: RenderedLines
+        do {
+            var lines: [UInt8] = []
+            for header in identityHeaders { try header.append(verified, nil, to: &lines) }
+            rendered = .lines(lines)
+        } catch {
+            rendered = .unusable(header: error.header)
         }
-        let rendered = result ?? .lines(lines)
         verified?.renderedLines[identityHeadersIndex] = rendered
         return rendered
     }
 }
 
-enum HeaderLine {
-    static func append(_ name: String, _ value: Span<UInt8>, to output: inout [UInt8]) {
-        output.append(name)
-        output.append(0x3A)
-        output.append(0x20)
-        output.append(value)
-        output.append(0x0D)
-        output.append(0x0A)
-    }
+/// A value that a route wants to put into this header cannot stand in one.
+struct UnusableValue: Error {
+    let header: String
 }
 
-enum HeaderValue {
+extension ForwardingRule.Header {
+    /// Appends the field line, or nothing when a variable of it has no value; the client's own header is removed all the same.
+    ///
+    /// - Parameter context: nil for a value that the token alone decides.
+    func append(_ verified: VerifiedToken?, _ context: RequestContext?, to lines: inout [UInt8]) throws(UnusableValue) {
+        var bytes: [UInt8] = []
+        for part in value.parts {
+            switch part {
+            case .text(let text): bytes.append(text)
+            case .variable(.claim(let claim)):
+                guard let texts = verified?.claims.texts(claim) else { return }
+                // A comma in an element of a list would make two of it.
+                if texts.count > 1, texts.contains(where: { $0.utf8.contains(0x2C) }) { throw UnusableValue(header: name) }
+                bytes.append(texts.joined(separator: ","))
+            case .variable(let variable):
+                guard let found = context?.value(of: variable) else { return }
+                bytes += found
+            }
+        }
+        guard Self.isUsable(bytes.span) else { throw UnusableValue(header: name) }
+        lines.append(name)
+        lines.append(": ")
+        lines += bytes
+        lines.append("\r\n")
+    }
+
     /// Whether a value arrives as it is sent: no control characters, and no white space at its ends, which receivers cut
     /// off (RFC 9110 §5.5): `" admin"` must not become `admin`.
-    static func isUsable(_ value: Span<UInt8>) -> Bool {
+    private static func isUsable(_ value: Span<UInt8>) -> Bool {
         for index in value.indices where !ASCII.isFieldValue(value[index]) || value[index] == 0x09 { return false }
         return value.isEmpty || value[0] != 0x20 && value[value.count - 1] != 0x20
     }

@@ -22,30 +22,27 @@ struct RequestHeadWriter {
     let filter: FieldFilter
     let origin: DownstreamOrigin
 
-    /// Whether the values that the route puts into headers can stand there.
-    func check(_ context: RequestContext, _ identity: Identity?) throws(ForwardingError) {
-        if rule.requestHeaders.isEmpty, case .lines = rule.identityLines(identity?.verified) { return }
-        var scratch = ByteQueue()
-        try requestHeaders(context, identity, to: &scratch)
-        guard case .lines = rule.identityLines(identity?.verified) else {
-            throw .headerUnusable(rule.identityHeaders.map(\.name).joined(separator: ", "))
-        }
+    /// The field lines that the route sets.
+    ///
+    /// - Throws: when a value cannot stand where the route wants it.
+    func ownLines(_ context: RequestContext, _ identity: Identity?) throws(ForwardingError) -> [UInt8] {
+        let lines = try identityLines(identity)
+        return rule.requestHeaders.isEmpty ? lines : lines + (try requestLines(context, identity))
     }
 
     /// Appends the head to `output`.
     ///
-    /// - Parameter server: the host to name where the client named none.
-    /// - Throws: when a value cannot stand where the route wants it; `output` may then hold a part of the head.
+    /// - Parameters:
+    ///   - ownLines: those of ``ownLines(_:_:)``.
+    ///   - server: the host to name where the client named none.
+    /// - Throws: when the rewritten path is not in normal form; `output` may then hold a part of the head.
     func write(
-        _ context: RequestContext, _ identity: Identity?, _ framing: BodyFraming, server: String, to output: inout ByteQueue
+        _ context: RequestContext, _ identity: Identity?, ownLines: [UInt8], _ framing: BodyFraming, server: String,
+        to output: inout ByteQueue
     ) throws(ForwardingError) {
-        guard case .lines(let identityLines) = rule.identityLines(identity?.verified) else {
-            throw .headerUnusable(rule.identityHeaders.map(\.name).joined(separator: ", "))
-        }
         try Self.requestLine(context.head, context.target, rule, to: &output)
-        Self.fields(context.head, filter, rule.host, server: server, dropsAuthorization: rule.forwardsToken && identity != nil, to: &output)
-        output.append(identityLines)
-        try requestHeaders(context, identity, to: &output)
+        Self.fields(context.head, filter, rule.host, server: server, to: &output)
+        output.append(ownLines)
         Self.forwardedFields(context.head, context.requestID, origin, to: &output)
         if rule.forwardsToken, let identity { Self.bearer(context.head, identity.token, to: &output) }
         switch framing {
@@ -95,7 +92,7 @@ struct RequestHeadWriter {
 
     /// Host, and the client's own fields that pass the filter. Neighbours that pass are copied in one piece.
     private static func fields(
-        _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String, dropsAuthorization: Bool,
+        _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String,
         to output: inout ByteQueue
     ) {
         output.append("Host: ")
@@ -112,7 +109,6 @@ struct RequestHeadWriter {
         for line in head.fields.lines {
             let start = Int(line.name.start)
             var verdict = filter.verdict(on: line, in: bytes)
-            if dropsAuthorization, line.id == .authorization { verdict = .drop }
             if verdict != .drop, named.contains(bytes.extracting(line.name.range), in: bytes) { verdict = .drop }
             if verdict == .keep {
                 if runStart < 0 { runStart = start }
@@ -126,29 +122,21 @@ struct RequestHeadWriter {
         if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }
     }
 
-    private func requestHeaders(_ context: RequestContext, _ identity: Identity?, to output: inout ByteQueue) throws(ForwardingError) {
-        for header in rule.requestHeaders {
-            var value: [UInt8] = []
-            var isPresent = true
-            for part in header.value.parts {
-                switch part {
-                case .text(let text): value.append(text)
-                case .variable(.claim(let name)):
-                    if let texts = identity?.verified.claims.texts(name) {
-                        value.append(texts.joined(separator: ","))
-                    } else {
-                        isPresent = false
-                    }
-                case .variable(let variable):
-                    if let bytes = context.value(of: variable) { value += bytes } else { isPresent = false }
-                }
-            }
-            guard isPresent else { continue }
-            guard HeaderValue.isUsable(value.span) else { throw .headerUnusable(header.name) }
-            var line: [UInt8] = []
-            HeaderLine.append(header.name, value.span, to: &line)
-            output.append(line)
+    private func identityLines(_ identity: Identity?) throws(ForwardingError) -> [UInt8] {
+        switch rule.identityLines(identity?.verified) {
+        case .lines(let lines): return lines
+        case .unusable(let header): throw .headerUnusable(header)
         }
+    }
+
+    private func requestLines(_ context: RequestContext, _ identity: Identity?) throws(ForwardingError) -> [UInt8] {
+        var lines: [UInt8] = []
+        do throws(UnusableValue) {
+            for header in rule.requestHeaders { try header.append(identity?.verified, context, to: &lines) }
+        } catch {
+            throw .headerUnusable(error.header)
+        }
+        return lines
     }
 
     /// X-Forwarded-For, -Proto, -Host, Forwarded (RFC 7239) and X-Request-Id. A trusted peer's own words are kept and added

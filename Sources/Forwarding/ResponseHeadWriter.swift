@@ -20,8 +20,9 @@ package enum ResponseHeadWriter {
         for line in head.fields.lines {
             let start = Int(line.name.start)
             var drops = line.id.isHopByHop || line.id == .xRequestID
-            // Without a body of ours the length is the upstream's word about the resource (HEAD, 304).
-            if line.id == .contentLength { drops = framing != .none }
+            // Without a body of ours the length is the upstream's word about the resource (HEAD, 304); 204 has none
+            // (RFC 9110 §8.6).
+            if line.id == .contentLength { drops = framing != .none || head.status == 204 }
             if !drops, named.contains(bytes.extracting(line.name.range), in: bytes) { drops = true }
             if !drops {
                 if runStart < 0 { runStart = start }

@@ -48,8 +48,8 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     private var isReadingPaused = false
     private var isFlushQueued = false
     private var isRequestSent = false
-    /// Whether any byte of the present request has gone out.
-    private var hasSent = false
+    /// Whether any byte of the present request may have gone out.
+    private var mayHaveSent = false
     /// Whether the last read gave anything, so that more may lie in the TLS session.
     private var lastReadMoved = false
     private var allowsReuse = false
@@ -89,7 +89,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         requestMethod = method
         hasAnswerBegun = false
         isRequestSent = false
-        hasSent = false
+        mayHaveSent = false
         allowsReuse = false
         interimCount = 0
         body = .head
@@ -136,7 +136,10 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         if !isFlushQueued { queueFlush() }
     }
 
-    /// Moves a request that has not been sent, because the connection never opened, to another connection.
+    /// Whether the request never set out: the connection did not open, or was found closed when it was to be used again.
+    private(set) var hasUnsentRequest = false
+
+    /// Moves a request that never set out to another connection.
     func moveUnsent(to other: UpstreamConnection) {
         swap(&unsent, &other.outbound)
         other.isRequestSent = isRequestSent
@@ -226,7 +229,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
 
     private func opened() {
         state = .busy
-        server.answered()
+        server.answered(address)
         progressed()
         flush()
     }
@@ -243,18 +246,19 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         guard state == .busy, !outbound.isEmpty else { return }
         let before = outbound.count
         let outcome = transport!.flush(&outbound)
-        if outbound.count < before {
-            hasSent = true
-            progressed()
-        }
+        // A connection that takes nothing from the start is waited for just as long as one that stops.
+        if outbound.count < before || timer?.deadline == .never { progressed() }
         switch outcome {
         case .moved:
+            mayHaveSent = true
             updateInterest()
             client?.sendQueueDrained(on: self)
         case .wouldBlock:
+            mayHaveSent = true
             updateInterest()
             if outbound.count < Limits.sendQueueLowBytes { client?.sendQueueDrained(on: self) }
         case .ended, .failed:
+            if !mayHaveSent { return fail(.closedEarly) }
             // The answer may be there already: a server that has seen enough closes after it.
             outbound.removeAll()
             isLast = true
@@ -297,7 +301,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     /// Reads what has come: heads, body, trailers, as far as the client takes them.
     private func process(_ queue: inout ByteQueue) {
         // An answer that came before its question belongs to nobody.
-        guard hasSent else { return fail(.closedEarly) }
+        guard mayHaveSent else { return fail(.closedEarly) }
         hasAnswerBegun = true
         while state == .busy, !queue.isEmpty, !isReadingPaused {
             do {
@@ -350,6 +354,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
             client?.received(head: head, on: self)
             return
         }
+        try head.checkConnectionOptions()
         let framing = try BodyFraming.of(head, to: requestMethod)
         allowsReuse = head.allowsReuse && framing != .close
         client?.received(head: head, on: self)
@@ -367,7 +372,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         let client = self.client
         self.client = nil
         // Both sides agree that the exchange is over, and nothing unasked-for was read: only then is there another one.
-        if allowsReuse, server.isAt(address), isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !transport!.hasPending,
+        if allowsReuse, watch != nil, server.isAt(address), isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !transport!.hasPending,
             server.hasRoomForIdle
         {
             isReadingPaused = false
@@ -396,8 +401,10 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     }
 
     private func fail(_ error: ForwardingError) {
-        if state == .connecting || state == .handshaking {
-            server.refused(at: loop.now)
+        let hasOpened = state == .busy
+        if !hasOpened { server.refused(address, at: loop.now) }
+        if !hasOpened || isReused && !mayHaveSent {
+            hasUnsentRequest = true
             swap(&unsent, &outbound)
         }
         let client = self.client

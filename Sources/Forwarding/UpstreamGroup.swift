@@ -16,7 +16,7 @@ package final class UpstreamGroup {
         self.loop = loop
         servers = settings.servers.map { address in
             let server = UpstreamServer(address, of: self)
-            if case .socket(let socket) = address { server.addresses = [socket] }
+            if case .socket(let socket) = address { server.resolve(to: [socket]) }
             return server
         }
     }
@@ -25,8 +25,7 @@ package final class UpstreamGroup {
     package func resolve(_ host: String, to addresses: [IPAddress]) {
         for server in servers {
             guard case .host(host, let port) = server.address, !addresses.isEmpty else { continue }
-            server.addresses = addresses.map { .ip($0, port: port) }
-            server.closeIdleElsewhere()
+            server.resolve(to: addresses.map { .ip($0, port: port) })
         }
     }
 
@@ -38,21 +37,24 @@ package final class UpstreamGroup {
         for index in order() {
             let server = servers[index]
             if !fresh, let idle = server.takeIdle() { return idle }
-            guard let address = server.nextAddress() else { continue }
-            let connection = UpstreamConnection(to: server, on: loop)
-            do {
-                try connection.connect(to: address)
-                server.active += 1
-                return connection
-            } catch {
-                server.refused(at: loop.now)
-                lastError = .connectFailed(error.reason)
+            for _ in 0..<server.addressCount {
+                guard let address = server.nextAddress(at: loop.now) else { break }
+                let connection = UpstreamConnection(to: server, on: loop)
+                do {
+                    try connection.connect(to: address)
+                    server.active += 1
+                    return connection
+                } catch {
+                    server.refused(address, at: loop.now)
+                    lastError = .connectFailed(error.reason)
+                }
             }
         }
         throw lastError
     }
 
-    var serverCount: Int { servers.count }
+    /// In how many places a request may be tried.
+    var addressCount: Int { servers.reduce(0) { $0 + $1.addressCount } }
 
     /// The servers in the order in which they are to be tried: the next in turn or the least busy one first, those that
     /// refused lately last.
@@ -66,7 +68,7 @@ package final class UpstreamGroup {
                 (servers[left.element].active, left.offset) < (servers[right.element].active, right.offset)
             }.map(\.element)
         }
-        return order.filter { servers[$0].avoidedUntil <= now } + order.filter { servers[$0].avoidedUntil > now }
+        return order.filter { !servers[$0].isAvoided(at: now) } + order.filter { servers[$0].isAvoided(at: now) }
     }
 }
 
@@ -74,12 +76,10 @@ package final class UpstreamGroup {
 final class UpstreamServer {
     let address: UpstreamSettings.Address
     unowned let group: UpstreamGroup
-    /// Where it is; empty while its name is not resolved.
-    var addresses: [SocketAddress] = []
+    /// Where it is; empty while its name is not resolved. After a failure to connect an address is tried last for a while.
+    private var places: [(address: SocketAddress, avoidedUntil: Instant)] = []
     /// Connections that work for an exchange or are being made.
     var active = 0
-    /// After a failure to connect the server is asked last for a while.
-    private(set) var avoidedUntil = Instant(nanoseconds: 0)
     private var idle: [UpstreamConnection] = []
     private var nextIndex = 0
 
@@ -97,11 +97,26 @@ final class UpstreamServer {
         return connection
     }
 
-    func nextAddress() -> SocketAddress? {
-        guard !addresses.isEmpty else { return nil }
-        nextIndex = (nextIndex + 1) % addresses.count
-        return addresses[nextIndex]
+    var addressCount: Int { places.count }
+
+    /// Addresses that are known already keep their record. Connections to those that are gone are not used again.
+    func resolve(to addresses: [SocketAddress]) {
+        let known = places
+        places = addresses.map { address in (address, known.first { $0.address == address }?.avoidedUntil ?? .past) }
+        for connection in idle where !isAt(connection.address) { connection.close() }
     }
+
+    /// The next in turn, if possible one that has not refused lately.
+    func nextAddress(at now: Instant) -> SocketAddress? {
+        guard !places.isEmpty else { return nil }
+        for _ in places {
+            nextIndex = (nextIndex + 1) % places.count
+            if places[nextIndex].avoidedUntil <= now { break }
+        }
+        return places[nextIndex].address
+    }
+
+    func isAvoided(at now: Instant) -> Bool { !places.isEmpty && places.allSatisfy { $0.avoidedUntil > now } }
 
     /// What a Host field calls the server.
     var hostText: String {
@@ -112,11 +127,7 @@ final class UpstreamServer {
     }
 
     /// Whether the server's name still leads to `address`.
-    func isAt(_ address: SocketAddress?) -> Bool { address.map { addresses.contains($0) } ?? false }
-
-    func closeIdleElsewhere() {
-        for connection in idle where !isAt(connection.address) { connection.close() }
-    }
+    func isAt(_ address: SocketAddress?) -> Bool { places.contains { $0.address == address } }
 
     func becameIdle(_ connection: UpstreamConnection) {
         active -= 1
@@ -127,8 +138,12 @@ final class UpstreamServer {
         if let index = idle.firstIndex(where: { $0 === connection }) { idle.remove(at: index) } else { active -= 1 }
     }
 
-    func answered() { avoidedUntil = Instant(nanoseconds: 0) }
-    func refused(at now: Instant) { avoidedUntil = now.adding(refusalNanoseconds) }
+    func answered(_ address: SocketAddress?) { avoid(address, until: .past) }
+    func refused(_ address: SocketAddress?, at now: Instant) { avoid(address, until: now.adding(refusalNanoseconds)) }
 
-    private let refusalNanoseconds: UInt64 = 1_000_000_000
+    private func avoid(_ address: SocketAddress?, until moment: Instant) {
+        for index in places.indices where places[index].address == address { places[index].avoidedUntil = moment }
+    }
 }
+
+private let refusalNanoseconds: UInt64 = 1_000_000_000

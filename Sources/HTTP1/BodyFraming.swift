@@ -52,7 +52,21 @@ extension BodyFraming {
     }
 }
 
+extension FieldTable {
+    fileprivate func checkConnectionOptions(in bytes: Span<UInt8>) throws(HTTP1Error) {
+        var count = 0
+        for line in lines where line.id == .connection {
+            var elements = ListElements(range: line.value.range)
+            while elements.next(in: bytes) != nil { count += 1 }
+        }
+        guard count <= Limits.connectionOptionsMax else { throw .tooManyConnectionOptions }
+    }
+}
+
 extension RequestHead {
+    /// Refuses more options in Connection than any client needs: each is compared with every field.
+    package func checkConnectionOptions() throws(HTTP1Error) { try fields.checkConnectionOptions(in: bytes) }
+
     /// The one Host field, checked; nil in HTTP/1.0 without one. Source: RFC 9112 §3.2.
     package func host() throws(HTTP1Error) -> ByteRange? {
         var host: ByteRange?
@@ -83,6 +97,9 @@ extension RequestHead {
 }
 
 extension ResponseHead {
+    /// As for a request.
+    package func checkConnectionOptions() throws(HTTP1Error) { try fields.checkConnectionOptions(in: bytes) }
+
     /// Whether the upstream lets its connection be used again. Source: RFC 9112 §9.3.
     package var allowsReuse: Bool {
         if fields.list(.connection, contains: "close", in: bytes) { return false }

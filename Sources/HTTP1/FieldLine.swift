@@ -6,7 +6,7 @@ import HTTPMessage
 package enum HTTP1Error: String, Error, CaseIterable, Sendable {
     case badRequestLine, badMethod, badTarget, badVersion, badStatusLine
     case badFieldName, badFieldValue, whitespaceBeforeColon, obsoleteFold, bareLineFeed, bareCarriageReturn
-    case headTooLarge, tooManyFields, targetTooLong
+    case headTooLarge, tooManyFields, tooManyConnectionOptions, targetTooLong
     case missingHost, repeatedHost, badHost
     case badContentLength, repeatedContentLength, lengthWithCoding, unknownCoding, codingInHTTP10
     case badChunkSize, badChunkExtension, chunkLineTooLong, badChunkEnd, trailersTooLarge, badTrailer
@@ -27,6 +27,7 @@ package enum HTTP1Error: String, Error, CaseIterable, Sendable {
         case .bareCarriageReturn: "a carriage return is not followed by a line feed"
         case .headTooLarge: "the head is larger than allowed"
         case .tooManyFields: "there are more than \(Limits.fieldCountMax) fields"
+        case .tooManyConnectionOptions: "Connection names more than \(Limits.connectionOptionsMax) options"
         case .targetTooLong: "the request target is longer than \(Limits.targetBytesMax) bytes"
         case .missingHost: "there is no Host field"
         case .repeatedHost: "there is more than one Host field"

@@ -11,6 +11,8 @@ package enum Limits {
     /// An answer's head. Upstreams are the operator's, so a little more.
     package static let responseHeadBytesMax = 65_536
     package static let fieldCountMax = 100
+    /// Elements of Connection in one head; honest ones have one or two.
+    package static let connectionOptionsMax = 16
     package static let targetBytesMax = 8_192
     package static let pathSegmentsMax = 64
     package static let trailerBytesMax = 8_192
@@ -18,6 +20,8 @@ package enum Limits {
     package static let chunkLineBytesMax = 1_024
     /// The empty lines that a robust server skips before a request line (RFC 9112 §2.2).
     package static let leadingEmptyLinesMax = 2
+    /// Addresses of an upstream that one request tries until a connection opens; each may take the connect timeout.
+    package static let connectAttemptsMax = 5
     /// Interim (1xx) answers to one request that are passed on before the upstream counts as broken.
     package static let interimResponsesMax = 8
 

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSockets
 
 /// A folder of one test, removed with it.
 final class TemporaryFolder {
@@ -21,38 +22,6 @@ final class TemporaryFolder {
     }
 
     func read(_ name: String) -> String { (try? String(contentsOfFile: path + "/" + name, encoding: .utf8)) ?? "" }
-}
-
-enum Ports {
-    /// A TCP port of the loopback interface that nobody has.
-    static func free() -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                _ = bind(descriptor, generic, size)
-                _ = getsockname(descriptor, generic, &size)
-            }
-        }
-        return Int(UInt16(bigEndian: address.sin_port))
-    }
-
-    static func isOpen(_ port: Int) -> Bool { (try? RawClient(port: port)) != nil }
-}
-
-/// Polls until something is so; false after the deadline.
-@discardableResult
-func eventually(within seconds: Double = 15, _ condition: () -> Bool) -> Bool {
-    let end = Date().addingTimeInterval(seconds)
-    while Date() < end {
-        if condition() { return true }
-        usleep(10_000)
-    }
-    return condition()
 }
 
 /// A program that runs beside the test and ends with it.
@@ -79,17 +48,27 @@ final class Program {
     deinit { stop() }
 
     var pid: pid_t { process.processIdentifier }
-    var isRunning: Bool { process.isRunning }
-    var exitStatus: Int32 { process.terminationStatus }
+    /// Looked up in /proc: Foundation sees the end of a program only when nobody holds the descriptors that it inherited.
+    var isRunning: Bool { Self.isAlive(pid) }
+
+    var exitStatus: Int32 {
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
     var log: String { (try? String(contentsOfFile: output, encoding: .utf8)) ?? "" }
 
     func signal(_ number: Int32) { kill(pid, number) }
 
     func stop() {
-        guard process.isRunning else { return }
+        guard isRunning else { return }
         kill(pid, stopSignal)
-        if !eventually(within: 8, { !process.isRunning }) { kill(pid, SIGKILL) }
-        process.waitUntilExit()
+        if !eventually(within: 8, { !isRunning }) { kill(pid, SIGKILL) }
+    }
+
+    /// Whether the process runs; one that has ended and was not yet reaped does not.
+    static func isAlive(_ process: pid_t) -> Bool {
+        guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8) else { return false }
+        return status.split(separator: ")").last?.split(separator: " ").first != "Z"
     }
 }
 
@@ -119,114 +98,4 @@ func run(_ executable: String, _ arguments: [String], input: String? = nil, envi
     process.waitUntilExit()
     return Output(
         status: process.terminationStatus, text: String(decoding: text, as: UTF8.self), errors: String(decoding: complaints, as: UTF8.self))
-}
-
-/// A connection in clear that says exactly what the test wants.
-final class RawClient: Sendable {
-    private let descriptor: Int32
-
-    struct Refused: Error {}
-
-    init(port: Int) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
-        }
-        guard result == 0 else {
-            close(descriptor)
-            throw Refused()
-        }
-    }
-
-    /// Takes over a connection.
-    fileprivate init(owning descriptor: Int32) { self.descriptor = descriptor }
-
-    deinit { close(descriptor) }
-
-    /// Makes the close that comes a reset.
-    func resetOnClose() {
-        var option = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
-    }
-
-    func send(_ text: String) { send(Array(text.utf8)) }
-
-    func send(_ bytes: [UInt8]) {
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
-            guard count > 0 else { return }
-            sent += count
-        }
-    }
-
-    func endWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
-
-    /// Everything that comes until the connection ends, until `marker` has come, or until there is silence for so long.
-    func read(until marker: String? = nil, silence milliseconds: Int32 = 5_000) -> String {
-        var received: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            if let marker, String(decoding: received, as: UTF8.self).contains(marker) { break }
-            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&entry, 1, milliseconds) > 0 else { break }
-            let count = recv(descriptor, &buffer, buffer.count, 0)
-            guard count > 0 else { break }
-            received.append(contentsOf: buffer[..<count])
-        }
-        return String(decoding: received, as: UTF8.self)
-    }
-
-    /// Whether the other side has ended the connection, waiting for it.
-    func isClosedByPeer(within milliseconds: Int32 = 5_000) -> Bool {
-        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        var byte: UInt8 = 0
-        while poll(&entry, 1, milliseconds) > 0 {
-            if recv(descriptor, &byte, 1, 0) <= 0 { return true }
-        }
-        return false
-    }
-}
-
-/// An upstream that does what the test says, connection by connection.
-final class ScriptedServer: @unchecked Sendable {
-    let port: Int
-    private let listener: Int32
-
-    /// - Parameter serve: gets each connection on a thread of its own, with its number from 0 on; it ends with the return.
-    init(_ serve: @escaping @Sendable (RawClient, Int) -> Void) throws {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        listener = descriptor
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                _ = bind(descriptor, generic, size)
-                _ = getsockname(descriptor, generic, &size)
-            }
-        }
-        port = Int(UInt16(bigEndian: address.sin_port))
-        guard listen(descriptor, 128) == 0 else { throw RawClient.Refused() }
-        Thread {
-            var number = 0
-            while true {
-                let accepted = accept(descriptor, nil, nil)
-                guard accepted >= 0 else { return }
-                let (client, own) = (RawClient(owning: accepted), number)
-                number += 1
-                Thread { serve(client, own) }.start()
-            }
-        }.start()
-    }
-
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSockets
 import Testing
 
 @Suite(.serialized) struct LimitTests {
@@ -56,6 +57,22 @@ import Testing
                 redis main { address 127.0.0.1:\(redis.port); timeout 200ms; \(password.map { _ in "password ${REDIS_PASSWORD};" } ?? "") }
                 limit shared { rate 5/day; key $claim.sub; store main; when_store_fails \(whenFails); }
                 """, environment: environment)
+    }
+
+    /// At the present time a double holds microseconds since 1970 only to a quarter of one.
+    @Test(arguments: ["60/s", "7/s", "333/s", "1000/minute"]) func aBurstOfOneIsNotLostToRounding(rate: String) throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit single; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { address 127.0.0.1:\(redis.port); timeout 500ms; }
+                limit single { rate \(rate); burst 1; key $header.X-Key; store main; when_store_fails closed; }
+                """)
+        let statuses = try (0..<20).map { try stage.gateway.curl("/", ["-H", "X-Key: \($0)"]).status }
+        #expect(statuses.allSatisfy { $0 == 200 }, "\(statuses)")
+        // The counter-test: the second at the same moment is one too many.
+        #expect(try stage.gateway.load("/", count: 40, parallel: 40, ["-H", "X-Key: same"])[429, default: 0] > 0)
     }
 
     @Test func twoGatewaysShareALimitThroughRedis() throws {

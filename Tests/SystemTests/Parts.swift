@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSockets
 
 /// Where the program under test is: built for release by `make test`, else the debug build.
 enum Executable {
@@ -139,7 +140,8 @@ final class RedisServer {
     }
 
     func start() throws {
-        program = try Program(Executable.redis, arguments, log: "\(folder.path)/redis.log")
+        // It saves nothing, and the threads of a test block the signal that would end it in good order.
+        program = try Program(Executable.redis, arguments, log: "\(folder.path)/redis.log", stopSignal: SIGKILL)
         guard eventually({ Ports.isOpen(port) }) else { throw StartFailed(log: program?.log ?? "") }
     }
 
@@ -177,20 +179,14 @@ final class Gateway: @unchecked Sendable {
     deinit { stop() }
 
     func stop() {
-        if supervisor != program.pid, Self.isAlive(supervisor) {
+        if supervisor != program.pid, Program.isAlive(supervisor) {
             kill(supervisor, SIGTERM)
-            if !eventually(within: 8, { !Self.isAlive(supervisor) }) { kill(supervisor, SIGKILL) }
+            if !eventually(within: 8, { !Program.isAlive(supervisor) }) { kill(supervisor, SIGKILL) }
         }
         program.stop()
     }
 
     var log: String { program.log }
-
-    /// Whether the process runs; one that has ended and was not yet reaped does not.
-    static func isAlive(_ process: pid_t) -> Bool {
-        guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8) else { return false }
-        return status.split(separator: ")").last?.split(separator: " ").first != "Z"
-    }
 
     /// Has a new executable take over, and waits until it has, and the old one has ended.
     func handOver() -> Bool {
@@ -201,7 +197,7 @@ final class Gateway: @unchecked Sendable {
         let line = log.components(separatedBy: " has taken over").dropLast().last ?? ""
         guard let new = line.components(separatedBy: "process ").last.flatMap({ pid_t($0) }) else { return false }
         supervisor = new
-        return eventually(within: 40) { !Self.isAlive(old) }
+        return eventually(within: 40) { !Program.isAlive(old) }
     }
 
     /// Writes a new configuration; it takes effect with a reload.

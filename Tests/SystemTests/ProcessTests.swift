@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSockets
 import Testing
 
 @Suite(.serialized) struct ProcessTests {
@@ -79,7 +80,7 @@ import Testing
         #expect(gateway.reload())
         #expect(try gateway.curl("/", bearer).status == 200)
         kill(gateway.supervisor, SIGTERM)
-        #expect(eventually { !Gateway.isAlive(gateway.supervisor) })
+        #expect(eventually { !Program.isAlive(gateway.supervisor) })
         #expect(!Ports.isOpen(gateway.port))
     }
 
@@ -120,7 +121,7 @@ import Testing
                 of: "@DIR@", with: "/usr/bin"),
             serverPorts: [port])
         let size = try #require(try FileManager.default.attributesOfItem(atPath: "/usr/bin/openssl")[.size] as? Int)
-        let result = Box<Answer>()
+        let result = Box<Answer?>(nil)
         let gateway = stage.gateway!
         let out = stage.folder.path + "/download"
         let download = Thread { result.value = try? gateway.curl("/openssl", ["-o", out]) }
@@ -148,7 +149,7 @@ import Testing
         let processes = stage.gateway.children("worker") + stage.gateway.children("control")
         #expect(processes.count == 3)
         kill(stage.gateway.program.pid, SIGKILL)
-        #expect(eventually { processes.allSatisfy { !Gateway.isAlive($0) } })
+        #expect(eventually { processes.allSatisfy { !Program.isAlive($0) } })
         #expect(!Ports.isOpen(stage.gateway.port))
     }
 
@@ -197,21 +198,5 @@ import Testing
         let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
         #expect(try stage.gateway.load("/", count: 500, parallel: 8, bearer) == [200: 500])
         #expect(eventually { stage.gateway.log.contains("log lines were dropped") })
-    }
-}
-
-final class Flag: @unchecked Sendable {
-    private let lock = NSLock()
-    private var value = false
-    var isSet: Bool { lock.withLock { value } }
-    func set() { lock.withLock { value = true } }
-}
-
-final class Box<Value>: @unchecked Sendable {
-    private let lock = NSLock()
-    private var held: Value?
-    var value: Value? {
-        get { lock.withLock { held } }
-        set { lock.withLock { held = newValue } }
     }
 }

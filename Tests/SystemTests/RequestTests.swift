@@ -1,4 +1,5 @@
 import Foundation
+import TestSockets
 import Testing
 
 @Suite(.serialized) struct RequestTests {
@@ -130,8 +131,9 @@ import Testing
             "/plain/",
             [
                 "-H", "X-User-Id: admin", "-H", "X.Odd: 1", "-H", "Connection: X-Nominated", "-H", "X-Forwarded-For: 1.2.3.4", "-H",
-                "X-Request-Id: mine-mine-mine",
+                "X-Request-Id: mine-mine-mine", "-H", "Authorization: Basic YWxpY2U6eA==",
             ])
+        #expect(plain.body.contains("\"authorization\":\"\""))
         #expect(plain.body.contains("\"user\":\"\""))
         #expect(plain.body.contains("\"odd\":\"\""))
         #expect(plain.body.contains("\"xff\":\"127.0.0.1\""))
@@ -139,6 +141,15 @@ import Testing
         // A value that a header would change on its way is not passed on.
         let spaced = try stage.signer.token(subject: " admin")
         #expect(try stage.gateway.curl("/v1/orders/7", ["-H", "Cookie: access_token=\(spaced)"]).status == 403)
+        // Nor is a list of which an element would look like two, whether or not the request takes part in the value.
+        for rule in ["$claim.groups", "$request.method-$claim.groups"] {
+            try stage.gateway.rewrite(stage.configuration("route /** { upstream app; auth sso; set_header X-Odd \"\(rule)\"; }"))
+            #expect(stage.gateway.reload())
+            for (groups, status) in [(["a", "b"], 200), (["a", "b,admin"], 403)] {
+                let token = try stage.signer.token(["groups": groups])
+                #expect(try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(token)"]).status == status)
+            }
+        }
     }
 
     @Test func believesTrustedProxiesAlone() throws {

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSockets
 import Testing
 
 @Suite(.serialized) struct StreamingTests {
@@ -26,11 +27,11 @@ import Testing
         let worker = try #require(stage.gateway.children("worker").first)
         _ = try stage.gateway.curl("/files/none")
         let before = Gateway.residentKiB(worker)
-        let most = Box<Int>()
+        let most = Box(0)
         let done = Flag()
         let watcher = Thread {
             while !done.isSet {
-                most.value = max(most.value ?? 0, Gateway.residentKiB(worker))
+                most.value = max(most.value, Gateway.residentKiB(worker))
                 usleep(50_000)
             }
         }
@@ -41,8 +42,33 @@ import Testing
         let up = try stage.gateway.curl("/sink", ["-m", "300", "-X", "POST", "-T", file, "-H", "Expect:"])
         #expect(up.body == "got \(Self.bytes)")
         done.set()
-        let growth = (most.value ?? 0) - before
+        let growth = most.value - before
         #expect(growth < 1_024, "the worker grew by \(growth) KiB")
+    }
+
+    @Test func aClientThatAsksAndNeverReadsIsLetGo() throws {
+        let (stage, port) = try plainStage(more: "timeouts { write 500ms; idle 60s; head 60s; body 60s; }")
+        let request = "GET /in HTTP/1.1\r\nHost: a\r\n\r\n"
+        // One that only asks, one that goes on asking while its answers wait, one that stops within a body.
+        let many = String(repeating: request, count: 30_000)
+        let tails = ["", "GET /in HT", "POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n1234"]
+        let clients = try tails.map { tail in
+            let client = try RawClient(port: port)
+            let sender = Thread { client.send(many + tail) }
+            sender.start()
+            return client
+        }
+        for client in clients { #expect(eventually { client.isBroken }) }
+        #expect(try stage.gateway.curl("/").status == 200)
+    }
+
+    @Test func aLargeUploadThatIsRefusedAtOnceStillGetsTheRefusal() throws {
+        let (stage, port) = try plainStage()
+        let client = try RawClient(port: port)
+        client.send("POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n")
+        client.send(String(repeating: "x", count: 8_000_000))
+        #expect(client.read(until: "}").hasPrefix("HTTP/1.1 401"))
+        _ = stage
     }
 
     @Test func aSlowReaderHoldsTheUpstreamBack() throws {

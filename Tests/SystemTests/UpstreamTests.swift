@@ -1,4 +1,5 @@
 import Foundation
+import TestSockets
 import Testing
 
 /// Upstreams that do what a good server does not, and the choice among several.
@@ -22,24 +23,24 @@ import Testing
     @Test func theLeastBusyServerIsAsked() throws {
         // The first holds its requests back until the test is over; the second answers at once.
         let over = Flag()
-        let slowSeen = Box<Int>()
+        let slowSeen = Box(0)
         let slow = try ScriptedServer { client, _ in
             guard !client.read(until: "\r\n\r\n").isEmpty else { return }
-            slowSeen.value = (slowSeen.value ?? 0) + 1
+            slowSeen.change { $0 += 1 }
             eventually(within: 20) { over.isSet }
             client.send(Self.ok)
         }
-        let quickSeen = Box<Int>()
+        let quickSeen = Box(0)
         let quick = try ScriptedServer { client, _ in
             while client.read(until: "\r\n\r\n").hasSuffix("\r\n\r\n") {
-                quickSeen.value = (quickSeen.value ?? 0) + 1
+                quickSeen.change { $0 += 1 }
                 client.send(Self.ok)
             }
         }
         let (stage, port) = try oneWorker([slow.port, quick.port], "balance least_connections;")
         let held = try (0..<2).map { _ in try RawClient(port: port) }
         for client in held { client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n") }
-        #expect(eventually { (slowSeen.value ?? 0) >= 1 })
+        #expect(eventually { slowSeen.value >= 1 })
         for _ in 0..<20 { #expect(try stage.gateway.curl("/").status == 200) }
         #expect(slowSeen.value == 1, "the busy server was given more")
         #expect(quickSeen.value == 21)
@@ -48,11 +49,11 @@ import Testing
     }
 
     @Test func roundRobinTakesTurns() throws {
-        let seen = [Box<Int>(), Box<Int>(), Box<Int>()]
+        let seen = [Box(0), Box(0), Box(0)]
         let servers = try seen.map { box in
             try ScriptedServer { client, _ in
                 while client.read(until: "\r\n\r\n").hasSuffix("\r\n\r\n") {
-                    box.value = (box.value ?? 0) + 1
+                    box.change { $0 += 1 }
                     client.send(Self.ok)
                 }
             }
@@ -95,7 +96,7 @@ import Testing
     }
 
     @Test func aNewConnectionThatIsClosedWithoutAnAnswerIsNotRepeated() throws {
-        let connections = Box<Int>()
+        let connections = Box(0)
         let server = try ScriptedServer { client, number in
             connections.value = number + 1
             _ = client.read(until: "\r\n\r\n")
@@ -179,8 +180,23 @@ import Testing
         _ = stage
     }
 
+    @Test func anAnswerWithoutContentHasNoLength() throws {
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")
+            _ = client.isClosedByPeer()
+        }
+        let (stage, port) = try oneWorker([server.port])
+        let client = try RawClient(port: port)
+        client.send("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n")
+        let answer = client.read(until: "\r\n\r\n")
+        #expect(answer.hasPrefix("HTTP/1.1 204"))
+        #expect(!answer.lowercased().contains("content-length"))
+        _ = stage
+    }
+
     @Test func bytesThatNobodyAskedForEndTheUpstreamConnection() throws {
-        let connections = Box<Int>()
+        let connections = Box(0)
         let server = try ScriptedServer { client, number in
             connections.value = number + 1
             _ = client.read(until: "\r\n\r\n")

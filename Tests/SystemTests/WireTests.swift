@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSockets
 import TestSupport
 import Testing
 
@@ -72,6 +73,7 @@ import Testing
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcdGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX: b\u{0}c\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: \(String(repeating: "x,", count: 40))\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\n X: folded\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
         ]
         for text in smuggling {

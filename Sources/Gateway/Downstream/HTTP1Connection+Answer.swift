@@ -26,7 +26,7 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func uploadMayContinue() {
         guard state == .exchanging, takesBody, !isRequestComplete, passage.exchange.takesUpload else { return }
-        if outbound.isEmpty { setTimer(after: services.settings.timeouts.body) }
+        setTimer(after: services.settings.timeouts.body)
         setReadingPaused(false)
         if !inbound.isEmpty { queueTurn() }
     }

@@ -63,6 +63,7 @@ extension HTTP1Connection {
         discardsBody = false
         requestBody = .complete
         keepAlive = false
+        context.host.removeAll(keepingCapacity: true)
         do throws(HTTP1Error) {
             try readFraming(context)
         } catch {
@@ -87,7 +88,7 @@ extension HTTP1Connection {
         case .length(let count): requestBody = .length(count)
         case .chunked: requestBody = .chunked(ChunkedDecoder())
         }
-        context.host.removeAll(keepingCapacity: true)
+        try context.head.checkConnectionOptions()
         if let host = try context.head.host() { try context.head.appendHostName(host, to: &context.host) }
         awaitsContinue = try context.head.expectsContinue() && !isRequestComplete
     }

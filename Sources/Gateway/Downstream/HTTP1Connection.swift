@@ -34,7 +34,10 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private var transport: Transport?
     private var watch: Watch?
-    private var timer: Timer?
+    /// What the client owes: a head, more of a body, its next request, its leave.
+    private var readTimer: Timer?
+    /// Runs while the client takes nothing of what is sent, whatever else is awaited.
+    private var writeTimer: Timer?
     var state = State.readingHead
     var inbound = ByteQueue()
     var outbound = ByteQueue()
@@ -63,7 +66,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Requests wait because the client has not taken the answers before them.
     var wasStoppedByAnswers = false
     private var closesAfterFlush = false
-    private var lingeredBytes = 0
+    /// The client has ended its side while requests of it wait for room for their answers.
+    private var hasPeerEnded = false
+    private var lingersUntil = Instant.never
 
     /// - Parameter watch: of the transport's socket; it is handed to this object.
     init(_ transport: consuming Transport, _ watch: Watch, _ client: Client, contexts: ServerContexts?, _ services: DownstreamServices) {
@@ -72,8 +77,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         self.contexts = contexts
         self.transport = consume transport
         self.watch = watch
-        timer = Timer(self)
-        services.loop.set(timer!, after: services.settings.timeouts.head)
+        readTimer = Timer(self)
+        setTimer(after: services.settings.timeouts.head)
         passage.origin.peer = client.addressText
         passage.origin.isPeerTrusted = client.isTrusted
         passage.origin.isTLS = client.isTLS
@@ -94,7 +99,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             guard state != .closed, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
             if isReadingPaused {
                 // Nothing more is read now, but a connection that is gone is gone.
-                if !readiness.isDisjoint(with: .failed) { peerEnded() }
+                if !readiness.isDisjoint(with: .failed) { abort(isPeerGone: true) }
                 return
             }
             receive()
@@ -102,15 +107,14 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     func fired(_ timer: Timer) {
+        if timer === writeTimer { return abort() }
         switch state {
-        case .readingHead where !outbound.isEmpty: abort()
+        // The answers before are not taken yet: only then the client is waited for.
+        case .readingHead where !outbound.isEmpty: setTimer(after: services.settings.timeouts.idle)
         case .readingHead:
             // Between requests a connection just ends; in the middle of a head its client is told.
             if parser.isInsideHead || !inbound.isEmpty { refuseHead(.headTimeout) } else { close() }
-        case .exchanging:
-            if !outbound.isEmpty { return abort() }
-            guard !isRequestComplete, takesBody else { return }
-            bodyTimedOut()
+        case .exchanging: if !isRequestComplete, takesBody { bodyTimedOut() }
         case .closing: close()
         case .closed: return
         }
@@ -123,7 +127,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         flush()
         // What was read already, or lies decrypted in the session, gives no event.
         let mayProcess = state == .readingHead || state == .exchanging && takesBody && !isRequestComplete && passageTakesUpload
-        if mayProcess, !inbound.isEmpty || lastReadMoved && transport!.hasPending { advance() }
+        if mayProcess, !inbound.isEmpty || hasPeerEnded || lastReadMoved && transport!.hasPending { advance() }
     }
 
     /// Does the rest of the work at the end of this turn.
@@ -145,13 +149,13 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         lastReadMoved = false
         if case .moved = outcome { lastReadMoved = true }
         process(&queue)
-        switch outcome {
-        case .moved, .wouldBlock: break
-        case .ended, .failed:
-            if state != .closed { peerEnded() }
-        }
         guard state != .closed else { return }
         putBack(&queue)
+        switch outcome {
+        case .moved, .wouldBlock: break
+        case .ended: return peerEnded()
+        case .failed: return abort(isPeerGone: true)
+        }
         if lastReadMoved, transport!.hasPending, !isReadingPaused { queueTurn() }
     }
 
@@ -163,6 +167,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         process(&queue)
         guard state != .closed else { return }
         putBack(&queue)
+        if hasPeerEnded { peerEnded() }
     }
 
     private func putBack(_ queue: inout ByteQueue) {
@@ -170,8 +175,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         swap(&queue, &inbound)
         // Requests that follow one another without waiting are read up to a bound; a body, as far as the upstream takes it.
         let awaitsUpstream = state == .exchanging && takesBody && !isRequestComplete && !passageTakesUpload
-        if awaitsUpstream, outbound.isEmpty { timer?.clear() }
-        setReadingPaused(inbound.count >= Limits.streamBytes || awaitsUpstream)
+        if awaitsUpstream { clearTimer() }
+        setReadingPaused(inbound.count >= Limits.streamBytes || awaitsUpstream || hasPeerEnded)
     }
 
     private var passageTakesUpload: Bool { discardsBody || passage.exchange.takesUpload }
@@ -183,19 +188,22 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if !paused { queueTurn() }
     }
 
-    /// The client has closed its side, or is gone.
+    /// The client has ended its side.
     private func peerEnded() {
-        if state == .readingHead, !outbound.isEmpty, !isBroken {
-            // The client has said its last word but not yet had our answer to it.
-            return closeAfterFlush()
+        switch state {
+        case .readingHead where !inbound.isEmpty && wasStoppedByAnswers:
+            // Requests that it sent before wait for room for their answers.
+            hasPeerEnded = true
+            setReadingPaused(true)
+        case .readingHead where outbound.isEmpty: close()
+        case .readingHead: closeAfterFlush()
+        // One of those requests is under way; the others follow.
+        case .exchanging where hasPeerEnded && (isRequestComplete || !inbound.isEmpty): break
+        // It has its answer; the body that was thrown away stays short.
+        case .exchanging where discardsBody: closeAfterFlush()
+        case .exchanging: abort(isPeerGone: true)
+        case .closing, .closed: break
         }
-        if state == .exchanging {
-            services.counters.add(.clientsGone)
-            passage.exchange.cancel()
-            if passage.status == 0 { passage.status = 499 }
-            services.path.finish(passage, isComplete: false)
-        }
-        close()
     }
 
     /// Throws away what a client still sends after its last answer, so that the answer is not lost to a reset.
@@ -203,16 +211,19 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         var queue = ByteQueue()
         queue.prepare(from: services.buffers)
         let outcome = transport!.receive(to: &queue, minimum: 4_096)
-        lingeredBytes += queue.count
         queue.removeAll()
         queue.release(to: services.buffers)
         switch outcome {
-        case .moved: if lingeredBytes > lingerBytesMax { close() }
+        case .moved: if outbound.isEmpty { setLingerTimer() }
         case .wouldBlock: break
         // Who has said its last word still gets the answer to it: only reading is over.
         case .ended where !outbound.isEmpty: setReadingPaused(true)
         case .ended, .failed: close()
         }
+    }
+
+    private func setLingerTimer() {
+        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(lingerSilence)))
     }
 
     // MARK: - Sending
@@ -223,8 +234,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if !outbound.isEmpty {
             let before = outbound.count
             switch transport!.flush(&outbound) {
-            case .moved: armWriteTimer(isBlocked: false)
-            case .wouldBlock: if outbound.count < before || !isWriteTimerSet { armWriteTimer(isBlocked: true) }
+            case .moved: writeTimer?.clear()
+            case .wouldBlock: if outbound.count < before || writeTimer?.deadline ?? .never == .never { armWriteTimer() }
             case .ended, .failed: return abort()
             }
         }
@@ -260,6 +271,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func closeAfterFlush() {
         closesAfterFlush = true
         state = .closing
+        clearTimer()
         queueTurn()
     }
 
@@ -271,16 +283,23 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             closesAfterFlush = false
             inbound.removeAll()
             setReadingPaused(false)
-            services.loop.set(timer!, after: lingerNanoseconds)
+            lingersUntil = services.loop.now.adding(lingerMax)
+            setLingerTimer()
             return
         }
         close()
     }
 
+    func abort() { abort(isPeerGone: false) }
+
     /// Ends the connection in the middle of an answer, in a way that cannot be taken for its end.
-    func abort() {
+    private func abort(isPeerGone: Bool) {
         if state == .exchanging {
             passage.exchange.cancel()
+            if isPeerGone {
+                services.counters.add(.clientsGone)
+                if passage.status == 0 { passage.status = 499 }
+            }
             services.path.finish(passage, isComplete: false)
         }
         close(saysGoodbye: false)
@@ -297,8 +316,10 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         watch = nil
         if saysGoodbye { transport?.sayGoodbye() }
         transport = nil
-        timer?.cancel()
-        timer = nil
+        readTimer?.cancel()
+        readTimer = nil
+        writeTimer?.cancel()
+        writeTimer = nil
         inbound.removeAll()
         inbound.release(to: services.buffers)
         outbound.removeAll()
@@ -321,23 +342,16 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if case .complete = requestBody { true } else { false }
     }
 
-    func setTimer(after nanoseconds: UInt64) { services.loop.set(timer!, after: nanoseconds) }
-    func clearTimer() { timer?.clear() }
-    private var isWriteTimerSet = false
+    func setTimer(after nanoseconds: UInt64) {
+        if let readTimer { services.loop.set(readTimer, after: nanoseconds) }
+    }
 
-    /// While the client does not take what is sent, the write timeout runs; after that, the timeout of what is awaited next.
-    private func armWriteTimer(isBlocked: Bool) {
-        if isBlocked {
-            isWriteTimerSet = true
-            services.loop.set(timer!, after: services.settings.timeouts.write)
-        } else if isWriteTimerSet {
-            isWriteTimerSet = false
-            switch state {
-            case .exchanging: if takesBody, !isRequestComplete { setTimer(after: services.settings.timeouts.body) } else { timer?.clear() }
-            case .readingHead: setTimer(after: services.settings.timeouts.idle)
-            case .closing, .closed: break
-            }
-        }
+    func clearTimer() { readTimer?.clear() }
+
+    private func armWriteTimer() {
+        let timer = writeTimer ?? Timer(self)
+        writeTimer = timer
+        services.loop.set(timer, after: services.settings.timeouts.write)
     }
 
     private func updateInterest() {
@@ -353,5 +367,6 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 }
 
-private let lingerNanoseconds: UInt64 = 2_000_000_000
-private let lingerBytesMax = 1 << 20
+/// How long a client's rest is thrown away after the last answer, in all and in silence.
+private let lingerMax: UInt64 = 30_000_000_000
+private let lingerSilence: UInt64 = 5_000_000_000

@@ -98,8 +98,7 @@ package struct Settings {
             if case .redis(let name) = limit.store { redisIndex[name] } else { nil }
         }
         if limits.count == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
-        fieldFilter = FieldFilter(
-            headers: routes.flatMap { $0.forwarding.identityHeaders + $0.forwarding.requestHeaders }.map(\.name), sources: tokenSources)
+        fieldFilter = FieldFilter(headers: routes.flatMap(\.forwarding.headerNames), sources: tokenSources)
         file.finish(later: Self.laterDirectives)
         if listeners.isEmpty, file.all("listen").isEmpty {
             diagnostics.error("nothing is listened on", at: nil, hint: "add: listen 0.0.0.0:443 { tls { certificate CHAIN.pem KEY.pem; } }")

@@ -1,0 +1,136 @@
+import Authentication
+import Bytes
+import ConfigFile
+import EventLoop
+@testable import Forwarding
+import HTTP1
+import HTTPMessage
+@testable import RateLimiting
+import Routing
+import TestSockets
+import TestSupport
+import Testing
+
+/// Exchanges with servers on real sockets, driven turn by turn.
+@Suite struct ExchangeTests {
+    private static let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+    /// Remembers what an exchange tells it.
+    private final class Recorder: ExchangeDownstream {
+        var status = 0
+        var body: [UInt8] = []
+        var isOver = false
+        var error: ForwardingError?
+
+        func received(interim head: borrowing ResponseHead) {}
+        func received(head: borrowing ResponseHead, framing: BodyFraming) { status = head.status }
+        func received(body: Span<UInt8>) { self.body += body.copied() }
+        func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {}
+        func answerEnded() { isOver = true }
+        func answerFailed(_ error: ForwardingError) {
+            self.error = error
+            isOver = true
+        }
+        var takesAnswer: Bool { true }
+        func uploadMayContinue() {}
+    }
+
+    private let loop: EventLoop
+
+    init() throws { loop = try EventLoop() }
+
+    private func group(_ text: String) throws -> UpstreamGroup {
+        let diagnostics = Diagnostics()
+        let files = MemoryFiles(["f": "upstream app { \(text) }"])
+        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
+        let settings = try #require(UpstreamSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
+        return UpstreamGroup(settings, buffers: BufferPool(bufferBytes: 65_536, keptMax: 4), on: loop)
+    }
+
+    /// One request to its end.
+    private func send(_ lines: [String], body: String = "", to group: UpstreamGroup) throws -> Recorder {
+        let recorder = Recorder()
+        let exchange = Exchange(recorder)
+        let context = RequestContext()
+        var parser = RequestParser()
+        let bytes = [UInt8]((lines + ["Host: a", "", ""]).joined(separator: "\r\n").utf8)
+        _ = try parser.parse(bytes.span, into: &context.head)
+        try context.target.normalize(context.head)
+        let length = body.utf8.count
+        try exchange.begin(
+            Admission(identity: nil), context, rule: ForwardingRule(upstream: 0),
+            filter: FieldFilter(headers: [], sources: TokenSources(sources: [])), origin: DownstreamOrigin(),
+            framing: length > 0 ? .length(UInt64(length)) : .none, group: group, at: loop.now)
+        if length > 0 {
+            let utf8 = [UInt8](body.utf8)
+            exchange.send(utf8.span)
+            exchange.endRequest(trailers: [])
+        }
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 20); return recorder.isOver
+            })
+        return recorder
+    }
+
+    @Test func aNameIsAskedAtThoseOfItsAddressesThatTakeConnections() throws {
+        let server = try ScriptedServer { client, _ in
+            while client.read(until: "\r\n\r\n").contains("\r\n\r\n") { client.send(Self.ok) }
+        }
+        // Nothing listens at the other two.
+        let group = try group("server app.test:\(server.port); keepalive 0;")
+        group.resolve("app.test", to: ["127.0.0.2", "127.0.0.1", "127.0.0.3"].compactMap { IPAddress($0) })
+        for _ in 0..<6 {
+            let answer = try send(["POST / HTTP/1.1"], body: "x", to: group)
+            #expect(answer.status == 200, "\(answer.error.map { $0.explanation } ?? "")")
+        }
+        group.resolve("app.test", to: ["127.0.0.2", "127.0.0.3"].compactMap { IPAddress($0) })
+        let answer = try send(["GET / HTTP/1.1"], to: group)
+        guard case .connectFailed = answer.error else {
+            Issue.record("an answer came from nowhere")
+            return
+        }
+    }
+
+    @Test func aRequestThatNeverSetOutIsSentElsewhereWhateverItsMethod() throws {
+        let closed = Flag()
+        let requests = Box(0)
+        let server = try ScriptedServer { client, number in
+            while client.read(until: "\r\n\r\n").contains("\r\n\r\n") {
+                requests.change { $0 += 1 }
+                client.send(Self.ok)
+                if number == 0 { break }
+            }
+            if number == 0 {
+                client.endWriting()
+                closed.set()
+            }
+        }
+        let group = try group("server 127.0.0.1:\(server.port);")
+        #expect(try send(["GET / HTTP/1.1"], to: group).status == 200)
+        // The end of the kept connection arrives, but is not read before the next request is given to it.
+        #expect(eventually { closed.isSet })
+        let answer = try send(["POST / HTTP/1.1"], body: "x", to: group)
+        #expect(answer.status == 200, "\(answer.error.map { $0.explanation } ?? "")")
+        #expect(requests.value == 2)
+    }
+
+    @Test func aServerThatTakesNothingIsGivenUpAfterTheAnswerTimeout() throws {
+        let over = Flag()
+        let server = try ScriptedServer { _, _ in eventually(within: 30) { over.isSet } }
+        let group = try group("server 127.0.0.1:\(server.port); answer_timeout 300ms;")
+        let answer = try send(["PUT / HTTP/1.1"], body: String(repeating: "x", count: 16 << 20), to: group)
+        #expect(answer.error == .answerTimedOut)
+        over.set()
+    }
+
+    @Test func anAnswerOfToldOptionsWithoutEndIsRefused() throws {
+        let options = (0..<40).map { "o\($0)" }.joined(separator: ",")
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: \(options)\r\n\r\n")
+        }
+        let answer = try send(["GET / HTTP/1.1"], to: try group("server 127.0.0.1:\(server.port);"))
+        #expect(answer.error == .badAnswer(.tooManyConnectionOptions))
+    }
+}

@@ -1,0 +1,186 @@
+import Foundation
+import Glibc
+
+package enum Ports {
+    /// The next to try: below those that the system gives to outgoing connections, which could take one at any moment.
+    private static let next = Box<Int>(Int.random(in: 10_000..<30_000))
+
+    /// A TCP port of the loopback interface that nobody has; never the same twice.
+    package static func free() -> Int {
+        while true {
+            let port = next.change { $0 = $0 < 32_000 ? $0 + 1 : 10_000 }
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            defer { close(descriptor) }
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = UInt16(port).bigEndian
+            address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+            let result = withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+            if result == 0 { return port }
+        }
+    }
+
+    package static func isOpen(_ port: Int) -> Bool { (try? RawClient(port: port)) != nil }
+}
+
+/// Polls until something is so; false after the deadline.
+@discardableResult
+package func eventually(within seconds: Double = 15, _ condition: () -> Bool) -> Bool {
+    let end = Date().addingTimeInterval(seconds)
+    while Date() < end {
+        if condition() { return true }
+        usleep(10_000)
+    }
+    return condition()
+}
+
+/// A connection in clear that says exactly what the test wants.
+package final class RawClient: Sendable {
+    private let descriptor: Int32
+
+    package struct Refused: Error {}
+
+    package init(port: Int) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+        }
+        guard result == 0 else {
+            close(descriptor)
+            throw Refused()
+        }
+    }
+
+    /// Takes over a connection.
+    fileprivate init(owning descriptor: Int32) { self.descriptor = descriptor }
+
+    deinit { close(descriptor) }
+
+    /// Makes the close that comes a reset.
+    package func resetOnClose() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    package func send(_ text: String) { send(Array(text.utf8)) }
+
+    package func send(_ bytes: [UInt8]) {
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+            guard count > 0 else { return }
+            sent += count
+        }
+    }
+
+    package func endWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    /// Everything that comes until the connection ends, until `marker` has come, or until there is silence for so long.
+    package func read(until marker: String? = nil, silence milliseconds: Int32 = 5_000) -> String {
+        var received: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            if let marker, String(decoding: received, as: UTF8.self).contains(marker) { break }
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, milliseconds) > 0 else { break }
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count > 0 else { break }
+            received.append(contentsOf: buffer[..<count])
+        }
+        return String(decoding: received, as: UTF8.self)
+    }
+
+    /// Whether the connection has been reset or its other side closed (POLLRDHUP), without reading from it.
+    package var isBroken: Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(0x2000), revents: 0)
+        return poll(&entry, 1, 0) > 0
+    }
+
+    /// Whether the other side has ended the connection, waiting for it.
+    package func isClosedByPeer(within milliseconds: Int32 = 5_000) -> Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        var byte: UInt8 = 0
+        while poll(&entry, 1, milliseconds) > 0 {
+            if recv(descriptor, &byte, 1, 0) <= 0 { return true }
+        }
+        return false
+    }
+}
+
+/// An upstream that does what the test says, connection by connection.
+package final class ScriptedServer: @unchecked Sendable {
+    package let port: Int
+    private let listener: Int32
+
+    /// - Parameter serve: gets each connection on a thread of its own, with its number from 0 on; it ends with the return.
+    package init(_ serve: @escaping @Sendable (RawClient, Int) -> Void) throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        listener = descriptor
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                _ = bind(descriptor, generic, size)
+                _ = getsockname(descriptor, generic, &size)
+            }
+        }
+        port = Int(UInt16(bigEndian: address.sin_port))
+        guard listen(descriptor, 128) == 0 else { throw RawClient.Refused() }
+        Thread {
+            var number = 0
+            while true {
+                let accepted = accept(descriptor, nil, nil)
+                guard accepted >= 0 else { return }
+                let (client, own) = (RawClient(owning: accepted), number)
+                number += 1
+                Thread { serve(client, own) }.start()
+            }
+        }.start()
+    }
+
+    deinit {
+        shutdown(listener, Int32(SHUT_RDWR))
+        close(listener)
+    }
+}
+
+package final class Flag: @unchecked Sendable {
+    private let lock = NSLock()
+    private var value = false
+
+    package init() {}
+
+    package var isSet: Bool { lock.withLock { value } }
+    package func set() { lock.withLock { value = true } }
+}
+
+package final class Box<Value>: @unchecked Sendable {
+    private let lock = NSLock()
+    private var held: Value
+
+    package init(_ value: Value) { held = value }
+
+    package var value: Value {
+        get { lock.withLock { held } }
+        set { lock.withLock { held = newValue } }
+    }
+
+    /// Changes the value and returns the new one.
+    @discardableResult
+    package func change(_ body: (inout Value) -> Void) -> Value {
+        lock.withLock {
+            body(&held)
+            return held
+        }
+    }
+}
