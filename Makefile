@@ -1,7 +1,7 @@
 # The two commands: `make demo` shows the gateway at work, `make test` runs all tests. Each installs what it lacks.
 SWIFT ?= swift
 PREFIX ?= /usr/local
-BUILD_PACKAGES = libssl-dev libhiredis-dev pkg-config
+BUILD_PACKAGES = libssl-dev libhiredis-dev libnghttp2-dev pkg-config
 TEST_PACKAGES = nginx redis-server curl openssl
 FUZZ_SECONDS ?= 300
 

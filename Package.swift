@@ -31,6 +31,7 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
 
         part("Bytes"),
         part("HTTPMessage", ["Bytes"]),
@@ -38,6 +39,7 @@ let package = Package(
         part("EventLoop", ["CLinux", "Bytes"]),
         part("TLS", ["CLinux", "COpenSSL", "Bytes", "ConfigFile", "EventLoop"]),
         part("HTTP1", ["Bytes", "HTTPMessage"]),
+        part("HTTP2", ["CNghttp2", "Bytes", "HTTPMessage"]),
         part("Routing", ["Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authentication", ["COpenSSL", "Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
@@ -45,12 +47,12 @@ let package = Package(
         part("Redis", ["CLinux", "CHiredis", "Bytes", "ConfigFile", "EventLoop", "TLS", "RateLimiting"]),
         part(
             "Forwarding",
-            ["Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Routing", "Authentication", "RateLimiting"]),
+            ["Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication", "RateLimiting"]),
         part("Observability", ["Bytes", "ConfigFile", "EventLoop"]),
         part(
             "Gateway",
             [
-                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Routing", "Authentication",
+                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
                 "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability",
             ]),
         part(

@@ -29,6 +29,12 @@ package struct ByteQueue: ~Copyable {
 
     package mutating func append(_ bytes: [UInt8]) { append(bytes.span) }
 
+    /// Takes the oldest bytes of another queue.
+    package mutating func move(_ count: Int, from other: inout ByteQueue) {
+        append(other.readable.extracting(0..<count))
+        other.drop(count)
+    }
+
     package mutating func append(_ text: String) {
         let utf8 = text.utf8
         append(utf8.span)

@@ -84,7 +84,7 @@ package struct HTTPSClient {
                 guard try more(&transport, &queue, raw) else { throw Failure(reason: "the connection ended before an answer") }
             }
             answer.body = try readBody(try BodyFraming.of(answer.head, to: method), &transport, &queue, raw)
-        } catch let error as HTTP1Error {
+        } catch let error as MessageError {
             throw Failure(reason: "the answer is malformed: \(error.explanation)")
         } catch let failure as Failure {
             throw failure

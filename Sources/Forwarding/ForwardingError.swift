@@ -1,4 +1,4 @@
-package import HTTP1
+package import HTTPMessage
 
 /// Why an admitted request got no answer of its upstream.
 package enum ForwardingError: Error, Equatable, Sendable {
@@ -10,7 +10,7 @@ package enum ForwardingError: Error, Equatable, Sendable {
     case answerTimedOut
     /// The connection ended before the answer did.
     case closedEarly
-    case badAnswer(HTTP1Error)
+    case badAnswer(MessageError)
     /// An answer that HTTP does not allow here, such as 101 to a request that asked for no upgrade.
     case unexpectedAnswer(String)
     /// A value that the route wants to put into this header cannot stand in one.

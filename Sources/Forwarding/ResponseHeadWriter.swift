@@ -19,12 +19,7 @@ package enum ResponseHeadWriter {
         var runStart = -1
         for line in head.fields.lines {
             let start = Int(line.name.start)
-            var drops = line.id.isHopByHop || line.id == .xRequestID
-            // Without a body of ours the length is the upstream's word about the resource (HEAD, 304); 204 has none
-            // (RFC 9110 §8.6).
-            if line.id == .contentLength { drops = framing != .none || head.status == 204 }
-            if !drops, named.contains(bytes.extracting(line.name.range), in: bytes) { drops = true }
-            if !drops {
+            if passes(line, of: head, framing, named) {
                 if runStart < 0 { runStart = start }
                 continue
             }
@@ -43,6 +38,17 @@ package enum ResponseHeadWriter {
         output.append(extra)
         connection(keepAlive: keepAlive, clientVersion, to: &output)
         output.append("\r\n")
+    }
+
+    /// Whether a field of the upstream's answer reaches the client.
+    static func passes(
+        _ line: FieldTable.Line, of head: borrowing ResponseHead, _ framing: BodyFraming, _ named: borrowing ConnectionOptions
+    ) -> Bool {
+        if line.id.isHopByHop || line.id == .xRequestID { return false }
+        // Without a body of ours the length is the upstream's word about the resource (HEAD, 304); 204 has none
+        // (RFC 9110 §8.6).
+        if line.id == .contentLength, framing != .none || head.status == 204 { return false }
+        return !named.contains(head.bytes.extracting(line.name.range), in: head.bytes)
     }
 
     /// Appends an interim answer (1xx), as it came.

@@ -346,7 +346,7 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         }
     }
 
-    private func headComplete(isQueueEmpty: Bool) throws(HTTP1Error) {
+    private func headComplete(isQueueEmpty: Bool) throws(MessageError) {
         if head.status == 101 { return fail(.unexpectedAnswer("the upstream switches protocols, which was not asked for")) }
         if head.status < 200 {
             interimCount += 1

@@ -2,14 +2,13 @@ package import Authentication
 package import Authorization
 import Bytes
 package import Forwarding
-package import HTTP1
 package import HTTPMessage
 package import RateLimiting
 
 /// Every way in which the gateway itself answers a request. The one file that turns the stages' errors into what a client
 /// is told.
 package enum Refusal: Error, Sendable {
-    case malformed(HTTP1Error)
+    case malformed(MessageError)
     case target(TargetError)
     case methodNotImplemented
     case noRoute

@@ -165,7 +165,7 @@ package final class Worker: MessageReceiver, TimerHandler {
             do {
                 if case .tls(let tls) = settings.role, contexts[index] == nil {
                     contexts[index] = try ServerContexts(
-                        certificates: tls.certificates, minimum: tls.minimum, protocols: ["http/1.1"], tickets: tickets)
+                        certificates: tls.certificates, minimum: tls.minimum, protocols: settings.protocols, tickets: tickets)
                 }
                 let isRedirect = if case .redirect = settings.role { true } else { false }
                 let listener = try Listener(socket, contexts: contexts[index], isRedirect: isRedirect, services)
@@ -190,7 +190,7 @@ package final class Worker: MessageReceiver, TimerHandler {
         for socket in sockets { Descriptor(owning: socket.descriptor).discardByClosing() }
         sockets = []
         // After a reload idle clients may send one more request, whose answer then tells them to come again.
-        if closingIdle { for connection in Array(connections.values) { connection.closeIfIdle() } }
+        for connection in Array(connections.values) { if closingIdle { connection.closeIfIdle() } else { connection.drain() } }
         if connections.isEmpty { loop.stop() }
     }
 

@@ -12,7 +12,7 @@ package enum BodyFraming: Equatable, Sendable {
 
 extension BodyFraming {
     /// The framing of a request's body. Source: RFC 9112 §6.3; what that leaves to choice is refused.
-    package static func of(_ head: borrowing RequestHead) throws(HTTP1Error) -> BodyFraming {
+    package static func of(_ head: borrowing RequestHead) throws(MessageError) -> BodyFraming {
         let declared = try declared(head.fields, head.bytes, version: head.version)
         return declared ?? .none
     }
@@ -20,7 +20,7 @@ extension BodyFraming {
     /// The framing of an answer's body.
     ///
     /// - Parameter method: of the request that is answered.
-    package static func of(_ head: borrowing ResponseHead, to method: Method) throws(HTTP1Error) -> BodyFraming {
+    package static func of(_ head: borrowing ResponseHead, to method: Method) throws(MessageError) -> BodyFraming {
         let declared = try declared(head.fields, head.bytes, version: head.version)
         if method == .head || head.status == 204 || head.status == 304 || head.status < 200 { return .none }
         return declared ?? .close
@@ -28,7 +28,7 @@ extension BodyFraming {
 
     private static func declared(
         _ fields: borrowing FieldTable, _ bytes: Span<UInt8>, version: HTTPVersion
-    ) throws(HTTP1Error) -> BodyFraming? {
+    ) throws(MessageError) -> BodyFraming? {
         var length: UInt64?
         var isChunked = false
         for line in fields.lines {
@@ -53,7 +53,7 @@ extension BodyFraming {
 }
 
 extension FieldTable {
-    fileprivate func checkConnectionOptions(in bytes: Span<UInt8>) throws(HTTP1Error) {
+    fileprivate func checkConnectionOptions(in bytes: Span<UInt8>) throws(MessageError) {
         var count = 0
         for line in lines where line.id == .connection {
             var elements = ListElements(range: line.value.range)
@@ -65,10 +65,10 @@ extension FieldTable {
 
 extension RequestHead {
     /// Refuses more options in Connection than any client needs: each is compared with every field.
-    package func checkConnectionOptions() throws(HTTP1Error) { try fields.checkConnectionOptions(in: bytes) }
+    package func checkConnectionOptions() throws(MessageError) { try fields.checkConnectionOptions(in: bytes) }
 
     /// The one Host field, checked; nil in HTTP/1.0 without one. Source: RFC 9112 §3.2.
-    package func host() throws(HTTP1Error) -> ByteRange? {
+    package func host() throws(MessageError) -> ByteRange? {
         var host: ByteRange?
         for line in fields.lines where line.id == .host {
             guard host == nil else { throw .repeatedHost }
@@ -89,7 +89,7 @@ extension RequestHead {
     }
 
     /// Whether the client waits for leave to send its body. Source: RFC 9110 §10.1.1.
-    package func expectsContinue() throws(HTTP1Error) -> Bool {
+    package func expectsContinue() throws(MessageError) -> Bool {
         guard let expectation = value(.expect) else { return false }
         guard bytes.extracting(expectation).equalsIgnoringCase("100-continue") else { throw .unknownExpectation }
         return version == .http11
@@ -98,7 +98,7 @@ extension RequestHead {
 
 extension ResponseHead {
     /// As for a request.
-    package func checkConnectionOptions() throws(HTTP1Error) { try fields.checkConnectionOptions(in: bytes) }
+    package func checkConnectionOptions() throws(MessageError) { try fields.checkConnectionOptions(in: bytes) }
 
     /// Whether the upstream lets its connection be used again. Source: RFC 9112 §9.3.
     package var allowsReuse: Bool {

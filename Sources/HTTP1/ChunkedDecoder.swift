@@ -42,7 +42,7 @@ package struct ChunkedDecoder {
     /// Reads on in `input`, all bytes that are not used up yet.
     ///
     /// Call it again, past the consumed bytes, until it needs more or has come to the end.
-    package mutating func next(_ input: Span<UInt8>) throws(HTTP1Error) -> Event {
+    package mutating func next(_ input: Span<UInt8>) throws(MessageError) -> Event {
         var index = 0
         while index < input.count {
             let byte = input[index]
@@ -92,7 +92,7 @@ package struct ChunkedDecoder {
     }
 
     /// The state after one byte of an extension (RFC 9112 §7.1.1, without white space).
-    private static func next(_ part: ExtensionPart, _ byte: UInt8) throws(HTTP1Error) -> State {
+    private static func next(_ part: ExtensionPart, _ byte: UInt8) throws(MessageError) -> State {
         switch part {
         case .nameStart, .valueStart:
             if part == .valueStart, byte == 0x22 { return .chunkExtension(.quoted) }
@@ -117,7 +117,7 @@ package struct ChunkedDecoder {
         }
     }
 
-    private mutating func readTrailer(_ input: Span<UInt8>, from index: Int) throws(HTTP1Error) -> Event {
+    private mutating func readTrailer(_ input: Span<UInt8>, from index: Int) throws(MessageError) -> Event {
         switch try FieldLineReader.read(input, from: index) {
         case .needMore:
             guard trailerBytes + input.count - index <= Limits.trailerBytesMax else { throw .trailersTooLarge }
@@ -133,7 +133,7 @@ package struct ChunkedDecoder {
         }
     }
 
-    private mutating func countLineByte() throws(HTTP1Error) {
+    private mutating func countLineByte() throws(MessageError) {
         lineBytes += 1
         guard lineBytes <= Limits.chunkLineBytesMax else { throw .chunkLineTooLong }
     }

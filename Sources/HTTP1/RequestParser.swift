@@ -27,8 +27,8 @@ package struct RequestParser {
     ///
     /// - Parameter head: receives method, target and fields; complete when the result says so, and then its ranges index
     ///   into its own copy of the head.
-    /// - Throws: ``HTTP1Error``; after any of them the connection closes.
-    package mutating func parse(_ input: Span<UInt8>, into head: inout RequestHead) throws(HTTP1Error) -> HeadResult {
+    /// - Throws: ``MessageError``; after any of them the connection closes.
+    package mutating func parse(_ input: Span<UInt8>, into head: inout RequestHead) throws(MessageError) -> HeadResult {
         if scanned > lineStart {
             guard input.firstIndex(of: 0x0A, from: scanned) != nil else {
                 scanned = input.count
@@ -63,17 +63,17 @@ package struct RequestParser {
     }
 
     /// As above, over all that waits in `queue`.
-    package mutating func parse(_ queue: borrowing ByteQueue, into head: inout RequestHead) throws(HTTP1Error) -> HeadResult {
+    package mutating func parse(_ queue: borrowing ByteQueue, into head: inout RequestHead) throws(MessageError) -> HeadResult {
         try parse(queue.readable, into: &head)
     }
 
-    private func needMore(_ count: Int) throws(HTTP1Error) -> HeadResult {
+    private func needMore(_ count: Int) throws(MessageError) -> HeadResult {
         guard count < Limits.requestHeadBytesMax else { throw .headTooLarge }
         return .needMore
     }
 
     /// A server should pass over an empty line before a request line (RFC 9112 §2.2).
-    private mutating func skipEmptyLines(_ input: Span<UInt8>) throws(HTTP1Error) {
+    private mutating func skipEmptyLines(_ input: Span<UInt8>) throws(MessageError) {
         while lineStart + 1 < input.count, input[lineStart] == 0x0D, input[lineStart + 1] == 0x0A {
             emptyLines += 1
             guard emptyLines <= Limits.leadingEmptyLinesMax else { throw .badRequestLine }
@@ -84,7 +84,7 @@ package struct RequestParser {
     /// Reads `method SP target SP version CRLF` and returns where it ends; nil when it is not complete.
     private func readRequestLine(
         _ input: Span<UInt8>, from start: Int, into head: inout RequestHead
-    ) throws(HTTP1Error) -> Int? {
+    ) throws(MessageError) -> Int? {
         let count = input.count
         var index = start
         while index < count, ASCII.isToken(input[index]) { index += 1 }
@@ -118,7 +118,7 @@ package struct RequestParser {
     }
 
     /// Refuses as soon as the bytes cannot become `HTTP/1.0` or `HTTP/1.1` and CR.
-    private func checkVersionPrefix(_ bytes: Span<UInt8>) throws(HTTP1Error) {
+    private func checkVersionPrefix(_ bytes: Span<UInt8>) throws(MessageError) {
         let expected: [8 of UInt8] = [0x48, 0x54, 0x54, 0x50, 0x2F, 0x31, 0x2E, 0x31]
         for index in 0..<min(8, bytes.count) {
             if bytes[index] == expected[index] || index == 7 && bytes[index] == 0x30 { continue }
@@ -127,8 +127,8 @@ package struct RequestParser {
         if bytes.count > 8, bytes[8] != 0x0D { throw bytes[8] == 0x0A ? .bareLineFeed : .badVersion }
     }
 
-    private func tooLongMethod() throws(HTTP1Error) -> Int? { throw .badMethod }
-    private func malformed() throws(HTTP1Error) -> Int? { throw .badRequestLine }
+    private func tooLongMethod() throws(MessageError) -> Int? { throw .badMethod }
+    private func malformed() throws(MessageError) -> Int? { throw .badRequestLine }
 }
 
 private let methodBytesMax = 32

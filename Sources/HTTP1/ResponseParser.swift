@@ -12,7 +12,7 @@ package struct ResponseParser {
     package var isInsideHead: Bool { hasStatusLine }
 
     /// As ``RequestParser/parse(_:into:)``, for an answer.
-    package mutating func parse(_ input: Span<UInt8>, into head: inout ResponseHead) throws(HTTP1Error) -> HeadResult {
+    package mutating func parse(_ input: Span<UInt8>, into head: inout ResponseHead) throws(MessageError) -> HeadResult {
         if !hasStatusLine {
             guard let next = try readStatusLine(input, into: &head) else { return try needMore(input.count) }
             hasStatusLine = true
@@ -35,17 +35,17 @@ package struct ResponseParser {
     }
 
     /// As above, over all that waits in `queue`.
-    package mutating func parse(_ queue: borrowing ByteQueue, into head: inout ResponseHead) throws(HTTP1Error) -> HeadResult {
+    package mutating func parse(_ queue: borrowing ByteQueue, into head: inout ResponseHead) throws(MessageError) -> HeadResult {
         try parse(queue.readable, into: &head)
     }
 
-    private func needMore(_ count: Int) throws(HTTP1Error) -> HeadResult {
+    private func needMore(_ count: Int) throws(MessageError) -> HeadResult {
         guard count < Limits.responseHeadBytesMax else { throw .headTooLarge }
         return .needMore
     }
 
     /// Reads `HTTP/1.x SP status [SP reason] CRLF`.
-    private func readStatusLine(_ input: Span<UInt8>, into head: inout ResponseHead) throws(HTTP1Error) -> Int? {
+    private func readStatusLine(_ input: Span<UInt8>, into head: inout ResponseHead) throws(MessageError) -> Int? {
         let prefix = input.extracting(0..<min(input.count, 7))
         guard prefix.equals("HTTP/1.") || prefix.count < 7 else { throw .badStatusLine }
         guard input.count >= 13 else {

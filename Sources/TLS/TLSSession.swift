@@ -61,6 +61,18 @@ package import EventLoop
         }
     }
 
+    /// The protocol that ALPN agreed on (RFC 7301); nil without one.
+    package var agreedProtocol: String? {
+        mutating get {
+            var start: UnsafePointer<UInt8>?
+            var count: UInt32 = 0
+            // SAFETY: OpenSSL points into the session, which outlives the copy made here.
+            unsafe SSL_get0_alpn_selected(session, &start, &count)
+            guard count > 0 else { return nil }
+            return unsafe String(decoding: UnsafeBufferPointer(start: start, count: Int(count)), as: UTF8.self)
+        }
+    }
+
     /// Decrypts into `buffer`. `.ended` only after the peer's close_notify: a connection cut short is `.failed`.
     package mutating func receive(into buffer: inout MutableSpan<UInt8>) -> Transfer {
         // SAFETY: the pointer is the span's, valid for its count while the call lasts.

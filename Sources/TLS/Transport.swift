@@ -24,6 +24,14 @@ package struct Transport: ~Copyable {
         return session!.handshake()
     }
 
+    /// The protocol that ALPN agreed on; nil without one.
+    package var agreedProtocol: String? {
+        mutating get {
+            if session == nil { return nil }
+            return session!.agreedProtocol
+        }
+    }
+
     package mutating func receive(into buffer: inout MutableSpan<UInt8>) -> Transfer {
         if session == nil { return SystemIO.receive(descriptor.raw, into: &buffer) }
         return session!.receive(into: &buffer)

@@ -31,7 +31,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         func read(_ cuts: [Int]) -> String {
             var parser = RequestParser()
             var head = RequestHead()
-            do throws(HTTP1Error) {
+            do throws(MessageError) {
                 for end in cuts {
                     guard case .complete(let consumed) = try parser.parse(bytes.span.extracting(0..<end), into: &head) else { continue }
                     let framing = (try? BodyFraming.of(head)).map { "\($0)" } ?? "refused"
@@ -59,7 +59,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         func read(_ cuts: [Int]) -> String {
             var parser = ResponseParser()
             var head = ResponseHead()
-            do throws(HTTP1Error) {
+            do throws(MessageError) {
                 for end in cuts {
                     guard case .complete(let consumed) = try parser.parse(bytes.span.extracting(0..<end), into: &head) else { continue }
                     let framing = (try? BodyFraming.of(head, to: .get)).map { "\($0)" } ?? "refused"
@@ -82,7 +82,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
             var queue = ByteQueue()
             var body: [UInt8] = []
             var fed = 0
-            do throws(HTTP1Error) {
+            do throws(MessageError) {
                 while true {
                     switch try decoder.next(queue.readable) {
                     case .needMore(let consumed):

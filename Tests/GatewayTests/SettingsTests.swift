@@ -54,7 +54,7 @@ private func errors(_ text: String) -> [String] {
         ("redis r { address a:1; address b:2; }", "more than one address is not available yet"),
         ("upstream spare { server 127.0.0.1:9; }", "upstream 'spare' is used nowhere"),
         ("listen 127.0.0.1:9 { }", "neither tls nor redirect"), ("listen 127.0.0.1:1 { plaintext; }", "is listened on twice"),
-        ("listen 127.0.0.1:9 { plaintext; protocols h2; }", "HTTP/2 is not available yet"),
+        ("listen 127.0.0.1:9 { plaintext; protocols h2; }", "HTTP/2 needs a listener with tls"),
         ("trusted_proxies 10.0.0.1/8;", "is not a network"), ("worker 2;", "did you mean 'workers'?"),
         ("admin { }", "'admin' is not available yet"),
         ("workers auto 4;", "'workers' has 2 arguments"), ("issuer { }", "'issuer' has 0 arguments"),

@@ -59,7 +59,7 @@ private func summary(_ head: borrowing RequestHead) -> String {
     }
 
     @Test(arguments: [
-        ("GET / HTTP/1.1\nHost: a\r\n\r\n", HTTP1Error.bareLineFeed), ("GET / HTTP/1.1\r\nHost: a\n\r\n", .bareLineFeed),
+        ("GET / HTTP/1.1\nHost: a\r\n\r\n", MessageError.bareLineFeed), ("GET / HTTP/1.1\r\nHost: a\n\r\n", .bareLineFeed),
         ("GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", .bareCarriageReturn), ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", .obsoleteFold),
         ("GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", .obsoleteFold), ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", .whitespaceBeforeColon),
         ("GET / HTTP/1.1\r\n: a\r\n\r\n", .badFieldName), ("GET / HTTP/1.1\r\nH[]: a\r\n\r\n", .badFieldName),
@@ -70,17 +70,17 @@ private func summary(_ head: borrowing RequestHead) -> String {
         ("\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n", .badRequestLine),
         ("GET /\u{1} HTTP/1.1\r\n\r\n", .badTarget), ("GET /\u{7f} HTTP/1.1\r\n\r\n", .badTarget),
     ])
-    func refuses(text: String, expected: HTTP1Error) { #expect(throws: expected) { _ = try parse(text) } }
+    func refuses(text: String, expected: MessageError) { #expect(throws: expected) { _ = try parse(text) } }
 
     @Test func refusesWhatGrowsWithoutEnd() {
         let long = "GET / HTTP/1.1\r\nX: " + String(repeating: "a", count: Limits.requestHeadBytesMax)
-        #expect(throws: HTTP1Error.headTooLarge) { _ = try parse(long) }
+        #expect(throws: MessageError.headTooLarge) { _ = try parse(long) }
         let many = "GET / HTTP/1.1\r\n" + String(repeating: "a: b\r\n", count: Limits.fieldCountMax + 1) + "\r\n"
-        #expect(throws: HTTP1Error.tooManyFields) { _ = try parse(many) }
-        #expect(throws: HTTP1Error.targetTooLong) {
+        #expect(throws: MessageError.tooManyFields) { _ = try parse(many) }
+        #expect(throws: MessageError.targetTooLong) {
             _ = try parse("GET /" + String(repeating: "a", count: Limits.targetBytesMax) + " HTTP/1.1\r\n\r\n")
         }
-        #expect(throws: HTTP1Error.badMethod) { _ = try parse(String(repeating: "A", count: 40)) }
+        #expect(throws: MessageError.badMethod) { _ = try parse(String(repeating: "A", count: 40)) }
     }
 
     @Test func neverTrapsOnRandomBytes() {
@@ -114,7 +114,7 @@ private func summary(_ head: borrowing RequestHead) -> String {
     }
 
     @Test(arguments: [
-        ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", HTTP1Error.lengthWithCoding),
+        ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", MessageError.lengthWithCoding),
         ("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", .lengthWithCoding),
         ("Content-Length: 1\r\nContent-Length: 1\r\n", .repeatedContentLength),
         ("Content-Length: 1, 1\r\n", .badContentLength), ("Content-Length: +1\r\n", .badContentLength),
@@ -125,10 +125,10 @@ private func summary(_ head: borrowing RequestHead) -> String {
         ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", .unknownCoding),
         ("Transfer-Encoding: x-chunked\r\n", .unknownCoding),
     ])
-    func refusesWhatIsInDoubt(fields: String, expected: HTTP1Error) { #expect(throws: expected) { _ = try framing(fields) } }
+    func refusesWhatIsInDoubt(fields: String, expected: MessageError) { #expect(throws: expected) { _ = try framing(fields) } }
 
     @Test func http10HasNoCoding() {
-        #expect(throws: HTTP1Error.codingInHTTP10) { _ = try framing("Transfer-Encoding: chunked\r\n", version: "1.0") }
+        #expect(throws: MessageError.codingInHTTP10) { _ = try framing("Transfer-Encoding: chunked\r\n", version: "1.0") }
     }
 }
 
@@ -137,7 +137,7 @@ private func summary(_ head: borrowing RequestHead) -> String {
         let bytes = [UInt8](text.utf8)
         var parser = ResponseParser()
         var head = ResponseHead()
-        guard case .complete = try parser.parse(bytes.span, into: &head) else { throw HTTP1Error.badStatusLine }
+        guard case .complete = try parser.parse(bytes.span, into: &head) else { throw MessageError.badStatusLine }
         return (head.status, try BodyFraming.of(head, to: method), head.allowsReuse)
     }
 
@@ -156,7 +156,7 @@ private func summary(_ head: borrowing RequestHead) -> String {
         "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 099 X\r\n\r\n", "ICY 200 OK\r\n\r\n",
         "HTTP/1.1 200 OK\nA: b\r\n\r\n", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
     ])
-    func refuses(text: String) { #expect(throws: HTTP1Error.self) { _ = try parse(text) } }
+    func refuses(text: String) { #expect(throws: MessageError.self) { _ = try parse(text) } }
 
     @Test func yieldsTheSameAtEverySplitPoint() throws {
         let bytes = [UInt8]("HTTP/1.1 206 Partial Content\r\nA: b\r\nContent-Length: 7\r\n\r\n".utf8)
@@ -210,20 +210,20 @@ private func summary(_ head: borrowing RequestHead) -> String {
     }
 
     @Test(arguments: [
-        ("\r\n", HTTP1Error.badChunkSize), ("g\r\n", .badChunkSize), ("-1\r\n", .badChunkSize), ("0x5\r\n", .badChunkSize),
+        ("\r\n", MessageError.badChunkSize), ("g\r\n", .badChunkSize), ("-1\r\n", .badChunkSize), ("0x5\r\n", .badChunkSize),
         (" 5\r\n", .badChunkSize),
         ("5 \r\n", .badChunkSize), ("5\nhello", .bareLineFeed), ("5\r\nhelloX", .badChunkEnd), ("5\r\nhello\rX", .badChunkEnd),
         ("5\r\nhello\n", .badChunkEnd), ("1000000000000000\r\n", .badChunkSize), ("5;\u{1}\r\n", .badChunkExtension),
         ("5;a\n", .bareLineFeed),
         ("5\rX", .bareCarriageReturn), ("0\r\nbad line\r\n\r\n", .whitespaceBeforeColon),
     ])
-    func refuses(text: String, expected: HTTP1Error) { #expect(throws: expected) { _ = try decode(text, pieces: 3) } }
+    func refuses(text: String, expected: MessageError) { #expect(throws: expected) { _ = try decode(text, pieces: 3) } }
 
     @Test func boundsExtensionsAndTrailers() {
-        #expect(throws: HTTP1Error.chunkLineTooLong) {
+        #expect(throws: MessageError.chunkLineTooLong) {
             _ = try decode("5;" + String(repeating: "a", count: Limits.chunkLineBytesMax) + "\r\n", pieces: 100)
         }
         let trailers = "0\r\n" + String(repeating: "x: " + String(repeating: "y", count: 500) + "\r\n", count: 20) + "\r\n"
-        #expect(throws: HTTP1Error.trailersTooLarge) { _ = try decode(trailers, pieces: 1_000) }
+        #expect(throws: MessageError.trailersTooLarge) { _ = try decode(trailers, pieces: 1_000) }
     }
 }

@@ -49,21 +49,21 @@ import Testing
 
     /// The reasons for which we refuse what llhttp accepts: other protocols' versions, HTTP/0.9, codings besides chunked,
     /// empty lines before a status line.
-    private static let refused: Set<HTTP1Error> = [.badVersion, .badRequestLine, .badStatusLine, .unknownCoding]
+    private static let refused: Set<MessageError> = [.badVersion, .badRequestLine, .badStatusLine, .unknownCoding]
 
-    private static func verdict(_ vector: Case) -> HTTP1Error? {
+    private static func verdict(_ vector: Case) -> MessageError? {
         let read = vector.kind == "request" ? readRequests : readResponse
         // llhttp complains within a head, we at its end: a head that is cut short is ended.
         return read(vector.bytes) ?? (vector.error == nil ? nil : read(vector.bytes + Array("\r\n".utf8)))
     }
 
     /// The error that ends a run of requests; nil when all that is there is accepted.
-    static func readRequests(_ bytes: [UInt8]) -> HTTP1Error? {
+    static func readRequests(_ bytes: [UInt8]) -> MessageError? {
         var queue = ByteQueue()
         queue.append(bytes)
         var parser = RequestParser()
         var head = RequestHead()
-        do throws(HTTP1Error) {
+        do throws(MessageError) {
             while !queue.isEmpty {
                 guard case .complete(let consumed) = try parser.parse(queue, into: &head) else { return nil }
                 queue.drop(consumed)
@@ -83,12 +83,12 @@ import Testing
         }
     }
 
-    static func readResponse(_ bytes: [UInt8]) -> HTTP1Error? {
+    static func readResponse(_ bytes: [UInt8]) -> MessageError? {
         var queue = ByteQueue()
         queue.append(bytes)
         var parser = ResponseParser()
         var head = ResponseHead()
-        do throws(HTTP1Error) {
+        do throws(MessageError) {
             guard case .complete(let consumed) = try parser.parse(queue, into: &head) else { return nil }
             queue.drop(consumed)
             switch try BodyFraming.of(head, to: .get) {
@@ -104,7 +104,7 @@ import Testing
         }
     }
 
-    private static func skipChunks(_ queue: inout ByteQueue) throws(HTTP1Error) -> Bool {
+    private static func skipChunks(_ queue: inout ByteQueue) throws(MessageError) -> Bool {
         var decoder = ChunkedDecoder()
         while true {
             switch try decoder.next(queue.readable) {

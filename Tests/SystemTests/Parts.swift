@@ -154,6 +154,8 @@ final class Gateway: @unchecked Sendable {
     let program: Program
     let folder: TemporaryFolder
     let port: Int
+    /// What curl speaks over TLS.
+    var version = HTTPVersions.two
     private let file: String
     /// The supervisor that the gateway has now; another one than the program that was started after a hand-over.
     private(set) var supervisor: pid_t = 0
@@ -238,6 +240,11 @@ final class Gateway: @unchecked Sendable {
     }
 }
 
+enum HTTPVersions {
+    static let two = "--http2"
+    static let all = ["--http1.1", "--http2"]
+}
+
 struct Answer {
     let status: Int
     let fields: [String: String]
@@ -253,7 +260,7 @@ extension Gateway {
         defer { try? FileManager.default.removeItem(atPath: headers) }
         let output = try run(
             Executable.curl,
-            ["-sk", "--path-as-is", "-m", "20", "-D", headers, "-w", "\n%{http_code}"] + arguments + [
+            [version, "-sk", "--path-as-is", "-m", "20", "-D", headers, "-w", "\n%{http_code}"] + arguments + [
                 "\(scheme)://127.0.0.1:\(port ?? self.port)\(path)"
             ])
         var body = output.text
@@ -271,7 +278,7 @@ extension Gateway {
     func load(_ path: String, count: Int, parallel: Int, _ arguments: [String] = []) throws -> [Int: Int] {
         let output = try run(
             Executable.curl,
-            ["-sk", "-Z", "--parallel-max", "\(parallel)", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}\n"] + arguments
+            [version, "-sk", "-Z", "--parallel-max", "\(parallel)", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}\n"] + arguments
                 + ["https://127.0.0.1:\(port)\(path)?[1-\(count)]"])
         return Dictionary(output.text.split(separator: "\n").map { (Int($0) ?? -1, 1) }, uniquingKeysWith: +)
     }
@@ -289,14 +296,16 @@ final class Stage {
     ///   - routes: of the file; the upstream is called `app`, the issuer `sso`.
     ///   - general: directives before them.
     ///   - backend: more servers of nginx.
+    ///   - version: curl's word for the version of HTTP to speak over TLS.
     init(
-        routes: String = Stage.usualRoute, general: String = "", workers: Int = 2, servers: String = "", serverPorts: [Int] = [],
-        environment: [String: String] = [:]
+        version: String = HTTPVersions.two, routes: String = Stage.usualRoute, general: String = "", workers: Int = 2, servers: String = "",
+        serverPorts: [Int] = [], environment: [String: String] = [:]
     ) throws {
         signer = try Credentials(in: folder)
         try Credentials.certificate(in: folder, name: "localhost", names: ["localhost", "127.0.0.1"])
         backend = try Nginx(Nginx.echo(backendPort) + servers, in: folder, ports: [backendPort] + serverPorts)
         gateway = try Gateway(configuration(routes, general, workers), in: folder, environment: environment)
+        gateway.version = version
     }
 
     func configuration(_ routes: String = Stage.usualRoute, _ general: String = "", _ workers: Int = 2) -> String {

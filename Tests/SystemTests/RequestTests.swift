@@ -3,8 +3,8 @@ import TestSockets
 import Testing
 
 @Suite(.serialized) struct RequestTests {
-    @Test func letsInWhomTheFileAllowsAndTellsTheUpstreamWhoItIs() throws {
-        let stage = try Stage()
+    @Test(arguments: HTTPVersions.all) func letsInWhomTheFileAllowsAndTellsTheUpstreamWhoItIs(version: String) throws {
+        let stage = try Stage(version: version)
         let token = try stage.signer.token(subject: "alice")
         let cookie = try stage.gateway.curl(
             "/orders/7?x=1",
@@ -25,8 +25,8 @@ import Testing
         #expect(key.body.contains("\"key\":\"\""))
     }
 
-    @Test func explainsEveryRefusalOfAToken() throws {
-        let stage = try Stage()
+    @Test(arguments: HTTPVersions.all) func explainsEveryRefusalOfAToken(version: String) throws {
+        let stage = try Stage(version: version)
         func get(_ token: String) throws -> Answer { try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(token)"]) }
         func reason(_ answer: Answer) throws -> String {
             let problem = try #require(try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])
@@ -74,8 +74,8 @@ import Testing
         #expect(try get(good).status == 200)
     }
 
-    @Test func twoDifferentTokensOfOneCookieNameAreRefused() throws {
-        let stage = try Stage()
+    @Test(arguments: HTTPVersions.all) func twoDifferentTokensOfOneCookieNameAreRefused(version: String) throws {
+        let stage = try Stage(version: version)
         let (first, second) = (try stage.signer.token(subject: "a"), try stage.signer.token(subject: "b"))
         #expect(try stage.gateway.curl("/", ["-H", "Cookie: access_token=\(first); access_token=\(second)"]).status == 401)
         #expect(try stage.gateway.curl("/", ["-H", "Cookie: access_token=\(first); access_token=\(first)"]).status == 200)
@@ -83,8 +83,9 @@ import Testing
             try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(first)", "-H", "Authorization: Bearer \(second)"]).status == 401)
     }
 
-    @Test func findsRoutesByHostPathAndMethod() throws {
+    @Test(arguments: HTTPVersions.all) func findsRoutesByHostPathAndMethod(version: String) throws {
         let stage = try Stage(
+            version: version,
             routes: """
                 route /api/orders/** { upstream app; public; method GET HEAD { } method POST { } }
                 route /api/orders/special { upstream app; auth sso; }
@@ -112,8 +113,9 @@ import Testing
         }
     }
 
-    @Test func rewritesWhatTheRouteSays() throws {
+    @Test(arguments: HTTPVersions.all) func rewritesWhatTheRouteSays(version: String) throws {
         let stage = try Stage(
+            version: version,
             routes: """
                 route /v1/orders/** { upstream app; auth sso; strip_prefix /v1; add_prefix /internal; forward_host backend.internal;
                                       forward_token bearer; set_header X-User-Id $claim.sub; set_header X-Odd "$path.none$request.method-$client.ip"; }
@@ -152,8 +154,9 @@ import Testing
         }
     }
 
-    @Test func believesTrustedProxiesAlone() throws {
+    @Test(arguments: HTTPVersions.all) func believesTrustedProxiesAlone(version: String) throws {
         let stage = try Stage(
+            version: version,
             routes: "route /** { upstream app; public; set_header X-Odd $client.ip; } route /in { upstream app; auth sso; }",
             general: "trusted_proxies 127.0.0.0/8 10.0.0.0/8;")
         let answer = try stage.gateway.curl(
@@ -163,8 +166,8 @@ import Testing
         #expect(answer.body.contains("\"id\":\"abcdefgh-1\""))
     }
 
-    @Test func answersBrowsersWithAPage() throws {
-        let stage = try Stage()
+    @Test(arguments: HTTPVersions.all) func answersBrowsersWithAPage(version: String) throws {
+        let stage = try Stage(version: version)
         let page = try stage.gateway.curl("/", ["-H", "Accept: text/html,application/xhtml+xml", "-H", "Sec-Fetch-Mode: navigate"])
         #expect(page.status == 401)
         #expect(page["content-type"] == "text/html; charset=utf-8")
@@ -179,9 +182,10 @@ import Testing
         #expect(answer["location"] == "https://www.example.com/a?b=c")
     }
 
-    @Test func writesALineForEachRequestAndAnotherForRefusals() throws {
+    @Test(arguments: HTTPVersions.all) func writesALineForEachRequestAndAnotherForRefusals(version: String) throws {
         let folder = TemporaryFolder()
         let stage = try Stage(
+            version: version,
             routes: "route /** { upstream app; auth sso; scope read:orders; limit few; }",
             general:
                 "access_log \(folder.path)/access.log; security_log \(folder.path)/security.log;\nlimit few { rate 100/minute; key $claim.sub; }"

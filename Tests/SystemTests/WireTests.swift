@@ -105,9 +105,12 @@ import Testing
         let (stage, port) = try plainStage()
         let client = try RawClient(port: port)
         client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
-        #expect(client.read(until: "\r\n\r\n").hasPrefix("HTTP/1.1 100 Continue\r\n\r\n"))
+        // This upstream answers without waiting for the body.
+        var answers = client.read(until: "\r\n\r\n")
+        #expect(answers.hasPrefix("HTTP/1.1 100 Continue\r\n\r\n"))
         client.send("hello")
-        #expect(client.read(until: "\"uri\"").hasPrefix("HTTP/1.1 200"))
+        if !answers.contains("\"uri\"") { answers += client.read(until: "\"uri\"") }
+        #expect(answers.contains("\r\n\r\nHTTP/1.1 200"))
         let refused = try RawClient(port: port)
         refused.send("POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         #expect(refused.read(until: "\r\n\r\n").hasPrefix("HTTP/1.1 401"))

@@ -8,7 +8,7 @@ package enum Heads {
         let bytes = [UInt8]((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)
         var head = RequestHead()
         var parser = RequestParser()
-        guard case .complete = try parser.parse(bytes.span, into: &head) else { throw HTTP1Error.badRequestLine }
+        guard case .complete = try parser.parse(bytes.span, into: &head) else { throw MessageError.badRequestLine }
         return head
     }
 }

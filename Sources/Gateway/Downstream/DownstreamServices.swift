@@ -2,6 +2,15 @@ import EventLoop
 import Bytes
 import Observability
 
+/// How long, in nanoseconds, what a client still sends after its last answer is thrown away: a connection that closes on
+/// unread bytes is reset, and the answer lost.
+enum Linger {
+    /// In all.
+    static let longest: UInt64 = 30_000_000_000
+    /// While nothing comes.
+    static let silence: UInt64 = 5_000_000_000
+}
+
 /// What all connections of one worker share.
 final class DownstreamServices {
     let loop: EventLoop

@@ -52,10 +52,7 @@ extension HTTP1Connection {
         state = .exchanging
         hasHadRequest = true
         let context = passage.context
-        passage.begin(at: services.loop.now)
-        passage.handshakeNanoseconds = client.handshakeNanoseconds
-        context.clientIP = client.text(context.head, trusted: services.settings.trustedProxies)
-        services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
+        passage.begin(for: client, services)
         requestTrailers.removeAll(keepingCapacity: true)
         answerTrailers.removeAll(keepingCapacity: true)
         answerFraming = nil
@@ -63,8 +60,7 @@ extension HTTP1Connection {
         discardsBody = false
         requestBody = .complete
         keepAlive = false
-        context.host.removeAll(keepingCapacity: true)
-        do throws(HTTP1Error) {
+        do throws(MessageError) {
             try readFraming(context)
         } catch {
             // Where the request ends is in doubt, so nothing after it is read.
@@ -81,15 +77,13 @@ extension HTTP1Connection {
         services.path.enter(passage)
     }
 
-    private func readFraming(_ context: RequestContext) throws(HTTP1Error) {
-        passage.framing = try BodyFraming.of(context.head)
+    private func readFraming(_ context: RequestContext) throws(MessageError) {
+        try passage.readFraming()
         switch passage.framing {
         case .none, .close, .length(0): requestBody = .complete
         case .length(let count): requestBody = .length(count)
         case .chunked: requestBody = .chunked(ChunkedDecoder())
         }
-        try context.head.checkConnectionOptions()
-        if let host = try context.head.host() { try context.head.appendHostName(host, to: &context.host) }
         awaitsContinue = try context.head.expectsContinue() && !isRequestComplete
     }
 
@@ -181,36 +175,12 @@ extension HTTP1Connection {
     func refuseHead(_ refusal: Refusal) {
         let context = passage.context
         context.head.reset()
-        context.host.removeAll()
-        passage.begin(at: services.loop.now)
-        context.clientIP = client.text(context.head, trusted: services.settings.trustedProxies)
-        services.requestIDs.assign(to: context, trustsPeer: false)
+        passage.begin(for: client, services)
         answerFraming = nil
         keepAlive = false
         // What follows is thrown away.
         requestBody = .length(.max)
         state = .exchanging
         services.path.refuse(passage, refusal)
-    }
-}
-
-extension RequestHead {
-    /// Appends the host of a Host field's value in lower case, without port.
-    func appendHostName(_ range: ByteRange, to host: inout [UInt8]) throws(HTTP1Error) {
-        let value = bytes.extracting(range.range)
-        var end = value.count
-        if value.count > 0, value[0] == 0x5B {
-            guard let close = value.firstIndex(of: 0x5D) else { throw .badHost }
-            end = close + 1
-        } else if let colon = value.firstIndex(of: 0x3A) {
-            end = colon
-        }
-        if end < value.count {
-            let port = value.extracting((end + 1)..<value.count)
-            guard value[end] == 0x3A, port.isEmpty || port.decimal(max: 65_535) != nil else { throw .badHost }
-        }
-        // A last dot names the root: the same host.
-        if end > 1, value[end - 1] == 0x2E { end -= 1 }
-        for index in 0..<end { host.append(ASCII.lowercased(value[index])) }
     }
 }

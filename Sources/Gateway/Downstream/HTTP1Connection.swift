@@ -223,7 +223,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     private func setLingerTimer() {
-        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(lingerSilence)))
+        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(Linger.silence)))
     }
 
     // MARK: - Sending
@@ -283,7 +283,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             closesAfterFlush = false
             inbound.removeAll()
             setReadingPaused(false)
-            lingersUntil = services.loop.now.adding(lingerMax)
+            lingersUntil = services.loop.now.adding(Linger.longest)
             setLingerTimer()
             return
         }
@@ -366,7 +366,3 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         watch = changed
     }
 }
-
-/// How long a client's rest is thrown away after the last answer, in all and in silence.
-private let lingerMax: UInt64 = 30_000_000_000
-private let lingerSilence: UInt64 = 5_000_000_000

@@ -9,6 +9,12 @@ protocol ClientConnection: AnyObject {
     func abort()
     /// Ends the connection if no request is under way; otherwise it ends with the last one.
     func closeIfIdle()
+    /// The worker takes leave: the client is told to come again elsewhere, where its version of HTTP has a word for it.
+    func drain()
+}
+
+extension ClientConnection {
+    func drain() {}
 }
 
 /// What is known of a client before its first request.
@@ -89,16 +95,27 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     func closeIfIdle() {}
 
     private func speakHTTP() {
+        let isHTTP2 = transport?.agreedProtocol == "h2"
         guard var watch, let transport = transport.take() else { return }
         self.watch = nil
         timer?.cancel()
         timer = nil
         services.loop.change(&watch, to: .readable)
-        let connection = HTTP1Connection(transport, watch, client, contexts: contexts, services)
+        if isHTTP2 {
+            let connection = HTTP2Connection(transport, watch, client, contexts: contexts, services)
+            handOver(watch, to: connection)
+            connection.begin()
+        } else {
+            let connection = HTTP1Connection(transport, watch, client, contexts: contexts, services)
+            handOver(watch, to: connection)
+            connection.begin()
+        }
+    }
+
+    private func handOver(_ watch: Watch, to connection: any ClientConnection & EventHandler) {
         services.loop.hand(watch, to: connection)
         services.connectionBegan(connection)
         services.connectionEnded(self)
-        connection.begin()
     }
 
     private func failed() {

@@ -14,6 +14,8 @@ package struct ListenerSettings {
 
     package let address: SocketAddress
     package let role: Role
+    /// What is agreed on by ALPN, the most wanted first.
+    package let protocols: [String]
 
     init?(_ directive: Directive, files: any FileSource, _ diagnostics: Diagnostics) {
         guard directive.hasArguments(1...1, "ADDRESS:PORT { … }", diagnostics) else { return nil }
@@ -22,15 +24,7 @@ package struct ListenerSettings {
         let tls = block.one("tls")
         let redirect = block.one("redirect")
         let plaintext = block.one("plaintext")
-        if let protocols = block.one("protocols") {
-            for name in protocols.words("NAME …", diagnostics) where name.text != "http/1.1" {
-                if name.text == "h2" {
-                    diagnostics.error("HTTP/2 is not available yet", at: name, hint: "write: protocols http/1.1;")
-                } else {
-                    diagnostics.error("'\(name.text)' is not a protocol", at: name, hint: "it is http/1.1")
-                }
-            }
-        }
+        protocols = Self.protocols(block.one("protocols"), isTLS: tls != nil, diagnostics)
         block.finish(later: ["proxy_protocol", "backlog", "http3"])
         if let redirect { _ = redirect.choice(["https": true], diagnostics) }
         if let plaintext { _ = plaintext.takes(0...0, "without arguments", diagnostics) }
@@ -54,5 +48,21 @@ package struct ListenerSettings {
             diagnostics.error("a listener has one of tls, redirect and plaintext", at: directive.name)
             return nil
         }
+    }
+
+    private static func protocols(_ directive: Directive?, isTLS: Bool, _ diagnostics: Diagnostics) -> [String] {
+        guard let directive else { return isTLS ? ["h2", "http/1.1"] : ["http/1.1"] }
+        var protocols: [String] = []
+        for name in directive.words("NAME …", diagnostics) {
+            if !["h2", "http/1.1"].contains(name.text) {
+                diagnostics.error("'\(name.text)' is not a protocol", at: name, hint: "write h2, http/1.1 or both")
+            } else if name.text == "h2", !isTLS {
+                diagnostics.error("HTTP/2 needs a listener with tls", at: name, hint: "clients agree on it by ALPN")
+            } else if protocols.contains(name.text) {
+                diagnostics.error("'\(name.text)' stands twice", at: name)
+            }
+            protocols.append(name.text)
+        }
+        return protocols
     }
 }

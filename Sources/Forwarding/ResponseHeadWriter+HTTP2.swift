@@ -1,0 +1,32 @@
+import Bytes
+package import HTTP1
+package import HTTP2
+package import HTTPMessage
+
+/// The same head, as an HTTP/2 client gets it.
+extension ResponseHeadWriter {
+    /// Replaces what is in `block`; parameters as for HTTP/1.
+    package static func write(_ head: borrowing ResponseHead, framing: BodyFraming, extra: [UInt8], to block: inout FieldBlock) {
+        begin(head.status, &block)
+        let named = ConnectionOptions(head.fields, head.bytes)
+        for line in head.fields.lines where passes(line, of: head, framing, named) {
+            block.append(head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
+        }
+        if case .length(let count) = framing { block.append("content-length", decimal: count) }
+        block.append(lines: extra)
+    }
+
+    /// An interim answer (1xx).
+    package static func writeInterim(_ head: borrowing ResponseHead, to block: inout FieldBlock) {
+        begin(head.status, &block)
+        for line in head.fields.lines where !line.id.isHopByHop && line.id != .contentLength {
+            block.append(head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
+        }
+    }
+
+    /// Starts a head with its status (RFC 9113 §8.3.2).
+    package static func begin(_ status: Int, _ block: inout FieldBlock) {
+        block.removeAll()
+        block.append(":status", decimal: UInt64(clamping: status))
+    }
+}

@@ -1,0 +1,348 @@
+import Bytes
+import EventLoop
+import HTTP2
+import HTTPMessage
+import Observability
+import TLS
+
+/// A client's connection that speaks HTTP/2: carries frames between the socket and the session, and finds the stream that
+/// each belongs to. What a request is, and what becomes of it, stands in ``HTTP2Stream``.
+final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, ClientConnection, SessionHandler {
+    private enum State {
+        case open
+        /// The last frame is on its way; what still comes is thrown away.
+        case closing
+        case closed
+    }
+
+    let services: DownstreamServices
+    let client: Client
+    /// Held because the TLS session calls into it; a listener that closes lets go of it.
+    private let contexts: ServerContexts?
+
+    private var transport: Transport?
+    private var watch: Watch?
+    private var readTimer: Timer?
+    /// Runs while the client takes nothing of what is sent.
+    private var writeTimer: Timer?
+    private var state = State.open
+    private(set) var session: Session!
+    private var inbound = ByteQueue()
+    private var streams: [Int32: HTTP2Stream] = [:]
+    /// Streams that are over, for the next ones.
+    private var spare: [HTTP2Stream] = []
+    private var builder = RequestHeadBuilder()
+    /// Whether a header block has begun and not ended.
+    private var isInsideHead = false
+    /// What answers are written into, one after the other.
+    var block = FieldBlock()
+
+    private var requestCount = 0
+    private var isReadingPaused = false
+    private var isTurnQueued = false
+    private var lastReadMoved = false
+    /// The client was told that this connection ends.
+    private var isTakingLeave = false
+    private var lingersUntil = Instant.never
+
+    /// - Parameter watch: of the transport's socket; it is handed to this object.
+    init(_ transport: consuming Transport, _ watch: Watch, _ client: Client, contexts: ServerContexts?, _ services: DownstreamServices) {
+        self.services = services
+        self.client = client
+        self.contexts = contexts
+        self.transport = consume transport
+        self.watch = watch
+        session = Session(.server, SessionSettings(), outputBytesMax: Limits.sendQueueHighBytes, handler: self)
+        readTimer = Timer(self)
+        services.loop.set(readTimer!, after: services.settings.timeouts.head)
+    }
+
+    /// Reads what may have come with the end of the handshake.
+    func begin() {
+        queueTurn()
+        receive()
+    }
+
+    // MARK: - Events
+
+    func handle(_ readiness: Readiness) {
+        guard state != .closed else { return }
+        if readiness.contains(.writable) { flush() }
+        guard state != .closed, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
+        if isReadingPaused {
+            if !readiness.isDisjoint(with: .failed) { close() }
+            return
+        }
+        receive()
+    }
+
+    func fired(_ timer: Timer) {
+        if timer === writeTimer || state == .closing { return close() }
+        if isInsideHead || requestCount == 0 {
+            session.terminate(StreamCode.enhanceYourCalm)
+            return closeAfterFlush()
+        }
+        guard streams.isEmpty else { return }
+        takeLeave()
+    }
+
+    func turnEnded() {
+        isTurnQueued = false
+        guard state != .closed else { return }
+        flush()
+        if state != .closed, !isReadingPaused, lastReadMoved, transport!.hasPending { receive() }
+    }
+
+    /// Sends what there is at the end of this turn.
+    func queueTurn() {
+        guard !isTurnQueued else { return }
+        isTurnQueued = true
+        services.loop.atEndOfTurn(self)
+    }
+
+    // MARK: - Bytes
+
+    private func receive() {
+        // The queue is taken out, so that nothing done on the way meets it half read.
+        var queue = ByteQueue()
+        swap(&queue, &inbound)
+        queue.prepare(from: services.buffers)
+        let outcome = transport!.receive(to: &queue, minimum: max(2_048, queue.capacity))
+        lastReadMoved = false
+        if case .moved = outcome { lastReadMoved = true }
+        if state == .open, !queue.isEmpty { feed(queue) }
+        queue.removeAll()
+        queue.release(to: services.buffers)
+        swap(&queue, &inbound)
+        switch outcome {
+        case .moved: if state == .closing { setLingerTimer() }
+        case .wouldBlock: break
+        case .ended where state == .closing && !session.output.isEmpty: setReadingPaused(true)
+        case .ended, .failed: close()
+        }
+        guard state != .closed else { return }
+        queueTurn()
+    }
+
+    private func feed(_ queue: borrowing ByteQueue) {
+        do {
+            try session.receive(queue)
+        } catch {
+            // What nghttp2 cannot tell its peer in a frame any more.
+            return close()
+        }
+        if !session.wantsRead { closeAfterFlush() }
+    }
+
+    private func flush() {
+        while state != .closed {
+            do {
+                try session.fill()
+            } catch {
+                return close()
+            }
+            if session.output.isEmpty { break }
+            let before = session.output.count
+            switch transport!.flush(&session.output) {
+            case .moved: writeTimer?.clear()
+            case .wouldBlock:
+                if session.output.count < before || writeTimer?.deadline ?? .never == .never { armWriteTimer() }
+                return updateInterest()
+            case .ended, .failed: return close()
+            }
+        }
+        guard state != .closed else { return }
+        session.output.release(to: services.buffers)
+        updateInterest()
+        if state == .closing { endAfterFlush() } else if !session.isOpen { closeAfterFlush() }
+    }
+
+    private func armWriteTimer() {
+        let timer = writeTimer ?? Timer(self)
+        writeTimer = timer
+        services.loop.set(timer, after: services.settings.timeouts.write)
+    }
+
+    private func updateInterest() {
+        var interest: Readiness = []
+        // A client that takes no answers is not heard either.
+        isReadingPaused = session.output.count >= Limits.sendQueueHighBytes
+        if !isReadingPaused { interest.insert(.readable) }
+        if !session.output.isEmpty { interest.insert(.writable) }
+        want(interest)
+    }
+
+    private func setReadingPaused(_ paused: Bool) {
+        isReadingPaused = paused
+        want(paused ? .writable : [.readable, .writable])
+    }
+
+    private func want(_ interest: Readiness) {
+        guard var changed = watch else { return }
+        services.loop.change(&changed, to: interest)
+        watch = changed
+    }
+
+    // MARK: - Taking leave
+
+    func abort() { close() }
+
+    func closeIfIdle() { if streams.isEmpty { takeLeave() } }
+
+    func drain() { takeLeave() }
+
+    /// Tells the client to come again on another connection. What is under way, and what is already on its way, is answered.
+    private func takeLeave() {
+        guard state == .open, !isTakingLeave else { return }
+        isTakingLeave = true
+        session.announceEnd()
+        // Requests that were sent before the client could know are still taken: for a second, or until none is left.
+        services.loop.set(readTimer!, after: leaveNotice)
+        queueTurn()
+    }
+
+    /// All is said that will be said.
+    private func closeAfterFlush() {
+        guard state == .open else { return }
+        state = .closing
+        for stream in Array(streams.values) { stream.abandoned() }
+        streams = [:]
+        readTimer?.clear()
+        queueTurn()
+    }
+
+    private func endAfterFlush() {
+        guard lingersUntil == .never else { return }
+        // Bytes that are not read when the socket closes make the system reset the connection, and the last answers with it.
+        transport?.sayGoodbye()
+        if let watch { Socket.endWriting(watch.descriptor) }
+        lingersUntil = services.loop.now.adding(Linger.longest)
+        setLingerTimer()
+        want(.readable)
+    }
+
+    private func setLingerTimer() {
+        guard lingersUntil != .never else { return }
+        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(Linger.silence)))
+    }
+
+    private func close() {
+        guard state != .closed else { return }
+        state = .closed
+        for stream in Array(streams.values) { stream.abandoned() }
+        streams = [:]
+        spare = []
+        if let watch { services.loop.end(watch) }
+        watch = nil
+        transport?.sayGoodbye()
+        transport = nil
+        readTimer?.cancel()
+        readTimer = nil
+        writeTimer?.cancel()
+        writeTimer = nil
+        session.output.removeAll()
+        session.output.release(to: services.buffers)
+        services.counters.subtract(.connectionsOpen)
+        services.connectionEnded(self)
+    }
+
+    // MARK: - What a stream asks
+
+    func sendHead(_ stream: Int32, hasBody: Bool) {
+        session.submit(response: block, stream, hasBody: hasBody)
+        queueTurn()
+    }
+
+    func sendInterim(_ stream: Int32) {
+        session.submit(interim: block, stream)
+        queueTurn()
+    }
+
+    func resume(_ stream: Int32) {
+        session.resume(stream)
+        queueTurn()
+    }
+
+    func reset(_ stream: Int32, _ code: UInt32) {
+        session.reset(stream, code)
+        queueTurn()
+    }
+
+    func consume(_ stream: Int32, _ count: Int) {
+        session.consume(stream, count)
+        queueTurn()
+    }
+
+    // MARK: - What the session tells
+
+    func headBegan(_ stream: Int32, isFirst: Bool) {
+        isInsideHead = true
+        if let readTimer { services.loop.set(readTimer, after: services.settings.timeouts.head) }
+        if isFirst { builder.reset() } else { streams[stream]?.trailersBegan() }
+    }
+
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) {
+        if let known = streams[stream] { return known.received(trailer: name, value) }
+        builder.add(name, value)
+        // What is compressed into a few bytes costs its sender nothing: nobody needs many times the size that was announced.
+        if builder.decodedBytes > headerBytesEnd { endBadly(StreamCode.enhanceYourCalm) }
+    }
+
+    func invalidField(_ stream: Int32) {
+        if let known = streams[stream] { known.isTrailerWrong() } else { builder.refuse() }
+    }
+
+    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
+        isInsideHead = false
+        readTimer?.clear()
+        guard state == .open else { return }
+        if let known = streams[stream] {
+            if endsStream { known.requestEnded() }
+            return
+        }
+        guard isFirst else { return }
+        requestCount += 1
+        let new = spare.popLast() ?? HTTP2Stream(self)
+        streams[stream] = new
+        new.begin(stream, &builder, endsStream: endsStream)
+        queueTurn()
+    }
+
+    func received(body: Span<UInt8>, _ stream: Int32) { streams[stream]?.received(body) }
+    func bodyEnded(_ stream: Int32) { streams[stream]?.requestEnded() }
+
+    func closed(_ stream: Int32, code: UInt32) {
+        guard let known = streams.removeValue(forKey: stream) else { return }
+        known.abandoned()
+        if spare.count < spareStreamsMax { spare.append(known) }
+        guard streams.isEmpty, state == .open else { return }
+        if isTakingLeave {
+            session.endAfterOpenStreams()
+        } else if let readTimer {
+            services.loop.set(readTimer, after: services.settings.timeouts.idle)
+        }
+    }
+
+    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { streams[stream]?.nextBody(atMost: atMost) ?? .broken }
+
+    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) { streams[stream]?.moveBody(count, to: &output) }
+
+    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {
+        if let known = streams[stream] { body(known.answerTrailers) }
+    }
+
+    func received(_ frame: ControlFrame) {}
+
+    func sentEnd(_ stream: Int32) { streams[stream]?.answerSent() }
+    func sentReset(_ stream: Int32, code: UInt32) {}
+    func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
+
+    private func endBadly(_ code: UInt32) {
+        session.terminate(code)
+        closeAfterFlush()
+    }
+}
+
+private let leaveNotice: UInt64 = 1_000_000_000
+private let headerBytesEnd = Limits.requestHeadBytesMax * 4
+private let spareStreamsMax = 32

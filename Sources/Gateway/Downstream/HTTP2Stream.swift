@@ -1,0 +1,304 @@
+import Bytes
+import EventLoop
+import Forwarding
+import HTTP1
+import HTTP2
+import HTTPMessage
+import Observability
+import Routing
+
+/// One request on an HTTP/2 connection, and the answer to it. Used again for another stream of its connection.
+final class HTTP2Stream: PassageFrontEnd, TimerHandler {
+    private unowned let connection: HTTP2Connection
+    private var services: DownstreamServices { connection.services }
+    private(set) lazy var passage = Passage(self, services.path)
+
+    private var id: Int32 = 0
+    /// The client has sent all of its request.
+    private var isRequestComplete = false
+    private var requestTrailers: [UInt8] = []
+    private var areTrailersWrong = false
+    /// Body bytes that came before the request was let in.
+    private var upload = ByteQueue()
+    /// Body bytes for which the client has no new credit yet.
+    private var uncredited = 0
+    /// The body may go on; otherwise it is kept, or thrown away.
+    private var takesBody = false
+    private var discardsBody = false
+    private var awaitsContinue = false
+
+    private var lingersUntil = Instant.never
+
+    private var hasAnswerBegun = false
+    private var isAnswerComplete = false
+    private var isBroken = false
+    /// What waits to be sent of the answer's body.
+    private var body = ByteQueue()
+    private(set) var answerTrailers = FieldBlock()
+
+    /// Runs while more of the request's body is awaited.
+    private var bodyTimer: Timer?
+    /// Runs while the client gives no credit for what waits to be sent.
+    private var stallTimer: Timer?
+
+    init(_ connection: HTTP2Connection) { self.connection = connection }
+
+    // MARK: - The request
+
+    /// Takes a request whose header block is complete.
+    func begin(_ id: Int32, _ builder: inout RequestHeadBuilder, endsStream: Bool) {
+        self.id = id
+        isRequestComplete = endsStream
+        requestTrailers.removeAll(keepingCapacity: true)
+        answerTrailers.removeAll()
+        areTrailersWrong = false
+        takesBody = false
+        discardsBody = false
+        awaitsContinue = false
+        hasAnswerBegun = false
+        isAnswerComplete = false
+        isBroken = false
+        uncredited = 0
+        lingersUntil = .never
+        passage.origin.peer = connection.client.addressText
+        passage.origin.isPeerTrusted = connection.client.isTrusted
+        passage.origin.isTLS = connection.client.isTLS
+        let context = passage.context
+        do throws(MessageError) {
+            try builder.finish(into: &context.head)
+            passage.begin(for: connection.client, services)
+            try passage.readFraming()
+            if passage.framing == .none, !endsStream { passage.framing = .chunked }
+            if endsStream, passage.framing != .none, passage.framing != .length(0) { throw .lengthMismatch }
+            awaitsContinue = try context.head.expectsContinue() && !endsStream
+        } catch {
+            if passage.stage == .idle { passage.begin(for: connection.client, services) }
+            return services.path.refuse(passage, .malformed(error))
+        }
+        services.path.enter(passage)
+    }
+
+    func received(_ bytes: Span<UInt8>) {
+        uncredited += bytes.count
+        guard !discardsBody else { return linger() }
+        passage.bytesIn += UInt64(bytes.count)
+        if let most = passage.route?.bodyBytesMax, passage.bytesIn > most { return brokenBody(.bodyTooLarge) }
+        guard takesBody else { return upload.append(bytes) }
+        passage.exchange.send(bytes)
+        creditIfTaken()
+    }
+
+    func trailersBegan() { requestTrailers.removeAll(keepingCapacity: true) }
+
+    /// A trailer is passed on unless it could change how the head is understood (RFC 9110 §6.5.1) or bears a name that the
+    /// gateway vouches for.
+    func received(trailer name: Span<UInt8>, _ value: Span<UInt8>) {
+        guard (try? FieldCheck.check(name, value)) != nil, requestTrailers.count + name.count + value.count < Limits.trailerBytesMax else {
+            areTrailersWrong = true
+            return
+        }
+        guard FieldName(name) == .other, !services.settings.fieldFilter.isManaged(name) else { return }
+        requestTrailers.append(name)
+        requestTrailers.append(": ")
+        requestTrailers.append(value)
+        requestTrailers.append("\r\n")
+    }
+
+    func isTrailerWrong() { areTrailersWrong = true }
+
+    func requestEnded() {
+        isRequestComplete = true
+        bodyTimer?.clear()
+        if areTrailersWrong { return brokenBody(.malformed(.badTrailer)) }
+        if takesBody, !discardsBody { passage.exchange.endRequest(trailers: requestTrailers) }
+    }
+
+    /// The body turned out wrong on its way.
+    private func brokenBody(_ refusal: Refusal) {
+        guard !discardsBody, passage.stage != .idle else { return }
+        passage.exchange.cancel()
+        if hasAnswerBegun {
+            services.path.finish(passage, isComplete: false)
+            return connection.reset(id, StreamCode.cancel)
+        }
+        services.path.refuse(passage, refusal)
+    }
+
+    /// Gives the client credit for all that has gone on.
+    private func credit() {
+        guard uncredited > 0 else { return }
+        connection.consume(id, uncredited)
+        uncredited = 0
+    }
+
+    private func creditIfTaken() {
+        guard passage.exchange.takesUpload else {
+            // The upstream is waited for, not the client.
+            bodyTimer?.clear()
+            return
+        }
+        credit()
+        if !isRequestComplete { arm(&bodyTimer, after: services.settings.timeouts.body) }
+    }
+
+    private func arm(_ timer: inout Timer?, after nanoseconds: UInt64) {
+        let armed = timer ?? Timer(self)
+        timer = armed
+        services.loop.set(armed, after: nanoseconds)
+    }
+
+    func fired(_ timer: Timer) {
+        if timer === bodyTimer {
+            return isAnswerComplete ? connection.reset(id, StreamCode.noError) : brokenBody(.bodyTimeout)
+        }
+        // A client that takes nothing of an answer.
+        giveUp()
+        connection.reset(id, StreamCode.cancel)
+    }
+
+    /// The stream is gone, and with it whoever waited for the answer.
+    func abandoned() {
+        if !isAnswerComplete, passage.stage != .idle { services.counters.add(.clientsGone) }
+        giveUp()
+        passage.end()
+        upload.removeAll()
+        body.removeAll()
+        body.release(to: services.buffers)
+        bodyTimer?.clear()
+        stallTimer?.clear()
+    }
+
+    private func giveUp() {
+        guard passage.stage != .idle else { return }
+        passage.exchange.cancel()
+        if passage.status == 0 { passage.status = 499 }
+        services.path.finish(passage, isComplete: false)
+    }
+
+    // MARK: - The answer
+
+    func nextBody(atMost: Int) -> BodyStep {
+        if isBroken { return .broken }
+        if !body.isEmpty {
+            let count = min(atMost, body.count)
+            return .bytes(count, isLast: isAnswerComplete && count == body.count && answerTrailers.isEmpty)
+        }
+        guard isAnswerComplete else { return .wait }
+        return answerTrailers.isEmpty ? .bytes(0, isLast: true) : .trailers
+    }
+
+    func moveBody(_ count: Int, to output: inout ByteQueue) {
+        output.move(count, from: &body)
+        if body.isEmpty {
+            stallTimer?.clear()
+            body.release(to: services.buffers)
+        } else {
+            armStallTimer()
+        }
+        if body.count <= Limits.sendQueueLowBytes { passage.exchange.resumeAnswer() }
+    }
+
+    private func armStallTimer() { arm(&stallTimer, after: services.settings.timeouts.write) }
+
+    /// The last frame of the answer has gone out. What a client still sends is thrown away for a while, as in HTTP/1, before
+    /// it is told that nobody listens (RFC 9113 §8.1): some drop an answer whose stream is reset.
+    func answerSent() {
+        guard !isRequestComplete else { return }
+        discardsBody = true
+        lingersUntil = services.loop.now.adding(Linger.longest)
+        linger()
+    }
+
+    private func linger() {
+        credit()
+        arm(&bodyTimer, after: min(Linger.silence, lingersUntil.since(services.loop.now)))
+    }
+
+    // MARK: - PassageFrontEnd
+
+    var takesAnswer: Bool { body.count < Limits.sendQueueHighBytes }
+
+    func forwardingBegan() {
+        takesBody = true
+        if awaitsContinue {
+            awaitsContinue = false
+            ResponseHeadWriter.begin(100, &connection.block)
+            connection.sendInterim(id)
+        }
+        guard passage.framing != .none, passage.framing != .length(0) else { return }
+        if !upload.isEmpty {
+            var waiting = ByteQueue()
+            swap(&waiting, &upload)
+            passage.exchange.send(waiting.readable)
+        }
+        creditIfTaken()
+        if isRequestComplete { passage.exchange.endRequest(trailers: requestTrailers) }
+    }
+
+    func uploadMayContinue() { if takesBody { creditIfTaken() } }
+
+    func received(interim head: borrowing ResponseHead) {
+        guard !hasAnswerBegun else { return }
+        ResponseHeadWriter.writeInterim(head, to: &connection.block)
+        connection.sendInterim(id)
+    }
+
+    func received(head: borrowing ResponseHead, framing: BodyFraming) {
+        passage.status = head.status
+        hasAnswerBegun = true
+        var extra: [UInt8] = []
+        services.path.appendFields(passage, to: &extra)
+        ResponseHeadWriter.write(head, framing: framing, extra: extra, to: &connection.block)
+        connection.sendHead(id, hasBody: framing != .none && framing != .length(0))
+    }
+
+    func received(body bytes: Span<UInt8>) {
+        passage.bytesOut += UInt64(bytes.count)
+        if body.isEmpty {
+            body.prepare(from: services.buffers)
+            armStallTimer()
+        }
+        body.append(bytes)
+        connection.resume(id)
+    }
+
+    func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
+        guard line.id == .other else { return }
+        answerTrailers.append(bytes.extracting(line.name.range), bytes.extracting(line.value.range))
+    }
+
+    func answerEnded() {
+        isAnswerComplete = true
+        services.path.finish(passage, isComplete: true)
+        connection.resume(id)
+    }
+
+    func answerFailed(_ error: ForwardingError) {
+        guard hasAnswerBegun else { return services.path.refuse(passage, .forwarding(error)) }
+        // A part of the answer is with the client: only a reset tells that the rest is missing.
+        services.counters.add(.upstreamFailures)
+        services.path.finish(passage, isComplete: false)
+        isBroken = true
+        connection.reset(id, StreamCode.internalError)
+    }
+
+    func answer(_ answer: RefusalAnswer, to refusal: Refusal) {
+        hasAnswerBegun = true
+        isAnswerComplete = true
+        discardsBody = true
+        upload.removeAll()
+        bodyTimer?.clear()
+        ResponseHeadWriter.begin(answer.status, &connection.block)
+        connection.block.append("date", TimeText.fieldDate(services.loop.wall))
+        connection.block.append(lines: answer.fields)
+        connection.block.append("content-length", decimal: UInt64(answer.body.count))
+        let hasBody = passage.context.head.method != .head && !answer.body.isEmpty
+        if hasBody {
+            body.append(answer.body)
+            passage.bytesOut += UInt64(answer.body.count)
+            armStallTimer()
+        }
+        connection.sendHead(id, hasBody: hasBody)
+        services.path.finish(passage, isComplete: true)
+    }
+}

@@ -1,0 +1,197 @@
+import Bytes
+package import HTTPMessage
+
+/// Makes a request's head of the decoded fields of HTTP/2, in the form in which HTTP/1 would have brought it: one request
+/// line, one Host, one Cookie, then the other fields in their order.
+///
+/// nghttp2 has looked at the fields before. All that could make a second line, a second field or a second request of
+/// them is looked for here again, because what stands in a ``RequestHead`` is copied into messages of HTTP/1 as it is.
+/// Source: RFC 9113 §8.2, §8.3; RFC 8441 §4.
+package struct RequestHeadBuilder: ~Copyable {
+    private var method: [UInt8]?
+    private var scheme: [UInt8]?
+    private var authority: [UInt8]?
+    private var path: [UInt8]?
+    private var tunnel: [UInt8]?
+    private var host: [UInt8]?
+    /// All crumbs, as one field value (RFC 9113 §8.2.3).
+    private var cookie: [UInt8] = []
+    /// Whole field lines, and where the fields stand in them.
+    private var lines: [UInt8] = []
+    private var fields: [FieldTable.Line] = []
+    private var hasRegularField = false
+    private var count = 0
+    private var bytes = 0
+    /// The first thing that was wrong.
+    package private(set) var error: MessageError?
+
+    package init() {}
+
+    /// The bytes that the peer has had decoded for this head, as the setting for the size of a header list counts them.
+    package var decodedBytes: Int { bytes }
+
+    /// The protocol of an extended CONNECT (`:protocol`); nil for every other request.
+    package var tunnelProtocol: [UInt8]? { tunnel }
+
+    package mutating func reset() {
+        method = nil
+        scheme = nil
+        authority = nil
+        path = nil
+        tunnel = nil
+        host = nil
+        cookie.removeAll(keepingCapacity: true)
+        lines.removeAll(keepingCapacity: true)
+        fields.removeAll(keepingCapacity: true)
+        hasRegularField = false
+        count = 0
+        bytes = 0
+        error = nil
+    }
+
+    /// Takes the next field. After the first error nothing more is kept, but the size is still counted.
+    package mutating func add(_ name: Span<UInt8>, _ value: Span<UInt8>) {
+        count += 1
+        // RFC 9113 §6.5.2: 32 bytes of overhead for each field.
+        bytes += name.count + value.count + 32
+        guard error == nil else { return }
+        do throws(MessageError) {
+            guard bytes <= Limits.requestHeadBytesMax else { throw .headTooLarge }
+            guard count <= Limits.fieldCountMax else { throw .tooManyFields }
+            if name.count > 0, name[0] == 0x3A { try addPseudo(name, value) } else { try addRegular(name, value) }
+        } catch {
+            self.error = error
+        }
+    }
+
+    /// A field that nghttp2 would have passed over in silence.
+    package mutating func refuse() { if error == nil { error = .badFieldValue } }
+
+    private mutating func addPseudo(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
+        guard !hasRegularField else { throw .badPseudoField }
+        switch true {
+        case name.equals(":method"): try Self.keep(value, in: &method)
+        case name.equals(":scheme"): try Self.keep(value, in: &scheme)
+        case name.equals(":authority"): try Self.keep(value, in: &authority)
+        case name.equals(":path"): try Self.keep(value, in: &path)
+        case name.equals(":protocol"): try Self.keep(value, in: &tunnel)
+        default: throw .badPseudoField
+        }
+    }
+
+    private static func keep(_ value: Span<UInt8>, in place: inout [UInt8]?) throws(MessageError) {
+        guard place == nil else { throw .badPseudoField }
+        place = value.copied()
+    }
+
+    private mutating func addRegular(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
+        hasRegularField = true
+        try FieldCheck.check(name, value)
+        switch FieldName(name) {
+        case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade, .http2Settings: throw .connectionField
+        case .te where !value.equalsIgnoringCase("trailers"): throw .connectionField
+        case .host:
+            guard host == nil else { throw .repeatedHost }
+            host = value.copied()
+        case .cookie:
+            if value.isEmpty { return }
+            if !cookie.isEmpty { cookie.append("; ") }
+            cookie.append(value)
+        case let id: append(id, name, value)
+        }
+    }
+
+    private mutating func append(_ id: FieldName, _ name: Span<UInt8>, _ value: Span<UInt8>) {
+        let start = lines.count
+        lines.append(name)
+        lines.append(": ")
+        let valueStart = lines.count
+        lines.append(value)
+        fields.append(
+            FieldTable.Line(id: id, name: ByteRange(start..<start + name.count), value: ByteRange(valueStart..<valueStart + value.count)))
+        lines.append("\r\n")
+    }
+
+    /// Completes the head.
+    ///
+    /// - Parameter head: receives it. Where this throws, it holds at most a method and a target, for the log.
+    package mutating func finish(into head: inout RequestHead) throws(MessageError) {
+        head.reset()
+        if let error { throw error }
+        guard let method, !method.isEmpty, method.count <= methodBytesMax, method.allSatisfy(ASCII.isToken) else { throw .badMethod }
+        let isConnect = Method(method.span) == .connect
+        let target = try target(isConnect)
+        guard target.count <= Limits.targetBytesMax else { throw .targetTooLong }
+        for byte in target where byte <= 0x20 || byte >= 0x7F { throw .badTarget }
+        let host = try agreedHost()
+        // What opens a tunnel is, in HTTP/1, a GET with Upgrade (RFC 8441 §4).
+        let shown = tunnel == nil ? method : Array("GET".utf8)
+
+        var arena: [UInt8] = []
+        arena.reserveCapacity(shown.count + target.count + host.count + lines.count + cookie.count + 48)
+        arena += shown
+        arena.append(0x20)
+        head.methodRange = ByteRange(0..<shown.count)
+        head.method = Method(shown.span)
+        head.targetRange = ByteRange(arena.count..<arena.count + target.count)
+        arena += target
+        arena.append(" HTTP/1.1\r\n")
+        Self.append(.host, host, to: &arena, &head.fields)
+        let base = UInt32(clamping: arena.count)
+        for field in fields {
+            head.fields.append(
+                FieldTable.Line(
+                    id: field.id, name: ByteRange(start: field.name.start + base, count: field.name.count),
+                    value: ByteRange(start: field.value.start + base, count: field.value.count)))
+        }
+        arena += lines
+        if !cookie.isEmpty { Self.append(.cookie, cookie, to: &arena, &head.fields) }
+        arena.append("\r\n")
+        head.version = .http11
+        head.adopt(arena.span)
+    }
+
+    private static func append(_ id: FieldName, _ value: [UInt8], to arena: inout [UInt8], _ fields: inout FieldTable) {
+        let start = arena.count
+        arena.append(id.text)
+        let end = arena.count
+        arena.append(": ")
+        fields.append(
+            FieldTable.Line(id: id, name: ByteRange(start..<end), value: ByteRange(arena.count..<arena.count + value.count)))
+        arena += value
+        arena.append("\r\n")
+    }
+
+    private func target(_ isConnect: Bool) throws(MessageError) -> [UInt8] {
+        if isConnect, tunnel == nil {
+            // RFC 9113 §8.5. The request is refused later; until then its authority stands where HTTP/1 has it.
+            guard scheme == nil, path == nil, let authority, !authority.isEmpty else { throw .badPseudoField }
+            return authority
+        }
+        guard isConnect || tunnel == nil, let scheme, let path else { throw .badPseudoField }
+        guard scheme.span.equalsIgnoringCase("https") || scheme.span.equalsIgnoringCase("http") else { throw .badPseudoField }
+        // An authority within the path would be a second one.
+        guard path.first == 0x2F || path == [0x2A] && method.map({ Method($0.span) }) == .options else { throw .badTarget }
+        return path
+    }
+
+    /// `:authority` and Host, where both are there, must be the same (RFC 9113 §8.3.1).
+    private func agreedHost() throws(MessageError) -> [UInt8] {
+        guard let agreed = authority ?? host else { throw .missingHost }
+        if let host, !host.span.equalsIgnoringCase(agreed.span) { throw .repeatedHost }
+        guard !agreed.isEmpty, agreed.allSatisfy(ASCII.isAuthorityCharacter) else { throw .badHost }
+        return agreed
+    }
+}
+
+/// What holds for every field of HTTP/2, so that it can become a line of HTTP/1. Source: RFC 9113 §8.2.1.
+package enum FieldCheck {
+    package static func check(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
+        guard name.count > 0 else { throw .badFieldName }
+        for index in name.indices where !ASCII.isToken(name[index]) || ASCII.lowercased(name[index]) != name[index] { throw .badFieldName }
+        for index in value.indices where !ASCII.isFieldValue(value[index]) { throw .badFieldValue }
+        if value.count > 0, value.trimmed(0..<value.count).count != value.count { throw .badFieldValue }
+    }
+}
+
+private let methodBytesMax = 32

@@ -1,0 +1,423 @@
+package import Bytes
+import CNghttp2
+
+/// Whose session it is.
+package enum SessionRole: Sendable {
+    case server, client
+}
+
+/// What a session announces, and what it lets its peer do. Source: RFC 9113 §6.5.2.
+package struct SessionSettings: Sendable {
+    package var streamsMax: UInt32 = 128
+    /// Credit for each stream's body, in bytes.
+    package var streamWindow: UInt32 = 65_535
+    /// Credit for all streams together; given back as soon as bytes arrive, so that no stream waits for another.
+    package var connectionWindow: Int32 = 1 << 20
+    package var headerListBytesMax: UInt32 = 32_768
+    /// Frames that go on with a header block.
+    package var continuationsMax = 8
+    /// Whether extended CONNECT is taken (RFC 8441).
+    package var takesTunnels = false
+
+    package init() {}
+}
+
+/// What the body of a stream has to give now.
+package enum BodyStep {
+    /// So many bytes wait; `isLast`: the body ends with them.
+    case bytes(Int, isLast: Bool)
+    /// Nothing yet; ``Session/resume(_:)`` says when.
+    case wait
+    /// The body has ended, and these fields follow.
+    case trailers
+    /// There will be no more of it: the stream is reset.
+    case broken
+}
+
+/// Frames that cost their sender nothing and carry no request.
+package enum ControlFrame: Sendable {
+    case settings, ping, reset, priority, windowUpdate, emptyData, other
+}
+
+/// The side of a session that knows what its streams are for. Called from within ``Session/receive(_:)`` and
+/// ``Session/fill()``; it must call neither of them, but may submit.
+package protocol SessionHandler: AnyObject {
+    /// A header block begins: the first of its stream, or a later one.
+    func headBegan(_ stream: Int32, isFirst: Bool)
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32)
+    /// nghttp2 has found a field that is none.
+    func invalidField(_ stream: Int32)
+    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool)
+    /// The stream's credit is given back with ``Session/consume(_:_:)``.
+    func received(body: Span<UInt8>, _ stream: Int32)
+    /// The peer has sent all of a body that was not ended by its head.
+    func bodyEnded(_ stream: Int32)
+    /// The stream is over, with an error code (RFC 9113 §7) where it was reset.
+    func closed(_ stream: Int32, code: UInt32)
+    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep
+    /// Moves as many bytes as were promised.
+    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue)
+    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void)
+    func received(_ frame: ControlFrame)
+    /// A frame that ends our side of a stream has gone out.
+    func sentEnd(_ stream: Int32)
+    /// A reset has gone out that the stream's peer caused.
+    func sentReset(_ stream: Int32, code: UInt32)
+    /// The peer ends the connection after these streams.
+    func received(goAway lastStream: Int32, code: UInt32)
+}
+
+/// Why a session cannot go on.
+package struct SessionError: Error, Equatable, Sendable {
+    package let reason: String
+}
+
+/// Error codes of RFC 9113 §7.
+package enum StreamCode {
+    package static let noError: UInt32 = 0
+    package static let protocolError: UInt32 = 1
+    package static let internalError: UInt32 = 2
+    package static let flowControl: UInt32 = 3
+    package static let streamClosed: UInt32 = 5
+    package static let refused: UInt32 = 7
+    package static let cancel: UInt32 = 8
+    package static let enhanceYourCalm: UInt32 = 11
+}
+
+/// One HTTP/2 connection's frames, header compression and stream states, by nghttp2. Does no I/O: bytes come in by
+/// ``receive(_:)`` and stand in ``output`` after ``fill()``.
+@safe package final class Session {
+    private var session: OpaquePointer?
+    private weak var handler: (any SessionHandler)?
+    /// What is to be sent.
+    package var output = ByteQueue()
+    /// Where ``fill()`` stops.
+    private let outputBytesMax: Int
+
+    /// - Parameter outputBytesMax: ``fill()`` puts no further frame behind so many bytes.
+    package init(_ role: SessionRole, _ settings: SessionSettings, outputBytesMax: Int, handler: any SessionHandler) {
+        self.handler = handler
+        self.outputBytesMax = outputBytesMax
+        var made: OpaquePointer?
+        var option: OpaquePointer?
+        // SAFETY: the option lives until it is deleted below; the session copies it. The session calls back with a pointer to
+        // this object, which deletes the session when it goes.
+        unsafe nghttp2_option_new(&option)
+        unsafe nghttp2_option_set_no_auto_window_update(option, 1)
+        unsafe nghttp2_option_set_no_closed_streams(option, 1)
+        unsafe nghttp2_option_set_max_continuations(option, settings.continuationsMax)
+        // The handler counts; nghttp2's own limit stands behind it.
+        unsafe nghttp2_option_set_stream_reset_rate_limit(option, 10_000, 1_000)
+        let user = unsafe Unmanaged.passUnretained(self).toOpaque()
+        switch role {
+        case .server: unsafe nghttp2_session_server_new2(&made, Callbacks.shared.pointer, user, option)
+        case .client: unsafe nghttp2_session_client_new2(&made, Callbacks.shared.pointer, user, option)
+        }
+        unsafe nghttp2_option_del(option)
+        unsafe session = unsafe made
+        announce(role, settings)
+    }
+
+    deinit { unsafe nghttp2_session_del(session) }
+
+    private func announce(_ role: SessionRole, _ settings: SessionSettings) {
+        func entry(_ id: nghttp2_settings_id, _ value: UInt32) -> nghttp2_settings_entry {
+            nghttp2_settings_entry(settings_id: Int32(id.rawValue), value: value)
+        }
+        var entries = [
+            entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, role == .server ? settings.streamsMax : 0),
+            entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings.streamWindow),
+            entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, settings.headerListBytesMax),
+            entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1),
+        ]
+        if role == .client { entries.append(entry(NGHTTP2_SETTINGS_ENABLE_PUSH, 0)) }
+        if settings.takesTunnels { entries.append(entry(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1)) }
+        // SAFETY: nghttp2 copies the entries.
+        unsafe nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), entries, entries.count)
+        unsafe nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, settings.connectionWindow)
+    }
+
+    // MARK: - Bytes
+
+    /// Takes bytes of the peer, all of them.
+    package func receive(_ queue: borrowing ByteQueue) throws(SessionError) { try receive(queue.readable) }
+
+    package func receive(_ bytes: Span<UInt8>) throws(SessionError) {
+        // SAFETY: nghttp2 reads the bytes while the call lasts.
+        let taken = unsafe bytes.withUnsafeBufferPointer { unsafe nghttp2_session_mem_recv(session, $0.baseAddress, $0.count) }
+        guard taken >= 0 else { throw SessionError(reason: unsafe String(cString: nghttp2_strerror(Int32(clamping: taken)))) }
+    }
+
+    /// Puts frames that wait into ``output``, as far as it has room.
+    package func fill() throws(SessionError) {
+        let result = unsafe nghttp2_session_send(session)
+        guard result == 0 else { throw SessionError(reason: unsafe String(cString: nghttp2_strerror(result))) }
+    }
+
+    /// Whether the connection goes on: frames are still awaited, or to be sent.
+    package var isOpen: Bool { unsafe nghttp2_session_want_read(session) != 0 || nghttp2_session_want_write(session) != 0 }
+
+    package var wantsRead: Bool { unsafe nghttp2_session_want_read(session) != 0 }
+    package var wantsWrite: Bool { unsafe nghttp2_session_want_write(session) != 0 }
+
+    // MARK: - Streams
+
+    /// Sends a head. Without a body it ends our side of the stream; with one, ``SessionHandler/nextBody(_:atMost:)`` is asked.
+    package func submit(response block: borrowing FieldBlock, _ stream: Int32, hasBody: Bool) {
+        unsafe withFields(block, hasBody) { fields, count, provider in
+            // SAFETY: nghttp2 copies fields and provider.
+            _ = unsafe nghttp2_submit_response(session, stream, fields, count, provider)
+        }
+    }
+
+    /// Opens a stream with a request; negative when no more can be opened.
+    package func submit(request block: borrowing FieldBlock, hasBody: Bool) -> Int32 {
+        var stream: Int32 = -1
+        unsafe withFields(block, hasBody) { fields, count, provider in
+            // SAFETY: as above.
+            stream = unsafe nghttp2_submit_request(session, nil, fields, count, provider, nil)
+        }
+        return stream
+    }
+
+    /// Sends an interim head (1xx).
+    package func submit(interim block: borrowing FieldBlock, _ stream: Int32) {
+        // SAFETY: as above.
+        unsafe withFields(block, false) { fields, count, _ in
+            _ = unsafe nghttp2_submit_headers(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, nil, fields, count, nil)
+        }
+    }
+
+    /// More of a body has come, or its end.
+    package func resume(_ stream: Int32) { _ = unsafe nghttp2_session_resume_data(session, stream) }
+
+    package func reset(_ stream: Int32, _ code: UInt32) {
+        unsafe nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, code)
+    }
+
+    /// Gives the peer credit for bytes of a stream's body that have gone on.
+    package func consume(_ stream: Int32, _ count: Int) { _ = unsafe nghttp2_session_consume_stream(session, stream, count) }
+
+    /// How much the peer lets us send on a stream.
+    package func credit(_ stream: Int32) -> Int {
+        Int(unsafe min(nghttp2_session_get_stream_remote_window_size(session, stream), nghttp2_session_get_remote_window_size(session)))
+    }
+
+    /// How many streams the peer lets us have at once.
+    package var peerStreamsMax: Int {
+        Int(unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
+    }
+
+    /// Whether the peer takes extended CONNECT (RFC 8441 §3).
+    package var peerTakesTunnels: Bool {
+        unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
+    }
+
+    // MARK: - The end
+
+    /// Tells the peer that the end is near; requests that are on their way are still taken. Source: RFC 9113 §6.8.
+    package func announceEnd() { unsafe nghttp2_submit_shutdown_notice(session) }
+
+    /// Tells the peer which streams are the last, and refuses later ones.
+    package func endAfterOpenStreams(_ code: UInt32 = StreamCode.noError) {
+        let last = unsafe nghttp2_session_get_last_proc_stream_id(session)
+        unsafe nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, code, nil, 0)
+    }
+
+    /// Ends the connection with all its streams, after this has been sent.
+    package func terminate(_ code: UInt32) { unsafe nghttp2_session_terminate_session(session, code) }
+
+    // MARK: -
+
+    /// Lends the fields as nghttp2 wants them, and where it finds the body.
+    private func withFields(
+        _ block: borrowing FieldBlock, _ hasBody: Bool,
+        _ body: (UnsafePointer<nghttp2_nv>?, Int, UnsafePointer<nghttp2_data_provider>?) -> Void
+    ) {
+        // SAFETY: the pointers are into `bytes`, which lives and is not changed while it is lent; nghttp2 only reads there.
+        unsafe block.bytes.withUnsafeBufferPointer { bytes in
+            var fields: [nghttp2_nv] = unsafe []
+            unsafe fields.reserveCapacity(block.fields.count)
+            if let base = unsafe UnsafeMutablePointer(mutating: bytes.baseAddress) {
+                for field in block.fields {
+                    unsafe fields.append(
+                        nghttp2_nv(
+                            name: base + field.name.lowerBound, value: base + field.value.lowerBound, namelen: field.name.count,
+                            valuelen: field.value.count, flags: UInt8(NGHTTP2_NV_FLAG_NONE.rawValue)))
+                }
+            }
+            unsafe fields.withUnsafeBufferPointer { fields in
+                guard hasBody else { return unsafe body(fields.baseAddress, fields.count, nil) }
+                var provider = unsafe nghttp2_data_provider()
+                unsafe provider.read_callback = { _, stream, _, length, flags, _, user in
+                    unsafe Session.of(user).readBody(stream, length, flags)
+                }
+                unsafe body(fields.baseAddress, fields.count, &provider)
+            }
+        }
+    }
+
+    // MARK: - What nghttp2 asks
+
+    /// The object that a callback belongs to.
+    fileprivate static func of(_ user: UnsafeMutableRawPointer?) -> Session {
+        // SAFETY: every session is made with a pointer to the object that owns it and outlives it.
+        unsafe Unmanaged<Session>.fromOpaque(user!).takeUnretainedValue()
+    }
+
+    private func readBody(_ stream: Int32, _ length: Int, _ flags: UnsafeMutablePointer<UInt32>?) -> Int {
+        guard let handler else { return failure(NGHTTP2_ERR_CALLBACK_FAILURE) }
+        switch handler.nextBody(stream, atMost: length) {
+        case .wait: return failure(NGHTTP2_ERR_DEFERRED)
+        case .broken: return failure(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE)
+        case .bytes(let count, let isLast):
+            precondition(count >= 0 && count <= length, "more body promised than asked for")
+            // SAFETY: the flags are nghttp2's, valid for the call.
+            unsafe flags?.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue | (isLast ? NGHTTP2_DATA_FLAG_EOF.rawValue : 0)
+            return count
+        case .trailers:
+            handler.trailers(stream) { block in
+                unsafe withFields(block, false) { fields, count, _ in _ = unsafe nghttp2_submit_trailer(session, stream, fields, count) }
+            }
+            unsafe flags?.pointee |=
+                NGHTTP2_DATA_FLAG_NO_COPY.rawValue | NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+            return 0
+        }
+    }
+
+    fileprivate func send(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
+        guard output.count < outputBytesMax else { return failure(NGHTTP2_ERR_WOULDBLOCK) }
+        // SAFETY: valid for the call, which copies.
+        unsafe output.append(Span(_unsafeElements: bytes))
+        return bytes.count
+    }
+
+    fileprivate func sendData(_ stream: Int32, _ header: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
+        guard output.count < outputBytesMax else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
+        // SAFETY: the frame's header has nine bytes (RFC 9113 §4.1).
+        unsafe output.append(Span(_unsafeStart: header, count: 9))
+        if length > 0 { handler?.moveBody(stream, length, to: &output) }
+        return 0
+    }
+
+    fileprivate func frameBegan(_ header: nghttp2_frame_hd) {
+        let type = UInt32(header.type)
+        let kind: ControlFrame
+        switch type {
+        case NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue, NGHTTP2_GOAWAY.rawValue: return
+        case NGHTTP2_DATA.rawValue:
+            if header.length > 0 || UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0 { return }
+            kind = .emptyData
+        case NGHTTP2_SETTINGS.rawValue: kind = .settings
+        case NGHTTP2_PING.rawValue: kind = .ping
+        case NGHTTP2_RST_STREAM.rawValue: kind = .reset
+        case NGHTTP2_PRIORITY.rawValue: kind = .priority
+        case NGHTTP2_WINDOW_UPDATE.rawValue: kind = .windowUpdate
+        default: kind = .other
+        }
+        handler?.received(kind)
+    }
+
+    fileprivate func frameReceived(_ frame: UnsafePointer<nghttp2_frame>) {
+        // SAFETY: the frame lives for the callback; `hd` is common to all kinds, the others are read for their kind only.
+        let header = unsafe frame.pointee.hd
+        let endsStream = UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0
+        switch UInt32(header.type) {
+        case NGHTTP2_HEADERS.rawValue:
+            handler?.headEnded(header.stream_id, isFirst: unsafe isFirstHead(frame), endsStream: endsStream)
+        case NGHTTP2_DATA.rawValue: if endsStream { handler?.bodyEnded(header.stream_id) }
+        case NGHTTP2_GOAWAY.rawValue:
+            handler?.received(goAway: unsafe frame.pointee.goaway.last_stream_id, code: unsafe frame.pointee.goaway.error_code)
+        default: break
+        }
+    }
+
+    private func isFirstHead(_ frame: UnsafePointer<nghttp2_frame>) -> Bool {
+        unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST || frame.pointee.headers.cat == NGHTTP2_HCAT_RESPONSE
+    }
+
+    fileprivate func headBegan(_ frame: UnsafePointer<nghttp2_frame>) {
+        guard UInt32(unsafe frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue else { return }
+        handler?.headBegan(unsafe frame.pointee.hd.stream_id, isFirst: unsafe isFirstHead(frame))
+    }
+
+    fileprivate func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
+        // SAFETY: as in `frameReceived`.
+        let header = unsafe frame.pointee.hd
+        switch UInt32(header.type) {
+        case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
+            if UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0 { handler?.sentEnd(header.stream_id) }
+        case NGHTTP2_RST_STREAM.rawValue: handler?.sentReset(header.stream_id, code: unsafe frame.pointee.rst_stream.error_code)
+        default: break
+        }
+    }
+
+    fileprivate func bodyReceived(_ stream: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
+        unsafe nghttp2_session_consume_connection(session, bytes.count)
+        // SAFETY: valid for the call.
+        handler?.received(body: unsafe Span(_unsafeElements: bytes), stream)
+    }
+
+    fileprivate func field(_ stream: Int32, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) {
+        // SAFETY: valid for the call.
+        handler?.field(unsafe Span(_unsafeElements: name), unsafe Span(_unsafeElements: value), stream)
+    }
+
+    fileprivate func invalidField(_ stream: Int32) { handler?.invalidField(stream) }
+    fileprivate func closed(_ stream: Int32, _ code: UInt32) { handler?.closed(stream, code: code) }
+    private func failure(_ error: nghttp2_error) -> Int { Int(error.rawValue) }
+}
+
+/// The functions that nghttp2 calls, the same for all sessions.
+@safe private struct Callbacks: @unchecked Sendable {
+    static let shared = Callbacks()
+    // SAFETY: written once before anybody reads it, never freed.
+    let pointer: OpaquePointer
+
+    // SAFETY: in all of these, pointers are nghttp2's and valid for the call.
+    private init() {
+        var made: OpaquePointer?
+        unsafe nghttp2_session_callbacks_new(&made)
+        unsafe pointer = made!
+        unsafe nghttp2_session_callbacks_set_send_callback(pointer) { _, bytes, count, _, user in
+            unsafe Session.of(user).send(UnsafeBufferPointer(start: bytes, count: count))
+        }
+        unsafe nghttp2_session_callbacks_set_send_data_callback(pointer) { _, frame, header, length, _, user in
+            unsafe Session.of(user).sendData(frame!.pointee.hd.stream_id, header!, length)
+        }
+        unsafe nghttp2_session_callbacks_set_on_begin_frame_callback(pointer) { _, header, user in
+            unsafe Session.of(user).frameBegan(header!.pointee)
+            return 0
+        }
+        unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(pointer) { _, frame, user in
+            unsafe Session.of(user).headBegan(frame!)
+            return 0
+        }
+        unsafe nghttp2_session_callbacks_set_on_header_callback(pointer) { _, frame, name, nameCount, value, valueCount, _, user in
+            unsafe Session.of(user).field(
+                frame!.pointee.hd.stream_id, UnsafeBufferPointer(start: name, count: nameCount),
+                UnsafeBufferPointer(start: value, count: valueCount))
+            return 0
+        }
+        unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(pointer) { _, frame, _, _, _, _, _, user in
+            unsafe Session.of(user).invalidField(frame!.pointee.hd.stream_id)
+            return 0
+        }
+        unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(pointer) { _, frame, user in
+            unsafe Session.of(user).frameReceived(frame!)
+            return 0
+        }
+        unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(pointer) { _, _, stream, bytes, count, user in
+            unsafe Session.of(user).bodyReceived(stream, UnsafeBufferPointer(start: bytes, count: count))
+            return 0
+        }
+        unsafe nghttp2_session_callbacks_set_on_stream_close_callback(pointer) { _, stream, code, user in
+            unsafe Session.of(user).closed(stream, code)
+            return 0
+        }
+        unsafe nghttp2_session_callbacks_set_on_frame_send_callback(pointer) { _, frame, user in
+            unsafe Session.of(user).frameSent(frame!)
+            return 0
+        }
+    }
+}
