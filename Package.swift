@@ -104,7 +104,8 @@ let package = Package(
             path: "Tests/FuzzTargets", swiftSettings: strict),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], path: "Tests/FuzzTests", exclude: ["Inputs"]),
         .testTarget(name: "TidyTests", path: "Tests/TidyTests"),
-        .testTarget(name: "SystemTests", dependencies: ["TestSupport", "TestSockets", "Bytes"], path: "Tests/SystemTests"),
+        .testTarget(
+            name: "SystemTests", dependencies: ["TestSupport", "TestSockets", "Bytes"], path: "Tests/SystemTests", exclude: ["Peers"]),
     ]
 )
 

@@ -35,6 +35,8 @@ package final class Exchange: UpstreamConnectionClient {
     private var identity: Identity?
     private var framing = BodyFraming.none
     private var attempt = 0
+    /// Of the place in the group's queue, while there is no connection to be had.
+    private var waitTicket: UInt64?
     private var hasHead = false
 
     /// When the connection was asked for, when the head of the answer came.
@@ -90,8 +92,11 @@ package final class Exchange: UpstreamConnectionClient {
         connection.requestEnded()
     }
 
+    /// Whether there is a connection, so that the request's body can be sent.
+    package var isConnected: Bool { connection != nil }
+
     /// Whether the upstream takes more of the request's body now.
-    package var takesUpload: Bool { (connection?.queuedBytes ?? 0) < Limits.sendQueueHighBytes }
+    package var takesUpload: Bool { connection.map { $0.queuedBytes < Limits.sendQueueHighBytes } ?? !isActive }
 
     package func resumeAnswer() { connection?.resumeReading() }
 
@@ -139,8 +144,7 @@ package final class Exchange: UpstreamConnectionClient {
         } catch {
             outcome = error
         }
-        finish()
-        downstream?.answerFailed(outcome)
+        fail(outcome)
     }
 
     func sendQueueDrained(on connection: UpstreamConnection) { downstream?.uploadMayContinue() }
@@ -153,10 +157,12 @@ package final class Exchange: UpstreamConnectionClient {
         guard let group, let context, let writer else { return }
         // What cannot be written must not cost a connection.
         let lines = try writer.ownLines(context, identity)
-        let connection = try group.acquire(fresh: fresh)
-        self.connection = connection
-        serverText = connection.server.address.text
-        connection.begin(self, method: requestMethod)
+        guard fresh || !group.hasWaiting || waitTicket != nil, let connection = try group.acquire(fresh: fresh) else {
+            if waitTicket == nil { waitTicket = group.wait(self) }
+            return
+        }
+        waitTicket = nil
+        use(connection)
         let (identity, framing, server) = (identity, framing, connection.server.hostText)
         do {
             try connection.write { (output: inout ByteQueue) throws(ForwardingError) in
@@ -169,6 +175,35 @@ package final class Exchange: UpstreamConnectionClient {
         if framing == .none || framing == .length(0) { connection.requestEnded() }
     }
 
+    private func use(_ connection: UpstreamConnection) {
+        self.connection = connection
+        serverText = connection.server.address.text
+        connection.begin(self, method: requestMethod)
+    }
+
+    /// Tries again to begin, after waiting.
+    ///
+    /// - Returns: whether the place in the queue is free.
+    func connectionMayBeHad(_ ticket: UInt64) -> Bool {
+        guard ticket == waitTicket else { return true }
+        do {
+            try connect(fresh: false)
+        } catch {
+            fail(error)
+            return true
+        }
+        guard waitTicket == nil else { return false }
+        downstream?.uploadMayContinue()
+        return true
+    }
+
+    func waitedInVain(_ ticket: UInt64) { if ticket == waitTicket { fail(.busy) } }
+
+    private func fail(_ error: ForwardingError) {
+        finish()
+        downstream?.answerFailed(error)
+    }
+
     /// Sends the request once more where that is safe, and says whether it did.
     ///
     /// A request that never set out, because its connection did not open or was found closed, may go to another server. A
@@ -179,10 +214,8 @@ package final class Exchange: UpstreamConnectionClient {
         if failed.hasUnsentRequest {
             guard failed.isReused || attempt + 1 < min(group.addressCount, Limits.connectAttemptsMax) else { return false }
             if !failed.isReused { attempt += 1 }
-            let connection = try group.acquire(fresh: true)
-            self.connection = connection
-            serverText = connection.server.address.text
-            connection.begin(self, method: context.head.method)
+            guard let connection = try group.acquire(fresh: true) else { return false }
+            use(connection)
             failed.moveUnsent(to: connection)
             return true
         }
@@ -200,6 +233,7 @@ package final class Exchange: UpstreamConnectionClient {
 
     private func finish() {
         isActive = false
+        waitTicket = nil
         connection = nil
         identity = nil
         context = nil

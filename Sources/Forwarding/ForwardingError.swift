@@ -4,6 +4,8 @@ package import HTTPMessage
 package enum ForwardingError: Error, Equatable, Sendable {
     /// No server of the group has an address yet.
     case unresolved
+    /// All connections that the group may have were busy for as long as connecting may take.
+    case busy
     case connectFailed(String)
     case connectTimedOut
     case tlsFailed(String)
@@ -21,6 +23,7 @@ package enum ForwardingError: Error, Equatable, Sendable {
     package var reason: String {
         switch self {
         case .unresolved: "upstream_unresolved"
+        case .busy: "upstream_busy"
         case .connectFailed: "upstream_connect_failed"
         case .connectTimedOut: "upstream_connect_timeout"
         case .tlsFailed: "upstream_tls_failed"
@@ -37,6 +40,7 @@ package enum ForwardingError: Error, Equatable, Sendable {
     package var explanation: String {
         switch self {
         case .unresolved: "no server of the upstream has an address"
+        case .busy: "all connections that max_connections allows were busy"
         case .connectFailed(let reason): "connecting failed: \(reason)"
         case .connectTimedOut: "connecting took too long"
         case .tlsFailed(let reason): "TLS failed: \(reason)"

@@ -3,12 +3,17 @@ package import EventLoop
 import HTTPMessage
 
 /// A group of servers as one worker sees it: who is there, who is busy, which connections wait.
-package final class UpstreamGroup {
+package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     package let settings: UpstreamSettings
     let buffers: BufferPool
     private let loop: EventLoop
     private var servers: [UpstreamServer] = []
     private var next = 0
+    /// Exchanges that wait for a connection, the oldest first.
+    private var waiting: [(exchange: Exchange, ticket: UInt64, deadline: Instant)] = []
+    private var lastTicket: UInt64 = 0
+    private var isTurnQueued = false
+    private var timer: Timer?
 
     package init(_ settings: UpstreamSettings, buffers: BufferPool, on loop: EventLoop) {
         self.settings = settings
@@ -29,14 +34,19 @@ package final class UpstreamGroup {
         }
     }
 
-    /// A connection for an exchange: one that waits, or a new one.
+    /// A connection for an exchange: one that waits, or a new one; nil when as many as may be are busy.
     ///
     /// - Parameter fresh: whether only a new connection will do.
-    func acquire(fresh: Bool) throws(ForwardingError) -> UpstreamConnection {
+    func acquire(fresh: Bool) throws(ForwardingError) -> UpstreamConnection? {
         var lastError = ForwardingError.unresolved
+        var isFull = false
         for index in order() {
             let server = servers[index]
             if !fresh, let idle = server.takeIdle() { return idle }
+            guard server.connectionCount < settings.connectionsMax else {
+                isFull = true
+                continue
+            }
             for _ in 0..<server.addressCount {
                 guard let address = server.nextAddress(at: loop.now) else { break }
                 let connection = UpstreamConnection(to: server, on: loop)
@@ -50,7 +60,53 @@ package final class UpstreamGroup {
                 }
             }
         }
+        if isFull { return nil }
         throw lastError
+    }
+
+    // MARK: - Waiting for a connection
+
+    /// Has an exchange wait; ``Exchange/connectionMayBeHad(_:)`` or ``Exchange/waitedInVain(_:)`` is called with the ticket,
+    /// which an exchange that has given up does not know any more.
+    func wait(_ exchange: Exchange) -> UInt64 {
+        lastTicket += 1
+        waiting.append((exchange, lastTicket, loop.now.adding(settings.connectTimeout)))
+        if waiting.count == 1 { armTimer() }
+        return lastTicket
+    }
+
+    /// Whether those who came before are still waiting.
+    var hasWaiting: Bool { !waiting.isEmpty }
+
+    /// A connection has become idle or is gone.
+    func connectionFreed() {
+        guard !waiting.isEmpty, !isTurnQueued else { return }
+        isTurnQueued = true
+        loop.atEndOfTurn(self)
+    }
+
+    package func turnEnded() {
+        isTurnQueued = false
+        // Taken out, because those who are served may come back.
+        var queue: [(exchange: Exchange, ticket: UInt64, deadline: Instant)] = []
+        swap(&queue, &waiting)
+        let served = queue.firstIndex { !$0.exchange.connectionMayBeHad($0.ticket) } ?? queue.count
+        waiting.insert(contentsOf: queue[served...], at: 0)
+    }
+
+    package func fired(_ timer: Timer) {
+        while let first = waiting.first, first.deadline <= loop.now {
+            waiting.removeFirst()
+            first.exchange.waitedInVain(first.ticket)
+        }
+        armTimer()
+    }
+
+    private func armTimer() {
+        guard let first = waiting.first else { return }
+        let timer = timer ?? Timer(self)
+        self.timer = timer
+        loop.set(timer, at: first.deadline)
     }
 
     /// In how many places a request may be tried.
@@ -87,6 +143,8 @@ final class UpstreamServer {
         self.address = address
         self.group = group
     }
+
+    var connectionCount: Int { active + idle.count }
 
     var hasRoomForIdle: Bool { idle.count < group.settings.idleMax }
 
@@ -132,10 +190,12 @@ final class UpstreamServer {
     func becameIdle(_ connection: UpstreamConnection) {
         active -= 1
         idle.append(connection)
+        group.connectionFreed()
     }
 
     func closed(_ connection: UpstreamConnection) {
         if let index = idle.firstIndex(where: { $0 === connection }) { idle.remove(at: index) } else { active -= 1 }
+        group.connectionFreed()
     }
 
     func answered(_ address: SocketAddress?) { avoid(address, until: .past) }

@@ -32,6 +32,9 @@ package struct UpstreamSettings {
     /// Kept-alive connections that a worker holds for each server.
     package let idleMax: Int
 
+    /// Connections, busy and idle, that a worker has to each server at most; requests beyond that wait for one.
+    package let connectionsMax: Int
+
     /// Reads `upstream NAME { … }`; nil when a part of it is wrong.
     package init?(_ directive: Directive, files: any FileSource, _ diagnostics: Diagnostics) {
         guard directive.hasArguments(1...1, "NAME { … }", diagnostics) else { return nil }
@@ -62,7 +65,8 @@ package struct UpstreamSettings {
         answerTimeout = nanoseconds("answer_timeout", .seconds(60))
         idleTimeout = nanoseconds("idle_timeout", .seconds(55))
         idleMax = block.one("keepalive")?.integer(0...100_000, diagnostics) ?? 256
-        block.finish(later: ["health", "health_check", "protocol", "weight", "max_connections", "proxy_protocol", "sticky"])
+        connectionsMax = block.one("max_connections")?.integer(1...100_000, diagnostics) ?? 1_024
+        block.finish(later: ["health", "health_check", "protocol", "weight", "proxy_protocol", "sticky"])
         if given.isEmpty { diagnostics.error("an upstream has no server", at: directive.name, hint: "add: server 127.0.0.1:8000;") }
         if diagnostics.count > errors { return nil }
     }

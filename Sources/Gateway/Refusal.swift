@@ -47,7 +47,7 @@ package enum Refusal: Error, Sendable {
         case .forwarding(.answerTimedOut), .forwarding(.connectTimedOut): 504
         case .forwarding(.headerUnusable): 403
         case .forwarding(.pathUnusable): 400
-        case .forwarding(.unresolved): 503
+        case .forwarding(.unresolved), .forwarding(.busy): 503
         case .forwarding: 502
         case .bodyTooLarge: 413
         case .headTimeout, .bodyTimeout: 408
@@ -132,7 +132,7 @@ package enum Refusal: Error, Sendable {
     var retryAfter: UInt64? {
         switch self {
         case .admission(.limitExceeded(_, let nanoseconds)): max(1, nanoseconds / 1_000_000_000 + (nanoseconds % 1_000_000_000 > 0 ? 1 : 0))
-        case .admission(.storeUnavailable), .token(.keysUnavailable), .forwarding(.unresolved): 2
+        case .admission(.storeUnavailable), .token(.keysUnavailable), .forwarding(.unresolved), .forwarding(.busy): 2
         default: nil
         }
     }

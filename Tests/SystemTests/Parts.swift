@@ -5,7 +5,6 @@ import TestSockets
 /// Where the program under test is: built for release by `make test`, else the debug build.
 enum Executable {
     static let portcullis: String = {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
         let candidates = [
             ProcessInfo.processInfo.environment["PORTCULLIS_PROGRAM"], "\(root)/.build/release/portcullis",
             "\(root)/.build/debug/portcullis",
@@ -16,6 +15,20 @@ enum Executable {
     static let redis = "/usr/bin/redis-server"
     static let curl = "/usr/bin/curl"
     static let openssl = "/usr/bin/openssl"
+    static let nghttp = "/usr/bin/nghttp"
+    static let h2load = "/usr/bin/h2load"
+
+    /// Runs one of the scripts in Peers, which prints JSON.
+    static func peer(_ script: String, _ arguments: [String], input: String? = nil) throws -> [String: Any] {
+        let output = try run("\(root)/.build/python/bin/python", ["\(root)/Tests/SystemTests/Peers/\(script).py"] + arguments, input: input)
+        guard let value = try? JSONSerialization.jsonObject(with: Data(output.text.utf8)) as? [String: Any] else {
+            throw StartFailed(log: output.text + output.errors)
+        }
+        return value
+    }
+
+    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .path
 }
 
 /// Keys, certificates and tokens, made with the openssl program.

@@ -180,6 +180,34 @@ import Testing
         _ = stage
     }
 
+    @Test func requestsWaitForAConnectionWhereTheFileBoundsThem() throws {
+        let (together, most) = (Box(0), Box(0))
+        let over = Flag()
+        let server = try ScriptedServer { client, _ in
+            while client.read(until: "end", silence: 20_000).contains("end") {
+                let now = together.change { $0 += 1 }
+                most.change { $0 = max($0, now) }
+                if over.isSet { eventually(within: 20) { false } }
+                usleep(20_000)
+                together.change { $0 -= 1 }
+                client.send(Self.ok)
+            }
+        }
+        let (stage, port) = try oneWorker([server.port], "max_connections 2; connect_timeout 2s;")
+        // Bodies wait with their requests.
+        let clients = try (0..<20).map { _ in try RawClient(port: port) }
+        for client in clients { client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nthe end") }
+        for client in clients { #expect(client.read(until: "ok").hasPrefix("HTTP/1.1 200")) }
+        #expect(most.value == 2)
+        over.set()
+        for client in clients.prefix(3) { client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nthe end") }
+        let busy = clients.prefix(3).map { $0.read(until: "}", silence: 4_000) }.filter { !$0.isEmpty }
+        #expect(busy.count == 1)
+        #expect(busy.first?.hasPrefix("HTTP/1.1 503") == true)
+        #expect(busy.first?.contains("upstream_busy") == true)
+        _ = stage
+    }
+
     @Test func anAnswerWithoutContentHasNoLength() throws {
         let server = try ScriptedServer { client, _ in
             _ = client.read(until: "\r\n\r\n")

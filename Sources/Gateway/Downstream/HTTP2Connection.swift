@@ -59,6 +59,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     /// Reads what may have come with the end of the handshake.
     func begin() {
+        if services.isDraining { takeLeave() }
         queueTurn()
         receive()
     }
@@ -78,12 +79,10 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func fired(_ timer: Timer) {
         if timer === writeTimer || state == .closing { return close() }
-        if isInsideHead || requestCount == 0 {
-            session.terminate(StreamCode.enhanceYourCalm)
-            return closeAfterFlush()
-        }
-        guard streams.isEmpty else { return }
-        takeLeave()
+        if isInsideHead { return endBadly(StreamCode.enhanceYourCalm) }
+        guard isTakingLeave else { return streams.isEmpty ? takeLeave() : () }
+        session.endAfterOpenStreams()
+        queueTurn()
     }
 
     func turnEnded() {
@@ -187,8 +186,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func abort() { close() }
 
-    func closeIfIdle() { if streams.isEmpty { takeLeave() } }
-
+    func closeIfIdle() { takeLeave() }
     func drain() { takeLeave() }
 
     /// Tells the client to come again on another connection. What is under way, and what is already on its way, is answered.
@@ -223,7 +221,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func setLingerTimer() {
         guard lingersUntil != .never else { return }
-        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(Linger.silence)))
+        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(leaveNotice)))
     }
 
     private func close() {
@@ -331,10 +329,18 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if let known = streams[stream] { body(known.answerTrailers) }
     }
 
-    func received(_ frame: ControlFrame) {}
+    func received(_ frame: ControlFrame) {
+        // Who has said hello may take its time with the first request.
+        if frame == .settings, requestCount == 0, !isInsideHead, !isTakingLeave, let readTimer {
+            services.loop.set(readTimer, after: services.settings.timeouts.idle)
+        }
+    }
 
     func sentEnd(_ stream: Int32) { streams[stream]?.answerSent() }
-    func sentReset(_ stream: Int32, code: UInt32) {}
+    func sentReset(_ stream: Int32, code: UInt32) {
+        guard code == StreamCode.protocolError else { return }
+        if let known = streams[stream] { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
+    }
     func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
 
     private func endBadly(_ code: UInt32) {

@@ -25,6 +25,8 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     /// The body may go on; otherwise it is kept, or thrown away.
     private var takesBody = false
     private var discardsBody = false
+    /// The upstream has the request to its end.
+    private var hasSentAll = false
     private var awaitsContinue = false
 
     private var lingersUntil = Instant.never
@@ -54,6 +56,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         areTrailersWrong = false
         takesBody = false
         discardsBody = false
+        hasSentAll = false
         awaitsContinue = false
         hasAnswerBegun = false
         isAnswerComplete = false
@@ -83,9 +86,9 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         guard !discardsBody else { return linger() }
         passage.bytesIn += UInt64(bytes.count)
         if let most = passage.route?.bodyBytesMax, passage.bytesIn > most { return brokenBody(.bodyTooLarge) }
-        guard takesBody else { return upload.append(bytes) }
+        guard takesBody, upload.isEmpty, passage.exchange.isConnected else { return upload.append(bytes) }
         passage.exchange.send(bytes)
-        creditIfTaken()
+        sendOn()
     }
 
     func trailersBegan() { requestTrailers.removeAll(keepingCapacity: true) }
@@ -110,7 +113,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         isRequestComplete = true
         bodyTimer?.clear()
         if areTrailersWrong { return brokenBody(.malformed(.badTrailer)) }
-        if takesBody, !discardsBody { passage.exchange.endRequest(trailers: requestTrailers) }
+        sendOn()
     }
 
     /// The body turned out wrong on its way.
@@ -131,14 +134,24 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         uncredited = 0
     }
 
-    private func creditIfTaken() {
-        guard passage.exchange.takesUpload else {
-            // The upstream is waited for, not the client.
-            bodyTimer?.clear()
-            return
+    /// Sends on what has come of the body, and gives the client credit for more, as far as the upstream takes it.
+    private func sendOn() {
+        guard takesBody, !discardsBody, passage.framing != .none, passage.framing != .length(0), !hasSentAll else { return }
+        // While the upstream is waited for, the client is not.
+        bodyTimer?.clear()
+        guard passage.exchange.isConnected else { return }
+        if !upload.isEmpty {
+            var waiting = ByteQueue()
+            swap(&waiting, &upload)
+            passage.exchange.send(waiting.readable)
         }
-        credit()
-        if !isRequestComplete { arm(&bodyTimer, after: services.settings.timeouts.body) }
+        if isRequestComplete {
+            hasSentAll = true
+            passage.exchange.endRequest(trailers: requestTrailers)
+        } else if passage.exchange.takesUpload {
+            credit()
+            arm(&bodyTimer, after: services.settings.timeouts.body)
+        }
     }
 
     private func arm(_ timer: inout Timer?, after nanoseconds: UInt64) {
@@ -154,6 +167,14 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         // A client that takes nothing of an answer.
         giveUp()
         connection.reset(id, StreamCode.cancel)
+    }
+
+    /// nghttp2 has reset the stream, for the body that it saw.
+    func wasMalformed() {
+        guard passage.stage != .idle else { return }
+        services.counters.add(.malformedRequests)
+        passage.refusal = .malformed(.lengthMismatch)
+        if !hasAnswerBegun { passage.status = 400 }
     }
 
     /// The stream is gone, and with it whoever waited for the answer.
@@ -225,17 +246,10 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
             ResponseHeadWriter.begin(100, &connection.block)
             connection.sendInterim(id)
         }
-        guard passage.framing != .none, passage.framing != .length(0) else { return }
-        if !upload.isEmpty {
-            var waiting = ByteQueue()
-            swap(&waiting, &upload)
-            passage.exchange.send(waiting.readable)
-        }
-        creditIfTaken()
-        if isRequestComplete { passage.exchange.endRequest(trailers: requestTrailers) }
+        sendOn()
     }
 
-    func uploadMayContinue() { if takesBody { creditIfTaken() } }
+    func uploadMayContinue() { sendOn() }
 
     func received(interim head: borrowing ResponseHead) {
         guard !hasAnswerBegun else { return }
