@@ -12,8 +12,12 @@ extension Issuer {
         let audiences = block.all("audience")
         let given = block.one("algorithms").map { $0.words("NAME …", diagnostics) }
         rules = block.all("require").compactMap { ClaimRule($0, diagnostics) }
-        leeway = UInt64(
-            clamping: block.one("leeway")?.duration(diagnostics, in: .zero...(.seconds(600)))?.components.seconds ?? 30)
+        let leewayDirective = block.one("leeway")
+        let leewayGiven = leewayDirective?.duration(diagnostics, in: .zero...(.seconds(600)))
+        if let leewayDirective, let leewayGiven, leewayGiven.components.attoseconds != 0 {
+            diagnostics.error("a leeway is in whole seconds", at: leewayDirective.position)
+        }
+        leeway = UInt64(clamping: leewayGiven?.components.seconds ?? 30)
         scopeClaims = block.one("scope_claims")?.words("NAME …", diagnostics).map(\.text) ?? Self.usualScopeClaims
         scopeMatch = block.one("scope_match").flatMap { ScopeMatch($0, diagnostics) } ?? .exact
         subjectClaims = block.one("subject_claims")?.words("NAME …", diagnostics).map(\.text) ?? ["sub"]

@@ -16,10 +16,8 @@ package struct ScopeRequirement: Hashable, Sendable {
     /// As the file has it.
     package var summary: String { (isAny ? "any " : "") + text }
 
-    func isMet(by held: [String], _ match: ScopeMatch) -> Bool {
-        isAny
-            ? scopes.contains { $0.isCovered(by: held, match) }
-            : scopes.allSatisfy { $0.isCovered(by: held, match) }
+    func isMet(by held: HeldScopes) -> Bool {
+        isAny ? scopes.contains { $0.isCovered(by: held) } : scopes.allSatisfy { $0.isCovered(by: held) }
     }
 }
 
@@ -42,9 +40,9 @@ package final class RequirementTable: RequirementAnswering {
 
     package func answers(for claims: Claims, issuer: Int) -> RequirementAnswers {
         let issuer = issuers[issuer]
-        let held = claims.scopes(issuer.scopeClaims)
+        let held = HeldScopes(claims.scopes(issuer.scopeClaims), issuer.scopeMatch)
         var answers = RequirementAnswers(count: requirements.count)
-        for (index, requirement) in requirements.enumerated() where requirement.isMet(by: held, issuer.scopeMatch) {
+        for (index, requirement) in requirements.enumerated() where requirement.isMet(by: held) {
             answers[index] = true
         }
         return answers

@@ -20,13 +20,29 @@ struct DemandedScope: Hashable, Sendable {
     }
 
     /// Whether any of a token's scopes covers this one.
-    func isCovered(by scopes: [String], _ match: ScopeMatch) -> Bool {
-        switch match {
-        case .exact: return scopes.containsExactly(text)
-        case .wildcard: return scopes.contains { WildcardScope.covers($0, text) }
+    func isCovered(by held: HeldScopes) -> Bool {
+        switch held.match {
+        case .exact: return held.texts.containsExactly(text)
+        case .wildcard: return held.texts.contains { WildcardScope.covers($0, text) }
         case .usso, .ussoAnchored:
             guard let required = USSOScope(text) else { return false }
-            return scopes.contains { USSOScope($0)?.covers(required, anchored: match == .ussoAnchored) ?? false }
+            return held.usso.contains { $0.covers(required, anchored: held.match == .ussoAnchored) }
+        }
+    }
+}
+
+/// The scopes of one token, read once for all the requirements that they are compared with.
+struct HeldScopes {
+    let match: ScopeMatch
+    let texts: [String]
+    let usso: [USSOScope]
+
+    init(_ texts: [String], _ match: ScopeMatch) {
+        self.match = match
+        self.texts = texts
+        switch match {
+        case .exact, .wildcard: usso = []
+        case .usso, .ussoAnchored: usso = texts.compactMap(USSOScope.init)
         }
     }
 }

@@ -14,8 +14,9 @@ extension ScopeRequirement {
             return nil
         }
         for word in scopes {
-            if word.text.contains(where: { $0 == " " || $0 == "\"" || $0 == "\\" }) {
-                diagnostics.error("a scope holds no space, quote or backslash", at: word)
+            // RFC 6749 §3.3
+            if !word.text.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x22 && $0 != 0x5C }) || word.text.isEmpty {
+                diagnostics.error("a scope is made of visible ASCII characters without quote and backslash", at: word)
             }
             for issuer in issuers {
                 if let problem = DemandedScope(text: word.text).problem(for: issuer.scopeMatch) {

@@ -76,7 +76,13 @@ package struct VariableRule: Sendable {
     }
 
     private static func operand(_ word: Word, _ diagnostics: Diagnostics) -> Operand? {
-        guard !word.isQuoted, word.text.hasPrefix("$") else { return .constant(word.text) }
+        guard !word.isQuoted, word.text.hasPrefix("$") else {
+            if word.text.contains("$") {
+                diagnostics.error(
+                    "a variable stands alone and without quotes here", at: word, hint: "as a constant this would never be what it says")
+            }
+            return .constant(word.text)
+        }
         guard let variable = Variable(String(word.text.dropFirst())) else {
             diagnostics.error("there is no variable \(word.text)", at: word, hint: "the variables are \(Variable.known)")
             return nil

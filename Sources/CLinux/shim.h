@@ -68,7 +68,10 @@ static inline void pc_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline int pc_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
 static inline int pc_fcntl(int fd, int command, int value) { return fcntl(fd, command, value); }
 static inline int pc_prctl(int option, unsigned long value) { return prctl(option, value, 0, 0, 0); }
-static inline int pc_memfd_create(const char *name) { return (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC); }
+static inline int pc_memfd_create(const char *name) { return (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING); }
+// No process that maps the memory can shrink it under the others.
+// The numbers are F_ADD_SEALS, F_SEAL_SHRINK and F_SEAL_GROW of linux/fcntl.h, which cannot stand beside the C library's.
+static inline int pc_seal_size(int fd) { return fcntl(fd, 1024 + 9, 0x2 | 0x4); }
 static inline int pc_exited(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 static inline int pc_signalled(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 static inline int pc_bind(int fd, const void *address, unsigned size) { return bind(fd, (const struct sockaddr *)address, size); }

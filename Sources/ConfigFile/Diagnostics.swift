@@ -7,6 +7,8 @@ package final class Diagnostics {
     }
 
     private var entries: [Entry] = []
+    /// What came from the environment, with the words that stand for it in the file: it may be a password.
+    private var substituted: [(value: String, spelling: String)] = []
     private var sources: [SourceText] = []
 
     package init() {}
@@ -19,7 +21,17 @@ package final class Diagnostics {
     ///   - hint: what to do, or the likely meant word.
     package func error(_ message: String, at position: Position?, hint: String? = nil) {
         guard entries.count < errorsMax else { return }
-        entries.append(Entry(position: position, message: message, hint: hint))
+        entries.append(Entry(position: position, message: hidingValues(message), hint: hint.map(hidingValues)))
+    }
+
+    /// Has a value of the environment appear in messages as the file spells it.
+    func hide(_ value: String, spelling: String) {
+        // Shorter ones are numbers and words that stand elsewhere too.
+        if value.utf8.count >= 4 { substituted.append((value, spelling)) }
+    }
+
+    private func hidingValues(_ text: String) -> String {
+        substituted.reduce(text) { text, entry in text.replacing(entry.value, with: entry.spelling) }
     }
 
     package func error(_ message: String, at word: Word, hint: String? = nil) {

@@ -120,6 +120,7 @@ struct Lexer {
         index = end + 1
         if let value = environment[name] {
             text.append(contentsOf: value.utf8)
+            diagnostics.hide(value, spelling: "${\(name)}")
         } else {
             diagnostics.error(
                 "the environment variable \(name) is not set", at: position(from: start, length: index - start),

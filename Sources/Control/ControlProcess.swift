@@ -38,6 +38,9 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     ) throws {
         self.memory = memory
         self.report = report
+        // What an earlier control process has told is not told again.
+        evictionsTold = memory.limitTable.evictions
+        droppedSeen = (0..<HostMemory.slotsMax).reduce(0) { $0 + memory.logRing($1).dropped }
         loop = try EventLoop()
         keySets = try KeySets(settings, files: files, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
@@ -67,7 +70,11 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
 
     package func received(_ message: [UInt8], descriptor: consuming Descriptor?, on channel: MessageChannel) {
         var reader = MessageReader(message)
-        switch reader.kind() {
+        let kind = reader.kind()
+        guard channel === supervisor || kind == .wantKeys else {
+            return report("a worker sent a message that is not its to send; it was passed over")
+        }
+        switch kind {
         case .workerChannel:
             guard let descriptor, let slot = reader.number(), slot < UInt64(HostMemory.slotsMax) else { return }
             attach(Int(slot), descriptor)

@@ -16,6 +16,7 @@ import Synchronization
         guard raw >= 0 else { throw SystemError("memfd_create") }
         let descriptor = Descriptor(owning: raw)
         guard ftruncate(raw, words * 8) == 0 else { throw SystemError("ftruncate") }
+        guard pc_seal_size(raw) == 0 else { throw SystemError("F_ADD_SEALS") }
         try self.init(mapping: descriptor)
     }
 

@@ -75,16 +75,21 @@ package enum SocketAddress: Hashable, Sendable {
 
 /// Sockets, all of them non-blocking and closed on exec.
 package enum Socket {
-    /// A listening socket of a group that shares its address (SO_REUSEPORT): one for each worker.
-    package static func listen(at address: SocketAddress, backlog: Int32 = 4096) throws(SystemError) -> Descriptor {
+    /// A socket of a group that shares its address (SO_REUSEPORT): one for each worker. The system gives it connections from
+    /// ``startListening(_:)`` on, which is the worker's to call.
+    package static func bind(to address: SocketAddress) throws(SystemError) -> Descriptor {
         let socket = try open(address.family)
         try set(socket, SOL_SOCKET, SO_REUSEADDR, 1)
         if case .ip = address { try set(socket, SOL_SOCKET, SO_REUSEPORT, 1) }
         if address.family == AF_INET6 { try set(socket, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
         // SAFETY: the address form lives for the call.
         guard unsafe address.withSystemForm({ unsafe pc_bind(socket.raw, $0, $1) }) == 0 else { throw SystemError("bind") }
-        guard CLinux.listen(socket.raw, backlog) == 0 else { throw SystemError("listen") }
         return socket
+    }
+
+    /// Lets connections come. On a socket that listens already it changes nothing.
+    package static func startListening(_ socket: Int32, backlog: Int32 = 4_096) throws(SystemError) {
+        guard CLinux.listen(socket, backlog) == 0 else { throw SystemError("listen") }
     }
 
     /// Starts to connect; the socket is writable when that has succeeded or failed (``pendingError(_:)``).

@@ -9,7 +9,6 @@ import HTTPMessage
 package struct FieldFilter: Sendable {
     /// Folded names, by their length.
     private let managed: [[[UInt8]]]
-    private let tokenFields: [[UInt8]]
     private let hiddenCookies: [[UInt8]]
     private let hidesBearer: Bool
 
@@ -17,24 +16,24 @@ package struct FieldFilter: Sendable {
     ///   - headers: all names that any route sets.
     ///   - sources: where tokens may be.
     package init(headers: [String], sources: TokenSources) {
+        var names = headers.map { FieldAlias.fold($0) } + Self.alwaysManaged.map { FieldAlias.fold($0) }
+        var hidesBearer = false
+        for source in sources.sources {
+            switch source {
+            case .bearer: hidesBearer = true
+            // A field in which a token may be is a token to some service behind, whichever way its name is spelled.
+            case .field(let name): names.append(FieldAlias.fold(name.span))
+            case .cookie: break
+            }
+        }
+        self.hidesBearer = hidesBearer
         var byLength: [[[UInt8]]] = []
-        for name in Set(headers.map { FieldAlias.fold($0) } + Self.alwaysManaged.map { FieldAlias.fold($0) }) {
+        for name in Set(names) {
             while byLength.count <= name.count { byLength.append([]) }
             byLength[name.count].append(name)
         }
         managed = byLength
         hiddenCookies = sources.hiddenCookies
-        var tokenFields: [[UInt8]] = []
-        var hidesBearer = false
-        for source in sources.sources {
-            switch source {
-            case .bearer: hidesBearer = true
-            case .field(let name): tokenFields.append(name)
-            case .cookie: break
-            }
-        }
-        self.tokenFields = tokenFields
-        self.hidesBearer = hidesBearer
     }
 
     enum Verdict {
@@ -43,7 +42,9 @@ package struct FieldFilter: Sendable {
         case rewrite
     }
 
-    func verdict(on line: FieldTable.Line, in bytes: Span<UInt8>) -> Verdict {
+    /// - Parameter hasIdentity: whether the request was let in by a token. Then no other bearer token goes with it, which a
+    ///   service behind might believe instead.
+    func verdict(on line: FieldTable.Line, in bytes: Span<UInt8>, hasIdentity: Bool) -> Verdict {
         switch line.id {
         case .cookie: return hiddenCookies.isEmpty ? .keep : .rewrite
         case .host, .contentLength, .expect, .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRequestID,
@@ -51,13 +52,11 @@ package struct FieldFilter: Sendable {
             return .drop
         case .authorization:
             if isManaged(bytes.extracting(line.name.range)) { return .drop }
-            return hidesBearer && TokenSources.bearerToken(line.value.range, bytes) != nil ? .drop : .keep
+            return (hidesBearer || hasIdentity) && TokenSources.bearerToken(line.value.range, bytes) != nil ? .drop : .keep
         default:
             if line.id.isHopByHop { return .drop }
             let name = bytes.extracting(line.name.range)
-            if isManaged(name) { return .drop }
-            for field in tokenFields where name.equalsIgnoringCase(field.span) { return .drop }
-            return .keep
+            return isManaged(name) ? .drop : .keep
         }
     }
 

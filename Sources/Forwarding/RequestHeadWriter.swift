@@ -41,7 +41,7 @@ struct RequestHeadWriter {
         to output: inout ByteQueue
     ) throws(ForwardingError) {
         try Self.requestLine(context.head, context.target, rule, to: &output)
-        Self.fields(context.head, filter, rule.host, server: server, to: &output)
+        Self.fields(context.head, filter, rule.host, server: server, hasIdentity: identity != nil, to: &output)
         output.append(ownLines)
         Self.forwardedFields(context.head, context.requestID, origin, to: &output)
         if rule.forwardsToken, let identity { Self.bearer(context.head, identity.token, to: &output) }
@@ -92,7 +92,7 @@ struct RequestHeadWriter {
 
     /// Host, and the client's own fields that pass the filter. Neighbours that pass are copied in one piece.
     private static func fields(
-        _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String,
+        _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String, hasIdentity: Bool,
         to output: inout ByteQueue
     ) {
         output.append("Host: ")
@@ -108,7 +108,7 @@ struct RequestHeadWriter {
         var runStart = -1
         for line in head.fields.lines {
             let start = Int(line.name.start)
-            var verdict = filter.verdict(on: line, in: bytes)
+            var verdict = filter.verdict(on: line, in: bytes, hasIdentity: hasIdentity)
             if verdict != .drop, named.contains(bytes.extracting(line.name.range), in: bytes) { verdict = .drop }
             if verdict == .keep {
                 if runStart < 0 { runStart = start }

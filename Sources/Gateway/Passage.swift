@@ -24,6 +24,8 @@ final class Passage: AdmissionWaiter {
         case deciding
         /// An issuer's keys are being fetched anew.
         case awaitingKeys
+        /// The limits that ask for no claim, then those that do.
+        case awaitingEarlyLimits
         case awaitingLimits
         case forwarding
         /// Refused, or answered to the end.

@@ -13,7 +13,7 @@ import Routing
 ///
 /// 1. its target is normalised, once;
 /// 2. a route is found for it, and the rule for its method;
-/// 3. its token becomes an `Identity`;
+/// 3. the limits that no claim decides are asked, then its token becomes an `Identity`;
 /// 4. the identity, by the rule, becomes a `Permit`;
 /// 5. the permit, by the limits, becomes an `Admission`;
 /// 6. the admission is used up by forwarding;
@@ -60,6 +60,7 @@ final class RequestPath {
         do throws(Refusal) {
             try normalize(passage)
             try route(passage)
+            guard try admitEarly(passage) else { return }
             try authenticate(passage)
         } catch {
             refuse(passage, error)
@@ -82,6 +83,7 @@ final class RequestPath {
     private func route(_ passage: Passage) throws(Refusal) {
         let context = passage.context
         guard let index = settings.routeTable.find(host: context.host, context.target) else { throw .noRoute }
+        if context.target.hasParameters, routeWithoutParameters(context) != index { throw .target(.ambiguousParameter) }
         let route = settings.routes[index]
         passage.route = route
         context.routeName = route.name
@@ -90,6 +92,26 @@ final class RequestPath {
         guard let rule = route.rule(for: context.head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
         passage.methodRule = rule
         if case .length(let count) = passage.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
+    }
+
+    /// Where the path leads for a server that cuts `;` parameters off its segments; nil too when that is no path.
+    private func routeWithoutParameters(_ context: RequestContext) -> Int? {
+        let path = context.target.pathWithoutParameters
+        var cut = RequestTarget()
+        guard (try? cut.normalize(0..<path.count, of: path.span)) != nil else { return nil }
+        return settings.routeTable.find(host: context.host, cut)
+    }
+
+    /// Asks the limits that need no identity, so that they count those whom the next stages refuse. False when the request has
+    /// to wait for a store.
+    private func admitEarly(_ passage: Passage) throws(Refusal) -> Bool {
+        guard let limits = passage.methodRule?.earlyLimits, !limits.isEmpty else { return true }
+        passage.stage = .awaitingEarlyLimits
+        limiter.beginEarly(limits: limits, in: passage.context, at: loop.now, passage.progress)
+        guard passage.progress.isDecided else { return false }
+        passage.stage = .deciding
+        if let error = passage.progress.error { throw .admission(error) }
+        return true
     }
 
     private func authenticate(_ passage: Passage) throws(Refusal) {
@@ -129,11 +151,22 @@ final class RequestPath {
 
     /// The limits have been asked; called later when one of them is kept outside.
     func admissionDecided(_ passage: Passage) {
+        if passage.stage == .awaitingEarlyLimits { return earlyLimitsDecided(passage) }
         guard passage.stage == .awaitingLimits else { return }
         if let error = passage.progress.error { return refuse(passage, .admission(error)) }
         guard let admission = passage.progress.takeAdmission() else { return }
         if log.isOn { passage.admittedAt = Clock.now() }
         forward(passage, admission)
+    }
+
+    private func earlyLimitsDecided(_ passage: Passage) {
+        passage.stage = .deciding
+        do throws(Refusal) {
+            if let error = passage.progress.error { throw .admission(error) }
+            try authenticate(passage)
+        } catch {
+            refuse(passage, error)
+        }
     }
 
     private func forward(_ passage: Passage, _ admission: consuming Admission) {
@@ -193,8 +226,9 @@ final class RequestPath {
     /// The answer is complete, or will never be: counts it and writes the log.
     func finish(_ passage: Passage, isComplete: Bool) {
         guard passage.stage != .idle else { return }
-        // Of a request that was broken off nobody knows how it would have been answered: it counts.
-        if isComplete { limiter.settle(passage.progress, status: passage.status) }
+        // Of a request that was broken off before its answer nobody knows how it would have been answered: it counts.
+        let isAnswered = isComplete || passage.stage == .forwarding && passage.exchange.headAt != .never
+        if isAnswered { limiter.settle(passage.progress, status: passage.status) }
         switch passage.status {
         case 200..<300: counters.add(.answers2xx)
         case 300..<400: counters.add(.answers3xx)

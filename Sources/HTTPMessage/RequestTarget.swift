@@ -3,7 +3,7 @@ import Bytes
 /// Why a request target is refused. Each is a way in which two programs could read one target differently.
 package enum TargetError: String, Error, CaseIterable, Sendable {
     case notAbsolute, tooLong, tooManySegments, badCharacter, badPercentEncoding, encodedSlash, backslash, encodedControl
-    case dotSegment, emptySegment, fragment, authorityMismatch, badAuthority
+    case dotSegment, emptySegment, fragment, authorityMismatch, badAuthority, ambiguousParameter
 
     package var explanation: String {
         switch self {
@@ -18,6 +18,7 @@ package enum TargetError: String, Error, CaseIterable, Sendable {
         case .dotSegment: "the path holds a dot segment"
         case .emptySegment: "the path holds an empty segment"
         case .fragment: "the target holds a fragment"
+        case .ambiguousParameter: "without its ; parameters the path would lead elsewhere"
         case .authorityMismatch: "the target and the Host field name different hosts"
         case .badAuthority: "the host is not valid"
         }
@@ -35,6 +36,8 @@ package struct RequestTarget: ~Copyable {
     /// The segments between slashes, as ranges of `path`; without the empty one after a last slash.
     package private(set) var segments: [ByteRange] = []
     package private(set) var endsWithSlash = false
+    /// Whether a segment holds a `;`, plain or encoded, behind which some servers see parameters that are no part of the path.
+    package private(set) var hasParameters = false
     /// With its `?`, as a range of the head's bytes; empty when there is none.
     package private(set) var query = ByteRange()
     /// The authority of an absolute-form target, as a range of the head's bytes; empty in origin-form.
@@ -57,6 +60,7 @@ package struct RequestTarget: ~Copyable {
         segments.removeAll(keepingCapacity: true)
         query = ByteRange()
         authority = ByteRange()
+        hasParameters = false
         guard range.count <= Limits.targetBytesMax else { throw .tooLong }
         let pathStart = try locatePath(range, of: bytes)
         var index = try normalizePath(pathStart..<range.upperBound, of: bytes)
@@ -70,6 +74,22 @@ package struct RequestTarget: ~Copyable {
             index += 1
         }
         query = ByteRange(queryStart..<range.upperBound)
+    }
+
+    /// The path as a server sees it that cuts parameters off its segments (RFC 3986 §3.3 leaves that to them).
+    package var pathWithoutParameters: [UInt8] {
+        var cut: [UInt8] = []
+        for segment in segments {
+            cut.append(0x2F)
+            var index = segment.range.lowerBound
+            while index < segment.range.upperBound, path[index] != 0x3B {
+                if path[index] == 0x25, index + 2 < segment.range.upperBound, path[index + 1] == 0x33, path[index + 2] == 0x42 { break }
+                cut.append(path[index])
+                index += 1
+            }
+        }
+        if cut.isEmpty || endsWithSlash { cut.append(0x2F) }
+        return cut
     }
 
     /// The bytes of segment `index` with every percent-encoding decoded.
@@ -122,6 +142,7 @@ package struct RequestTarget: ~Copyable {
         while index < range.upperBound {
             let byte = bytes[index]
             if ASCII.isPathCharacter(byte) {
+                if byte == 0x3B { hasParameters = true }
                 path.append(byte)
                 index += 1
                 continue
@@ -159,6 +180,7 @@ package struct RequestTarget: ~Copyable {
         case 0..<0x20, 0x7F: throw .encodedControl
         default: break
         }
+        if byte == 0x3B { hasParameters = true }
         // `;` and `+` mean something else encoded than plain to too many servers; they keep their spelling.
         if ASCII.isPathCharacter(byte), byte != 0x3B, byte != 0x2B {
             path.append(byte)

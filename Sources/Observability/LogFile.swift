@@ -24,7 +24,7 @@ package struct LogFile: ~Copyable {
         while !waiting.isEmpty {
             // A pipe that is ready takes a piece of 4096 bytes whole (PIPE_BUF); a file is always ready.
             guard Readying.isWritable(descriptor.raw) else { return }
-            let count = min(waiting.count, pieceBytes)
+            let count = piece(of: waiting.readable)
             switch SystemIO.write(descriptor.raw, waiting.readable.extracting(0..<count)) {
             case .moved(let count): waiting.drop(count)
             case .wouldBlock: return
@@ -34,6 +34,14 @@ package struct LogFile: ~Copyable {
             }
         }
         waiting = ByteQueue()
+    }
+
+    /// The longest run of whole lines that a pipe takes whole; of a longer line a part. Lines of several processes that write
+    /// one file stay whole.
+    private func piece(of bytes: Span<UInt8>) -> Int {
+        var count = min(bytes.count, pieceBytes)
+        while count > 0, bytes[count - 1] != 0x0A { count -= 1 }
+        return count > 0 ? count : min(bytes.count, pieceBytes)
     }
 
     private func lines(in bytes: Span<UInt8>) -> Int {

@@ -15,6 +15,11 @@ package struct Limit: Sendable {
 
     package let name: String
     package let quota: Quota
+    /// Whether a token's claims take part in the key.
+    package var dependsOnClaims: Bool {
+        key.flatMap(\.variables).contains { if case .claim = $0 { true } else { false } }
+    }
+
     /// What is counted together; the parts stand one after the other.
     package let key: [Template]
     package let store: Store

@@ -22,13 +22,24 @@ package final class RateLimiter {
         self.stores = stores
     }
 
+    /// Asks limits before it is known who asks: what they refuse is not looked at any further. The request is told, at once or
+    /// later; see ``AdmissionProgress``. What they charge counts with what ``begin(_:limits:in:at:_:)`` charges.
+    package func beginEarly(limits indices: [Int], in context: RequestContext, at now: Instant, _ progress: AdmissionProgress) {
+        progress.start()
+        ask(indices, in: context, now, progress)
+    }
+
     /// Starts to decide. The request is then told, at once or later; see ``AdmissionProgress``.
-    ///
-    /// Limits in memory are charged first; if one further on refuses, they are given back.
     package func begin(
         _ permit: consuming Permit, limits indices: [Int], in context: RequestContext, at now: Instant, _ progress: AdmissionProgress
     ) {
-        progress.start(permit)
+        progress.start()
+        progress.take(permit)
+        ask(indices, in: context, now, progress)
+    }
+
+    /// Limits in memory are charged first; if one further on refuses, they are given back.
+    private func ask(_ indices: [Int], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress) {
         var remote: [(store: String, index: Int, call: RemoteCall)] = []
         for index in indices {
             let limit = limits[index]
@@ -187,10 +198,12 @@ package final class AdmissionProgress {
         permit = nil
     }
 
-    fileprivate func start(_ permit: consuming Permit) {
-        reset()
-        self.permit = consume permit
+    fileprivate func start() {
+        error = nil
+        isDecided = false
     }
+
+    fileprivate func take(_ permit: consuming Permit) { self.permit = consume permit }
 
     fileprivate func finish() { isDecided = true }
 }

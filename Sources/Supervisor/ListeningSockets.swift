@@ -16,7 +16,7 @@ struct ListeningSockets {
                 do {
                     if case .unix(let path) = address { Self.removeStaleSocket(path) }
                     // Above the numbers that children get theirs at.
-                    let socket = try Socket.listen(at: address).duplicate(atLeast: descriptorsFrom)
+                    let socket = try Socket.bind(to: address).duplicate(atLeast: descriptorsFrom)
                     byAddress[address, default: []].append(socket.release())
                 } catch {
                     throw ListenError(address: address, error: error)
@@ -39,6 +39,8 @@ struct ListeningSockets {
         var status = stat()
         // SAFETY: the path is lent as a terminated string, `status` lives for the call.
         guard unsafe lstat(path, &status) == 0, status.st_mode & UInt32(S_IFMT) == UInt32(S_IFSOCK) else { return }
+        // One that answers belongs to a program that runs; binding to it then fails and says so.
+        guard (try? Socket.connect(to: .unix(path))) == nil else { return }
         unsafe _ = unlink(path)
     }
 

@@ -99,7 +99,8 @@ extension Supervisor {
                     generation.control?.channel?.send(message, descriptor: log.raw)
                 } catch {
                     self.log.error(
-                        "cannot open the \(kind) log \(file): \(error.reason); its lines are dropped until it can be opened (SIGUSR1)")
+                        "cannot open the \(kind) log \(file): \(error.reason); mend that and send SIGUSR1; until then they go where they went before, or nowhere"
+                    )
                 }
             }
         }
@@ -115,10 +116,14 @@ extension Supervisor {
         predecessor?.send(MessageWriter(.ready).output)
         let places = generation.settings.listeners.map(\.address.text).joined(separator: ", ")
         log.info("ready: \(generation.settings.workers) worker(s) take connections at \(places)")
-        if reloadsAgain {
-            reloadsAgain = false
-            reload()
-        }
+        reloadIfAskedMeanwhile()
+    }
+
+    /// Reads the file once more if that was asked for while another reading was taking effect.
+    func reloadIfAskedMeanwhile() {
+        guard reloadsAgain else { return }
+        reloadsAgain = false
+        reload()
     }
 
     // MARK: - Deaths
@@ -180,9 +185,10 @@ extension Supervisor {
         }
     }
 
-    /// Gives up a generation that never became ready.
+    /// Gives up a generation that never became ready as a whole. Those of its workers that take connections answer what they
+    /// have taken.
     func abandon(_ generation: Generation) {
-        for member in generation.members where member.process > 0 { kill(member.process, SIGKILL) }
+        for worker in generation.workers where worker.process > 0 && !worker.isReady { kill(worker.process, SIGKILL) }
         if !isStopping { sockets.restore(generation.socketsBefore) }
         drain(generation, closingIdle: true)
     }
@@ -192,6 +198,7 @@ extension Supervisor {
             log.error("the new configuration's workers did not become ready; the one before stays in force")
             service.ready()
             abandon(generation)
+            reloadIfAskedMeanwhile()
         } else {
             log.critical("the workers did not become ready within \(readyWithin / 1_000_000_000) s; giving up")
             exitCode = 1

@@ -48,7 +48,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         self.path = path
         self.environment = environment
         self.log = log
-        executable = try LocalFiles.target(ofLink: "/proc/self/exe")
+        executable = try Self.ownPath(environment)
         service = ServiceManager(environment: environment)
         loop = try EventLoop()
         memory = try HostMemory(limitKeys: settings.limitTableKeys)
@@ -63,6 +63,23 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         } else {
             try startFirstGeneration()
         }
+    }
+
+    /// The path that this program was called by, links and all, so that a link that leads to a newer version is followed anew.
+    private static func ownPath(_ environment: [String: String]) throws -> String {
+        let name = CommandLine.arguments.first ?? ""
+        let current = try LocalFiles.target(ofLink: "/proc/self/exe")
+        var candidates: [String] = []
+        if name.hasPrefix("/") {
+            candidates = [name]
+        } else if name.contains("/") {
+            candidates = ["\(try LocalFiles.target(ofLink: "/proc/self/cwd"))/\(name)"]
+        } else {
+            candidates = (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
+        }
+        // What is called otherwise than it was started is found where it is.
+        return candidates.first { LocalFiles.signature(of: $0) != nil && LocalFiles.signature(of: $0) == LocalFiles.signature(of: current) }
+            ?? current
     }
 
     private func startFirstGeneration() throws {
@@ -110,7 +127,11 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         if channel === predecessor { return received(bequest: message, descriptor: descriptor) }
         var reader = MessageReader(message)
         let kind = reader.kind()
-        if kind == .remember { return remember(message) }
+        if kind == .remember {
+            // Workers meet the world; only a control process is believed what it has fetched.
+            if generations.contains(where: { $0.control?.channel === channel }) { remember(message) }
+            return
+        }
         guard kind == .ready else { return }
         if let successor, channel === successor.channel { return retire(for: successor) }
         for generation in generations {

@@ -47,7 +47,7 @@ struct Summary {
             for rule in route.anyMethod.map({ [$0] }) ?? route.methods {
                 rows.append([
                     route.name, rule.names.isEmpty ? "all" : rule.names.joined(separator: " "), demands(route, rule),
-                    rule.limits.map { settings.limits[$0].name }.joined(separator: " "), settings.upstreams[route.upstream].name,
+                    rule.allLimits.map { settings.limits[$0].name }.joined(separator: " "), settings.upstreams[route.upstream].name,
                 ])
             }
         }

@@ -87,7 +87,9 @@ struct Token: ParsableCommand {
             let seconds = Clock.wall() / 1_000_000_000
             do {
                 switch try authenticator.verify(token.span, at: seconds, accepting: Array(settings.issuers.indices)) {
-                case .verified(let verified): print(report(verified, settings, seconds), terminator: "")
+                case .verified(let verified):
+                    print(report(verified, settings, seconds), terminator: "")
+                    guard isLetInSomewhere(verified, settings) else { throw ExitCode(1) }
                 case .needsKeys(let issuer):
                     print(
                         "refused: the key is not known, or the keys of issuer \(settings.issuers[issuer].name) are at a URL and not fetched here"
@@ -113,6 +115,15 @@ struct Token: ParsableCommand {
                 }
             }
             return text
+        }
+
+        private func isLetInSomewhere(_ verified: VerifiedToken, _ settings: Settings) -> Bool {
+            settings.routes.contains { route in
+                guard case .authenticated = route.access else { return false }
+                return (route.anyMethod.map { [$0] } ?? route.methods).contains {
+                    verdict(verified, route, $0, settings).hasPrefix("allowed")
+                }
+            }
         }
 
         private func verdict(_ verified: VerifiedToken, _ route: Route, _ rule: Route.MethodRule, _ settings: Settings) -> String {

@@ -4,8 +4,15 @@ import TestSockets
 import Testing
 
 @Suite(.serialized) struct ProcessTests {
+    /// A gateway that listens in clear too, and a request for it.
+    private func plain(routes: String = Stage.usualRoute) throws -> (stage: Stage, port: Int, request: String) {
+        let port = Ports.free()
+        let stage = try Stage(routes: routes, general: "listen 127.0.0.1:\(port) { plaintext; }")
+        return (stage, port, "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(try stage.signer.token())\r\n\r\n")
+    }
+
     @Test func aKilledWorkerCostsOnlyItsOwnRequestsInFlight() throws {
-        let stage = try Stage()
+        let (stage, port, request) = try plain()
         let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
         let done = Flag()
         let gateway = stage.gateway!
@@ -20,7 +27,7 @@ import Testing
         }
         killer.start()
         let parallel = 16
-        let statuses = try gateway.load("/", count: 10_000, parallel: parallel, bearer)
+        let statuses = PlainLoad.run(port: port, request: request, count: 10_000, parallel: parallel)
         #expect(eventually(within: 20) { done.isSet })
         #expect(statuses[200, default: 0] + statuses[0, default: 0] == 10_000)
         // At most what was in flight on five workers; the rest was answered.
@@ -30,8 +37,7 @@ import Testing
     }
 
     @Test func twentyReloadsUnderLoadLoseNothing() throws {
-        let stage = try Stage()
-        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
+        let (stage, port, request) = try plain()
         let done = Flag()
         let gateway = stage.gateway!
         let reloader = Thread {
@@ -41,15 +47,41 @@ import Testing
         reloader.start()
         var total: [Int: Int] = [:]
         repeat {
-            total.merge(try gateway.load("/", count: 1_000, parallel: 16, bearer)) { $0 + $1 }
+            total.merge(PlainLoad.run(port: port, request: request, count: 1_000, parallel: 16)) { $0 + $1 }
         } while !done.isSet && reloader.isExecuting
         #expect(eventually(within: 30) { done.isSet })
         #expect(total.keys.sorted() == [200], "\(total)")
         #expect(eventually(within: 40) { gateway.children("worker").count == 2 && gateway.children("control").count == 1 })
     }
 
+    @Test func moreWorkersGetNoConnectionsBeforeTheyAreReady() throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let (stage, port, request) = try plain()
+        // A Redis that takes connections and says nothing keeps new workers from being ready for a while.
+        redis.signal(SIGSTOP)
+        let more = """
+            listen 127.0.0.1:\(port) { plaintext; }
+            redis main { address 127.0.0.1:\(redis.port); }
+            limit some { rate 1000/s; key $claim.sub; store main; when_store_fails open; }
+            """
+        try stage.gateway.rewrite(
+            stage.configuration("route /** { upstream app; auth sso; scope read:orders; limit some; }", more, 6))
+        let before = stage.gateway.log.components(separatedBy: "ready:").count
+        kill(stage.gateway.supervisor, SIGHUP)
+        var total: [Int: Int] = [:]
+        repeat {
+            // Each on a connection of its own, so that every socket of the group has its turn.
+            let closing = request.replacingOccurrences(of: "\r\n\r\n", with: "\r\nConnection: close\r\n\r\n")
+            total.merge(PlainLoad.run(port: port, request: closing, count: 100, parallel: 8)) { $0 + $1 }
+        } while stage.gateway.log.components(separatedBy: "ready:").count == before && total.count == 1
+        #expect(total.keys.sorted() == [200], "\(total)")
+        #expect(stage.gateway.log.components(separatedBy: "ready:").count > before)
+        #expect(stage.gateway.children("worker").count >= 6)
+    }
+
     @Test func aNewExecutableTakesOverUnderLoadAndLosesNothing() throws {
-        let stage = try Stage(
+        let (stage, port, request) = try plain(
             routes: """
                 limit few { rate 5/1h; key $client.ip; }
                 route /** { upstream app; auth sso; scope read:orders; }
@@ -66,7 +98,7 @@ import Testing
         successions.start()
         var total: [Int: Int] = [:]
         repeat {
-            total.merge(try gateway.load("/", count: 1_000, parallel: 16, bearer)) { $0 + $1 }
+            total.merge(PlainLoad.run(port: port, request: request, count: 1_000, parallel: 16)) { $0 + $1 }
         } while !done.isSet && successions.isExecuting
         #expect(eventually(within: 30) { done.isSet }, "\(gateway.log)")
         #expect(total.keys.sorted() == [200], "\(total)")

@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import TestSockets
 import Testing
@@ -43,12 +44,17 @@ import Testing
         #expect(none["www-authenticate"] == "Bearer realm=\"portcullis\"")
         #expect(try reason(none) == "token_missing")
         let good = try stage.signer.token()
-        var forged = good
-        forged.replaceSubrange(
-            forged.index(forged.endIndex, offsetBy: -20)..<forged.index(forged.endIndex, offsetBy: -19),
-            with: forged.hasSuffix("A") ? "B" : "A")
+        // One bit of the signature is another.
+        var parts = good.split(separator: ".").map(String.init)
+        let encoded = Array(parts[2].utf8)
+        var signature = Base64URL.decode(encoded.span) ?? []
+        try #require(signature.count == 64)
+        signature[20] ^= 1
+        parts[2] = Credentials.base64URL(Data(signature))
+        let forged = parts.joined(separator: ".")
         let other = try Credentials(in: stage.folder, name: "other")
         let cases: [(String, String)] = [
+            (forged, "token_signature_invalid"),
             (try stage.signer.token(expiresIn: -3_600), "token_expired"), (try stage.signer.token(["exp": nil]), "token_expiry_missing"),
             (try stage.signer.token(["iss": "https://evil.example"]), "token_issuer_unknown"),
             (try stage.signer.token(["aud": "other"]), "token_audience_mismatch"),
@@ -72,6 +78,30 @@ import Testing
         #expect(try reason(poor) == "scope_missing")
         #expect(poor["www-authenticate"] == "Bearer realm=\"portcullis\", error=\"insufficient_scope\", scope=\"read:orders\"")
         #expect(try get(good).status == 200)
+    }
+
+    @Test func aPathThatLeadsElsewhereWithoutItsParametersIsRefused() throws {
+        let stage = try Stage(routes: "route /admin/** { upstream app; auth sso; } route /** { upstream app; public; }")
+        for path in ["/admin;a=1/x", "/admin%3bx/x", "/admin%3Bx/x", "/admin;/x", "/;a/admin/x"] {
+            let answer = try stage.gateway.curl(path)
+            #expect(answer.status == 400, "\(path)")
+        }
+        // Where nothing hangs on them they pass as they are.
+        #expect(try stage.gateway.curl("/shop;v=1/x;y=2").body.contains("\"uri\":\"/shop;v=1/x;y=2\""))
+        #expect(try stage.gateway.curl("/admin/x;y=2").status == 401)
+    }
+
+    @Test func noOtherTokenGoesWithTheOneThatWasVerified() throws {
+        let stage = try Stage()
+        let conf = stage.configuration().replacingOccurrences(of: "header Authorization; header X-Api-Key;", with: "header X-Api-Key;")
+        try stage.gateway.rewrite(conf)
+        #expect(stage.gateway.reload())
+        let answer = try stage.gateway.curl(
+            "/",
+            ["-H", "Cookie: access_token=\(try stage.signer.token())", "-H", "Authorization: Bearer stolen", "-H", "X_Api_Key: forged"])
+        #expect(answer.status == 200)
+        #expect(!answer.body.contains("stolen"))
+        #expect(!answer.body.contains("forged"))
     }
 
     @Test(arguments: HTTPVersions.all) func twoDifferentTokensOfOneCookieNameAreRefused(version: String) throws {

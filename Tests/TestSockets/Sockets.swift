@@ -98,6 +98,25 @@ package final class RawClient: Sendable {
         return String(decoding: received, as: UTF8.self)
     }
 
+    /// One answer with a Content-Length, whole; empty when the connection ends before.
+    fileprivate func readAnswer() -> String {
+        var received: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 16_384)
+        while true {
+            let text = String(decoding: received, as: UTF8.self)
+            if let end = text.range(of: "\r\n\r\n"), let field = text.range(of: "content-length: ", options: .caseInsensitive),
+                let length = Int(text[field.upperBound...].prefix { $0.isNumber }), text[end.upperBound...].utf8.count >= length
+            {
+                return text
+            }
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, 20_000) > 0 else { return "" }
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count > 0 else { return "" }
+            received.append(contentsOf: buffer[..<count])
+        }
+    }
+
     /// Whether the connection has been reset or its other side closed (POLLRDHUP), without reading from it.
     package var isBroken: Bool {
         var entry = pollfd(fd: descriptor, events: Int16(0x2000), revents: 0)
@@ -112,6 +131,36 @@ package final class RawClient: Sendable {
             if recv(descriptor, &byte, 1, 0) <= 0 { return true }
         }
         return false
+    }
+}
+
+/// Many requests over kept connections, by a client that never sends one twice: what was lost shows.
+package enum PlainLoad {
+    /// How often each status came; 0 stands for a request that got no whole answer. The answers must have a Content-Length.
+    package static func run(port: Int, request: String, count: Int, parallel: Int) -> [Int: Int] {
+        let left = Box(count)
+        let statuses = Box<[Int: Int]>([:])
+        let running = Box(parallel)
+        for _ in 0..<parallel {
+            Thread {
+                var client: RawClient?
+                while left.change({ $0 -= 1 }) >= 0 {
+                    let used = client ?? (try? RawClient(port: port))
+                    client = used
+                    var answer = ""
+                    if let used {
+                        used.send(request)
+                        answer = used.readAnswer()
+                    }
+                    let status = Int(answer.split(separator: " ").dropFirst().first ?? "") ?? 0
+                    statuses.change { $0[status, default: 0] += 1 }
+                    if status == 0 || answer.contains("Connection: close") { client = nil }
+                }
+                running.change { $0 -= 1 }
+            }.start()
+        }
+        eventually(within: 120) { running.value == 0 }
+        return statuses.value
     }
 }
 

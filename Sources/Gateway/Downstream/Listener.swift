@@ -17,6 +17,7 @@ final class Listener: EventHandler, TimerHandler {
         self.services = services
         self.contexts = contexts
         self.isRedirect = isRedirect
+        try Socket.startListening(socket.raw)
         watch = try services.loop.watch(socket.raw, for: .readable, self)
         self.socket = consume socket
         timer = Timer(self)

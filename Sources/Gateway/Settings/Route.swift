@@ -1,3 +1,4 @@
+import Bytes
 import RateLimiting
 package import Authentication
 package import Authorization
@@ -24,6 +25,8 @@ package struct Route {
     package enum Access {
         case `public`(PublicRule)
         case authenticated(AuthenticationRule)
+
+        var isPublic: Bool { if case .public = self { true } else { false } }
     }
 
     /// What holds for some methods of a route: its own part and the route's together.
@@ -32,8 +35,25 @@ package struct Route {
         package let names: [String]
         let known: Set<Method>
         package let authorization: AuthorizationRule
-        /// Indices of limits.
+        /// Indices of limits. Those that no claim decides are asked before a token is looked at: they count, and bound, those
+        /// too whom the gateway itself refuses.
+        package let earlyLimits: [Int]
         package let limits: [Int]
+
+        /// - Parameters:
+        ///   - isPublic: whether no token is looked at, so that all limits are asked at once.
+        ///   - all: the limits of the configuration.
+        init(names: [String], known: Set<Method>, authorization: AuthorizationRule, limits: [Int], of all: [Limit], isPublic: Bool) {
+            self.names = names
+            self.known = known
+            self.authorization = authorization
+            let isEarly: (Int) -> Bool = { !isPublic && all.indices.contains($0) && !all[$0].dependsOnClaims }
+            earlyLimits = limits.filter(isEarly)
+            self.limits = limits.filter { !isEarly($0) }
+        }
+
+        /// In the order in which they are asked.
+        package var allLimits: [Int] { earlyLimits + limits }
     }
 
     /// The rule for a request's method; nil when the route does not take it.
@@ -105,7 +125,9 @@ struct RouteReader {
         ])
         if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
         let rules = ([shared.authorization] + methods.map(\.authorization)).flatMap(\.rules)
-        let limitKeys = Set((shared.limits + methods.flatMap(\.limits)).filter { limits.indices.contains($0) }).flatMap { limits[$0].key }
+        let limitKeys = Set((shared.limits + methods.flatMap(\.allLimits)).filter { limits.indices.contains($0) }).flatMap {
+            limits[$0].key
+        }
         for variable in Set(forwarding.headers.flatMap(\.value.variables) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables)) {
             check(variable, pattern, access, at: directive)
         }
@@ -121,7 +143,9 @@ struct RouteReader {
                 forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix),
             bodyBytesMax: body,
             anyMethod: methods.isEmpty
-                ? Route.MethodRule(names: [], known: [], authorization: shared.authorization, limits: shared.limits) : nil,
+                ? Route.MethodRule(
+                    names: [], known: [], authorization: shared.authorization, limits: shared.limits, of: limits, isPublic: access.isPublic)
+                : nil,
             methods: methods)
     }
 
@@ -204,6 +228,8 @@ struct RouteReader {
             if !named.insert(word.text).inserted { diagnostics.error("\(word.text) stands twice in this route", at: word) }
             if method == .trace || method == .connect {
                 diagnostics.error("\(word.text) is never forwarded", at: word)
+            } else if bytes.isEmpty || !bytes.allSatisfy(ASCII.isToken) {
+                diagnostics.error("'\(word.text)' is not a method", at: word, hint: "a method is a word such as GET")
             } else if word.text != word.text.uppercased() {
                 diagnostics.error("methods are case-sensitive", at: word, hint: "did you mean \(word.text.uppercased())?")
             }
@@ -215,7 +241,8 @@ struct RouteReader {
         demands.authorization.rules = shared.authorization.rules + demands.authorization.rules
         demands.limits = shared.limits + demands.limits.filter { !shared.limits.contains($0) }
         return Route.MethodRule(
-            names: directive.arguments.map(\.text), known: known, authorization: demands.authorization, limits: demands.limits)
+            names: directive.arguments.map(\.text), known: known, authorization: demands.authorization, limits: demands.limits, of: limits,
+            isPublic: access?.isPublic ?? false)
     }
 
     private func check(_ variable: Variable, _ pattern: PathPattern?, _ access: Route.Access?, at directive: Directive) {

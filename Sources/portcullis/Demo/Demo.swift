@@ -40,9 +40,10 @@ private final class DemoStage {
     private var supervisor: pid_t = -1
 
     init(_ credentials: DemoCredentials) throws {
-        let backendSocket = try Socket.listen(at: SocketAddress("127.0.0.1:0")!).duplicate(atLeast: 64)
+        let backendSocket = try Socket.bind(to: SocketAddress("127.0.0.1:0")!).duplicate(atLeast: 64)
+        try Socket.startListening(backendSocket.raw)
         guard let backendPort = Socket.localPort(backendSocket.raw) else { throw ValidationError("no port is free") }
-        let portHolder = try Socket.listen(at: SocketAddress("127.0.0.1:0")!)
+        let portHolder = try Socket.bind(to: SocketAddress("127.0.0.1:0")!)
         guard let port = Socket.localPort(portHolder.raw) else { throw ValidationError("no port is free") }
         self.port = port
         // The gateway's own socket shares the port (SO_REUSEPORT); this one must be gone before anybody connects.
