@@ -100,7 +100,7 @@ let package = Package(
         tests("Gateway", ["ConfigFile", "Bytes", "Authentication", "Routing", "TestSupport"]),
         .target(
             name: "FuzzTargets",
-            dependencies: ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "Authentication", "Redis", "Gateway", "TestSupport"],
+            dependencies: ["Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "Authentication", "Redis", "Gateway", "TestSupport"],
             path: "Tests/FuzzTargets", swiftSettings: strict),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], path: "Tests/FuzzTests", exclude: ["Inputs"]),
         .testTarget(name: "TidyTests", path: "Tests/TidyTests"),

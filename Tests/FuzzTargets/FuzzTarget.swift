@@ -3,6 +3,7 @@ import Bytes
 import ConfigFile
 import Gateway
 import HTTP1
+import HTTP2
 import HTTPMessage
 import Redis
 import TestSupport
@@ -10,13 +11,15 @@ import TestSupport
 /// What is fuzzed: every parser of bytes from outside, each with what must hold whatever the bytes are. A broken promise is
 /// a trap, which the fuzzer and the test that runs the kept inputs both see.
 package enum FuzzTarget: String, CaseIterable, Sendable {
-    case requestHead, responseHead, chunked, target, cookie, jws, json, resp, configuration
+    case requestHead, responseHead, chunked, http2Head, http2Session, target, cookie, jws, json, resp, configuration
 
     package func run(_ bytes: [UInt8]) {
         switch self {
         case .requestHead: requestHead(bytes)
         case .responseHead: responseHead(bytes)
         case .chunked: chunked(bytes)
+        case .http2Head: http2Head(bytes)
+        case .http2Session: _ = FuzzedSession(bytes)
         case .target: target(bytes)
         case .cookie: cookie(bytes)
         case .jws: jws(bytes)
@@ -75,7 +78,41 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         precondition(read([cut, bytes.count]) == whole, "an answer's head depends on how it arrives")
     }
 
-    /// A body decodes the same in pieces of every size, and what was decoded decodes to itself when coded anew.
+    /// What is made of the fields of HTTP/2 reads as one head of HTTP/1, with the same fields: nothing in a name or a value
+    /// becomes another line.
+    ///
+    /// The bytes are names and values in turn, each after a byte with its length.
+    private func http2Head(_ bytes: [UInt8]) {
+        var builder = RequestHeadBuilder()
+        var parts: [Range<Int>] = []
+        var index = 0
+        while index < bytes.count {
+            let end = min(bytes.count, index + 1 + Int(bytes[index]))
+            parts.append((index + 1)..<end)
+            index = end
+        }
+        for pair in stride(from: 0, to: parts.count - 1, by: 2) {
+            builder.add(bytes.span.extracting(parts[pair]), bytes.span.extracting(parts[pair + 1]))
+        }
+        var head = RequestHead()
+        guard (try? builder.finish(into: &head)) != nil else { return }
+        var parser = RequestParser()
+        var read = RequestHead()
+        let text = head.bytes.copied()
+        guard case .complete(let consumed)? = try? parser.parse(text.span, into: &read) else {
+            preconditionFailure("a head of HTTP/2 is none of HTTP/1")
+        }
+        precondition(consumed == text.count && read.fields.count == head.fields.count, "a head of HTTP/2 has become another")
+        precondition(
+            read.text(read.methodRange) == head.text(head.methodRange) && read.text(read.targetRange) == head.text(head.targetRange))
+        for (one, other) in zip(read.fields.lines, head.fields.lines) {
+            precondition(one.id == other.id && one.name == other.name && one.value == other.value, "a field of HTTP/2 has become another")
+        }
+        _ = try? head.host()
+        _ = try? BodyFraming.of(head)
+    }
+
+    /// A body decodes the same in pieces of every size.
     private func chunked(_ bytes: [UInt8]) {
         func decode(_ size: Int) -> (body: [UInt8], isDone: Bool)? {
             var decoder = ChunkedDecoder()

@@ -1,0 +1,56 @@
+import Bytes
+import HTTP2
+import HTTPMessage
+
+/// A server's session that is fed with whatever comes, and answers each request that it understands.
+final class FuzzedSession: SessionHandler {
+    private var session: Session!
+    private var builder = RequestHeadBuilder()
+    private var bodies: [Int32: Int] = [:]
+
+    /// The first byte says in which pieces the rest arrives.
+    init(_ bytes: [UInt8]) {
+        session = Session(.server, SessionSettings(), outputBytesMax: 65_536, handler: self)
+        let rest = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + bytes.dropFirst()
+        let size = Int(bytes.first ?? 0) + 1
+        for start in stride(from: 0, to: rest.count, by: size) {
+            guard (try? session.receive(rest.span.extracting(start..<min(rest.count, start + size)))) != nil, (try? session.fill()) != nil,
+                session.isOpen
+            else { return }
+            session.output.removeAll()
+        }
+    }
+
+    func headBegan(_ stream: Int32, isFirst: Bool) { builder.reset() }
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) { builder.add(name, value) }
+    func invalidField(_ stream: Int32) { builder.refuse() }
+
+    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
+        var head = RequestHead()
+        let isGood = (try? builder.finish(into: &head)) != nil
+        var block = FieldBlock()
+        block.append(":status", isGood ? "200" : "400")
+        bodies[stream] = isGood ? 100_000 : 0
+        session.submit(response: block, stream, hasBody: isGood)
+    }
+
+    func received(body: Span<UInt8>, _ stream: Int32) { session.consume(stream, body.count) }
+    func bodyEnded(_ stream: Int32) {}
+    func closed(_ stream: Int32, code: UInt32) { bodies[stream] = nil }
+
+    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep {
+        let left = bodies[stream] ?? 0
+        return .bytes(min(left, atMost), isLast: left <= atMost)
+    }
+
+    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
+        bodies[stream, default: 0] -= count
+        output.append([UInt8](repeating: 0x78, count: count))
+    }
+
+    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {}
+    func received(_ frame: ControlFrame) {}
+    func sentEnd(_ stream: Int32) {}
+    func sentReset(_ stream: Int32, code: UInt32) {}
+    func received(goAway lastStream: Int32, code: UInt32) {}
+}
