@@ -25,6 +25,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     private var timer: Timer?
     private var droppedSeen: UInt64 = 0
     private var evictionsTold: UInt64 = 0
+    private var limitsTold: [UInt64] = []
+    private var limitsToldNext = Instant.past
     private let report: (String) -> Void
 
     /// A log file in a class, so that it can stand in a dictionary.
@@ -62,6 +64,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         }
         keySets.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
         names.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
+        limitsTold = heldBack
         timer = Timer(self)
         loop.set(timer!, after: drainPause)
     }
@@ -98,6 +101,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
 
     package func fired(_ timer: Timer) {
         writeLogs()
+        tellLimits()
         loop.set(timer, after: drainPause)
     }
 
@@ -170,6 +174,25 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         evictionsTold = evictions
     }
 
+    /// Says, now and then, that clients were held back: an operator should hear of it who looks at no metrics.
+    private func tellLimits() {
+        guard loop.now >= limitsToldNext else { return }
+        let counted = heldBack
+        let parts = zip(Self.clientLimits, zip(counted, limitsTold)).filter { $1.0 > $1.1 }.map { "\($1.0 - $1.1) \($0.1)" }
+        limitsTold = counted
+        guard !parts.isEmpty else { return }
+        limitsToldNext = loop.now.adding(limitsPause)
+        report("clients were held back: \(parts.joined(separator: ", ")); see client_limits")
+    }
+
+    private var heldBack: [UInt64] {
+        Self.clientLimits.map { counter, _ in (0..<HostMemory.slotsMax).reduce(UInt64(0)) { $0 &+ memory.counters($1)[counter] } }
+    }
+
+    private static let clientLimits: [(Counter, String)] = [
+        (.connectionsRefused, "connections refused"), (.floodsEnded, "HTTP/2 connections ended for floods of frames"),
+    ]
+
     private func finish() {
         writeLogs()
         loop.stop()
@@ -192,3 +215,4 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
 }
 
 private let drainPause: UInt64 = 50_000_000
+private let limitsPause: UInt64 = 10_000_000_000

@@ -104,7 +104,7 @@ package final class Exchange: UpstreamConnectionClient {
     package func cancel() {
         let connection = self.connection
         finish()
-        connection?.close()
+        connection?.giveUp()
     }
 
     // MARK: - What the connection tells

@@ -4,19 +4,6 @@ import HTTP1
 import HTTPMessage
 import TLS
 
-/// What an upstream connection tells the exchange that it works for.
-protocol UpstreamConnectionClient: AnyObject {
-    func received(head: borrowing ResponseHead, on connection: UpstreamConnection)
-    func received(body: Span<UInt8>, on connection: UpstreamConnection)
-    func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>, on connection: UpstreamConnection)
-    /// The answer is complete.
-    func answerEnded(on connection: UpstreamConnection)
-    /// The connection is gone.
-    func failed(_ error: ForwardingError, on connection: UpstreamConnection)
-    /// The send queue has room again.
-    func sendQueueDrained(on connection: UpstreamConnection)
-}
-
 /// One connection to one server of an upstream: sends a request, reads its answer, then waits in the pool for the next.
 ///
 /// It never calls its client from within a call of the client's, but for the failure to connect at all.
@@ -146,6 +133,19 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         other.queueFlush()
     }
 
+    /// The exchange is given up. Where nothing of it has gone out, the connection serves the next one, even one that is still
+    /// being made: clients that come and go at once cost the upstream nothing.
+    func giveUp() {
+        guard state != .closed, !mayHaveSent, !hasAnswerBegun, watch != nil, !isLast, server.isAt(address), server.hasRoomForIdle else {
+            return close()
+        }
+        client = nil
+        body = .none
+        outbound.removeAll()
+        if state == .busy { becomeIdle() }
+        server.becameIdle(self)
+    }
+
     /// Ends the connection; nobody is told.
     func close() {
         guard state != .closed else { return }
@@ -228,8 +228,9 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     }
 
     private func opened() {
-        state = .busy
         server.answered(address)
+        guard client != nil else { return becomeIdle() }
+        state = .busy
         progressed()
         flush()
     }
@@ -375,16 +376,20 @@ final class UpstreamConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         if allowsReuse, watch != nil, server.isAt(address), isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !transport!.hasPending,
             server.hasRoomForIdle
         {
-            isReadingPaused = false
-            updateInterest()
             isReused = true
-            state = .idle
-            loop.set(timer!, after: server.group.settings.idleTimeout)
+            becomeIdle()
             server.becameIdle(self)
         } else {
             close()
         }
         client?.answerEnded(on: self)
+    }
+
+    private func becomeIdle() {
+        state = .idle
+        isReadingPaused = false
+        updateInterest()
+        loop.set(timer!, after: server.group.settings.idleTimeout)
     }
 
     private func isFailure(_ transfer: Transfer) -> Bool {

@@ -11,6 +11,8 @@ package enum Refusal: Error, Sendable {
     case malformed(MessageError)
     case target(TargetError)
     case methodNotImplemented
+    /// `OPTIONS *`: a question about the gateway itself, and no refusal (RFC 9110 §9.3.7).
+    case aboutServer
     case noRoute
     case methodNotAllowed(allowed: String)
     case token(TokenError)
@@ -37,6 +39,7 @@ package enum Refusal: Error, Sendable {
         case .target(.tooLong): 414
         case .target: 400
         case .methodNotImplemented: 501
+        case .aboutServer: 200
         case .noRoute: 404
         case .methodNotAllowed: 405
         case .token(.keysUnavailable): 503
@@ -61,6 +64,7 @@ package enum Refusal: Error, Sendable {
         case .malformed(let error): "request_" + snake(error.rawValue)
         case .target(let error): "target_" + snake(error.rawValue)
         case .methodNotImplemented: "method_not_implemented"
+        case .aboutServer: "about_server"
         case .noRoute: "no_route"
         case .methodNotAllowed: "method_not_allowed"
         case .token(let error): error.reason
@@ -80,6 +84,7 @@ package enum Refusal: Error, Sendable {
         case .malformed(let error): "The request is malformed: \(error.explanation)."
         case .target(let error): "The request target is not accepted: \(error.explanation)."
         case .methodNotImplemented: "This method is never forwarded."
+        case .aboutServer: ""
         case .noRoute: "Nothing is served at this path."
         case .methodNotAllowed(let allowed): "This resource takes: \(allowed)."
         case .token(let error): error.explanation
@@ -113,7 +118,7 @@ package enum Refusal: Error, Sendable {
     var concernsSecurity: Bool {
         switch self {
         case .forwarding(.headerUnusable), .forwarding(.pathUnusable): true
-        case .forwarding, .redirect, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .token(.keysUnavailable),
+        case .forwarding, .redirect, .aboutServer, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .token(.keysUnavailable),
             .admission(.storeUnavailable):
             false
         default: true
@@ -140,6 +145,7 @@ package enum Refusal: Error, Sendable {
     /// The status line's reason phrase.
     package static func phrase(_ status: Int) -> String {
         switch status {
+        case 200: "OK"
         case 308: "Permanent Redirect"
         case 400: "Bad Request"
         case 401: "Unauthorized"
@@ -192,6 +198,12 @@ package struct RefusalAnswer {
             field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"insufficient_scope\", scope=\"\(scopes)\"")
         case .authorization(.ruleUnmet): field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"insufficient_scope\"")
         case .methodNotAllowed(let allowed): field("Allow", allowed)
+        case .aboutServer:
+            field("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+            self.status = status
+            self.fields = fields
+            body = []
+            return
         case .redirect(let place): field("Location", place)
         default: break
         }

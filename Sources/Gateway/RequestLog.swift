@@ -80,7 +80,7 @@ final class RequestLog {
         }
         switch passage.refusal {
         case .some(let refusal):
-            line.member("decision", "refused")
+            line.member("decision", refusal.status < 400 ? "answered" : "refused")
             line.member("reason", refusal.reason)
             if let detail = refusal.logDetail { line.member("detail", detail) }
         case .none: line.member("decision", isComplete ? "forwarded" : "broken_off")

@@ -71,6 +71,7 @@ final class RequestPath {
         let context = passage.context
         switch context.head.method {
         case .trace, .connect: throw .methodNotImplemented
+        case .options where context.head.text(context.head.targetRange) == "*": throw .aboutServer
         default: break
         }
         do {

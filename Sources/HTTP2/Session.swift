@@ -44,7 +44,8 @@ package enum ControlFrame: Sendable {
 package protocol SessionHandler: AnyObject {
     /// A header block begins: the first of its stream, or a later one.
     func headBegan(_ stream: Int32, isFirst: Bool)
-    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32)
+    /// False: ``Session/receive(_:)`` returns behind this field, and goes on there when it is called again.
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool
     /// nghttp2 has found a field that is none.
     func invalidField(_ stream: Int32)
     func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool)
@@ -139,13 +140,14 @@ package enum StreamCode {
 
     // MARK: - Bytes
 
-    /// Takes bytes of the peer, all of them.
-    package func receive(_ queue: borrowing ByteQueue) throws(SessionError) { try receive(queue.readable) }
+    /// Takes bytes of the peer: all of them, unless the handler has it pause. What was taken is dropped.
+    package func receive(_ queue: inout ByteQueue) throws(SessionError) { queue.drop(try receive(queue.readable)) }
 
-    package func receive(_ bytes: Span<UInt8>) throws(SessionError) {
+    package func receive(_ bytes: Span<UInt8>) throws(SessionError) -> Int {
         // SAFETY: nghttp2 reads the bytes while the call lasts.
         let taken = unsafe bytes.withUnsafeBufferPointer { unsafe nghttp2_session_mem_recv(session, $0.baseAddress, $0.count) }
         guard taken >= 0 else { throw SessionError(reason: unsafe String(cString: nghttp2_strerror(Int32(clamping: taken)))) }
+        return taken
     }
 
     /// Puts frames that wait into ``output``, as far as it has room.
@@ -358,9 +360,11 @@ package enum StreamCode {
         handler?.received(body: unsafe Span(_unsafeElements: bytes), stream)
     }
 
-    fileprivate func field(_ stream: Int32, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) {
+    fileprivate func field(_ stream: Int32, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) -> Int32 {
+        guard let handler else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
         // SAFETY: valid for the call.
-        handler?.field(unsafe Span(_unsafeElements: name), unsafe Span(_unsafeElements: value), stream)
+        let goesOn = handler.field(unsafe Span(_unsafeElements: name), unsafe Span(_unsafeElements: value), stream)
+        return goesOn ? 0 : NGHTTP2_ERR_PAUSE.rawValue
     }
 
     fileprivate func invalidField(_ stream: Int32) { handler?.invalidField(stream) }
@@ -397,7 +401,6 @@ package enum StreamCode {
             unsafe Session.of(user).field(
                 frame!.pointee.hd.stream_id, UnsafeBufferPointer(start: name, count: nameCount),
                 UnsafeBufferPointer(start: value, count: valueCount))
-            return 0
         }
         unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(pointer) { _, frame, _, _, _, _, _, user in
             unsafe Session.of(user).invalidField(frame!.pointee.hd.stream_id)

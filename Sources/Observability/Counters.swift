@@ -5,6 +5,10 @@ package enum Counter: Int, CaseIterable, Sendable {
     case connectionsAccepted, connectionsOpen, handshakesFailed, requests, refusals, malformedRequests
     case answers2xx, answers3xx, answers4xx, answers5xx
     case upstreamFailures, clientsGone, acceptPauses
+    /// Connections that were closed at once, because their worker or their address had as many as may be.
+    case connectionsRefused
+    /// HTTP/2 connections that were ended for resets or empty frames without measure, or for a head that unpacked without end.
+    case floodsEnded
 }
 
 package struct Counters {

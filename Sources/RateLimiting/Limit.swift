@@ -87,6 +87,14 @@ package struct Limit: Sendable {
     }
 }
 
+extension Quota {
+    /// Reads `NAME COUNT/TIME;`.
+    package init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+        guard let rate = Rate(directive, diagnostics) else { return nil }
+        self.init(count: rate.count, windowNanoseconds: rate.window)
+    }
+}
+
 /// `100/minute`, `5/5m`.
 private struct Rate {
     let count: UInt64

@@ -22,7 +22,10 @@ final class FuzzedSession: SessionHandler {
     }
 
     func headBegan(_ stream: Int32, isFirst: Bool) { builder.reset() }
-    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) { builder.add(name, value) }
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
+        builder.add(name, value)
+        return true
+    }
     func invalidField(_ stream: Int32) { builder.refuse() }
 
     func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {

@@ -61,6 +61,9 @@ private func errors(_ text: String) -> [String] {
         ("listen 127.0.0.1:9 { }", "neither tls nor redirect"), ("listen 127.0.0.1:1 { plaintext; }", "is listened on twice"),
         ("listen 127.0.0.1:9 { plaintext; protocols h2; }", "HTTP/2 needs a listener with tls"),
         ("trusted_proxies 10.0.0.1/8;", "is not a network"), ("worker 2;", "did you mean 'workers'?"),
+        ("client_limits { streams 0; }", "a number from 1 to"), ("client_limits { resets 10; }", "'10' is not a rate"),
+        ("client_limits { connections 5; connections 6; }", "connections"), ("client_limits { strems 5; }", "did you mean 'streams'?"),
+        ("client_limits 5 { }", "client_limits"), ("client_limits { memory 1g; }", "'memory' is not available yet"),
         ("admin { }", "'admin' is not available yet"),
         ("workers auto 4;", "'workers' has 2 arguments"), ("issuer { }", "'issuer' has 0 arguments"),
     ])

@@ -101,6 +101,29 @@ import Testing
         #expect(kept.read(until: "\"uri\"").contains("Connection: keep-alive"))
     }
 
+    @Test func takesNoUpgradeToHTTP2AndNoMethodsThatLeadElsewhere() throws {
+        let (stage, port) = try plainStage()
+        func ask(_ text: String) throws -> String {
+            let client = try RawClient(port: port)
+            client.send(text)
+            return client.read(until: "}", silence: 1_000)
+        }
+        let upgrade = try ask(
+            "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
+        #expect(upgrade.hasPrefix("HTTP/1.1 200"))
+        #expect(upgrade.contains("\"connection\":\"\""))
+        for method in ["TRACE /x", "CONNECT a:443", "CONNECT /x"] {
+            #expect(try ask("\(method) HTTP/1.1\r\nHost: a\r\n\r\n").hasPrefix("HTTP/1.1 501"))
+        }
+        let options = try ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(options.hasPrefix("HTTP/1.1 200"))
+        #expect(options.contains("Allow: GET, HEAD"))
+        #expect(options.contains("Content-Length: 0"))
+        #expect(try ask("GET * HTTP/1.1\r\nHost: a\r\n\r\n").hasPrefix("HTTP/1.1 400"))
+        let two = try Executable.peer("http2", ["exchange", "\(stage.gateway.port)", "OPTIONS", "*"])
+        #expect((two["headers"] as? [String: String])?[":status"] == "200")
+    }
+
     @Test func asksForTheBodyOnlyWhenTheRequestIsLetIn() throws {
         let (stage, port) = try plainStage()
         let client = try RawClient(port: port)

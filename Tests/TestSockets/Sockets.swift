@@ -1,6 +1,22 @@
 import Foundation
 import Glibc
 
+/// 127.0.0.`host`.
+private func loopback(_ host: UInt8 = 1, port: Int) -> sockaddr_in {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(port).bigEndian
+    address.sin_addr.s_addr = (0x7F00_0000 | UInt32(host)).bigEndian
+    return address
+}
+
+/// Lends an address as the system's calls want it.
+private func withAddress(_ address: inout sockaddr_in, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+    withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+    }
+}
+
 package enum Ports {
     /// The next to try: below those that the system gives to outgoing connections, which could take one at any moment.
     private static let next = Box<Int>(Int.random(in: 10_000..<30_000))
@@ -11,16 +27,8 @@ package enum Ports {
             let port = next.change { $0 = $0 < 32_000 ? $0 + 1 : 10_000 }
             let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
             defer { close(descriptor) }
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_port = UInt16(port).bigEndian
-            address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-            let result = withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-            if result == 0 { return port }
+            var address = loopback(port: port)
+            if withAddress(&address, { bind(descriptor, $0, $1) }) == 0 { return port }
         }
     }
 
@@ -44,16 +52,13 @@ package final class RawClient: Sendable {
 
     package struct Refused: Error {}
 
-    package init(port: Int) throws {
+    /// - Parameter host: the last byte of the client's own address, 127.0.0.`host`.
+    package init(port: Int, from host: UInt8 = 1) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
-        }
-        guard result == 0 else {
+        var own = loopback(host, port: 0)
+        let bound = withAddress(&own) { bind(descriptor, $0, $1) }
+        var address = loopback(port: port)
+        guard bound == 0, withAddress(&address, { connect(descriptor, $0, $1) }) == 0 else {
             close(descriptor)
             throw Refused()
         }

@@ -23,6 +23,8 @@ final class DownstreamServices {
     var isDraining = false
     /// Set when nobody comes after this worker: idle connections close.
     var isStopping = false
+    private var connectionCount = 0
+    private var connectionsOf: [IPAddress: Int] = [:]
     /// Called when a connection is gone.
     var connectionEnded: (any ClientConnection) -> Void = { _ in }
     /// Called when a connection is there, or has come to speak a version of HTTP.
@@ -35,5 +37,30 @@ final class DownstreamServices {
         self.counters = counters
         self.buffers = buffers
         self.requestIDs = requestIDs
+    }
+
+    /// Counts a connection that was accepted; false when there may be no more of them. A trusted proxy speaks for many clients.
+    func admits(_ client: Client) -> Bool {
+        let limits = settings.clientLimits
+        let ofAddress = client.address.map { connectionsOf[$0, default: 0] } ?? 0
+        guard connectionCount < limits.connections, client.isTrusted || ofAddress < limits.connectionsPerAddress else {
+            counters.add(.connectionsRefused)
+            return false
+        }
+        connectionCount += 1
+        if let address = client.address { connectionsOf[address] = ofAddress + 1 }
+        counters.add(.connectionsAccepted)
+        counters.add(.connectionsOpen)
+        return true
+    }
+
+    /// A connection that was admitted is closed.
+    func closed(_ client: Client) {
+        connectionCount -= 1
+        if let address = client.address {
+            let left = connectionsOf[address, default: 1] - 1
+            connectionsOf[address] = left > 0 ? left : nil
+        }
+        counters.subtract(.connectionsOpen)
     }
 }

@@ -50,7 +50,7 @@ extension HTTP1Connection {
     /// The head is complete: the request sets out on its path.
     private func beginRequest() {
         state = .exchanging
-        hasHadRequest = true
+        requestCount += 1
         let context = passage.context
         passage.begin(for: client, services)
         requestTrailers.removeAll(keepingCapacity: true)
@@ -67,7 +67,7 @@ extension HTTP1Connection {
             services.path.refuse(passage, .malformed(error))
             return
         }
-        keepAlive = context.head.wantsKeepAlive
+        keepAlive = context.head.wantsKeepAlive && requestCount < services.settings.clientLimits.requestsPerConnection
         if client.isRedirect {
             let target = context.head.text(context.head.targetRange)
             let host = String(decoding: context.host, as: UTF8.self)

@@ -55,7 +55,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var answerFraming: BodyFraming?
     var awaitsContinue = false
     /// A connection that was accepted just now may have its first request on the way.
-    var hasHadRequest = false
+    var requestCount = 0
     /// A send has failed: nothing more can be said to this client.
     var isBroken = false
 
@@ -324,7 +324,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         inbound.release(to: services.buffers)
         outbound.removeAll()
         outbound.release(to: services.buffers)
-        services.counters.subtract(.connectionsOpen)
+        services.closed(client)
         services.connectionEnded(self)
     }
 
@@ -332,7 +332,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     /// Ends the connection if it is between requests.
     func closeIfIdle() {
-        guard state == .readingHead, hasHadRequest, !parser.isInsideHead, inbound.isEmpty else { return }
+        guard state == .readingHead, requestCount > 0, !parser.isInsideHead, inbound.isEmpty else { return }
         if outbound.isEmpty { close() } else { closeAfterFlush() }
     }
 

@@ -38,6 +38,13 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var block = FieldBlock()
 
     private var requestCount = 0
+    private var resets: Budget
+    private var controlFrames: Budget
+    /// Updates of credit that what was sent and asked for accounts for.
+    private var expectedUpdates = expectedUpdatesPerFrame
+    /// Requests that have come since the last turn of the loop ended.
+    private var headsInTurn = 0
+    private var headsPerTurn = headsPerTurnMost
     private var isReadingPaused = false
     private var isTurnQueued = false
     private var lastReadMoved = false
@@ -52,7 +59,13 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         self.contexts = contexts
         self.transport = consume transport
         self.watch = watch
-        session = Session(.server, SessionSettings(), outputBytesMax: Limits.sendQueueHighBytes, handler: self)
+        let limits = services.settings.clientLimits
+        resets = Budget(limits.resets)
+        controlFrames = Budget(limits.controlFrames)
+        var announced = SessionSettings()
+        announced.streamsMax = UInt32(clamping: limits.streams)
+        announced.continuationsMax = limits.continuations
+        session = Session(.server, announced, outputBytesMax: Limits.sendQueueHighBytes, handler: self)
         readTimer = Timer(self)
         services.loop.set(readTimer!, after: services.settings.timeouts.head)
     }
@@ -69,8 +82,10 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func handle(_ readiness: Readiness) {
         guard state != .closed else { return }
         if readiness.contains(.writable) { flush() }
+        if !inbound.isEmpty { queueTurn() }
         guard state != .closed, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
-        if isReadingPaused {
+        // What was read before comes first; the turn's end goes on with it.
+        if isReadingPaused || !inbound.isEmpty {
             if !readiness.isDisjoint(with: .failed) { close() }
             return
         }
@@ -87,8 +102,11 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func turnEnded() {
         isTurnQueued = false
+        headsInTurn = 0
+        headsPerTurn = resets.isTouched(at: services.loop.now) ? headsPerTurnAfterResets : headsPerTurnMost
         guard state != .closed else { return }
         flush()
+        if state != .closed, !isReadingPaused, !inbound.isEmpty { return advance() }
         if state != .closed, !isReadingPaused, lastReadMoved, transport!.hasPending { receive() }
     }
 
@@ -109,9 +127,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         let outcome = transport!.receive(to: &queue, minimum: max(2_048, queue.capacity))
         lastReadMoved = false
         if case .moved = outcome { lastReadMoved = true }
-        if state == .open, !queue.isEmpty { feed(queue) }
-        queue.removeAll()
-        queue.release(to: services.buffers)
+        feed(&queue)
         swap(&queue, &inbound)
         switch outcome {
         case .moved: if state == .closing { setLingerTimer() }
@@ -123,14 +139,26 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         queueTurn()
     }
 
-    private func feed(_ queue: borrowing ByteQueue) {
+    /// Goes on with what was read before.
+    private func advance() {
+        var queue = ByteQueue()
+        swap(&queue, &inbound)
+        feed(&queue)
+        swap(&queue, &inbound)
+        if state != .closed { queueTurn() }
+    }
+
+    /// Hands the session what was read. Behind many requests it stops: other connections have their turn first.
+    private func feed(_ queue: inout ByteQueue) {
         do {
-            try session.receive(queue)
+            if state == .open, !queue.isEmpty { try session.receive(&queue) }
+            if state == .open, !session.wantsRead { closeAfterFlush() }
         } catch {
             // What nghttp2 cannot tell its peer in a frame any more.
-            return close()
+            close()
         }
-        if !session.wantsRead { closeAfterFlush() }
+        if state != .open { queue.removeAll() }
+        queue.release(to: services.buffers)
     }
 
     private func flush() {
@@ -240,7 +268,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         writeTimer = nil
         session.output.removeAll()
         session.output.release(to: services.buffers)
-        services.counters.subtract(.connectionsOpen)
+        services.closed(client)
         services.connectionEnded(self)
     }
 
@@ -276,14 +304,20 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func headBegan(_ stream: Int32, isFirst: Bool) {
         isInsideHead = true
         if let readTimer { services.loop.set(readTimer, after: services.settings.timeouts.head) }
-        if isFirst { builder.reset() } else { streams[stream]?.trailersBegan() }
+        guard isFirst else { return streams[stream]?.trailersBegan() ?? () }
+        headsInTurn += 1
+        builder.reset()
     }
 
-    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) {
-        if let known = streams[stream] { return known.received(trailer: name, value) }
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
+        if let known = streams[stream] {
+            known.received(trailer: name, value)
+            return state == .open
+        }
         builder.add(name, value)
         // What is compressed into a few bytes costs its sender nothing: nobody needs many times the size that was announced.
-        if builder.decodedBytes > headerBytesEnd { endBadly(StreamCode.enhanceYourCalm) }
+        if builder.decodedBytes > headerBytesEnd { endFlood() }
+        return state == .open && headsInTurn <= headsPerTurn
     }
 
     func invalidField(_ stream: Int32) {
@@ -300,6 +334,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         }
         guard isFirst else { return }
         requestCount += 1
+        expectedUpdates += expectedUpdatesPerFrame
+        if requestCount >= services.settings.clientLimits.requestsPerConnection { takeLeave() }
         let new = spare.popLast() ?? HTTP2Stream(self)
         streams[stream] = new
         new.begin(stream, &builder, endsStream: endsStream)
@@ -323,7 +359,10 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { streams[stream]?.nextBody(atMost: atMost) ?? .broken }
 
-    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) { streams[stream]?.moveBody(count, to: &output) }
+    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
+        expectedUpdates += expectedUpdatesPerFrame
+        streams[stream]?.moveBody(count, to: &output)
+    }
 
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {
         if let known = streams[stream] { body(known.answerTrailers) }
@@ -334,14 +373,31 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if frame == .settings, requestCount == 0, !isInsideHead, !isTakingLeave, let readTimer {
             services.loop.set(readTimer, after: services.settings.timeouts.idle)
         }
+        switch frame {
+        case .windowUpdate where expectedUpdates > 0: expectedUpdates -= 1
+        case .reset: if !resets.take(at: services.loop.now) { endFlood() }
+        default: if !controlFrames.take(at: services.loop.now) { endFlood() }
+        }
     }
 
     func sentEnd(_ stream: Int32) { streams[stream]?.answerSent() }
     func sentReset(_ stream: Int32, code: UInt32) {
+        switch code {
+        case StreamCode.protocolError, StreamCode.streamClosed, StreamCode.flowControl, StreamCode.refused:
+            // What a client has us reset costs it as little as what it resets.
+            if !resets.take(at: services.loop.now) { endFlood() }
+        default: break
+        }
         guard code == StreamCode.protocolError else { return }
         if let known = streams[stream] { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
     }
     func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
+
+    private func endFlood() {
+        guard state == .open else { return }
+        services.counters.add(.floodsEnded)
+        endBadly(StreamCode.enhanceYourCalm)
+    }
 
     private func endBadly(_ code: UInt32) {
         session.terminate(code)
@@ -349,6 +405,11 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 }
 
+private let expectedUpdatesPerFrame = 4
+/// Requests of one connection after which the others of its worker are asked.
+private let headsPerTurnMost = 16
+/// The same for a client that resets many.
+private let headsPerTurnAfterResets = 1
 private let leaveNotice: UInt64 = 1_000_000_000
 private let headerBytesEnd = Limits.requestHeadBytesMax * 4
 private let spareStreamsMax = 32

@@ -45,26 +45,24 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool,
         _ services: DownstreamServices
     ) {
-        guard let connection = try? IncomingConnection(descriptor, from: address, contexts: contexts, isRedirect: isRedirect, services)
-        else {
-            return
+        let isTrusted = address.map { address in services.settings.trustedProxies.contains { $0.contains(address) } } ?? true
+        let client = Client(
+            address: address, addressText: [UInt8](address?.text ?? "unix"), isTrusted: isTrusted, isTLS: contexts != nil,
+            isRedirect: isRedirect)
+        guard services.admits(client) else { return }
+        guard let connection = try? IncomingConnection(descriptor, client, contexts: contexts, services) else {
+            return services.closed(client)
         }
-        services.counters.add(.connectionsAccepted)
-        services.counters.add(.connectionsOpen)
         services.connectionBegan(connection)
         if contexts == nil { connection.speakHTTP() }
     }
 
     private init(
-        _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool,
-        _ services: DownstreamServices
+        _ descriptor: consuming Descriptor, _ client: Client, contexts: ServerContexts?, _ services: DownstreamServices
     ) throws(SystemError) {
         self.services = services
         self.contexts = contexts
-        let isTrusted = address.map { address in services.settings.trustedProxies.contains { $0.contains(address) } } ?? true
-        client = Client(
-            address: address, addressText: [UInt8](address?.text ?? "unix"), isTrusted: isTrusted, isTLS: contexts != nil,
-            isRedirect: isRedirect)
+        self.client = client
         acceptedAt = services.loop.now
         let raw = descriptor.raw
         var transport = Transport(descriptor)
@@ -130,7 +128,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         transport = nil
         timer?.cancel()
         timer = nil
-        services.counters.subtract(.connectionsOpen)
+        services.closed(client)
         services.connectionEnded(self)
     }
 

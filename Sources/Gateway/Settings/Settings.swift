@@ -15,7 +15,7 @@ import TLS
 package struct Settings {
     /// The directives of the language, in the order in which a file usually has them. Each is read by the stage it belongs to.
     package static let directives = [
-        "include", "workers", "user", "drain_timeout", "realm", "timeouts", "max_body_size", "token_cache", "limit_table",
+        "include", "workers", "user", "drain_timeout", "realm", "timeouts", "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
         "security_log", "listen", "trusted_proxies", "redis", "token", "issuer", "limit", "upstream", "route",
     ]
@@ -29,6 +29,7 @@ package struct Settings {
     package private(set) var drainTimeout: UInt64 = 30_000_000_000
     package private(set) var realm = "portcullis"
     package private(set) var timeouts = Timeouts(nil, Diagnostics())
+    package private(set) var clientLimits = ClientLimits(nil, Diagnostics())
     package private(set) var tokenCacheCapacity = 16_384
     package private(set) var limitTableKeys = 65_536
     /// How often TLS tickets get a new key; two earlier ones can still be read.
@@ -124,6 +125,7 @@ package struct Settings {
             realm = word.text
         }
         timeouts = Timeouts(file.one("timeouts"), diagnostics)
+        clientLimits = ClientLimits(file.one("client_limits"), diagnostics)
         tokenCacheCapacity = file.one("token_cache")?.integer(64...4_194_304, diagnostics) ?? tokenCacheCapacity
         limitTableKeys = file.one("limit_table")?.integer(64...67_108_864, diagnostics) ?? limitTableKeys
         if let given = file.one("ticket_rotation")?.duration(diagnostics, in: .seconds(1)...(.seconds(24 * 3_600))) {

@@ -248,6 +248,119 @@ def goaway(port, arguments):
     return {"status": status(stream), "body": stream["body"], "goaway": client.goaway, "closed": client.closed}
 
 
+class Flood:
+    """One kind of frame, made 200 at a time."""
+
+    def __init__(self, client, kind):
+        self.client, self.make = client, getattr(self, kind)
+        self.number = -1
+        self.begun = False
+
+    def batch(self):
+        return b"".join(self.make() for _ in range(200))
+
+    def next(self):
+        self.number += 2
+        return self.number
+
+    def head(self, number, ends=True, extra=()):
+        return self.client.raw_head(number, self.client.head("/flood", extra=extra), ends)
+
+    def once(self, make):
+        """What `make` gives for the first frame, and nothing after that."""
+        begun, self.begun = self.begun, True
+        return b"" if begun else make()
+
+    def reset(self):
+        number = self.next()
+        return self.head(number) + RstStreamFrame(number, 8).serialize()
+
+    def made_you_reset(self):
+        # Credit beyond the most there can be has the server reset the stream.
+        number = self.next()
+        return self.head(number, False) + WindowUpdateFrame(number, window_increment=0x7FFFFFFF).serialize()
+
+    def settings(self):
+        return SettingsFrame(0).serialize()
+
+    def ping(self):
+        return PingFrame(0, b"12345678").serialize()
+
+    def priority(self):
+        return PriorityFrame(self.next(), stream_weight=5).serialize()
+
+    def window_update(self):
+        return WindowUpdateFrame(0, window_increment=1).serialize()
+
+    def empty_data(self):
+        return self.once(lambda: self.head(1, False)) + DataFrame(1, b"").serialize()
+
+    def continuation(self):
+        def first():
+            return HeadersFrame(1, self.client.encoder.encode(self.client.head("/flood"))).serialize()
+        return self.once(first) + ContinuationFrame(1, b"").serialize()
+
+    def hpack_bomb(self):
+        # An indexed field of one byte that unpacks to 4 KB, over and over.
+        first = self.once(lambda: self.head(self.next(), extra=[("x-bomb", "b" * 3900)]))
+        frame = HeadersFrame(self.next(), self.client.encoder.encode(self.client.head("/flood")) + b"\xbe" * 12000)
+        frame.flags.add("END_HEADERS")
+        frame.flags.add("END_STREAM")
+        return first + frame.serialize()
+
+
+def flood(port, arguments):
+    """Sends one kind of frame as fast as it can, for so many seconds, on one connection after the other."""
+    kind, seconds = arguments[0], float(arguments[1])
+    end = time.monotonic() + seconds
+    outcome = {"connections": 0, "ended": 0, "batches": 0, "goaways": {}}
+    while time.monotonic() < end:
+        client = Client(port)
+        outcome["connections"] += 1
+        client.read_once(1)
+        frames = Flood(client, kind)
+        while time.monotonic() < end and not client.closed:
+            client.raw(frames.batch())
+            outcome["batches"] += 1
+            try:
+                while client.read_once(0.0005):
+                    pass
+            except h2.exceptions.ProtocolError:
+                pass
+        if client.closed:
+            outcome["ended"] += 1
+            code = str(client.goaway)
+            outcome["goaways"][code] = outcome["goaways"].get(code, 0) + 1
+    return outcome
+
+
+def spin(_, arguments):
+    """Keeps a processor busy."""
+    end = time.monotonic() + float(arguments[0])
+    count = 0
+    while time.monotonic() < end:
+        count += 1
+    return {"count": count}
+
+
+def latency(port, arguments):
+    """Asks for one thing after the other on one connection; the answers' times in milliseconds."""
+    end = time.monotonic() + float(arguments[0])
+    client = Client(port)
+    times, bad = [], 0
+    while time.monotonic() < end and not client.closed:
+        begun = time.monotonic()
+        stream = client.stream(client.request(client.head("/good")))
+        while not stream["ended"] and client.read_once():
+            pass
+        times.append((time.monotonic() - begun) * 1000)
+        if status(stream) != 200:
+            bad += 1
+        time.sleep(0.001)
+    times.sort()
+    return {"count": len(times), "bad": bad, "p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100]}
+
+
 SCENARIOS = {name: value for name, value in globals().items() if callable(value) and getattr(value, "__module__", "") == "__main__"}
 
 if __name__ == "__main__":
