@@ -118,10 +118,10 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     /// Tells the supervisor what the next control process should start from: the one of a new generation, or the one after a
     /// crash. So a reload while a key server or a resolver is away changes nothing.
     private func remember() {
-        for (url, document) in keySets.remembered {
+        for (place, document) in keySets.remembered {
             var message = MessageWriter(.remember)
             message.text("keys")
-            message.text(url)
+            message.text(place)
             message.bytes(document)
             supervisor?.send(message.output)
         }

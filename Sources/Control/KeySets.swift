@@ -3,13 +3,20 @@ import ConfigFile
 import EventLoop
 import Gateway
 
-/// Keeps the key sets of all issuers fresh: files are looked at every second, URLs fetched anew by their Cache-Control, at
-/// a worker's wish at most once in ten seconds, and every second and a half while the last fetch has failed.
+/// Keeps the key sets of all issuers fresh: files are looked at four times a second, URLs fetched anew by their Cache-Control, at
+/// a worker's wish at most once in ten seconds, and every second while the last fetch has failed.
 final class KeySets: TimerHandler {
     private struct Source {
         enum Place {
             case file(String, signature: [Int64]?)
             case url(KeySetFetch)
+
+            var name: String {
+                switch self {
+                case .file(let path, _): path
+                case .url(let fetch): fetch.url
+                }
+            }
         }
 
         var place: Place
@@ -45,9 +52,7 @@ final class KeySets: TimerHandler {
         for (issuer, directive) in zip(settings.issuers, settings.issuerDirectives) {
             switch issuer.keys {
             case .file(let path):
-                sources.append(
-                    Source(
-                        place: .file(path, signature: nil), document: files.contents[path]))
+                sources.append(Source(place: .file(path, signature: nil), document: files.contents[path]))
             case .url(let url):
                 let trusted = directive.block?.first { $0.name.text == "trusted_certificate" }?.arguments.first?.text
                 sources.append(Source(place: .url(KeySetFetch(url: url, trustedPEM: trusted.flatMap { files.contents[$0] }))))
@@ -63,20 +68,16 @@ final class KeySets: TimerHandler {
         sources.enumerated().compactMap { index, source in source.document.map { (index, $0) } }
     }
 
-    /// Takes what an earlier control process fetched from `url`, until it can be fetched again.
-    func recall(_ url: String, _ document: [UInt8]) {
-        for index in sources.indices {
-            guard case .url(let fetch) = sources[index].place, fetch.url == url, sources[index].document == nil else { continue }
-            if (try? KeySet(document)) != nil { sources[index].document = document }
-        }
+    /// Takes what an earlier control process had from `place`, a URL or a file, until it can be had again: of a file that is
+    /// newer than what the configuration was read with.
+    func recall(_ place: String, _ document: [UInt8]) {
+        guard (try? KeySet(document)) != nil else { return }
+        for index in sources.indices where sources[index].place.name == place { sources[index].document = document }
     }
 
-    /// What is worth remembering beyond this process: the documents by their URL.
-    var remembered: [(url: String, document: [UInt8])] {
-        sources.compactMap { source in
-            guard case .url(let fetch) = source.place, let document = source.document else { return nil }
-            return (fetch.url, document)
-        }
+    /// What is worth remembering beyond this process: the documents by the place that they came from.
+    var remembered: [(place: String, document: [UInt8])] {
+        sources.compactMap { source in source.document.map { (source.place.name, $0) } }
     }
 
     /// A worker has seen a key that it does not know.
@@ -175,9 +176,9 @@ final class KeySets: TimerHandler {
     }
 }
 
-private let tick: UInt64 = 500_000_000
+private let tick: UInt64 = 250_000_000
 private let refetchPause: UInt64 = 10_000_000_000
-private let failurePause: UInt64 = 1_500_000_000
+private let failurePause: UInt64 = 1_000_000_000
 private let refreshSeconds: UInt64 = 300
 private let refreshSecondsMin: UInt64 = 30
 private let refreshSecondsMax: UInt64 = 86_400

@@ -20,6 +20,8 @@ extension Supervisor {
             sockets.restore(before)
             throw StartError.cannotListen(error.explanation)
         }
+        // What was read just now is newer than what is remembered of these files.
+        for file in files.contents.keys { remembered["keys \(file)"] = nil }
         let bundle = try LocalFiles.memoryFile(files.encoded).duplicate(atLeast: descriptorsFrom)
         let generation = Generation(
             settings: settings, bundle: bundle, path: path, sockets: addresses.map { sockets.sockets(of: $0) }, before: before)

@@ -165,7 +165,7 @@ import Testing
         let complaints = stage.gateway.log.components(separatedBy: "redis main is away").count - 1
         #expect(complaints <= 2, "each worker says once that the store is away")
         try redis.start()
-        #expect(eventually(within: 4) { stage.gateway.log.components(separatedBy: "redis main is back").count > 2 })
+        #expect(eventually(within: 2) { stage.gateway.log.components(separatedBy: "redis main is back").count > 2 })
         #expect(try get() == 200)
     }
 

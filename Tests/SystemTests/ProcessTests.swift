@@ -192,6 +192,10 @@ import Testing
             let status = try String(contentsOfFile: "/proc/\(worker)/status", encoding: .utf8)
             #expect(!status.contains("Uid:\t0"))
             #expect(status.contains("NoNewPrivs:\t1"))
+            // Neither its own groups nor those that it would have kept besides.
+            #expect(status.contains("Gid:\t65534\t65534\t65534\t65534"))
+            let groups = status.split(separator: "\n").first { $0.hasPrefix("Groups:") }?.dropFirst(7).split(separator: " ") ?? ["?"]
+            #expect(groups.allSatisfy { $0.trimmingCharacters(in: .whitespaces) != "0" && $0 != "?" }, "\(groups)")
         }
     }
 
@@ -230,5 +234,20 @@ import Testing
         let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
         #expect(try stage.gateway.load("/", count: 500, parallel: 8, bearer) == [200: 500])
         #expect(eventually { stage.gateway.log.contains("log lines were dropped") })
+        // A pipe whose reader goes away in the middle.
+        let pipe = stage.folder.path + "/log.pipe"
+        #expect(mkfifo(pipe, 0o666) == 0)
+        let reader = open(pipe, O_RDONLY | O_NONBLOCK)
+        #expect(reader >= 0)
+        try stage.gateway.rewrite(stage.configuration(Stage.usualRoute, "access_log \(pipe);"))
+        #expect(stage.gateway.reload())
+        #expect(try stage.gateway.load("/", count: 100, parallel: 8, bearer) == [200: 100])
+        var byte: UInt8 = 0
+        #expect(eventually { read(reader, &byte, 1) == 1 })
+        close(reader)
+        #expect(try stage.gateway.load("/", count: 500, parallel: 8, bearer) == [200: 500])
+        let control = stage.gateway.children("control")
+        #expect(eventually { stage.gateway.log.components(separatedBy: "log lines were dropped").count > 2 })
+        #expect(stage.gateway.children("control") == control)
     }
 }
