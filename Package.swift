@@ -100,12 +100,16 @@ let package = Package(
         tests("Gateway", ["ConfigFile", "Bytes", "Authentication", "Routing", "TestSupport"]),
         .target(
             name: "FuzzTargets",
-            dependencies: ["Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "Authentication", "Redis", "Gateway", "TestSupport"],
+            dependencies: [
+                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "EventLoop", "Forwarding", "Authentication", "Redis", "Gateway",
+                "TestSupport",
+            ],
             path: "Tests/FuzzTargets", swiftSettings: strict),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], path: "Tests/FuzzTests", exclude: ["Inputs"]),
         .testTarget(name: "TidyTests", path: "Tests/TidyTests"),
         .testTarget(
-            name: "SystemTests", dependencies: ["TestSupport", "TestSockets", "Bytes"], path: "Tests/SystemTests", exclude: ["Peers"]),
+            name: "SystemTests", dependencies: ["TestSupport", "TestSockets", "Bytes", "ConfigFile", "EventLoop", "Gateway"],
+            path: "Tests/SystemTests", exclude: ["Peers"]),
     ]
 )
 

@@ -63,6 +63,13 @@ package final class Authenticator {
         }
     }
 
+    /// Whether a token that was let in earlier would be let in now: its issuer's keys may have changed since.
+    package func isStillGood(_ verified: VerifiedToken, at now: UInt64) -> Bool {
+        let token = verified.token
+        guard case .verified = try? verify(token.span, at: now, accepting: [verified.issuer]) else { return false }
+        return true
+    }
+
     package enum Verification {
         case verified(VerifiedToken)
         case needsKeys(issuer: Int)

@@ -5,6 +5,7 @@
 #pragma once
 #include <errno.h>
 #include <linux/memfd.h>
+#include <malloc.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <netdb.h>
@@ -22,6 +23,8 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <linux/sockios.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -55,6 +58,8 @@ static const int pc_signalfd_flags = SFD_CLOEXEC | SFD_NONBLOCK;
 static inline ssize_t pc_sendto(int fd, const void *bytes, size_t count, const void *address, unsigned size) {
     return sendto(fd, bytes, count, MSG_NOSIGNAL, (const struct sockaddr *)address, size);
 }
+// What has been taken from the heap and not been given back, large blocks that are mapped by themselves included.
+static inline size_t pc_heap_in_use(void) { struct mallinfo2 info = mallinfo2(); return info.uordblks + info.hblkhd; }
 static inline char **pc_environment(void) { return environ; }
 // The type of RLIMIT_NOFILE depends on how the header is read.
 static inline void pc_raise_descriptor_limit(void) {
@@ -79,6 +84,8 @@ static inline int pc_connect(int fd, const void *address, unsigned size) { retur
 static inline int pc_accept(int fd, void *address, unsigned *size, int flags) {
     return accept4(fd, (struct sockaddr *)address, size, flags);
 }
+static inline int pc_unsent_bytes(int fd) { int count = 0; return ioctl(fd, SIOCOUTQ, &count) == 0 ? count : 0; }
+static inline int pc_getpeername(int fd, void *address, unsigned *size) { return getpeername(fd, (struct sockaddr *)address, size); }
 static inline int pc_getsockname(int fd, void *address, unsigned *size) { return getsockname(fd, (struct sockaddr *)address, size); }
 // CMSG_* are macros, so a message that carries at most one descriptor is built and read here.
 static inline ssize_t pc_send_with_descriptor(int socket, const void *bytes, size_t count, int descriptor) {

@@ -191,6 +191,9 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
 
     private static let clientLimits: [(Counter, String)] = [
         (.connectionsRefused, "connections refused"), (.floodsEnded, "HTTP/2 connections ended for floods of frames"),
+        (.headsTimedOut, "heads too slow"), (.headsTooLarge, "heads too large"), (.slowBodies, "bodies too slow"),
+        (.slowReaders, "answers taken too slowly"), (.memoryRefusals, "requests refused for want of memory"),
+        (.acceptPauses, "pauses for want of descriptors"),
     ]
 
     private func finish() {

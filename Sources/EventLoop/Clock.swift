@@ -22,6 +22,20 @@ package struct Instant: Comparable, Hashable, Sendable {
     }
 }
 
+/// What a loop takes for the time: the host's clocks, or a test's.
+package struct LoopClock {
+    package let now: () -> Instant
+    /// Nanoseconds since 1970-01-01 UTC.
+    package let wall: () -> UInt64
+
+    package init(now: @escaping () -> Instant, wall: @escaping () -> UInt64) {
+        self.now = now
+        self.wall = wall
+    }
+
+    package static var host: LoopClock { LoopClock(now: Clock.now, wall: Clock.wall) }
+}
+
 package enum Clock {
     package static func now() -> Instant { Instant(nanoseconds: read(CLOCK_MONOTONIC)) }
 

@@ -26,14 +26,15 @@ package protocol EndOfTurnHandler: AnyObject {
 /// Everything that registers here belongs to this loop and its thread.
 package final class EventLoop {
     /// Read once per turn.
-    package private(set) var now = Clock.now()
+    package private(set) var now: Instant
     /// Nanoseconds since 1970, read once per turn.
-    package private(set) var wall = Clock.wall()
+    package private(set) var wall: UInt64
 
     private let epoll: Descriptor
     private var slots: [Slot] = []
     private var freeSlots: [Int] = []
-    private let wheel = TimerWheel(at: Clock.now())
+    private let clock: LoopClock
+    private let wheel: TimerWheel
     private var endOfTurn: [any EndOfTurnHandler] = []
     private var isRunning = false
 
@@ -42,7 +43,11 @@ package final class EventLoop {
         var generation: UInt32 = 0
     }
 
-    package init() throws(SystemError) {
+    package init(clock: LoopClock = .host) throws(SystemError) {
+        self.clock = clock
+        now = clock.now()
+        wall = clock.wall()
+        wheel = TimerWheel(at: clock.now())
         let raw = epoll_create1(pc_epoll_cloexec)
         guard raw >= 0 else { throw SystemError("epoll_create1") }
         epoll = Descriptor(owning: raw)
@@ -58,15 +63,15 @@ package final class EventLoop {
 
     /// Waits for events, at most until the next timer or `limit` (milliseconds), and handles all that is due.
     package func turn(waitingAtMost limit: Int32?) {
-        var wait = endOfTurn.isEmpty ? wheel.millisecondsToNext(from: Clock.now()) : 0
+        var wait = endOfTurn.isEmpty ? wheel.millisecondsToNext(from: clock.now()) : 0
         if let limit, wait < 0 || wait > limit { wait = limit }
         // SAFETY: a union of plain numbers; the kernel fills the entries that are read.
         var events = unsafe [256 of epoll_event](repeating: epoll_event())
         var span = unsafe events.mutableSpan
         // SAFETY: the pointer is the array's, valid for 256 entries while the call lasts.
         let count = unsafe span.withUnsafeMutableBufferPointer { unsafe epoll_wait(epoll.raw, $0.baseAddress, Int32($0.count), wait) }
-        now = Clock.now()
-        wall = Clock.wall()
+        now = clock.now()
+        wall = clock.wall()
         for index in 0..<max(0, Int(count)) {
             // SAFETY: `data` is a union; only u64 is ever stored.
             let token = unsafe events[index].data.u64

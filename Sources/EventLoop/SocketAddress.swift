@@ -126,6 +126,26 @@ package enum Socket {
         return .connection(descriptor, from: address)
     }
 
+    /// Both ends of a connection; nil for one that is not of the Internet.
+    package static func ends(of descriptor: Int32) -> ProxyProtocol.Addresses? {
+        var (from, to) = (sockaddr_storage(), sockaddr_storage())
+        var (fromSize, toSize) = (UInt32(MemoryLayout<sockaddr_storage>.size), UInt32(MemoryLayout<sockaddr_storage>.size))
+        // SAFETY: the structures are large enough for every family, and the sizes say how large.
+        guard unsafe pc_getpeername(descriptor, &from, &fromSize) == 0, unsafe pc_getsockname(descriptor, &to, &toSize) == 0,
+            let source = peer(from), let destination = peer(to)
+        else { return nil }
+        return ProxyProtocol.Addresses(source: source, sourcePort: port(from), destination: destination, destinationPort: port(to))
+    }
+
+    /// The port of an Internet address: both families hold it in the two bytes after the family.
+    private static func port(_ address: sockaddr_storage) -> UInt16 {
+        // SAFETY: the structure is larger than four bytes.
+        unsafe withUnsafeBytes(of: address) { unsafe UInt16($0[2]) << 8 | UInt16($0[3]) }
+    }
+
+    /// Bytes that the system holds because the peer has not acknowledged them.
+    package static func unsentBytes(_ descriptor: Int32) -> Int { Int(pc_unsent_bytes(descriptor)) }
+
     package static func pendingError(_ descriptor: Int32) -> Int32 {
         var code: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
@@ -139,8 +159,7 @@ package enum Socket {
         var size = UInt32(MemoryLayout<sockaddr_storage>.size)
         // SAFETY: the structure is large enough for every family, and `size` says how large.
         guard unsafe pc_getsockname(descriptor, &address, &size) == 0 else { return nil }
-        // SAFETY: both Internet families hold the port in the two bytes after the family.
-        return unsafe withUnsafeBytes(of: address) { unsafe UInt16($0[2]) << 8 | UInt16($0[3]) }
+        return port(address)
     }
 
     /// A pair of connected sockets that keep message boundaries.

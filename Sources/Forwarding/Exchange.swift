@@ -6,10 +6,24 @@ package import HTTPMessage
 package import RateLimiting
 package import Routing
 
+/// What a request asks for that wants to change to another protocol.
+package struct TunnelRequest {
+    /// Its name, as the client wrote it.
+    package let upgrade: [UInt8]
+    /// Field lines that the upstream needs besides those of the client.
+    package let lines: [UInt8]
+
+    package init(upgrade: [UInt8], lines: [UInt8] = []) {
+        self.upgrade = upgrade
+        self.lines = lines
+    }
+}
+
 /// The client's side of an exchange, whichever version of HTTP it speaks.
 package protocol ExchangeDownstream: AnyObject {
     /// An interim answer (1xx but 101).
     func received(interim head: borrowing ResponseHead)
+    /// The answer's head; 101 where a tunnel opens, whose bytes then come as the body does.
     func received(head: borrowing ResponseHead, framing: BodyFraming)
     func received(body: Span<UInt8>)
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>)
@@ -26,14 +40,14 @@ package protocol ExchangeDownstream: AnyObject {
 ///
 /// The bodies stream: what one side does not take stops the reading of the other. An exchange is used again for the next
 /// request of its connection.
-package final class Exchange: UpstreamConnectionClient {
+package final class Exchange: UpstreamClient {
     private weak var downstream: (any ExchangeDownstream)?
-    private var connection: UpstreamConnection?
+    private var channel: (any UpstreamChannel)?
     private var group: UpstreamGroup?
     private var writer: RequestHeadWriter?
     private var context: RequestContext?
     private var identity: Identity?
-    private var framing = BodyFraming.none
+    private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     private var attempt = 0
     /// Of the place in the group's queue, while there is no connection to be had.
     private var waitTicket: UInt64?
@@ -51,15 +65,17 @@ package final class Exchange: UpstreamConnectionClient {
 
     /// Sends a request that has passed every stage. What goes wrong here is thrown; what goes wrong later is told to the
     /// downstream.
+    ///
+    /// - Parameter tunnel: what the request opens, if the upstream agrees.
     package func begin(
         _ admission: consuming Admission, _ context: RequestContext, rule: ForwardingRule, filter: FieldFilter, origin: DownstreamOrigin,
-        framing: BodyFraming, group: UpstreamGroup, at now: Instant
+        framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup, at now: Instant
     ) throws(ForwardingError) {
         identity = admission.identity
         self.context = context
-        self.framing = framing
+        shape = RequestShape(method: context.head.method, framing: framing, upgrade: tunnel?.upgrade)
         self.group = group
-        writer = RequestHeadWriter(rule: rule, filter: filter, origin: origin)
+        writer = RequestHeadWriter(rule: rule, filter: filter, origin: origin, tunnelLines: tunnel?.lines ?? [])
         attempt = 0
         hasHead = false
         startedAt = now
@@ -73,112 +89,102 @@ package final class Exchange: UpstreamConnectionClient {
         }
     }
 
-    /// Sends bytes of the request's body.
-    package func send(_ bytes: Span<UInt8>) {
-        guard let connection else { return }
-        if framing == .chunked {
-            connection.write { output in ChunkWriter.append(bytes, to: &output) }
-        } else {
-            connection.send(bytes)
-        }
-    }
+    /// Sends bytes of the request's body, or of a tunnel.
+    package func send(_ bytes: Span<UInt8>) { channel?.send(bytes) }
 
-    /// The request's body is complete.
+    /// The request's body is complete; within a tunnel, all that the client has to say.
     ///
     /// - Parameter trailers: whole field lines.
-    package func endRequest(trailers: [UInt8]) {
-        guard let connection else { return }
-        if framing == .chunked { connection.write { output in ChunkWriter.appendEnd(trailers: trailers, to: &output) } }
-        connection.requestEnded()
-    }
+    package func endRequest(trailers: [UInt8]) { channel?.endRequest(trailers: trailers) }
 
     /// Whether there is a connection, so that the request's body can be sent.
-    package var isConnected: Bool { connection != nil }
+    package var isConnected: Bool { channel != nil }
 
     /// Whether the upstream takes more of the request's body now.
-    package var takesUpload: Bool { connection.map { $0.queuedBytes < Limits.sendQueueHighBytes } ?? !isActive }
+    package var takesUpload: Bool { channel.map { $0.queuedBytes < Limits.sendQueueHighBytes } ?? !isActive }
 
-    package func resumeAnswer() { connection?.resumeReading() }
+    package func resumeAnswer() { channel?.resumeReading() }
 
     /// Gives the exchange up, because the client is gone or its request was wrong.
     package func cancel() {
-        let connection = self.connection
+        let channel = self.channel
         finish()
-        connection?.giveUp()
+        channel?.giveUp()
     }
 
-    // MARK: - What the connection tells
+    /// Gives a tunnel up, with a last word to the upstream.
+    package func leave(saying bytes: [UInt8]) {
+        let channel = self.channel
+        finish()
+        channel?.leave(saying: bytes)
+    }
 
-    func received(head: borrowing ResponseHead, on connection: UpstreamConnection) {
-        if head.status < 200 {
-            // The gateway has said 100 itself when it let the request in.
-            if head.status != 100 { downstream?.received(interim: head) }
-            return
-        }
+    // MARK: - What the channel tells
+
+    func received(interim head: borrowing ResponseHead, on channel: any UpstreamChannel) {
+        // The gateway has said 100 itself when it let the request in.
+        if head.status != 100 { downstream?.received(interim: head) }
+    }
+
+    func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel) {
         hasHead = true
         headAt = Clock.now()
-        let framing = (try? BodyFraming.of(head, to: requestMethod)) ?? .close
         downstream?.received(head: head, framing: framing)
-        pauseIfFull(connection)
+        pauseIfFull(channel)
     }
 
-    func received(body: Span<UInt8>, on connection: UpstreamConnection) {
+    func received(body: Span<UInt8>, on channel: any UpstreamChannel) {
         downstream?.received(body: body)
-        pauseIfFull(connection)
+        pauseIfFull(channel)
     }
 
-    func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>, on connection: UpstreamConnection) {
+    func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>, on channel: any UpstreamChannel) {
         downstream?.received(trailer: line, in: bytes)
     }
 
-    func answerEnded(on connection: UpstreamConnection) {
+    func answerEnded(on channel: any UpstreamChannel) {
         finish()
         downstream?.answerEnded()
     }
 
-    func failed(_ error: ForwardingError, on connection: UpstreamConnection) {
-        self.connection = nil
+    func failed(_ error: ForwardingError, on channel: any UpstreamChannel) {
+        self.channel = nil
         var outcome = error
         do {
-            if try retry(after: error, on: connection) { return }
+            if try retry(after: error, on: channel) { return }
         } catch {
             outcome = error
         }
         fail(outcome)
     }
 
-    func sendQueueDrained(on connection: UpstreamConnection) { downstream?.uploadMayContinue() }
+    func sendQueueDrained(on channel: any UpstreamChannel) { downstream?.uploadMayContinue() }
 
     // MARK: -
-
-    private var requestMethod: Method { context?.head.method ?? .other }
 
     private func connect(fresh: Bool) throws(ForwardingError) {
         guard let group, let context, let writer else { return }
         // What cannot be written must not cost a connection.
         let lines = try writer.ownLines(context, identity)
-        guard fresh || !group.hasWaiting || waitTicket != nil, let connection = try group.acquire(fresh: fresh) else {
+        guard fresh || !group.hasWaiting || waitTicket != nil, let channel = try group.acquire(fresh: fresh, for: writer.origin) else {
             if waitTicket == nil { waitTicket = group.wait(self) }
             return
         }
         waitTicket = nil
-        use(connection)
-        let (identity, framing, server) = (identity, framing, connection.server.hostText)
+        use(channel)
         do {
-            try connection.write { (output: inout ByteQueue) throws(ForwardingError) in
-                try writer.write(context, identity, ownLines: lines, framing, server: server, to: &output)
-            }
+            try channel.send(
+                head: OutgoingHead(writer: writer, context: context, identity: identity, ownLines: lines, server: channel.server.hostText))
         } catch {
-            connection.close()
+            self.channel = nil
             throw error
         }
-        if framing == .none || framing == .length(0) { connection.requestEnded() }
     }
 
-    private func use(_ connection: UpstreamConnection) {
-        self.connection = connection
-        serverText = connection.server.address.text
-        connection.begin(self, method: requestMethod)
+    private func use(_ channel: any UpstreamChannel) {
+        self.channel = channel
+        serverText = channel.server.address.text
+        channel.begin(self, shape)
     }
 
     /// Tries again to begin, after waiting.
@@ -206,35 +212,38 @@ package final class Exchange: UpstreamConnectionClient {
 
     /// Sends the request once more where that is safe, and says whether it did.
     ///
-    /// A request that never set out, because its connection did not open or was found closed, may go to another server. A
+    /// A request that never set out, because its connection did not open or was found closed, may go to another server. So
+    /// may one, if it has no body, of which a server of HTTP/2 says that it did nothing about it. A
     /// connection that was kept alive may have been closed by the server at the moment of its next use: then an idempotent
     /// request without a body goes out again.
-    private func retry(after error: ForwardingError, on failed: UpstreamConnection) throws(ForwardingError) -> Bool {
-        guard !hasHead, let group, let context else { return false }
+    private func retry(after error: ForwardingError, on failed: any UpstreamChannel) throws(ForwardingError) -> Bool {
+        guard !hasHead, let group, let writer else { return false }
         if failed.hasUnsentRequest {
             guard failed.isReused || attempt + 1 < min(group.addressCount, Limits.connectAttemptsMax) else { return false }
             if !failed.isReused { attempt += 1 }
-            guard let connection = try group.acquire(fresh: true) else { return false }
-            use(connection)
-            failed.moveUnsent(to: connection)
+            guard let channel = try group.acquire(fresh: true, for: writer.origin) else { return false }
+            use(channel)
+            failed.moveUnsent(to: channel)
             return true
         }
-        guard error == .closedEarly, failed.isReused, !failed.hasAnswerBegun, attempt == 0, framing == .none,
-            context.head.method.isIdempotent
+        guard error == .closedEarly, shape.framing == .none,
+            failed.wasRefused
+                ? attempt < Limits.connectAttemptsMax
+                : attempt == 0 && failed.isReused && !failed.hasAnswerBegun && shape.method.isIdempotent
         else { return false }
         attempt += 1
         try connect(fresh: true)
         return true
     }
 
-    private func pauseIfFull(_ connection: UpstreamConnection) {
-        if let downstream, !downstream.takesAnswer { connection.pauseReading() }
+    private func pauseIfFull(_ channel: any UpstreamChannel) {
+        if let downstream, !downstream.takesAnswer { channel.pauseReading() }
     }
 
     private func finish() {
         isActive = false
         waitTicket = nil
-        connection = nil
+        channel = nil
         identity = nil
         context = nil
         group = nil

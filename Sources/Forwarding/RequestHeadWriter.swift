@@ -1,6 +1,7 @@
 import ConfigFile
 import Authentication
 import Bytes
+package import EventLoop
 import HTTP1
 import HTTPMessage
 import Routing
@@ -12,8 +13,21 @@ package struct DownstreamOrigin: Sendable {
     /// Whether the peer may speak for the client (`trusted_proxies`).
     package var isPeerTrusted = false
     package var isTLS = false
+    /// What the PROXY protocol tells an upstream that asks for it.
+    package var addresses: ProxyProtocol.Addresses?
 
     package init() {}
+}
+
+/// A request's head on its way out, whichever version of HTTP takes it.
+struct OutgoingHead {
+    let writer: RequestHeadWriter
+    let context: RequestContext
+    let identity: Identity?
+    /// Those of ``RequestHeadWriter/ownLines(_:_:)``.
+    let ownLines: [UInt8]
+    /// The host to name where the client named none.
+    let server: String
 }
 
 /// Writes the head of a request as an upstream gets it.
@@ -21,6 +35,8 @@ struct RequestHeadWriter {
     let rule: ForwardingRule
     let filter: FieldFilter
     let origin: DownstreamOrigin
+    /// Field lines that opening a tunnel needs besides those of the client.
+    let tunnelLines: [UInt8]
 
     /// The field lines that the route sets.
     ///
@@ -30,37 +46,19 @@ struct RequestHeadWriter {
         return rule.requestHeaders.isEmpty ? lines : lines + (try requestLines(context, identity))
     }
 
-    /// Appends the head to `output`.
-    ///
-    /// - Parameters:
-    ///   - ownLines: those of ``ownLines(_:_:)``.
-    ///   - server: the host to name where the client named none.
-    /// - Throws: when the rewritten path is not in normal form; `output` may then hold a part of the head.
-    func write(
-        _ context: RequestContext, _ identity: Identity?, ownLines: [UInt8], _ framing: BodyFraming, server: String,
-        to output: inout ByteQueue
-    ) throws(ForwardingError) {
-        try Self.requestLine(context.head, context.target, rule, to: &output)
-        Self.fields(context.head, filter, rule.host, server: server, hasIdentity: identity != nil, to: &output)
-        output.append(ownLines)
-        Self.forwardedFields(context.head, context.requestID, origin, to: &output)
-        if rule.forwardsToken, let identity { Self.bearer(context.head, identity.token, to: &output) }
-        switch framing {
-        case .none, .close: break
-        case .length(let count):
-            output.append("Content-Length: ")
-            output.append(decimal: count)
-            output.append("\r\n")
-        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
-        }
-        output.append("\r\n")
-    }
-
-    private static func requestLine(
+    fileprivate static func requestLine(
         _ head: borrowing RequestHead, _ target: borrowing RequestTarget, _ rule: ForwardingRule, to output: inout ByteQueue
     ) throws(ForwardingError) {
         output.append(head.bytes.extracting(head.methodRange.range))
         output.append(0x20)
+        try path(head, target, rule, to: &output)
+        output.append(" HTTP/1.1\r\n")
+    }
+
+    /// The path as the route has it sent, with the query.
+    static func path(
+        _ head: borrowing RequestHead, _ target: borrowing RequestTarget, _ rule: ForwardingRule, to output: inout ByteQueue
+    ) throws(ForwardingError) {
         if rule.strippedSegments == 0, rule.addedPrefix.isEmpty {
             output.append(target.pathSpan)
         } else {
@@ -68,7 +66,6 @@ struct RequestHeadWriter {
             output.append(path)
         }
         if !target.query.isEmpty { output.append(head.bytes.extracting(target.query.range)) }
-        output.append(" HTTP/1.1\r\n")
     }
 
     /// The path with its prefix replaced; checked by the same rules as the one that came in.
@@ -91,7 +88,7 @@ struct RequestHeadWriter {
     }
 
     /// Host, and the client's own fields that pass the filter. Neighbours that pass are copied in one piece.
-    private static func fields(
+    fileprivate static func fields(
         _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String, hasIdentity: Bool,
         to output: inout ByteQueue
     ) {
@@ -141,7 +138,7 @@ struct RequestHeadWriter {
 
     /// X-Forwarded-For, -Proto, -Host, Forwarded (RFC 7239) and X-Request-Id. A trusted peer's own words are kept and added
     /// to; anybody else's are dropped.
-    private static func forwardedFields(
+    static func forwardedFields(
         _ head: borrowing RequestHead, _ requestID: [UInt8], _ origin: DownstreamOrigin, to output: inout ByteQueue
     ) {
         let trusted = origin.isPeerTrusted
@@ -189,9 +186,38 @@ struct RequestHeadWriter {
         output.append("\r\n")
     }
 
-    private static func bearer(_ head: borrowing RequestHead, _ token: Range<Int>, to output: inout ByteQueue) {
+    static func bearer(_ head: borrowing RequestHead, _ token: Range<Int>, to output: inout ByteQueue) {
         output.append("Authorization: Bearer ")
         output.append(head.bytes.extracting(token))
+        output.append("\r\n")
+    }
+}
+
+extension OutgoingHead {
+    /// Appends the head to `output`.
+    ///
+    /// - Throws: when the rewritten path is not in normal form; `output` may then hold a part of the head.
+    func write(_ shape: RequestShape, to output: inout ByteQueue) throws(ForwardingError) {
+        let rule = writer.rule
+        try RequestHeadWriter.requestLine(context.head, context.target, rule, to: &output)
+        RequestHeadWriter.fields(context.head, writer.filter, rule.host, server: server, hasIdentity: identity != nil, to: &output)
+        output.append(ownLines)
+        RequestHeadWriter.forwardedFields(context.head, context.requestID, writer.origin, to: &output)
+        if rule.forwardsToken, let identity { RequestHeadWriter.bearer(context.head, identity.token, to: &output) }
+        switch shape.framing {
+        case .none, .close: break
+        case .length(let count):
+            output.append("Content-Length: ")
+            output.append(decimal: count)
+            output.append("\r\n")
+        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
+        }
+        if let upgrade = shape.upgrade {
+            output.append("Connection: Upgrade\r\nUpgrade: ")
+            output.append(upgrade)
+            output.append("\r\n")
+            output.append(writer.tunnelLines)
+        }
         output.append("\r\n")
     }
 }

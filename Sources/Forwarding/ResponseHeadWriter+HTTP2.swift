@@ -7,9 +7,12 @@ package import HTTPMessage
 extension ResponseHeadWriter {
     /// Replaces what is in `block`; parameters as for HTTP/1.
     package static func write(_ head: borrowing ResponseHead, framing: BodyFraming, extra: [UInt8], to block: inout FieldBlock) {
-        begin(head.status, &block)
+        // A tunnel opens with 200, and without the proof that only HTTP/1.1 knows (RFC 8441 §5).
+        let opensTunnel = head.status == 101
+        begin(opensTunnel ? 200 : head.status, &block)
         let named = ConnectionOptions(head.fields, head.bytes)
         for line in head.fields.lines where passes(line, of: head, framing, named) {
+            if opensTunnel, head.bytes.extracting(line.name.range).equalsIgnoringCase("sec-websocket-accept") { continue }
             block.append(head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
         if case .length(let count) = framing { block.append("content-length", decimal: count) }

@@ -34,14 +34,18 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         }
     }
 
-    /// A connection for an exchange: one that waits, or a new one; nil when as many as may be are busy.
+    /// A channel for an exchange: on a connection that is there, or a new one; nil when as many as may be are busy.
     ///
-    /// - Parameter fresh: whether only a new connection will do.
-    func acquire(fresh: Bool) throws(ForwardingError) -> UpstreamConnection? {
+    /// - Parameters:
+    ///   - fresh: whether a connection that waits will not do.
+    ///   - origin: whom a new connection is told to serve, where the upstream asks for it.
+    func acquire(fresh: Bool, for origin: DownstreamOrigin) throws(ForwardingError) -> (any UpstreamChannel)? {
         var lastError = ForwardingError.unresolved
         var isFull = false
+        let preamble = settings.proxyProtocol.map { ProxyProtocol.header($0, origin.addresses) } ?? []
         for index in order() {
             let server = servers[index]
+            if let stream = server.openStream() { return stream }
             if !fresh, let idle = server.takeIdle() { return idle }
             guard server.connectionCount < settings.connectionsMax else {
                 isFull = true
@@ -49,11 +53,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
             }
             for _ in 0..<server.addressCount {
                 guard let address = server.nextAddress(at: loop.now) else { break }
-                let connection = UpstreamConnection(to: server, on: loop)
                 do {
-                    try connection.connect(to: address)
-                    server.active += 1
-                    return connection
+                    return try server.connect(to: address, preamble: preamble, on: loop)
                 } catch {
                     server.refused(address, at: loop.now)
                     lastError = .connectFailed(error.reason)
@@ -121,7 +122,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         next = (next + 1) % servers.count
         if settings.balance == .leastConnections {
             order = order.enumerated().sorted { left, right in
-                (servers[left.element].active, left.offset) < (servers[right.element].active, right.offset)
+                (servers[left.element].load, left.offset) < (servers[right.element].load, right.offset)
             }.map(\.element)
         }
         return order.filter { !servers[$0].isAvoided(at: now) } + order.filter { servers[$0].isAvoided(at: now) }
@@ -134,9 +135,11 @@ final class UpstreamServer {
     unowned let group: UpstreamGroup
     /// Where it is; empty while its name is not resolved. After a failure to connect an address is tried last for a while.
     private var places: [(address: SocketAddress, avoidedUntil: Instant)] = []
-    /// Connections that work for an exchange or are being made.
-    var active = 0
+    /// Connections of HTTP/1 that work for an exchange or are being made.
+    private var active = 0
     private var idle: [UpstreamConnection] = []
+    /// Connections of HTTP/2.
+    private var shared: [UpstreamHTTP2Connection] = []
     private var nextIndex = 0
 
     init(_ address: UpstreamSettings.Address, of group: UpstreamGroup) {
@@ -144,7 +147,39 @@ final class UpstreamServer {
         self.group = group
     }
 
-    var connectionCount: Int { active + idle.count }
+    var connectionCount: Int { active + idle.count + shared.count }
+
+    /// Exchanges that are under way.
+    var load: Int { active + shared.reduce(0) { $0 + $1.streamCount } }
+
+    /// Whether a connection may serve one client after the other.
+    var keepsConnections: Bool { group.settings.proxyProtocol == nil }
+
+    /// Starts to connect; the channel takes a request at once.
+    func connect(to address: SocketAddress, preamble: [UInt8], on loop: EventLoop) throws(SystemError) -> any UpstreamChannel {
+        if group.settings.speaksHTTP2 {
+            let connection = try UpstreamHTTP2Connection(to: self, at: address, on: loop)
+            shared.append(connection)
+            return connection.openStream()
+        }
+        let connection = try UpstreamConnection(to: self, at: address, preamble: preamble, on: loop)
+        active += 1
+        return connection
+    }
+
+    /// A stream on a connection of HTTP/2 that has room for one.
+    func openStream() -> UpstreamHTTP2Stream? {
+        for connection in shared where connection.takesStreams && isAt(connection.address) { return connection.openStream() }
+        return nil
+    }
+
+    func closed(_ connection: UpstreamHTTP2Connection) {
+        shared.removeAll { $0 === connection }
+        group.connectionFreed()
+    }
+
+    /// A stream of a connection has ended.
+    func streamEnded() { group.connectionFreed() }
 
     var hasRoomForIdle: Bool { idle.count < group.settings.idleMax }
 
@@ -162,6 +197,7 @@ final class UpstreamServer {
         let known = places
         places = addresses.map { address in (address, known.first { $0.address == address }?.avoidedUntil ?? .past) }
         for connection in idle where !isAt(connection.address) { connection.close() }
+        for connection in shared where !isAt(connection.address) { connection.closeAfterStreams() }
     }
 
     /// The next in turn, if possible one that has not refused lately.

@@ -1,6 +1,7 @@
 package import ConfigFile
 package import EventLoop
 package import TLS
+import HTTPMessage
 
 /// A group of servers that answer for one service, as the file describes it.
 package struct UpstreamSettings {
@@ -21,6 +22,10 @@ package struct UpstreamSettings {
         case roundRobin, leastConnections
     }
 
+    package enum Version: Sendable {
+        case http1, http2
+    }
+
     package let name: String
     package let servers: [Address]
     package let balance: Balance
@@ -28,12 +33,26 @@ package struct UpstreamSettings {
     package let connectTimeout: UInt64
     /// The longest silence of a server that owes an answer; nanoseconds, as all of these.
     package let answerTimeout: UInt64
+    /// The longest silence of an answer that is a stream, and of a tunnel.
+    package let streamTimeout: UInt64
     package let idleTimeout: UInt64
     /// Kept-alive connections that a worker holds for each server.
     package let idleMax: Int
 
     /// Connections, busy and idle, that a worker has to each server at most; requests beyond that wait for one.
     package let connectionsMax: Int
+
+    /// Streams that a connection of HTTP/2 carries at once, if its server agrees.
+    package let streamsMax: Int
+    /// Bytes of an answer's head.
+    package let headBytesMax: Int
+
+    /// The version of HTTP that the servers speak; over TLS by ALPN, in clear by prior knowledge.
+    package let version: Version
+    /// What tells the servers the client's address before the first byte; then no connection serves two clients.
+    package let proxyProtocol: ProxyProtocol.Version?
+
+    package var speaksHTTP2: Bool { version == .http2 }
 
     /// Reads `upstream NAME { … }`; nil when a part of it is wrong.
     package init?(_ directive: Directive, files: any FileSource, _ diagnostics: Diagnostics) {
@@ -63,10 +82,24 @@ package struct UpstreamSettings {
         }
         connectTimeout = nanoseconds("connect_timeout", .seconds(3))
         answerTimeout = nanoseconds("answer_timeout", .seconds(60))
+        streamTimeout = nanoseconds("stream_timeout", .seconds(3_600))
         idleTimeout = nanoseconds("idle_timeout", .seconds(55))
         idleMax = block.one("keepalive")?.integer(0...100_000, diagnostics) ?? 256
         connectionsMax = block.one("max_connections")?.integer(1...100_000, diagnostics) ?? 1_024
-        block.finish(later: ["health", "health_check", "protocol", "weight", "proxy_protocol", "sticky"])
+        streamsMax = block.one("streams")?.integer(1...100_000, diagnostics) ?? 100
+        let headSize = block.one("head_size")
+        headBytesMax = headSize?.size(diagnostics).map { Int(clamping: $0) } ?? Limits.responseHeadBytesMax
+        if let headSize, !(1_024...Limits.responseHeadBytesMax).contains(headBytesMax) {
+            diagnostics.error("head_size is from 1k to 64k", at: headSize.arguments.first ?? headSize.name)
+        }
+        let protocolDirective = block.one("protocol")
+        version = protocolDirective?.choice(["http/1.1": Version.http1, "h2": .http2], diagnostics) ?? .http1
+        proxyProtocol = block.one("proxy_protocol")?.choice(["v1": ProxyProtocol.Version.v1, "v2": .v2], diagnostics)
+        if version == .http2, proxyProtocol != nil, let word = protocolDirective?.arguments.first {
+            diagnostics.error(
+                "connections of HTTP/2 serve many clients, and proxy_protocol can name only one", at: word, hint: "use one of the two")
+        }
+        block.finish(later: ["health", "health_check", "weight", "sticky"])
         if given.isEmpty { diagnostics.error("an upstream has no server", at: directive.name, hint: "add: server 127.0.0.1:8000;") }
         if diagnostics.count > errors { return nil }
     }

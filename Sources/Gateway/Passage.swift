@@ -14,11 +14,13 @@ protocol PassageFrontEnd: ExchangeDownstream {
     func answer(_ answer: RefusalAnswer, to refusal: Refusal)
     /// The request is on its way: its body may follow.
     func forwardingBegan()
+    /// The credential that let a stream or a tunnel in is good no longer: it ends.
+    func credentialExpired()
 }
 
 /// One request's passage through the gateway, from its head to its line in the log. Used again for the next request of
 /// its connection or stream.
-final class Passage: AdmissionWaiter {
+final class Passage: AdmissionWaiter, TimerHandler {
     enum Stage {
         case idle
         case deciding
@@ -45,6 +47,16 @@ final class Passage: AdmissionWaiter {
     var methodRule: Route.MethodRule?
     var identity: Identity?
     var refusal: Refusal?
+    /// What the request wants to change to, where its route lets it.
+    var tunnel: TunnelRequest?
+    /// The protocol of an extended CONNECT (RFC 8441).
+    var extendedProtocol: [UInt8]?
+    var isHTTP2 = false
+    /// The credential expired while the stream was open.
+    var isExpired = false
+    /// The answer goes on for as long as both sides like.
+    private(set) var stream: LiveStream?
+    private var expiryTimer: Timer?
     /// Whether this request has already caused its issuer's keys to be fetched.
     var hasAskedForKeys = false
     /// Counts requests, so that what was asked for one is not answered to the next.
@@ -72,6 +84,9 @@ final class Passage: AdmissionWaiter {
         methodRule = nil
         identity = nil
         refusal = nil
+        tunnel = nil
+        extendedProtocol = nil
+        isExpired = false
         hasAskedForKeys = false
         progress.reset()
         context.captures = [:]
@@ -89,8 +104,32 @@ final class Passage: AdmissionWaiter {
         generation += 1
         stage = .idle
         identity = nil
+        stream = nil
+        expiryTimer?.cancel()
+        expiryTimer = nil
         progress.reset()
     }
+
+    // MARK: - Streams
+
+    /// Whether the protocol that is changed to is WebSocket, whose frames are known here.
+    var opensWebSocket: Bool {
+        guard let name = tunnel?.upgrade else { return false }
+        return name.span.equalsIgnoringCase("websocket")
+    }
+
+    /// The answer turns out to be a stream, or a tunnel.
+    func begin(_ stream: LiveStream, checkedAt deadline: Instant?, on loop: EventLoop) {
+        self.stream = stream
+        guard let deadline else { return }
+        let timer = expiryTimer ?? Timer(self)
+        expiryTimer = timer
+        loop.set(timer, at: deadline)
+    }
+
+    func check(at deadline: Instant, on loop: EventLoop) { if let expiryTimer { loop.set(expiryTimer, at: deadline) } }
+
+    func fired(_ timer: Timer) { path.checkCredential(self) }
 
     func admissionDecided() { path.admissionDecided(self) }
 }

@@ -22,6 +22,12 @@ package enum Refusal: Error, Sendable {
     case bodyTooLarge
     case headTimeout
     case bodyTimeout
+    /// The body comes, but so slowly that it is there to hold a place.
+    case bodyTooSlow
+    /// An extended CONNECT for a protocol that the route does not name.
+    case protocolNotOffered
+    /// The worker holds as much memory as it may.
+    case overloaded
     /// A listener that sends everybody to https; the place to go to.
     case redirect(String)
 
@@ -53,7 +59,9 @@ package enum Refusal: Error, Sendable {
         case .forwarding(.unresolved), .forwarding(.busy): 503
         case .forwarding: 502
         case .bodyTooLarge: 413
-        case .headTimeout, .bodyTimeout: 408
+        case .headTimeout, .bodyTimeout, .bodyTooSlow: 408
+        case .protocolNotOffered: 501
+        case .overloaded: 503
         case .redirect: 308
         }
     }
@@ -74,6 +82,9 @@ package enum Refusal: Error, Sendable {
         case .bodyTooLarge: "body_too_large"
         case .headTimeout: "head_timeout"
         case .bodyTimeout: "body_timeout"
+        case .bodyTooSlow: "body_too_slow"
+        case .protocolNotOffered: "protocol_not_offered"
+        case .overloaded: "overloaded"
         case .redirect: "redirect_https"
         }
     }
@@ -99,6 +110,9 @@ package enum Refusal: Error, Sendable {
         case .bodyTooLarge: "The request's body is larger than this resource takes."
         case .headTimeout: "The request's head did not come in time."
         case .bodyTimeout: "The request's body did not come in time."
+        case .bodyTooSlow: "The request's body comes too slowly."
+        case .protocolNotOffered: "This resource does not speak that protocol."
+        case .overloaded: "The gateway has as much to do as it can hold. Try again soon."
         case .redirect(let place): "This is served at \(place)."
         }
     }
@@ -118,7 +132,9 @@ package enum Refusal: Error, Sendable {
     var concernsSecurity: Bool {
         switch self {
         case .forwarding(.headerUnusable), .forwarding(.pathUnusable): true
-        case .forwarding, .redirect, .aboutServer, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .token(.keysUnavailable),
+        case .forwarding, .redirect, .aboutServer, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .bodyTooSlow,
+            .protocolNotOffered, .overloaded,
+            .token(.keysUnavailable),
             .admission(.storeUnavailable):
             false
         default: true
@@ -128,7 +144,7 @@ package enum Refusal: Error, Sendable {
     /// Whether it is in doubt where the next request would begin.
     var endsConnection: Bool {
         switch self {
-        case .malformed, .bodyTooLarge, .headTimeout, .bodyTimeout: true
+        case .malformed, .bodyTooLarge, .headTimeout, .bodyTimeout, .bodyTooSlow, .overloaded: true
         default: false
         }
     }
@@ -137,8 +153,20 @@ package enum Refusal: Error, Sendable {
     var retryAfter: UInt64? {
         switch self {
         case .admission(.limitExceeded(_, let nanoseconds)): max(1, nanoseconds / 1_000_000_000 + (nanoseconds % 1_000_000_000 > 0 ? 1 : 0))
-        case .admission(.storeUnavailable), .token(.keysUnavailable), .forwarding(.unresolved), .forwarding(.busy): 2
+        case .admission(.storeUnavailable), .token(.keysUnavailable), .forwarding(.unresolved), .forwarding(.busy), .overloaded: 2
         default: nil
+        }
+    }
+
+    /// The status that a client of gRPC is told (grpc.github.io, "Status codes and their use in gRPC").
+    var grpcStatus: Int {
+        switch status {
+        case 401: 16
+        case 403: 7
+        case 413, 429: 8
+        case 404, 405, 501: 12
+        case 408, 502, 503, 504: 14
+        default: 13
         }
     }
 
@@ -184,7 +212,12 @@ package struct RefusalAnswer {
     package var fields: [UInt8]
     package let body: [UInt8]
 
-    package init(_ refusal: Refusal, requestID: [UInt8], realm: String, wantsHTML: Bool) {
+    /// What the asking program reads.
+    package enum Form {
+        case problem, html, grpc
+    }
+
+    package init(_ refusal: Refusal, requestID: [UInt8], realm: String, form: Form) {
         let status = refusal.status
         var fields: [UInt8] = []
         func field(_ name: String, _ value: String) { fields.append("\(name): \(value)\r\n") }
@@ -210,7 +243,17 @@ package struct RefusalAnswer {
         if let seconds = refusal.retryAfter { field("Retry-After", String(seconds)) }
         let title = Refusal.phrase(status)
         let identifier = String(decoding: requestID, as: UTF8.self)
-        if wantsHTML {
+        switch form {
+        case .grpc:
+            // A head alone, which is its own trailers; the status of HTTP is always 200.
+            field("Content-Type", "application/grpc")
+            field("grpc-status", String(refusal.grpcStatus))
+            field("grpc-message", percentEncoded("\(refusal.detail) (\(refusal.reason), \(identifier))"))
+            self.status = 200
+            self.fields = fields
+            body = []
+            return
+        case .html:
             field("Content-Type", "text/html; charset=utf-8")
             body = [UInt8](
                 """
@@ -218,7 +261,7 @@ package struct RefusalAnswer {
                 <body><h1>\(title)</h1><p>\(escaped(refusal.detail))</p><p><small>\(refusal.reason) · \(identifier)</small></p></body></html>
 
                 """)
-        } else {
+        case .problem:
             field("Content-Type", "application/problem+json")
             body = [UInt8](
                 "{\"type\":\"urn:portcullis:refusal:\(refusal.reason)\",\"title\":\"\(title)\",\"status\":\(status),\"detail\":\"\(escapedJSON(refusal.detail))\","
@@ -233,6 +276,20 @@ package struct RefusalAnswer {
 
 /// For a quoted-string: without quotes and backslashes, in ASCII (RFC 6750 §3).
 private func quoted(_ text: String) -> String { String(text.map { $0 == "\"" || $0 == "\\" || !$0.isASCII ? "'" : $0 }) }
+
+/// As a message of gRPC is sent: printable ASCII but for the percent sign.
+private func percentEncoded(_ text: String) -> String {
+    var encoded: [UInt8] = []
+    for byte in text.utf8 {
+        if (0x20..<0x7F).contains(byte), byte != 0x25 {
+            encoded.append(byte)
+        } else {
+            encoded.append(0x25)
+            encoded.append(hexadecimal: byte, digits: 2)
+        }
+    }
+    return String(decoding: encoded, as: UTF8.self)
+}
 
 private func escaped(_ text: String) -> String {
     text.reduce(into: "") { result, character in

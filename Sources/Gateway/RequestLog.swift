@@ -83,6 +83,9 @@ final class RequestLog {
             line.member("decision", refusal.status < 400 ? "answered" : "refused")
             line.member("reason", refusal.reason)
             if let detail = refusal.logDetail { line.member("detail", detail) }
+        case .none where passage.isExpired:
+            line.member("decision", "ended")
+            line.member("reason", "credential_expired")
         case .none: line.member("decision", isComplete ? "forwarded" : "broken_off")
         }
         let states = passage.progress.states

@@ -34,6 +34,12 @@ final class RequestPath {
     private var awaitingKeys: [(passage: Passage, generation: UInt64, issuer: Int, since: Instant)] = []
     private var lastKeyRequest: [Instant]
     private let policyTexts: [String]
+    /// Streams and tunnels that end with their credential.
+    private var streams: [ObjectIdentifier: Passage] = [:]
+    /// Of them, those whose keys have changed since they were let in.
+    private var doubted: [Passage] = []
+    /// Whether the worker holds more memory than it should.
+    var isOutOfMemory = false
 
     init(
         settings: Settings, loop: EventLoop, authenticator: Authenticator, limiter: RateLimiter, groups: [UpstreamGroup], log: RequestLog,
@@ -58,6 +64,7 @@ final class RequestPath {
     func enter(_ passage: Passage) {
         counters.add(.requests)
         do throws(Refusal) {
+            if isOutOfMemory { throw .overloaded }
             try normalize(passage)
             try route(passage)
             guard try admitEarly(passage) else { return }
@@ -93,6 +100,18 @@ final class RequestPath {
         guard let rule = route.rule(for: context.head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
         passage.methodRule = rule
         if case .length(let count) = passage.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
+        passage.tunnel = try tunnel(passage, route)
+    }
+
+    /// What the request wants to change to, if its route lets it. An Upgrade that the route does not name is passed over, as
+    /// HTTP has it (RFC 9110 §7.8); an extended CONNECT cannot be (RFC 8441 §4).
+    private func tunnel(_ passage: Passage, _ route: Route) throws(Refusal) -> TunnelRequest? {
+        if let name = passage.extendedProtocol {
+            guard route.upgrades.contains(String(decoding: name, as: UTF8.self).lowercased()) else { throw .protocolNotOffered }
+            return TunnelRequest(upgrade: name, lines: WebSocketHandshake.keyLine())
+        }
+        guard !route.upgrades.isEmpty, passage.framing == .none, !passage.isHTTP2 else { return nil }
+        return passage.context.head.upgrade(among: route.upgrades).map { TunnelRequest(upgrade: $0) }
     }
 
     /// Where the path leads for a server that cuts `;` parameters off its segments; nil too when that is no path.
@@ -176,7 +195,7 @@ final class RequestPath {
         do {
             try passage.exchange.begin(
                 admission, passage.context, rule: route.forwarding, filter: settings.fieldFilter, origin: passage.origin,
-                framing: passage.framing, group: groups[route.forwarding.upstream], at: loop.now)
+                framing: passage.framing, tunnel: passage.tunnel, group: groups[route.forwarding.upstream], at: loop.now)
         } catch {
             return refuse(passage, .forwarding(error))
         }
@@ -193,8 +212,15 @@ final class RequestPath {
         counters.add(.refusals)
         if case .malformed = refusal { counters.add(.malformedRequests) }
         if case .forwarding = refusal { counters.add(.upstreamFailures) }
+        switch refusal {
+        case .malformed(.headTooLarge), .malformed(.tooManyFields), .malformed(.targetTooLong): counters.add(.headsTooLarge)
+        case .headTimeout: counters.add(.headsTimedOut)
+        case .bodyTimeout, .bodyTooSlow: counters.add(.slowBodies)
+        case .overloaded: counters.add(.memoryRefusals)
+        default: break
+        }
         var answer = RefusalAnswer(
-            refusal, requestID: passage.context.requestID, realm: settings.realm, wantsHTML: wantsHTML(passage.context.head))
+            refusal, requestID: passage.context.requestID, realm: settings.realm, form: form(passage))
         appendFields(passage, to: &answer.fields)
         passage.frontEnd?.answer(answer, to: refusal)
     }
@@ -238,7 +264,13 @@ final class RequestPath {
         default: break
         }
         log.write(passage, limits: limiter.limits, wall: loop.wall, isComplete: isComplete)
+        if passage.stream != nil { streams[ObjectIdentifier(passage)] = nil }
         passage.end()
+    }
+
+    private func form(_ passage: Passage) -> RefusalAnswer.Form {
+        if passage.isHTTP2, passage.context.head.isGRPC { return .grpc }
+        return wantsHTML(passage.context.head) ? .html : .problem
     }
 
     private func wantsHTML(_ head: borrowing RequestHead) -> Bool {
@@ -250,6 +282,53 @@ final class RequestPath {
             if head.bytes.extracting(element).hasPrefix("text/html") { return true }
         }
         return false
+    }
+
+    // MARK: - Streams
+
+    /// The answer turns out to be a stream, or a tunnel: it lives no longer than the credential that let it in.
+    func began(_ stream: LiveStream, of passage: Passage) {
+        guard let verified = passage.identity?.verified, passage.route?.endsStreamsOnExpiry ?? true else {
+            return passage.begin(stream, checkedAt: nil, on: loop)
+        }
+        streams[ObjectIdentifier(passage)] = passage
+        passage.begin(stream, checkedAt: nextCheck(verified), on: loop)
+    }
+
+    /// When the credential may have expired; at the latest in a minute, because the host's clock may be set.
+    private func nextCheck(_ verified: VerifiedToken) -> Instant {
+        let end = verified.refusedFrom.multipliedReportingOverflow(by: 1_000_000_000)
+        let left = end.overflow ? UInt64.max : end.partialValue - min(loop.wall, end.partialValue)
+        return loop.now.adding(min(left, credentialCheckPause))
+    }
+
+    func checkCredential(_ passage: Passage) {
+        guard passage.stage == .forwarding, let verified = passage.identity?.verified else { return }
+        if loop.wall / 1_000_000_000 < verified.refusedFrom { return passage.check(at: nextCheck(verified), on: loop) }
+        expire(passage)
+    }
+
+    private func expire(_ passage: Passage) {
+        streams[ObjectIdentifier(passage)] = nil
+        counters.add(.streamsExpired)
+        passage.isExpired = true
+        passage.frontEnd?.credentialExpired()
+    }
+
+    /// An issuer's keys have changed: streams that were let in with the old ones are looked at again, a few at a time.
+    func keysChanged(of issuer: Int) {
+        doubted += streams.values.filter { $0.identity?.verified.issuer == issuer }
+        recheckSome()
+    }
+
+    /// Called now and then.
+    func recheckSome() {
+        for _ in 0..<min(doubted.count, recheckedAtOnce) {
+            guard let passage = doubted.popLast(), passage.stage == .forwarding, let verified = passage.identity?.verified,
+                streams[ObjectIdentifier(passage)] != nil
+            else { continue }
+            if !authenticator.isStillGood(verified, at: loop.wall / 1_000_000_000) { expire(passage) }
+        }
     }
 
     // MARK: - Waiting for keys
@@ -295,3 +374,6 @@ final class RequestPath {
 private let keyRequestPause: UInt64 = 10_000_000_000
 private let keyWaitMax: UInt64 = 5_000_000_000
 private let awaitingKeysMax = 1_024
+private let credentialCheckPause: UInt64 = 60_000_000_000
+/// A signature costs up to 120 µs.
+private let recheckedAtOnce = 64

@@ -38,19 +38,20 @@ package final class Worker: MessageReceiver, TimerHandler {
 
     /// - Parameters:
     ///   - sockets: the listening sockets of this worker, each with the index of its listener.
-    ///   - keyFiles: what the configuration's files held when it was read.
+    ///   - files: what the configuration's files held when it was read.
+    ///   - loop: one with a test's clock, that the test turns.
     ///   - report: takes the worker's own messages.
     package init(
         settings: Settings, files: FileBundle, memory: HostMemory, slot: Int, supervisor: consuming Descriptor,
-        sockets: [(listener: Int, descriptor: Int32)], report: @escaping (String) -> Void
+        sockets: [(listener: Int, descriptor: Int32)], loop: EventLoop? = nil, report: @escaping (String) -> Void
     ) throws {
         self.settings = settings
         self.slot = slot
         self.sockets = sockets
         self.report = report
-        loop = try EventLoop()
+        let loop = try loop ?? EventLoop()
+        self.loop = loop
         readyAnyway = loop.now.adding(initialStateWait)
-        let loop = loop
         let counters = memory.counters(slot)
         counters.set(.connectionsOpen, 0)
         authenticator = Authenticator(
@@ -107,7 +108,10 @@ package final class Worker: MessageReceiver, TimerHandler {
         case .drain: drain(closingIdle: message.count > 1 && message[1] == 1)
         case .keySet:
             guard let issuer = reader.number(), let document = reader.bytes(), let index = Int(exactly: issuer) else { return }
-            if let keys = try? KeySet(document) { authenticator.replaceKeys(of: index, with: keys) }
+            if let keys = try? KeySet(document) {
+                authenticator.replaceKeys(of: index, with: keys)
+                path.keysChanged(of: index)
+            }
             path.keysSettled(of: index)
         case .keySetUnchanged:
             if let issuer = reader.number(), let index = Int(exactly: issuer) { path.keysSettled(of: index) }
@@ -134,6 +138,8 @@ package final class Worker: MessageReceiver, TimerHandler {
 
     package func fired(_ timer: Timer) {
         path.giveUpWaiting()
+        path.recheckSome()
+        path.isOutOfMemory = HeapMemory.bytesInUse > settings.clientLimits.memoryBytes
         becomeReadyIfPossible()
         if drainDeadline <= loop.now {
             for connection in Array(connections.values) { connection.abort() }
@@ -168,7 +174,7 @@ package final class Worker: MessageReceiver, TimerHandler {
                         certificates: tls.certificates, minimum: tls.minimum, protocols: settings.protocols, tickets: tickets)
                 }
                 let isRedirect = if case .redirect = settings.role { true } else { false }
-                let listener = try Listener(socket, contexts: contexts[index], isRedirect: isRedirect, services)
+                let listener = try Listener(socket, contexts: contexts[index], isRedirect: isRedirect, proxies: settings.proxies, services)
                 listeners.append(listener)
             } catch {
                 report("cannot take connections at \(settings.address.text): \(error)")

@@ -18,7 +18,9 @@ package struct RequestParser {
     private var emptyLines = 0
     private var hasRequestLine = false
 
-    package init() {}
+    private let limits: HeadLimits
+
+    package init(_ limits: HeadLimits = HeadLimits()) { self.limits = limits }
 
     /// Whether a part of a head has been read.
     package var isInsideHead: Bool { lineStart > 0 || scanned > 0 }
@@ -50,13 +52,13 @@ package struct RequestParser {
                 scanned = input.count
                 return try needMore(input.count)
             case .line(let line, let next):
-                guard head.fields.count < Limits.fieldCountMax else { throw .tooManyFields }
+                guard head.fields.count < limits.fields else { throw .tooManyFields }
                 head.fields.append(line)
                 lineStart = next
             case .end(let next):
-                guard next <= Limits.requestHeadBytesMax else { throw .headTooLarge }
+                guard next <= limits.bytes else { throw .headTooLarge }
                 head.adopt(input.extracting(0..<next))
-                self = RequestParser()
+                self = RequestParser(limits)
                 return .complete(consumed: next)
             }
         }
@@ -68,7 +70,7 @@ package struct RequestParser {
     }
 
     private func needMore(_ count: Int) throws(MessageError) -> HeadResult {
-        guard count < Limits.requestHeadBytesMax else { throw .headTooLarge }
+        guard count < limits.bytes else { throw .headTooLarge }
         return .needMore
     }
 

@@ -6,7 +6,9 @@ package struct ResponseParser {
     private var lineStart = 0
     private var hasStatusLine = false
 
-    package init() {}
+    private let bytesMax: Int
+
+    package init(bytesMax: Int = Limits.responseHeadBytesMax) { self.bytesMax = bytesMax }
 
     /// Whether any byte of a head has been taken into account.
     package var isInsideHead: Bool { hasStatusLine }
@@ -26,9 +28,9 @@ package struct ResponseParser {
                 head.fields.append(line)
                 lineStart = next
             case .end(let next):
-                guard next <= Limits.responseHeadBytesMax else { throw .headTooLarge }
+                guard next <= bytesMax else { throw .headTooLarge }
                 head.adopt(input.extracting(0..<next))
-                self = ResponseParser()
+                self = ResponseParser(bytesMax: bytesMax)
                 return .complete(consumed: next)
             }
         }
@@ -40,7 +42,7 @@ package struct ResponseParser {
     }
 
     private func needMore(_ count: Int) throws(MessageError) -> HeadResult {
-        guard count < Limits.responseHeadBytesMax else { throw .headTooLarge }
+        guard count < bytesMax else { throw .headTooLarge }
         return .needMore
     }
 

@@ -39,8 +39,9 @@ package struct FieldBlock: ~Copyable {
     }
 
     /// Appends whole field lines, as HTTP/1 writes them.
-    package mutating func append(lines: [UInt8]) {
-        let span = lines.span
+    package mutating func append(lines: [UInt8]) { append(lines: lines.span) }
+
+    package mutating func append(lines span: Span<UInt8>) {
         var start = 0
         while start < span.count, let colon = span.firstIndex(of: 0x3A, from: start), let end = span.firstIndex(of: 0x0D, from: colon) {
             append(span.extracting(start..<colon), span.extracting(span.trimmed((colon + 1)..<end)))

@@ -25,7 +25,9 @@ package struct RequestHeadBuilder: ~Copyable {
     /// The first thing that was wrong.
     package private(set) var error: MessageError?
 
-    package init() {}
+    private let limits: HeadLimits
+
+    package init(_ limits: HeadLimits = HeadLimits()) { self.limits = limits }
 
     /// The bytes that the peer has had decoded for this head, as the setting for the size of a header list counts them.
     package var decodedBytes: Int { bytes }
@@ -56,8 +58,8 @@ package struct RequestHeadBuilder: ~Copyable {
         bytes += name.count + value.count + 32
         guard error == nil else { return }
         do throws(MessageError) {
-            guard bytes <= Limits.requestHeadBytesMax else { throw .headTooLarge }
-            guard count <= Limits.fieldCountMax else { throw .tooManyFields }
+            guard bytes <= limits.bytes else { throw .headTooLarge }
+            guard count <= limits.fields else { throw .tooManyFields }
             if name.count > 0, name[0] == 0x3A { try addPseudo(name, value) } else { try addRegular(name, value) }
         } catch {
             self.error = error

@@ -210,6 +210,9 @@ package enum StreamCode {
         Int(unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
     }
 
+    /// Whether a client's session may open another stream: numbers are used up, not given back.
+    package var hasStreamsLeft: Bool { unsafe nghttp2_session_get_next_stream_id(session) < 1 << 30 }
+
     /// Whether the peer takes extended CONNECT (RFC 8441 §3).
     package var peerTakesTunnels: Bool {
         unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1

@@ -1,3 +1,15 @@
+/// How large a request's head may be, as the file says.
+package struct HeadLimits: Sendable {
+    /// Of HTTP/1 all bytes; of HTTP/2 names and values after decoding, with 32 for each field (RFC 9113 §6.5.2).
+    package var bytes: Int
+    package var fields: Int
+
+    package init(bytes: Int = Limits.requestHeadBytesMax, fields: Int = Limits.fieldCountMax) {
+        self.bytes = bytes
+        self.fields = fields
+    }
+}
+
 /// Every bound on what a peer may send, in one place, with the reason for its size.
 ///
 /// The request path holds for one HTTP/1.1 exchange at most: one request head (16 KiB) copied out of the downstream

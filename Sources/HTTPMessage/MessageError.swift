@@ -24,7 +24,7 @@ package enum MessageError: String, Error, CaseIterable, Sendable {
         case .bareLineFeed: "a line ends without carriage return"
         case .bareCarriageReturn: "a carriage return is not followed by a line feed"
         case .headTooLarge: "the head is larger than allowed"
-        case .tooManyFields: "there are more than \(Limits.fieldCountMax) fields"
+        case .tooManyFields: "there are more fields than allowed"
         case .tooManyConnectionOptions: "Connection names more than \(Limits.connectionOptionsMax) options"
         case .targetTooLong: "the request target is longer than \(Limits.targetBytesMax) bytes"
         case .missingHost: "there is no Host field"

@@ -9,6 +9,18 @@ package enum Counter: Int, CaseIterable, Sendable {
     case connectionsRefused
     /// HTTP/2 connections that were ended for resets or empty frames without measure, or for a head that unpacked without end.
     case floodsEnded
+    /// Heads that did not come in time, or were larger than allowed.
+    case headsTimedOut, headsTooLarge
+    /// Bodies that came too slowly, and answers that were taken too slowly.
+    case slowBodies, slowReaders
+    /// Connections that have had as many requests as one may.
+    case lastRequests
+    /// Requests that were answered with 503 because the worker held too much memory.
+    case memoryRefusals
+    /// Streams and tunnels that ended with their credential.
+    case streamsExpired
+    /// Connections whose PROXY header was missing or malformed.
+    case proxyHeadersRefused
 }
 
 package struct Counters {

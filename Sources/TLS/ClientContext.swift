@@ -34,7 +34,9 @@ import EventLoop
     deinit { unsafe SSL_CTX_free(context) }
 
     /// A session for a connection to the server called `host`, a name or an IP address.
-    package func makeSession(_ descriptor: Int32, host: String) -> TLSSession? {
-        unsafe TLSSession.connecting(context, descriptor, host: host, isAddress: IPAddress(host) != nil)
+    ///
+    /// - Parameter protocols: what is offered by ALPN (RFC 7301).
+    package func makeSession(_ descriptor: Int32, host: String, protocols: [String] = []) -> TLSSession? {
+        unsafe TLSSession.connecting(context, descriptor, host: host, isAddress: IPAddress(host) != nil, protocols: protocols)
     }
 }

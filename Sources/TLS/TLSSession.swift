@@ -24,7 +24,9 @@ package import EventLoop
         return made
     }
 
-    static func connecting(_ context: OpaquePointer, _ descriptor: Int32, host: String, isAddress: Bool) -> TLSSession? {
+    static func connecting(
+        _ context: OpaquePointer, _ descriptor: Int32, host: String, isAddress: Bool, protocols: [String]
+    ) -> TLSSession? {
         // SAFETY: as above; OpenSSL copies the name.
         guard let session = unsafe SSL_new(context) else { return nil }
         let made = unsafe TLSSession(owning: session)
@@ -34,8 +36,10 @@ package import EventLoop
             isAddress
             ? unsafe X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host) == 1
             : unsafe SSL_set1_host(session, host) == 1 && pc_SSL_set_host_name(session, host) == 1
-        if isSet { return made }
-        return nil
+        let offered = protocols.flatMap { [UInt8(clamping: $0.utf8.count)] + Array($0.utf8) }
+        // SAFETY: as above; this one answers 0 where it succeeds.
+        guard isSet, unsafe offered.isEmpty || SSL_set_alpn_protos(session, offered, UInt32(offered.count)) == 0 else { return nil }
+        return made
     }
 
     deinit { unsafe SSL_free(session) }

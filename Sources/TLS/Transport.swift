@@ -66,6 +66,18 @@ package struct Transport: ~Copyable {
         return transfer
     }
 
+    /// As above, but not a byte more than `most`.
+    package mutating func receive(to queue: inout ByteQueue, exactlyAtMost most: Int) -> Transfer {
+        var transfer = Transfer.wouldBlock
+        _ = queue.fill(minimum: most) { buffer in
+            var part = buffer._mutatingExtracting(0..<most)
+            transfer = receive(into: &part)
+            if case .moved(let count) = transfer { return count }
+            return 0
+        }
+        return transfer
+    }
+
     /// Whether decrypted or undecrypted bytes wait in the session, of which the socket tells nothing.
     package var hasPending: Bool {
         mutating get {

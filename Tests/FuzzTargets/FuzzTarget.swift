@@ -1,6 +1,8 @@
 import Authentication
 import Bytes
 import ConfigFile
+import EventLoop
+import Forwarding
 import Gateway
 import HTTP1
 import HTTP2
@@ -11,7 +13,8 @@ import TestSupport
 /// What is fuzzed: every parser of bytes from outside, each with what must hold whatever the bytes are. A broken promise is
 /// a trap, which the fuzzer and the test that runs the kept inputs both see.
 package enum FuzzTarget: String, CaseIterable, Sendable {
-    case requestHead, responseHead, chunked, http2Head, http2Session, target, cookie, jws, json, resp, configuration
+    case requestHead, responseHead, chunked, http2Head, http2ResponseHead, http2Session, proxyHeader, webSocketFrames
+    case target, cookie, jws, json, resp, configuration
 
     package func run(_ bytes: [UInt8]) {
         switch self {
@@ -19,6 +22,9 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .responseHead: responseHead(bytes)
         case .chunked: chunked(bytes)
         case .http2Head: http2Head(bytes)
+        case .http2ResponseHead: http2ResponseHead(bytes)
+        case .proxyHeader: proxyHeader(bytes)
+        case .webSocketFrames: webSocketFrames(bytes)
         case .http2Session: _ = FuzzedSession(bytes)
         case .target: target(bytes)
         case .cookie: cookie(bytes)
@@ -84,13 +90,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     /// The bytes are names and values in turn, each after a byte with its length.
     private func http2Head(_ bytes: [UInt8]) {
         var builder = RequestHeadBuilder()
-        var parts: [Range<Int>] = []
-        var index = 0
-        while index < bytes.count {
-            let end = min(bytes.count, index + 1 + Int(bytes[index]))
-            parts.append((index + 1)..<end)
-            index = end
-        }
+        let parts = parts(bytes)
         for pair in stride(from: 0, to: parts.count - 1, by: 2) {
             builder.add(bytes.span.extracting(parts[pair]), bytes.span.extracting(parts[pair + 1]))
         }
@@ -110,6 +110,60 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         }
         _ = try? head.host()
         _ = try? BodyFraming.of(head)
+    }
+
+    /// Pieces of the input, each after a byte with its length.
+    private func parts(_ bytes: [UInt8]) -> [Range<Int>] {
+        var parts: [Range<Int>] = []
+        var index = 0
+        while index < bytes.count {
+            let end = min(bytes.count, index + 1 + Int(bytes[index]))
+            parts.append((index + 1)..<end)
+            index = end
+        }
+        return parts
+    }
+
+    /// As for a request.
+    private func http2ResponseHead(_ bytes: [UInt8]) {
+        var builder = ResponseHeadBuilder()
+        let parts = parts(bytes)
+        for pair in stride(from: 0, to: parts.count - 1, by: 2) {
+            builder.add(bytes.span.extracting(parts[pair]), bytes.span.extracting(parts[pair + 1]))
+        }
+        var head = ResponseHead()
+        guard (try? builder.finish(into: &head)) != nil else { return }
+        var parser = ResponseParser()
+        var read = ResponseHead()
+        let text = head.bytes.copied()
+        guard case .complete(let consumed)? = try? parser.parse(text.span, into: &read) else {
+            preconditionFailure("an answer's head of HTTP/2 is none of HTTP/1")
+        }
+        precondition(consumed == text.count && read.status == head.status && read.fields.count == head.fields.count)
+        for (one, other) in zip(read.fields.lines, head.fields.lines) {
+            precondition(one.id == other.id && one.name == other.name && one.value == other.value, "a field of HTTP/2 has become another")
+        }
+        _ = try? BodyFraming.of(head, to: .get)
+    }
+
+    /// A reader that asks for bytes gets no more than it asked for, asks for more each time, and comes to an end.
+    private func proxyHeader(_ bytes: [UInt8]) {
+        var given = 0
+        do throws(ProxyProtocol.Malformed) {
+            while case .needs(let count) = try ProxyProtocol.read(bytes.span.extracting(0..<given)) {
+                precondition(count > given, "a reader asks for what it has")
+                guard given < bytes.count else { return }
+                given = min(count, bytes.count)
+            }
+        } catch {}
+    }
+
+    /// Frames end at the same places, however their bytes arrive.
+    private func webSocketFrames(_ bytes: [UInt8]) {
+        var (whole, pieces) = (WebSocketFrames(), WebSocketFrames())
+        whole.follow(bytes.span)
+        for index in bytes.indices { precondition(pieces.follow(bytes.span.extracting(index..<index + 1)) <= 1) }
+        precondition(whole.isBetweenFrames == pieces.isBetweenFrames, "a frame depends on how it arrives")
     }
 
     /// A body decodes the same in pieces of every size.

@@ -43,7 +43,17 @@ private func errors(_ text: String) -> [String] {
         ("route /a/{w} { upstream app; auth sso; require $claim.x = p-$path.w; }", "stands alone and without quotes"),
         ("issuer s2 { url https://s; keys /k.json; audience a; algorithms EdDSA; leeway 900ms; }", "in whole seconds"),
         ("route /a { upstream app; auth sso; method TRACE { } }", "is never forwarded"),
-        ("route /a { upstream app; auth sso; upgrade websocket; }", "'upgrade' is not available yet"),
+        ("route /a { upstream app; auth sso; upgrade h2c; }", "never passed on"),
+        ("route /a { upstream app; auth sso; upgrade websocket WebSocket; }", "stands twice"),
+        (
+            "upstream two { server a:1; protocol h2; } route /a { upstream two; auth sso; upgrade websocket; }",
+            "needs an upstream of HTTP/1.1"
+        ),
+        ("upstream two { server a:1; protocol h2; proxy_protocol v2; } route /a { upstream two; public; }", "can name only one"),
+        ("upstream two { server a:1; protocol h3; } route /a { upstream two; public; }", "'h3'"),
+        ("route /a { upstream app; public; on_expiry keep; }", "no credential that could expire"),
+        ("route /a { upstream app; auth sso; on_expiry never; }", "'never'"),
+        ("listen 127.0.0.1:9 { plaintext; proxy_protocol 10.0.0.1/8; }", "is not a network"),
         ("route /a { upstream app; auth sso; set_header Host x; }", "the gateway itself sets or strips Host"),
         ("route /a { upstream app; auth sso; set_header X-A $nonsense; }", "there is no variable $nonsense"),
         ("route /a { upstream app; auth sso; strip_prefix /b; }", "does not begin with this prefix"),
@@ -63,7 +73,8 @@ private func errors(_ text: String) -> [String] {
         ("trusted_proxies 10.0.0.1/8;", "is not a network"), ("worker 2;", "did you mean 'workers'?"),
         ("client_limits { streams 0; }", "a number from 1 to"), ("client_limits { resets 10; }", "'10' is not a rate"),
         ("client_limits { connections 5; connections 6; }", "connections"), ("client_limits { strems 5; }", "did you mean 'streams'?"),
-        ("client_limits 5 { }", "client_limits"), ("client_limits { memory 1g; }", "'memory' is not available yet"),
+        ("client_limits 5 { }", "client_limits"), ("client_limits { memory 1m; }", "memory is at least 16m"),
+        ("client_limits { head_size 1m; }", "head_size is from 1k to 64k"), ("client_limits { upload_rate 5; }", "'5' is not a rate"),
         ("admin { }", "'admin' is not available yet"),
         ("workers auto 4;", "'workers' has 2 arguments"), ("issuer { }", "'issuer' has 0 arguments"),
     ])

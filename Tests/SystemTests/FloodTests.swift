@@ -4,11 +4,6 @@ import Testing
 
 /// Clients that want more than their share: what they cost the gateway, and those who ask politely beside them.
 @Suite(.serialized) struct FloodTests {
-    private struct Quiet {
-        let p99: Double
-        let residentKiB: Int
-    }
-
     /// A client of its own that asks for one thing after the other; the p99 of its answers in milliseconds.
     private static func politeClient(_ port: Int, seconds: Double) throws -> Double {
         let outcome = try Executable.peer("http2", ["latency", "\(port)", "\(seconds)"])
@@ -18,7 +13,7 @@ import Testing
 
     /// The bar is the quiet value times three. What the attacker takes of the machine's two processors is not the gateway's doing: the
     /// quiet value is taken beside a process that is as busy as the attacker and leaves the gateway alone. Below a millisecond it says
-    /// little; and one of five tries has to do.
+    /// little; and one of six tries has to do.
     @Test(
         arguments: [
             "reset", "made_you_reset", "settings", "ping", "priority", "window_update", "empty_data", "continuation", "hpack_bomb",
@@ -39,16 +34,18 @@ import Testing
             #expect(eventually(within: 20) { done.isSet })
             return (p99, outcome.value)
         }
-        let quiet = Quiet(p99: max(1, try politeClient(beside: "spin", "\(port)", "1.5").p99), residentKiB: Gateway.residentKiB(worker[0]))
+        let residentKiB = Gateway.residentKiB(worker[0])
+        // Other tests run beside this one, now and then: quiet and flooded values belong together in pairs.
         var best = Double.infinity
-        for _ in 0..<5 where best >= quiet.p99 * 3 {
+        for _ in 0..<6 where best >= 3 {
+            let quiet = max(1, try politeClient(beside: "spin", "\(port)", "1.5").p99)
             let (p99, flood) = try politeClient(beside: "flood", "\(port)", kind, "1.5")
-            best = min(best, p99)
+            best = min(best, p99 / quiet)
             #expect((flood["ended"] as? Int ?? 0) > 0, "\(flood)")
         }
-        #expect(best < quiet.p99 * 3, "quiet \(quiet.p99) ms")
+        #expect(best < 3, "of the quiet value")
         #expect(stage.gateway.children("worker") == worker)
-        #expect(Gateway.residentKiB(worker[0]) < quiet.residentKiB + 16_384)
+        #expect(Gateway.residentKiB(worker[0]) < residentKiB + 16_384)
         if kind != "continuation" { #expect(eventually { stage.gateway.program.log.contains("ended for floods of frames") }) }
     }
 
@@ -89,5 +86,153 @@ import Testing
         #expect(output.text.contains("3 succeeded"), "\(output.text)")
         let more = try run(Executable.h2load, ["-n", "9", "-c", "1", "-m", "1", "https://127.0.0.1:\(stage.gateway.port)/x"])
         #expect(!more.text.contains(" 9 succeeded"), "\(more.text)")
+    }
+
+    // MARK: - Slowness
+
+    @Test func aBodyThatOnlyDripsIsRefused() throws {
+        let server = try ScriptedServer { client, _ in _ = client.isClosedByPeer(within: 20_000) }
+        let (stage, port) = try plainStage(
+            routes: "route /sink { upstream sink; public; } route /** { upstream app; public; } route /in { upstream app; auth sso; }",
+            more: "upstream sink { server 127.0.0.1:\(server.port); } client_limits { upload_rate 1000/1s; }")
+        let client = try RawClient(port: port)
+        client.send("POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+        let over = Flag()
+        Thread {
+            while !over.isSet {
+                client.send("x")
+                usleep(50_000)
+            }
+        }.start()
+        let answer = client.read(until: "request_id", silence: 15_000)
+        over.set()
+        #expect(answer.hasPrefix("HTTP/1.1 408"), "\(answer)")
+        #expect(answer.contains("body_too_slow"))
+        #expect(eventually(within: 15) { stage.gateway.log.contains("1 bodies too slow") })
+    }
+
+    @Test func whoTakesAnAnswerInDropsLosesIt() throws {
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+            for _ in 0..<100 where !client.isBroken { client.send([UInt8](repeating: 0x78, count: 1_000_000)) }
+        }
+        let (stage, port) = try plainStage(
+            routes: "route /big { upstream big; public; } route /** { upstream app; public; } route /in { upstream app; auth sso; }",
+            more: "upstream big { server 127.0.0.1:\(server.port); } client_limits { download_rate 100000000/1s; }")
+        let client = try RawClient(port: port, receiveBytes: 4_096)
+        client.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+        // A little all the time: never silent, never done.
+        #expect(
+            eventually(within: 20) {
+                usleep(10_000)
+                return client.take(20_000) == nil
+            })
+        #expect(eventually(within: 15) { stage.gateway.log.contains("1 answers taken too slowly") })
+    }
+
+    @Test func headsThatAreTooLargeOrTooSlowAreCountedAndRefused() throws {
+        let (stage, port) = try plainStage(more: "timeouts { head 500ms; } client_limits { head_size 2k; fields 8; }")
+        func answer(_ text: String) throws -> String {
+            let client = try RawClient(port: port)
+            client.send(text)
+            return String(client.read(until: "request_id").prefix(12))
+        }
+        let many = (0..<9).map { "X-\($0): 1\r\n" }.joined()
+        #expect(try answer("GET / HTTP/1.1\r\nHost: a\r\n\(many)\r\n") == "HTTP/1.1 431")
+        #expect(try answer("GET / HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "y", count: 2_100))\r\n\r\n") == "HTTP/1.1 431")
+        #expect(try answer("GET / HTTP/1.1\r\nHost: a\r\n") == "HTTP/1.1 408")
+        #expect(try stage.gateway.curl("/x", ["-H", "X: \(String(repeating: "y", count: 2_100))"]).status == 431)
+        #expect(try stage.gateway.curl("/x", (0..<9).flatMap { ["-H", "X-\($0): 1"] }).status == 431)
+        // Crumbs count one by one.
+        let crumbs = try Executable.peer("http2", ["exchange", "\(stage.gateway.port)", "GET", "/x"] + (0..<9).map { "cookie=c\($0)=1" })
+        #expect((crumbs["headers"] as? [String: String])?[":status"] == "431")
+        #expect(
+            eventually(within: 15) {
+                stage.gateway.log.contains("heads too large") && stage.gateway.log.contains("heads too slow")
+            })
+    }
+
+    @Test func anUpstreamsHeadHasItsBoundToo() throws {
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send("HTTP/1.1 200 OK\r\nX-Long: \(String(repeating: "y", count: 2_100))\r\nContent-Length: 0\r\n\r\n")
+        }
+        let (stage, _) = try plainStage(
+            routes: "route /long { upstream odd; public; } route /** { upstream app; public; } route /in { upstream app; auth sso; }",
+            more: "upstream odd { server 127.0.0.1:\(server.port); head_size 2k; }")
+        let answer = try stage.gateway.curl("/long")
+        #expect(answer.status == 502)
+        #expect(answer.body.contains("upstream_answer_malformed"))
+    }
+
+    // MARK: - Scarcity
+
+    /// Past its memory a worker refuses what is new, and goes on with what it has.
+    @Test func pastItsMemoryAWorkerRefusesWhatIsNew() throws {
+        let goOn = Flag()
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n")
+            client.send([UInt8](repeating: 0x78, count: 4_000_000))
+            eventually(within: 60) { goOn.isSet }
+        }
+        let port = Ports.free()
+        let stage = try Stage(
+            routes: "route /big { upstream big; public; } route /** { upstream app; public; } route /in { upstream app; auth sso; }",
+            general: """
+                listen 127.0.0.1:\(port) { plaintext; } upstream big { server 127.0.0.1:\(server.port); }
+                client_limits { memory 16m; } token_cache 64;
+                """, workers: 1)
+        #expect(try stage.gateway.curl("/x").status == 200)
+        var readers: [RawClient] = []
+        var refused = false
+        for _ in 0..<600 where !refused {
+            let reader = try RawClient(port: port, receiveBytes: 4_096)
+            reader.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+            readers.append(reader)
+            if readers.count % 50 == 0 {
+                usleep(400_000)
+                let answers = try (0..<4).map { _ in try stage.gateway.curl("/x") }
+                refused = answers.contains { $0.status == 503 && $0.body.contains("overloaded") && $0["retry-after"] != nil }
+            }
+        }
+        #expect(refused, "\(readers.count) readers were let in")
+        // Who was there before gets all of its answer.
+        #expect(readers[0].read(silence: 3_000).utf8.count > 4_000_000)
+        goOn.set()
+        readers.removeAll()
+        #expect(eventually { (try? stage.gateway.curl("/x").status) == 200 })
+        #expect(eventually(within: 15) { stage.gateway.log.contains("requests refused for want of memory") })
+    }
+
+    @Test func withoutDescriptorsItWaitsAndDoesNotSpin() throws {
+        let port = Ports.free()
+        let stage = try Stage(workers: 1)
+        let gateway = try Gateway(
+            """
+            workers 1; listen 127.0.0.1:\(port) { plaintext; } client_limits { connections_per_address 5000; }
+            upstream app { server 127.0.0.1:\(stage.backendPort); } route /** { upstream app; public; }
+            """, in: TemporaryFolder(), launcher: ["/usr/bin/prlimit", "--nofile=1100:1100"])
+        let worker = try #require(gateway.children("worker").first)
+        func ticks() -> Int {
+            let text = (try? String(contentsOfFile: "/proc/\(worker)/stat", encoding: .utf8)) ?? ""
+            return text.split(separator: ")").last?.split(separator: " ").dropFirst(11).prefix(2).reduce(0) { $0 + (Int($1) ?? 0) } ?? 0
+        }
+        var clients = try (0..<1_200).map { _ in try RawClient(port: port) }
+        usleep(300_000)
+        let before = ticks()
+        usleep(1_000_000)
+        // A hundredth of a second each; one that spins takes a hundred.
+        #expect(ticks() - before < 20)
+        #expect(gateway.children("worker") == [worker])
+        clients.removeAll()
+        let client = try RawClient(port: port)
+        #expect(
+            eventually {
+                client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+                return client.read(until: "\"uri\"", silence: 500).hasPrefix("HTTP/1.1 200")
+            })
+        #expect(eventually(within: 15) { gateway.log.contains("pauses for want of descriptors") })
     }
 }

@@ -17,6 +17,7 @@ enum Executable {
     static let openssl = "/usr/bin/openssl"
     static let nghttp = "/usr/bin/nghttp"
     static let h2load = "/usr/bin/h2load"
+    static let chromium = "/usr/bin/chromium"
 
     /// Runs one of the scripts in Peers, which prints JSON.
     static func peer(_ script: String, _ arguments: [String], input: String? = nil) throws -> [String: Any] {
@@ -25,6 +26,15 @@ enum Executable {
             throw StartFailed(log: output.text + output.errors)
         }
         return value
+    }
+
+    /// Starts one of the scripts in Peers as a server, and waits until it takes connections.
+    static func peerServer(_ script: String, _ port: Int, in folder: TemporaryFolder) throws -> Program {
+        let program = try Program(
+            "\(root)/.build/python/bin/python", ["\(root)/Tests/SystemTests/Peers/\(script).py", "serve", "\(port)"],
+            log: "\(folder.path)/\(script).log")
+        guard eventually({ Ports.isOpen(port) }) else { throw StartFailed(log: program.log) }
+        return program
     }
 
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
@@ -128,6 +138,7 @@ final class Nginx {
     }
 
     func stop() { program.stop() }
+    var pid: pid_t { program.pid }
 }
 
 struct StartFailed: Error, CustomStringConvertible {
@@ -173,17 +184,17 @@ final class Gateway: @unchecked Sendable {
     /// The supervisor that the gateway has now; another one than the program that was started after a hand-over.
     private(set) var supervisor: pid_t = 0
 
-    /// Starts the gateway on `configuration`, in which `@PORT@` stands for its port and `@DIR@` for the folder.
+    /// Starts the gateway, by a `launcher` that becomes it, on `configuration`, in which `@PORT@` stands for its port and `@DIR@` for the folder.
     init(
         _ configuration: String, in folder: TemporaryFolder, port: Int = Ports.free(), environment: [String: String] = [:],
-        waits: Bool = true
+        launcher: [String] = [], waits: Bool = true
     ) throws {
         self.folder = folder
         self.port = port
         file = "\(folder.path)/gateway.conf"
         try Self.write(configuration, to: file, port, folder)
-        program = try Program(
-            Executable.portcullis, ["run", "--config", file], log: "\(folder.path)/gateway.log", environment: environment)
+        let command = launcher + [Executable.portcullis, "run", "--config", file]
+        program = try Program(command[0], Array(command.dropFirst()), log: "\(folder.path)/gateway.log", environment: environment)
         supervisor = program.pid
         guard waits else { return }
         guard eventually(within: 20, { program.log.contains("ready:") || !program.isRunning }), program.isRunning else {

@@ -52,9 +52,12 @@ package final class RawClient: Sendable {
 
     package struct Refused: Error {}
 
-    /// - Parameter host: the last byte of the client's own address, 127.0.0.`host`.
-    package init(port: Int, from host: UInt8 = 1) throws {
+    /// - Parameters:
+    ///   - host: the last byte of the client's own address, 127.0.0.`host`.
+    ///   - receiveBytes: how much the system may hold that is not read.
+    package init(port: Int, from host: UInt8 = 1, receiveBytes: Int32? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        if var receiveBytes { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBytes, socklen_t(MemoryLayout<Int32>.size)) }
         var own = loopback(host, port: 0)
         let bound = withAddress(&own) { bind(descriptor, $0, $1) }
         var address = loopback(port: port)
@@ -101,6 +104,14 @@ package final class RawClient: Sendable {
             received.append(contentsOf: buffer[..<count])
         }
         return String(decoding: received, as: UTF8.self)
+    }
+
+    /// At most so many bytes, of what is there now; nil when the connection has ended.
+    package func take(_ most: Int) -> Int? {
+        var buffer = [UInt8](repeating: 0, count: most)
+        let count = recv(descriptor, &buffer, most, Int32(MSG_DONTWAIT))
+        if count > 0 { return count }
+        return count < 0 && errno == EAGAIN ? 0 : nil
     }
 
     /// One answer with a Content-Length, whole; empty when the connection ends before.

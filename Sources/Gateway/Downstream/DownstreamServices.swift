@@ -39,28 +39,46 @@ final class DownstreamServices {
         self.requestIDs = requestIDs
     }
 
-    /// Counts a connection that was accepted; false when there may be no more of them. A trusted proxy speaks for many clients.
-    func admits(_ client: Client) -> Bool {
-        let limits = settings.clientLimits
-        let ofAddress = client.address.map { connectionsOf[$0, default: 0] } ?? 0
-        guard connectionCount < limits.connections, client.isTrusted || ofAddress < limits.connectionsPerAddress else {
+    /// Counts a connection that was accepted; false when there may be no more of them. A trusted proxy speaks for many
+    /// clients, and so does one that is about to name its client.
+    func admits(_ client: Client, isProxy: Bool) -> Bool {
+        guard connectionCount < settings.clientLimits.connections, isProxy || mayHaveAnother(client) else {
             counters.add(.connectionsRefused)
             return false
         }
         connectionCount += 1
-        if let address = client.address { connectionsOf[address] = ofAddress + 1 }
+        count(client)
         counters.add(.connectionsAccepted)
         counters.add(.connectionsOpen)
         return true
     }
 
+    /// A connection that was admitted turns out to be somebody else's; false when that client may have no more.
+    func readmits(_ client: Client, as told: Client) -> Bool {
+        uncount(client)
+        let isAdmitted = mayHaveAnother(told)
+        count(told)
+        if !isAdmitted { counters.add(.connectionsRefused) }
+        return isAdmitted
+    }
+
     /// A connection that was admitted is closed.
     func closed(_ client: Client) {
         connectionCount -= 1
-        if let address = client.address {
-            let left = connectionsOf[address, default: 1] - 1
-            connectionsOf[address] = left > 0 ? left : nil
-        }
+        uncount(client)
         counters.subtract(.connectionsOpen)
+    }
+
+    private func mayHaveAnother(_ client: Client) -> Bool {
+        guard !client.isTrusted, let address = client.address else { return true }
+        return connectionsOf[address, default: 0] < settings.clientLimits.connectionsPerAddress
+    }
+
+    private func count(_ client: Client) { if let address = client.address { connectionsOf[address, default: 0] += 1 } }
+
+    private func uncount(_ client: Client) {
+        guard let address = client.address else { return }
+        let left = connectionsOf[address, default: 1] - 1
+        connectionsOf[address] = left > 0 ? left : nil
     }
 }

@@ -26,7 +26,7 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func uploadMayContinue() {
         guard state == .exchanging, takesBody, !isRequestComplete, passage.exchange.takesUpload else { return }
-        setTimer(after: services.settings.timeouts.body)
+        if !isTunnel { setTimer(after: services.settings.timeouts.body) }
         setReadingPaused(false)
         if !inbound.isEmpty { queueTurn() }
     }
@@ -39,6 +39,7 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func received(head: borrowing ResponseHead, framing: BodyFraming) {
         passage.status = head.status
+        if head.status == 101 { return tunnelOpened(head) }
         let version = passage.context.head.version
         var sent = framing
         if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
@@ -49,9 +50,35 @@ extension HTTP1Connection: PassageFrontEnd {
         outbound.prepare(from: services.buffers)
         ResponseHeadWriter.write(head, framing: sent, keepAlive: keepAlive, clientVersion: version, extra: extra, to: &outbound)
         queueTurn()
+        if head.isStream { services.path.began(LiveStream(.events), of: passage) }
+    }
+
+    /// The upstream agrees: what the client has sent meanwhile, and all that comes from here on, goes through.
+    private func tunnelOpened(_ head: borrowing ResponseHead) {
+        let upgrade = passage.tunnel?.upgrade ?? []
+        answerFraming = .close
+        keepAlive = false
+        var extra: [UInt8] = []
+        services.path.appendFields(passage, to: &extra)
+        extra.append("Connection: Upgrade\r\nUpgrade: ")
+        extra += upgrade
+        extra.append("\r\n")
+        ResponseHeadWriter.write(head, framing: .close, keepAlive: true, clientVersion: .http11, extra: extra, to: &outbound)
+        requestBody = .tunnel
+        clearTimer()
+        setReadingPaused(false)
+        queueTurn()
+        services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
     }
 
     func received(body: Span<UInt8>) {
+        guard let stream = passage.stream, stream.isTunnel else { return send(body) }
+        let count = stream.passDown(body)
+        if count > 0 { send(body.extracting(0..<count)) }
+        if stream.pendingClose != nil, count < body.count || stream.mayClose { closeTunnel() }
+    }
+
+    private func send(_ body: Span<UInt8>) {
         passage.bytesOut += UInt64(body.count)
         if answerFraming == .chunked {
             ChunkWriter.append(body, to: &outbound)
@@ -76,6 +103,30 @@ extension HTTP1Connection: PassageFrontEnd {
         if answerFraming == .chunked { ChunkWriter.appendEnd(trailers: answerTrailers, to: &outbound) }
         services.path.finish(passage, isComplete: true)
         answerIsOver()
+    }
+
+    func credentialExpired() {
+        guard let stream = passage.stream, state == .exchanging else { return }
+        switch stream.kind {
+        case .webSocket:
+            stream.pendingClose = LiveStream.closeFrame(masked: false)
+            // A frame that is under way goes to its end first.
+            if stream.mayClose { closeTunnel() } else { abortIfNothingComes(within: frameWait) }
+        case .tunnel: closeTunnel()
+        case .events, .grpc:
+            passage.exchange.cancel()
+            // An answer of a given length cannot end before.
+            if case .length = answerFraming { return answerFailed(.closedEarly) }
+            answerEnded()
+        }
+    }
+
+    private func closeTunnel() {
+        guard let stream = passage.stream else { return }
+        if let frame = stream.pendingClose { outbound.append(frame) }
+        passage.exchange.leave(saying: stream.lastWord)
+        requestBody = .length(.max)
+        answerEnded()
     }
 
     func answerFailed(_ error: ForwardingError) {
@@ -141,5 +192,7 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 }
 
+/// For the end of a frame that the upstream has begun.
+private let frameWait: UInt64 = 5_000_000_000
 private let directSendBytes = 8_192
 private let discardedBodyBytesMax: UInt64 = 65_536

@@ -3,6 +3,7 @@ import Bytes
 import Forwarding
 import HTTP1
 import HTTPMessage
+import Observability
 import Routing
 
 /// Reading requests: heads, then bodies as far as the upstream takes them.
@@ -56,6 +57,8 @@ extension HTTP1Connection {
         requestTrailers.removeAll(keepingCapacity: true)
         answerTrailers.removeAll(keepingCapacity: true)
         answerFraming = nil
+        upload.reset()
+        upload.waits(at: services.loop.now)
         takesBody = false
         discardsBody = false
         requestBody = .complete
@@ -67,7 +70,9 @@ extension HTTP1Connection {
             services.path.refuse(passage, .malformed(error))
             return
         }
-        keepAlive = context.head.wantsKeepAlive && requestCount < services.settings.clientLimits.requestsPerConnection
+        let isLast = requestCount >= services.settings.clientLimits.requestsPerConnection
+        if isLast { services.counters.add(.lastRequests) }
+        keepAlive = context.head.wantsKeepAlive && !isLast
         if client.isRedirect {
             let target = context.head.text(context.head.targetRange)
             let host = String(decoding: context.host, as: UTF8.self)
@@ -89,9 +94,20 @@ extension HTTP1Connection {
 
     /// False when no more can be read now.
     private func readBody(_ queue: inout ByteQueue) -> Bool {
+        if isTunnel {
+            passage.stream?.passUp(queue.readable)
+            forward(queue.readable)
+            queue.removeAll()
+            return false
+        }
         setTimer(after: services.settings.timeouts.body)
+        guard upload.moved(queue.count, at: services.loop.now, atLeast: services.settings.clientLimits.uploadRate) else {
+            queue.removeAll()
+            brokenBody(.bodyTooSlow)
+            return false
+        }
         switch requestBody {
-        case .complete: return false
+        case .complete, .tunnel: return false
         case .length(let remaining):
             let count = Int(min(UInt64(queue.count), remaining))
             forward(queue.readable.extracting(0..<count))

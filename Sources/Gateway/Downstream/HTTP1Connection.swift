@@ -25,6 +25,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         case complete
         case length(UInt64)
         case chunked(ChunkedDecoder)
+        /// No body: all that comes goes through a tunnel.
+        case tunnel
     }
 
     let services: DownstreamServices
@@ -41,7 +43,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var state = State.readingHead
     var inbound = ByteQueue()
     var outbound = ByteQueue()
-    var parser = RequestParser()
+    var parser: RequestParser
     private(set) lazy var passage = Passage(self, services.path)
 
     var requestBody = RequestBody.complete
@@ -59,6 +61,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// A send has failed: nothing more can be said to this client.
     var isBroken = false
 
+    /// How the request's body comes, and how what is sent is taken.
+    var upload = Progress()
+    private var uptake = Uptake()
     private var isReadingPaused = false
     private var isTurnQueued = false
     /// Whether the last read gave anything, so that more may lie in the TLS session.
@@ -77,8 +82,10 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         self.contexts = contexts
         self.transport = consume transport
         self.watch = watch
+        parser = RequestParser(services.settings.clientLimits.head)
         readTimer = Timer(self)
         setTimer(after: services.settings.timeouts.head)
+        passage.origin.addresses = client.addresses
         passage.origin.peer = client.addressText
         passage.origin.isPeerTrusted = client.isTrusted
         passage.origin.isTLS = client.isTLS
@@ -107,7 +114,13 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     func fired(_ timer: Timer) {
-        if timer === writeTimer { return abort() }
+        if timer === writeTimer {
+            if passage.stream?.pendingClose == nil {
+                guard !isTakingOn else { return armWriteTimer() }
+                services.counters.add(.slowReaders)
+            }
+            return abort()
+        }
         switch state {
         // The answers before are not taken yet: only then the client is waited for.
         case .readingHead where !outbound.isEmpty: setTimer(after: services.settings.timeouts.idle)
@@ -184,6 +197,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func setReadingPaused(_ paused: Bool) {
         guard paused != isReadingPaused else { return }
         isReadingPaused = paused
+        if paused { upload.rests(at: services.loop.now) } else { upload.waits(at: services.loop.now) }
         updateInterest()
         if !paused { queueTurn() }
     }
@@ -198,6 +212,15 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         case .readingHead where outbound.isEmpty: close()
         case .readingHead: closeAfterFlush()
         // One of those requests is under way; the others follow.
+        case .exchanging where isTunnel:
+            // What it has said goes on first.
+            guard inbound.isEmpty else {
+                hasPeerEnded = true
+                return setReadingPaused(true)
+            }
+            requestBody = .complete
+            setReadingPaused(true)
+            passage.exchange.endRequest(trailers: [])
         case .exchanging where hasPeerEnded && (isRequestComplete || !inbound.isEmpty): break
         // It has its answer; the body that was thrown away stays short.
         case .exchanging where discardsBody: closeAfterFlush()
@@ -234,8 +257,12 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if !outbound.isEmpty {
             let before = outbound.count
             switch transport!.flush(&outbound) {
-            case .moved: writeTimer?.clear()
-            case .wouldBlock: if outbound.count < before || writeTimer?.deadline ?? .never == .never { armWriteTimer() }
+            case .moved:
+                writeTimer?.clear()
+                uptake.hand(before)
+            case .wouldBlock:
+                uptake.hand(before - outbound.count)
+                if writeTimer?.deadline ?? .never == .never { beginWaiting() }
             case .ended, .failed: return abort()
             }
         }
@@ -258,6 +285,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             while sent < bytes.count {
                 guard case .moved(let count) = transport!.send(bytes.extracting(sent..<bytes.count)) else { break }
                 sent += count
+                uptake.hand(count)
             }
         }
         if sent < bytes.count {
@@ -338,6 +366,17 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     // MARK: - Waiting
 
+    var isTunnel: Bool {
+        if case .tunnel = requestBody { true } else { false }
+    }
+
+    /// Ends the connection if no more of a frame comes, behind which it was to end.
+    func abortIfNothingComes(within nanoseconds: UInt64) {
+        let timer = writeTimer ?? Timer(self)
+        writeTimer = timer
+        services.loop.set(timer, after: nanoseconds)
+    }
+
     var isRequestComplete: Bool {
         if case .complete = requestBody { true } else { false }
     }
@@ -348,10 +387,23 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func clearTimer() { readTimer?.clear() }
 
+    private func beginWaiting() {
+        guard let watch else { return }
+        uptake.begin(watch.descriptor, at: services.loop.now)
+        armWriteTimer()
+    }
+
     private func armWriteTimer() {
         let timer = writeTimer ?? Timer(self)
         writeTimer = timer
-        services.loop.set(timer, after: services.settings.timeouts.write)
+        services.loop.set(timer, after: services.settings.uptakeCheck)
+    }
+
+    private var isTakingOn: Bool {
+        guard let watch else { return false }
+        return uptake.goesOn(
+            watch.descriptor, at: services.loop.now, atLeast: services.settings.clientLimits.downloadRate,
+            silence: services.settings.timeouts.write)
     }
 
     private func updateInterest() {

@@ -31,7 +31,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private var streams: [Int32: HTTP2Stream] = [:]
     /// Streams that are over, for the next ones.
     private var spare: [HTTP2Stream] = []
-    private var builder = RequestHeadBuilder()
+    private var builder: RequestHeadBuilder
     /// Whether a header block has begun and not ended.
     private var isInsideHead = false
     /// What answers are written into, one after the other.
@@ -45,6 +45,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Requests that have come since the last turn of the loop ended.
     private var headsInTurn = 0
     private var headsPerTurn = headsPerTurnMost
+    private var uptake = Uptake()
     private var isReadingPaused = false
     private var isTurnQueued = false
     private var lastReadMoved = false
@@ -61,10 +62,13 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         self.watch = watch
         let limits = services.settings.clientLimits
         resets = Budget(limits.resets)
+        builder = RequestHeadBuilder(limits.head)
         controlFrames = Budget(limits.controlFrames)
         var announced = SessionSettings()
         announced.streamsMax = UInt32(clamping: limits.streams)
         announced.continuationsMax = limits.continuations
+        announced.headerListBytesMax = UInt32(clamping: limits.head.bytes)
+        announced.takesTunnels = services.settings.routes.contains { !$0.upgrades.isEmpty }
         session = Session(.server, announced, outputBytesMax: Limits.sendQueueHighBytes, handler: self)
         readTimer = Timer(self)
         services.loop.set(readTimer!, after: services.settings.timeouts.head)
@@ -93,8 +97,15 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     func fired(_ timer: Timer) {
+        if timer === writeTimer {
+            guard !isTakingOn else { return armWriteTimer() }
+            services.counters.add(.slowReaders)
+        }
         if timer === writeTimer || state == .closing { return close() }
-        if isInsideHead { return endBadly(StreamCode.enhanceYourCalm) }
+        if isInsideHead {
+            services.counters.add(.headsTimedOut)
+            return endBadly(StreamCode.enhanceYourCalm)
+        }
         guard isTakingLeave else { return streams.isEmpty ? takeLeave() : () }
         session.endAfterOpenStreams()
         queueTurn()
@@ -171,9 +182,12 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             if session.output.isEmpty { break }
             let before = session.output.count
             switch transport!.flush(&session.output) {
-            case .moved: writeTimer?.clear()
+            case .moved:
+                writeTimer?.clear()
+                uptake.hand(before)
             case .wouldBlock:
-                if session.output.count < before || writeTimer?.deadline ?? .never == .never { armWriteTimer() }
+                uptake.hand(before - session.output.count)
+                if writeTimer?.deadline ?? .never == .never { beginWaiting() }
                 return updateInterest()
             case .ended, .failed: return close()
             }
@@ -184,10 +198,23 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if state == .closing { endAfterFlush() } else if !session.isOpen { closeAfterFlush() }
     }
 
+    private func beginWaiting() {
+        guard let watch else { return }
+        uptake.begin(watch.descriptor, at: services.loop.now)
+        armWriteTimer()
+    }
+
     private func armWriteTimer() {
         let timer = writeTimer ?? Timer(self)
         writeTimer = timer
-        services.loop.set(timer, after: services.settings.timeouts.write)
+        services.loop.set(timer, after: services.settings.uptakeCheck)
+    }
+
+    private var isTakingOn: Bool {
+        guard let watch else { return false }
+        return uptake.goesOn(
+            watch.descriptor, at: services.loop.now, atLeast: services.settings.clientLimits.downloadRate,
+            silence: services.settings.timeouts.write)
     }
 
     private func updateInterest() {
@@ -316,7 +343,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         }
         builder.add(name, value)
         // What is compressed into a few bytes costs its sender nothing: nobody needs many times the size that was announced.
-        if builder.decodedBytes > headerBytesEnd { endFlood() }
+        if builder.decodedBytes > services.settings.clientLimits.head.bytes * 4 { endFlood() }
         return state == .open && headsInTurn <= headsPerTurn
     }
 
@@ -335,7 +362,10 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         guard isFirst else { return }
         requestCount += 1
         expectedUpdates += expectedUpdatesPerFrame
-        if requestCount >= services.settings.clientLimits.requestsPerConnection { takeLeave() }
+        if requestCount >= services.settings.clientLimits.requestsPerConnection {
+            services.counters.add(.lastRequests)
+            takeLeave()
+        }
         let new = spare.popLast() ?? HTTP2Stream(self)
         streams[stream] = new
         new.begin(stream, &builder, endsStream: endsStream)
@@ -411,5 +441,4 @@ private let headsPerTurnMost = 16
 /// The same for a client that resets many.
 private let headsPerTurnAfterResets = 1
 private let leaveNotice: UInt64 = 1_000_000_000
-private let headerBytesEnd = Limits.requestHeadBytesMax * 4
 private let spareStreamsMax = 32

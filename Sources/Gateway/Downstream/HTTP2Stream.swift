@@ -30,10 +30,14 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     private var awaitsContinue = false
 
     private var lingersUntil = Instant.never
+    private var uploadProgress = Progress()
+    private var downloadProgress = Progress()
 
     private var hasAnswerBegun = false
     private var isAnswerComplete = false
     private var isBroken = false
+    /// The client takes a byte now and then, to keep the answer from ending.
+    private var isTooSlow = false
     /// What waits to be sent of the answer's body.
     private var body = ByteQueue()
     private(set) var answerTrailers = FieldBlock()
@@ -61,8 +65,13 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         hasAnswerBegun = false
         isAnswerComplete = false
         isBroken = false
+        isTooSlow = false
         uncredited = 0
+        uploadProgress.reset()
+        downloadProgress.reset()
         lingersUntil = .never
+        passage.isHTTP2 = true
+        passage.origin.addresses = connection.client.addresses
         passage.origin.peer = connection.client.addressText
         passage.origin.isPeerTrusted = connection.client.isTrusted
         passage.origin.isTLS = connection.client.isTLS
@@ -70,8 +79,13 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         do throws(MessageError) {
             try builder.finish(into: &context.head)
             passage.begin(for: connection.client, services)
+            passage.extendedProtocol = builder.tunnelProtocol
             try passage.readFraming()
-            if passage.framing == .none, !endsStream { passage.framing = .chunked }
+            if passage.extendedProtocol != nil {
+                guard passage.framing == .none, !endsStream else { throw .badPseudoField }
+            } else if passage.framing == .none, !endsStream {
+                passage.framing = .chunked
+            }
             if endsStream, passage.framing != .none, passage.framing != .length(0) { throw .lengthMismatch }
             awaitsContinue = try context.head.expectsContinue() && !endsStream
         } catch {
@@ -86,10 +100,22 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         guard !discardsBody else { return linger() }
         passage.bytesIn += UInt64(bytes.count)
         if let most = passage.route?.bodyBytesMax, passage.bytesIn > most { return brokenBody(.bodyTooLarge) }
-        guard takesBody, upload.isEmpty, passage.exchange.isConnected else { return upload.append(bytes) }
+        let rate = services.settings.clientLimits.uploadRate
+        let isFastEnough = uploadProgress.moved(bytes.count, at: services.loop.now, atLeast: rate)
+        // Waited for again when it has credit again.
+        uploadProgress.rests(at: services.loop.now)
+        if !isOpenEnded, !isFastEnough { return brokenBody(.bodyTooSlow) }
+        guard takesBody, upload.isEmpty, passage.exchange.isConnected, isTunnelOpen || passage.tunnel == nil else {
+            return upload.append(bytes)
+        }
+        passage.stream?.passUp(bytes)
         passage.exchange.send(bytes)
         sendOn()
     }
+
+    /// Whether the client may be silent for as long as it likes: messages of gRPC, or a tunnel.
+    private var isOpenEnded: Bool { passage.tunnel != nil || passage.context.head.isGRPC }
+    private var isTunnelOpen: Bool { passage.stream?.isTunnel ?? false }
 
     func trailersBegan() { requestTrailers.removeAll(keepingCapacity: true) }
 
@@ -136,13 +162,15 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
 
     /// Sends on what has come of the body, and gives the client credit for more, as far as the upstream takes it.
     private func sendOn() {
-        guard takesBody, !discardsBody, passage.framing != .none, passage.framing != .length(0), !hasSentAll else { return }
+        guard takesBody, !discardsBody, !hasSentAll else { return }
+        guard passage.tunnel == nil ? passage.framing != .none && passage.framing != .length(0) : isTunnelOpen else { return }
         // While the upstream is waited for, the client is not.
         bodyTimer?.clear()
         guard passage.exchange.isConnected else { return }
         if !upload.isEmpty {
             var waiting = ByteQueue()
             swap(&waiting, &upload)
+            passage.stream?.passUp(waiting.readable)
             passage.exchange.send(waiting.readable)
         }
         if isRequestComplete {
@@ -150,7 +178,8 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
             passage.exchange.endRequest(trailers: requestTrailers)
         } else if passage.exchange.takesUpload {
             credit()
-            arm(&bodyTimer, after: services.settings.timeouts.body)
+            uploadProgress.waits(at: services.loop.now)
+            if !isOpenEnded { arm(&bodyTimer, after: services.settings.timeouts.body) }
         }
     }
 
@@ -164,7 +193,8 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         if timer === bodyTimer {
             return isAnswerComplete ? connection.reset(id, StreamCode.noError) : brokenBody(.bodyTimeout)
         }
-        // A client that takes nothing of an answer.
+        // A client that takes nothing of an answer, or a frame that never ends.
+        if passage.stream?.pendingClose == nil { services.counters.add(.slowReaders) }
         giveUp()
         connection.reset(id, StreamCode.cancel)
     }
@@ -185,8 +215,11 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         upload.removeAll()
         body.removeAll()
         body.release(to: services.buffers)
-        bodyTimer?.clear()
-        stallTimer?.clear()
+        // Timers hold whom they wake.
+        bodyTimer?.cancel()
+        bodyTimer = nil
+        stallTimer?.cancel()
+        stallTimer = nil
     }
 
     private func giveUp() {
@@ -210,16 +243,22 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
 
     func moveBody(_ count: Int, to output: inout ByteQueue) {
         output.move(count, from: &body)
+        let rate = services.settings.clientLimits.downloadRate
+        isTooSlow = !downloadProgress.moved(count, at: services.loop.now, atLeast: rate)
+        downloadProgress.rests(at: services.loop.now)
         if body.isEmpty {
-            stallTimer?.clear()
+            if passage.stream?.pendingClose == nil { stallTimer?.clear() }
+            downloadProgress.rests(at: services.loop.now)
             body.release(to: services.buffers)
         } else {
+            // Only for want of credit the client is to blame, and not those before whom the stream has to wait.
+            if connection.session.credit(id) <= count { downloadProgress.waits(at: services.loop.now) }
             armStallTimer()
         }
         if body.count <= Limits.sendQueueLowBytes { passage.exchange.resumeAnswer() }
     }
 
-    private func armStallTimer() { arm(&stallTimer, after: services.settings.timeouts.write) }
+    private func armStallTimer() { arm(&stallTimer, after: isTooSlow ? 0 : services.settings.timeouts.write) }
 
     /// The last frame of the answer has gone out. What a client still sends is thrown away for a while, as in HTTP/1, before
     /// it is told that nobody listens (RFC 9113 §8.1): some drop an answer whose stream is reset.
@@ -264,12 +303,27 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         services.path.appendFields(passage, to: &extra)
         ResponseHeadWriter.write(head, framing: framing, extra: extra, to: &connection.block)
         connection.sendHead(id, hasBody: framing != .none && framing != .length(0))
+        if head.status == 101 {
+            let isWebSocket = passage.opensWebSocket
+            services.path.began(LiveStream(isWebSocket ? .webSocket : .tunnel), of: passage)
+            sendOn()
+        } else if head.isStream {
+            services.path.began(LiveStream(passage.context.head.isGRPC ? .grpc : .events), of: passage)
+        }
     }
 
     func received(body bytes: Span<UInt8>) {
+        guard let stream = passage.stream, stream.isTunnel else { return send(bytes) }
+        let count = stream.passDown(bytes)
+        if count > 0 { send(bytes.extracting(0..<count)) }
+        if stream.pendingClose != nil, count < bytes.count || stream.mayClose { closeTunnel() }
+    }
+
+    private func send(_ bytes: Span<UInt8>) {
         passage.bytesOut += UInt64(bytes.count)
         if body.isEmpty {
             body.prepare(from: services.buffers)
+            if connection.session.credit(id) <= 0 { downloadProgress.waits(at: services.loop.now) }
             armStallTimer()
         }
         body.append(bytes)
@@ -285,6 +339,32 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         isAnswerComplete = true
         services.path.finish(passage, isComplete: true)
         connection.resume(id)
+    }
+
+    func credentialExpired() {
+        guard let stream = passage.stream else { return }
+        switch stream.kind {
+        case .webSocket:
+            stream.pendingClose = LiveStream.closeFrame(masked: false)
+            // A frame that is under way goes to its end first.
+            if stream.mayClose { closeTunnel() } else { arm(&stallTimer, after: frameWait) }
+        case .tunnel: closeTunnel()
+        case .events, .grpc:
+            if stream.kind == .grpc {
+                answerTrailers.append("grpc-status", decimal: 16)
+                answerTrailers.append("grpc-message", "the access token has expired")
+            }
+            passage.exchange.cancel()
+            answerEnded()
+        }
+    }
+
+    private func closeTunnel() {
+        guard let stream = passage.stream else { return }
+        if let frame = stream.pendingClose { send(frame.span) }
+        passage.exchange.leave(saying: stream.lastWord)
+        discardsBody = true
+        answerEnded()
     }
 
     func answerFailed(_ error: ForwardingError) {
@@ -305,7 +385,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         ResponseHeadWriter.begin(answer.status, &connection.block)
         connection.block.append("date", TimeText.fieldDate(services.loop.wall))
         connection.block.append(lines: answer.fields)
-        connection.block.append("content-length", decimal: UInt64(answer.body.count))
+        if answer.status == refusal.status { connection.block.append("content-length", decimal: UInt64(answer.body.count)) }
         let hasBody = passage.context.head.method != .head && !answer.body.isEmpty
         if hasBody {
             body.append(answer.body)
@@ -316,3 +396,6 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         services.path.finish(passage, isComplete: true)
     }
 }
+
+/// For the end of a frame that the upstream has begun.
+private let frameWait: UInt64 = 5_000_000_000

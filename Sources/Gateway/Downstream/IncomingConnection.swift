@@ -19,18 +19,38 @@ extension ClientConnection {
 
 /// What is known of a client before its first request.
 struct Client {
-    /// The peer's address; nil for a Unix socket.
-    let address: IPAddress?
-    let addressText: [UInt8]
+    /// The peer's address, or what the PROXY protocol says of it; nil for a Unix socket.
+    private(set) var address: IPAddress?
+    private(set) var addressText: [UInt8]
     /// Whether the peer may speak for the client (`trusted_proxies`).
-    let isTrusted: Bool
+    private(set) var isTrusted: Bool
+    /// Both ends of the connection, where an upstream wants to know them.
+    private(set) var addresses: ProxyProtocol.Addresses?
     let isTLS: Bool
     /// Whether the listener only sends clients to https.
     let isRedirect: Bool
     fileprivate(set) var handshakeNanoseconds: UInt64 = 0
+
+    init(_ address: IPAddress?, isTLS: Bool, isRedirect: Bool, _ settings: Settings) {
+        self.address = address
+        addressText = [UInt8](address?.text ?? "unix")
+        isTrusted = address.map { settings.trusts($0) } ?? true
+        self.isTLS = isTLS
+        self.isRedirect = isRedirect
+    }
+
+    /// Takes what the PROXY protocol says of the connection.
+    fileprivate mutating func adopt(_ addresses: ProxyProtocol.Addresses, _ settings: Settings) {
+        address = addresses.source
+        addressText = [UInt8](addresses.source.text)
+        isTrusted = settings.trusts(addresses.source)
+        self.addresses = addresses
+    }
+
+    fileprivate mutating func adopt(endsOf descriptor: Int32) { addresses = Socket.ends(of: descriptor) }
 }
 
-/// A connection that was accepted: has the TLS handshake made, then hands over to the version of HTTP that was agreed on.
+/// A connection that was accepted: reads what the PROXY protocol says, has the TLS handshake made, then hands over to the version of HTTP that was agreed on.
 final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     private let services: DownstreamServices
     private let contexts: ServerContexts?
@@ -39,34 +59,38 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     private var watch: Watch?
     private var timer: Timer?
     private let acceptedAt: Instant
+    /// Bytes of a PROXY header that have come; nil when none is awaited.
+    private var proxyHeader: [UInt8]?
 
     /// Takes over a connection. It is registered with the worker under this object, or the one that it is handed to.
+    ///
+    /// - Parameter proxies: whose connections begin with a PROXY header.
     static func take(
-        _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool,
+        _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool, proxies: ProxyPeers?,
         _ services: DownstreamServices
     ) {
-        let isTrusted = address.map { address in services.settings.trustedProxies.contains { $0.contains(address) } } ?? true
-        let client = Client(
-            address: address, addressText: [UInt8](address?.text ?? "unix"), isTrusted: isTrusted, isTLS: contexts != nil,
-            isRedirect: isRedirect)
-        guard services.admits(client) else { return }
-        guard let connection = try? IncomingConnection(descriptor, client, contexts: contexts, services) else {
+        var client = Client(address, isTLS: contexts != nil, isRedirect: isRedirect, services.settings)
+        if services.settings.tellsUpstreams { client.adopt(endsOf: descriptor.raw) }
+        let isProxy = proxies?.contains(address) ?? false
+        guard services.admits(client, isProxy: isProxy) else { return }
+        guard let connection = try? IncomingConnection(descriptor, client, contexts: contexts, isProxy: isProxy, services) else {
             return services.closed(client)
         }
         services.connectionBegan(connection)
-        if contexts == nil { connection.speakHTTP() }
+        if contexts == nil, !isProxy { connection.speakHTTP() }
     }
 
     private init(
-        _ descriptor: consuming Descriptor, _ client: Client, contexts: ServerContexts?, _ services: DownstreamServices
+        _ descriptor: consuming Descriptor, _ client: Client, contexts: ServerContexts?, isProxy: Bool, _ services: DownstreamServices
     ) throws(SystemError) {
         self.services = services
         self.contexts = contexts
         self.client = client
         acceptedAt = services.loop.now
+        if isProxy { proxyHeader = [] }
         let raw = descriptor.raw
         var transport = Transport(descriptor)
-        if let contexts {
+        if let contexts, !isProxy {
             guard let session = contexts.makeSession(raw) else { throw SystemError("SSL_new", code: 12) }
             transport.secure(with: session)
         }
@@ -77,6 +101,51 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     }
 
     func handle(_ readiness: Readiness) {
+        if proxyHeader != nil { return readProxyHeader() }
+        handshake()
+    }
+
+    /// Reads no byte beyond the header: what follows belongs to TLS or HTTP.
+    private func readProxyHeader() {
+        while var header = proxyHeader {
+            do {
+                switch try ProxyProtocol.read(header.span) {
+                case .complete(let addresses): return proxyHeaderComplete(addresses)
+                case .needs(let count):
+                    var part = ByteQueue()
+                    switch transport!.receive(to: &part, exactlyAtMost: count - header.count) {
+                    case .moved: break
+                    case .wouldBlock: return
+                    case .ended, .failed: return close()
+                    }
+                    header.append(part.readable)
+                    proxyHeader = header
+                }
+            } catch {
+                services.counters.add(.proxyHeadersRefused)
+                return close()
+            }
+        }
+    }
+
+    private func proxyHeaderComplete(_ addresses: ProxyProtocol.Addresses?) {
+        proxyHeader = nil
+        if let addresses {
+            var told = client
+            told.adopt(addresses, services.settings)
+            guard services.readmits(client, as: told) else {
+                client = told
+                return close()
+            }
+            client = told
+        }
+        guard let contexts else { return speakHTTP() }
+        guard let raw = transport?.raw, let session = contexts.makeSession(raw) else { return close() }
+        transport?.secure(with: session)
+        handshake()
+    }
+
+    private func handshake() {
         guard let outcome = transport?.handshake() else { return }
         switch outcome {
         case .done:

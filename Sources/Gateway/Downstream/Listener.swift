@@ -7,16 +7,18 @@ final class Listener: EventHandler, TimerHandler {
     private let services: DownstreamServices
     private let contexts: ServerContexts?
     private let isRedirect: Bool
+    private let proxies: ProxyPeers?
     private var socket: Descriptor?
     private var watch: Watch?
     private var timer: Timer?
 
     init(
-        _ socket: consuming Descriptor, contexts: ServerContexts?, isRedirect: Bool, _ services: DownstreamServices
+        _ socket: consuming Descriptor, contexts: ServerContexts?, isRedirect: Bool, proxies: ProxyPeers?, _ services: DownstreamServices
     ) throws(SystemError) {
         self.services = services
         self.contexts = contexts
         self.isRedirect = isRedirect
+        self.proxies = proxies
         try Socket.startListening(socket.raw)
         watch = try services.loop.watch(socket.raw, for: .readable, self)
         self.socket = consume socket
@@ -46,7 +48,8 @@ final class Listener: EventHandler, TimerHandler {
         for _ in 0..<most {
             switch Socket.accept(raw) {
             case .connection(let descriptor, let address):
-                IncomingConnection.take(descriptor, from: address, contexts: contexts, isRedirect: isRedirect, services)
+                IncomingConnection.take(
+                    descriptor, from: address, contexts: contexts, isRedirect: isRedirect, proxies: proxies, services)
             case .none: return
             case .exhausted:
                 services.counters.add(.acceptPauses)

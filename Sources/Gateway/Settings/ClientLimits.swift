@@ -1,4 +1,5 @@
 import ConfigFile
+package import HTTPMessage
 package import RateLimiting
 
 /// How much of a worker one client may have: `client_limits { … }`.
@@ -16,6 +17,13 @@ package struct ClientLimits: Sendable {
     /// Frames over which one head of HTTP/2 may be spread, after its first.
     package var continuations = 8
 
+    package var head = HeadLimits()
+    /// Bytes of its body that a client sends at least in a time, and of its answer that it takes, while it is waited for.
+    package var uploadRate = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
+    package var downloadRate = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
+    /// Memory that a worker may hold in all; beyond it new requests get 503.
+    package var memoryBytes: UInt64 = 1 << 30
+
     init(_ directive: Directive?, _ diagnostics: Diagnostics) {
         guard let directive else { return }
         let block = Block(of: directive, title: "client_limits", diagnostics)
@@ -30,6 +38,20 @@ package struct ClientLimits: Sendable {
         read("continuations", 0...1_024, &continuations)
         if let given = block.one("resets").flatMap({ Quota($0, diagnostics) }) { resets = given }
         if let given = block.one("control_frames").flatMap({ Quota($0, diagnostics) }) { controlFrames = given }
-        block.finish(later: ["min_rate", "memory", "head_size", "fields"])
+        func readRate(_ name: String, _ value: inout Quota) {
+            if let given = block.one(name).flatMap({ Quota($0, diagnostics) }) { value = given }
+        }
+        readRate("upload_rate", &uploadRate)
+        readRate("download_rate", &downloadRate)
+        read("fields", 8...10_000, &head.fields)
+        func readSize(_ name: String, _ range: ClosedRange<UInt64>, _ what: String) -> UInt64? {
+            guard let directive = block.one(name), let given = directive.size(diagnostics) else { return nil }
+            if !range.contains(given) { diagnostics.error("\(name) is \(what)", at: directive.arguments.first ?? directive.name) }
+            return given
+        }
+        // What is read of a connection ahead of its use stops at 64 KiB.
+        if let given = readSize("head_size", 1_024...65_536, "from 1k to 64k") { head.bytes = Int(clamping: given) }
+        if let given = readSize("memory", 16 << 20...(1 << 40), "at least 16m") { memoryBytes = given }
+        block.finish()
     }
 }

@@ -2,6 +2,33 @@ import ConfigFile
 package import EventLoop
 package import TLS
 
+/// `proxy_protocol NETWORK …;`: peers whose connections begin with a PROXY header. Nobody else's do: what they send there is
+/// read as TLS or HTTP, and so refused. On a Unix socket every peer is meant.
+package struct ProxyPeers {
+    private let networks: [IPNetwork]
+
+    init(_ directive: Directive, _ diagnostics: Diagnostics) {
+        networks = directive.words("NETWORK …", diagnostics).compactMap { IPNetwork(reading: $0, diagnostics) }
+    }
+
+    package func contains(_ peer: IPAddress?) -> Bool {
+        guard let peer else { return true }
+        return networks.contains { $0.contains(peer) }
+    }
+}
+
+extension IPNetwork {
+    /// Reads a network of the file.
+    init?(reading word: Word, _ diagnostics: Diagnostics) {
+        guard let network = IPNetwork(word.text) else {
+            diagnostics.error(
+                "'\(word.text)' is not a network", at: word, hint: "write 10.0.0.0/8 or 2001:db8::/32; bits after the prefix are zero")
+            return nil
+        }
+        self = network
+    }
+}
+
 /// A `listen ADDRESS { … }` of the file.
 package struct ListenerSettings {
     package enum Role {
@@ -14,6 +41,8 @@ package struct ListenerSettings {
 
     package let address: SocketAddress
     package let role: Role
+    /// Whose connections begin with a PROXY header.
+    package let proxies: ProxyPeers?
     /// What is agreed on by ALPN, the most wanted first.
     package let protocols: [String]
 
@@ -25,7 +54,8 @@ package struct ListenerSettings {
         let redirect = block.one("redirect")
         let plaintext = block.one("plaintext")
         protocols = Self.protocols(block.one("protocols"), isTLS: tls != nil, diagnostics)
-        block.finish(later: ["proxy_protocol", "backlog", "http3"])
+        proxies = block.one("proxy_protocol").map { ProxyPeers($0, diagnostics) }
+        block.finish(later: ["backlog", "http3"])
         if let redirect { _ = redirect.choice(["https": true], diagnostics) }
         if let plaintext { _ = plaintext.takes(0...0, "without arguments", diagnostics) }
         guard let address = SocketAddress(word.text) else {

@@ -18,6 +18,10 @@ package struct Route {
     package var upstream: Int { forwarding.upstream }
     /// Bytes; nil for no bound.
     package let bodyBytesMax: UInt64?
+    /// Protocols that a request may change to, in lower case.
+    package let upgrades: [String]
+    /// Whether streams and tunnels end with the credential that let them in.
+    package let endsStreamsOnExpiry: Bool
     /// What holds for every method, when the route names none; else for none.
     package let anyMethod: MethodRule?
     package let methods: [MethodRule]
@@ -119,8 +123,14 @@ struct RouteReader {
             methods.append(methodRule(method, accepted, access, shared, &named))
         }
         let body = block.one("max_body_size").map { bodySize($0, diagnostics) } ?? bodyBytesMax
+        let upgrades = upgrades(block.one("upgrade"))
+        let onExpiry = block.one("on_expiry")
+        let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
+        if let onExpiry, access?.isPublic ?? false {
+            diagnostics.error("a public route has no credential that could expire", at: onExpiry.name, hint: "remove this line")
+        }
         block.finish(later: [
-            "upgrade", "on_expiry", "cors", "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror",
+            "cors", "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror",
             "add_response_header",
         ])
         if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
@@ -141,12 +151,29 @@ struct RouteReader {
             forwarding: ForwardingRule(
                 upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
                 forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix),
-            bodyBytesMax: body,
+            bodyBytesMax: body, upgrades: upgrades, endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty
                 ? Route.MethodRule(
                     names: [], known: [], authorization: shared.authorization, limits: shared.limits, of: limits, isPublic: access.isPublic)
                 : nil,
             methods: methods)
+    }
+
+    /// Reads `upgrade NAME …;`.
+    private func upgrades(_ directive: Directive?) -> [String] {
+        var names: [String] = []
+        for word in directive?.words("NAME …", diagnostics) ?? [] {
+            let name = word.text.lowercased()
+            if name == "h2c" {
+                diagnostics.error("an upgrade to h2c is never passed on: nobody could check what comes through it", at: word)
+            } else if name.isEmpty || !name.utf8.allSatisfy({ ASCII.isToken($0) || $0 == 0x2F }) {
+                diagnostics.error("'\(word.text)' is not the name of a protocol", at: word, hint: "write: upgrade websocket;")
+            } else if names.contains(name) {
+                diagnostics.error("'\(word.text)' stands twice", at: word)
+            }
+            names.append(name)
+        }
+        return names
     }
 
     private struct Demands {

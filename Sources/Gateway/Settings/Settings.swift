@@ -91,7 +91,7 @@ package struct Settings {
             issuers: comparable.isEmpty ? placeholders(issuerDirectives.count) : comparable, issuerIndex: issuerIndex,
             limits: limits.count == limitDirectives.count ? limits : [], limitIndex: limitIndex,
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, diagnostics: diagnostics)
-        readRoutes(file.all("route"), &reader, diagnostics)
+        readRoutes(file.all("route"), &reader, upstreamCount: file.all("upstream").count, diagnostics)
         used.reportUnused("issuer", reader.usedIssuers)
         used.reportUnused("limit", reader.usedLimits)
         used.reportUnused("upstream", reader.usedUpstreams)
@@ -108,6 +108,15 @@ package struct Settings {
             diagnostics.error("there is no route", at: nil, hint: "add: route /** { upstream NAME; auth ISSUER; }")
         }
     }
+
+    /// Whether a peer may speak for the client.
+    func trusts(_ peer: IPAddress) -> Bool { trustedProxies.contains { $0.contains(peer) } }
+
+    /// How often it is looked at whether a client takes what it is sent.
+    var uptakeCheck: UInt64 { min(timeouts.write, clientLimits.downloadRate.windowNanoseconds) }
+
+    /// Whether an upstream is told both ends of a client's connection.
+    var tellsUpstreams: Bool { upstreams.contains { $0.proxyProtocol != nil } }
 
     private mutating func general(_ file: Block, _ processors: Int, _ diagnostics: Diagnostics) {
         workers = processors
@@ -137,12 +146,7 @@ package struct Settings {
 
     private mutating func networks(_ directives: [Directive], _ diagnostics: Diagnostics) {
         for word in directives.flatMap({ $0.words("NETWORK …", diagnostics) }) {
-            guard let network = IPNetwork(word.text) else {
-                diagnostics.error(
-                    "'\(word.text)' is not a network", at: word, hint: "write 10.0.0.0/8 or 2001:db8::/32; bits after the prefix are zero")
-                continue
-            }
-            trustedProxies.append(network)
+            if let network = IPNetwork(reading: word, diagnostics) { trustedProxies.append(network) }
         }
     }
 
@@ -168,13 +172,21 @@ package struct Settings {
         }
     }
 
-    private mutating func readRoutes(_ directives: [Directive], _ reader: inout RouteReader, _ diagnostics: Diagnostics) {
+    /// - Parameter upstreamCount: of the file; with fewer that are right their indices say nothing.
+    private mutating func readRoutes(
+        _ directives: [Directive], _ reader: inout RouteReader, upstreamCount: Int, _ diagnostics: Diagnostics
+    ) {
         for directive in directives {
             guard let route = reader.read(directive) else { continue }
             if let other = routeTable.insert(route.pattern, hosts: route.hosts, route: routes.count) {
                 diagnostics.error(
                     "this route matches the same requests as \(routes[other].name)", at: directive.position,
                     hint: "a request must lead to one route; put the methods into one route's method blocks")
+            }
+            if !route.upgrades.isEmpty, upstreams.count == upstreamCount, upstreams[route.upstream].speaksHTTP2 {
+                diagnostics.error(
+                    "an upgrade needs an upstream of HTTP/1.1, and \(upstreams[route.upstream].name) speaks h2", at: directive.position,
+                    hint: "give the route an upstream of its own, without protocol h2")
             }
             routes.append(route)
         }

@@ -1,0 +1,62 @@
+import Authentication
+import Bytes
+import HTTP1
+import HTTP2
+import HTTPMessage
+import Routing
+
+/// The same head, as an upstream of HTTP/2 gets it.
+extension OutgoingHead {
+    /// Appends pseudo-fields and fields. Source: RFC 9113 §8.3.1.
+    func write(_ shape: RequestShape, isTLS: Bool, to block: inout FieldBlock) throws(ForwardingError) {
+        try Self.pseudoFields(context.head, context.target, writer.rule, server: server, isTLS: isTLS, to: &block)
+        Self.fields(context.head, writer.filter, hasIdentity: identity != nil, to: &block)
+        block.append(lines: ownLines)
+        var lines = ByteQueue()
+        RequestHeadWriter.forwardedFields(context.head, context.requestID, writer.origin, to: &lines)
+        if writer.rule.forwardsToken, let identity { RequestHeadWriter.bearer(context.head, identity.token, to: &lines) }
+        block.append(lines: lines.readable)
+        if case .length(let count) = shape.framing { block.append("content-length", decimal: count) }
+    }
+
+    private static func pseudoFields(
+        _ head: borrowing RequestHead, _ target: borrowing RequestTarget, _ rule: ForwardingRule, server: String, isTLS: Bool,
+        to block: inout FieldBlock
+    ) throws(ForwardingError) {
+        block.append(":method", head.bytes.extracting(head.methodRange.range))
+        block.append(":scheme", isTLS ? "https" : "http")
+        switch rule.host {
+        case .set(let name): block.append(":authority", name)
+        case .keep:
+            if let range = head.value(.host) {
+                block.append(":authority", head.bytes.extracting(range))
+            } else {
+                block.append(":authority", server)
+            }
+        }
+        var path = ByteQueue()
+        try RequestHeadWriter.path(head, target, rule, to: &path)
+        block.append(":path", path.readable)
+    }
+
+    private static func fields(
+        _ head: borrowing RequestHead, _ filter: FieldFilter, hasIdentity: Bool, to block: inout FieldBlock
+    ) {
+        let bytes = head.bytes
+        let named = ConnectionOptions(head.fields, bytes)
+        for line in head.fields.lines {
+            let name = bytes.extracting(line.name.range)
+            switch filter.verdict(on: line, in: bytes, hasIdentity: hasIdentity) {
+            case .drop: continue
+            case .keep: if !named.contains(name, in: bytes) { block.append(name, bytes.extracting(line.value.range)) }
+            case .rewrite:
+                guard !named.contains(name, in: bytes) else { continue }
+                var cookies = ByteQueue()
+                filter.appendCookies(line, in: bytes, to: &cookies)
+                block.append(lines: cookies.readable)
+            }
+        }
+        // The one coding that a client may announce here, and that gRPC asks for (RFC 9110 §10.1.4).
+        if head.fields.list(.te, contains: "trailers", in: bytes) { block.append("te", "trailers") }
+    }
+}

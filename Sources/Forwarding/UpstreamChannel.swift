@@ -1,0 +1,72 @@
+import Bytes
+import HTTP1
+package import HTTPMessage
+
+/// Where one exchange happens: a connection of HTTP/1, or a stream of one of HTTP/2.
+///
+/// It never calls its client from within a call of the client's.
+protocol UpstreamChannel: AnyObject {
+    var server: UpstreamServer { get }
+    /// Whether an exchange before the present one was answered on this connection.
+    var isReused: Bool { get }
+    /// Whether any byte of the present answer has come.
+    var hasAnswerBegun: Bool { get }
+    /// Whether the request never set out: the connection did not open, or was found closed when it was to be used again.
+    var hasUnsentRequest: Bool { get }
+    /// Whether the server has said that it did nothing about the request (RFC 9113 §8.7).
+    var wasRefused: Bool { get }
+    /// Bytes of the request that wait to be sent.
+    var queuedBytes: Int { get }
+
+    /// Begins an exchange. The request's head follows, or is moved here from a channel where it never set out.
+    func begin(_ client: any UpstreamClient, _ shape: RequestShape)
+    func send(head: OutgoingHead) throws(ForwardingError)
+    /// Sends bytes of the request's body.
+    func send(_ bytes: Span<UInt8>)
+    /// The request is complete. Within a tunnel: the client has said its last word.
+    ///
+    /// - Parameter trailers: whole field lines.
+    func endRequest(trailers: [UInt8])
+    /// Moves a request that never set out to another channel of the same group.
+    func moveUnsent(to other: any UpstreamChannel)
+
+    /// Stops the answer until ``resumeReading()``, because the client takes no more.
+    func pauseReading()
+    func resumeReading()
+    /// The exchange is given up.
+    func giveUp()
+    /// Ends a tunnel with a last word, which is still sent.
+    func leave(saying bytes: [UInt8])
+}
+
+/// What a channel tells the exchange that it works for.
+protocol UpstreamClient: AnyObject {
+    func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel)
+    /// An interim answer (1xx but 101).
+    func received(interim head: borrowing ResponseHead, on channel: any UpstreamChannel)
+    func received(body: Span<UInt8>, on channel: any UpstreamChannel)
+    func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>, on channel: any UpstreamChannel)
+    /// The answer is complete.
+    func answerEnded(on channel: any UpstreamChannel)
+    /// The channel is gone.
+    func failed(_ error: ForwardingError, on channel: any UpstreamChannel)
+    /// The send queue has room again.
+    func sendQueueDrained(on channel: any UpstreamChannel)
+}
+
+/// What a channel has to know of a request besides its bytes.
+struct RequestShape {
+    let method: Method
+    let framing: BodyFraming
+    /// The protocol that the request wants to change to; nil for a plain request.
+    let upgrade: [UInt8]?
+}
+
+extension ResponseHead {
+    /// Whether the body may go on for as long as both sides like, with pauses of any length: events, or messages of gRPC.
+    package var isStream: Bool {
+        guard let range = fields.first(.contentType)?.value.range else { return false }
+        let type = bytes.extracting(range)
+        return type.hasPrefix("text/event-stream") || type.hasPrefix("application/grpc")
+    }
+}

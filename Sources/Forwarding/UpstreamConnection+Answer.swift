@@ -1,0 +1,159 @@
+import Bytes
+import EventLoop
+import HTTP1
+import HTTPMessage
+import TLS
+
+/// Receiving: heads, bodies, trailers, and what comes through a tunnel.
+extension UpstreamConnection {
+    func receive() {
+        // The queue is taken out, so that nothing that the client does meets it half read.
+        var queue = ByteQueue()
+        swap(&queue, &inbound)
+        if queue.isEmpty { queue.prepare(from: server.group.buffers) }
+        var outcome = end ?? .moved(0)
+        if end == nil, queue.count < Limits.streamBytes {
+            outcome = transport!.receive(to: &queue, minimum: min(Limits.streamBytes, max(4_096, queue.capacity - queue.count)))
+        }
+        lastReadMoved = false
+        if case .moved = outcome {
+            lastReadMoved = true
+            progressed()
+        }
+        if outcome == .ended || isFailure(outcome) { isLast = true }
+        if !queue.isEmpty, state == .busy { process(&queue) }
+        switch outcome {
+        case .moved, .wouldBlock: break
+        case .ended, .failed:
+            end = outcome
+            // What was read before the end goes out first.
+            if !isReadingPaused { ended(isClean: outcome == .ended) }
+        }
+        guard state != .closed else { return }
+        queue.release(to: server.group.buffers)
+        swap(&queue, &inbound)
+        if state == .busy, !isReadingPaused, watch == nil || lastReadMoved && transport!.hasPending { queueFlush() }
+    }
+
+    /// Reads what has come: heads, body, trailers, as far as the client takes them.
+    private func process(_ queue: inout ByteQueue) {
+        // An answer that came before its question belongs to nobody.
+        guard mayHaveSent else { return fail(.closedEarly) }
+        hasAnswerBegun = true
+        while state == .busy, !queue.isEmpty, !isReadingPaused {
+            do {
+                switch body {
+                case .none:
+                    // Bytes beyond the answer: nobody can say what they belong to.
+                    return close()
+                case .head:
+                    guard case .complete(let consumed) = try parser.parse(queue, into: &head) else { return }
+                    queue.drop(consumed)
+                    try headComplete(isQueueEmpty: queue.isEmpty)
+                case .length(let remaining):
+                    let count = Int(min(UInt64(queue.count), remaining))
+                    body = .length(remaining - UInt64(count))
+                    client?.received(body: queue.readable.extracting(0..<count), on: self)
+                    queue.drop(count)
+                    if UInt64(count) == remaining { answerComplete(isQueueEmpty: queue.isEmpty) }
+                case .chunked(var decoder):
+                    let event = try decoder.next(queue.readable)
+                    body = .chunked(decoder)
+                    switch event {
+                    case .needMore(let consumed):
+                        queue.drop(consumed)
+                        return
+                    case .data(let range, let consumed):
+                        client?.received(body: queue.readable.extracting(range), on: self)
+                        queue.drop(consumed)
+                    case .trailer(let line, let consumed):
+                        client?.received(trailer: line, in: queue.readable, on: self)
+                        queue.drop(consumed)
+                    case .end(let consumed):
+                        queue.drop(consumed)
+                        answerComplete(isQueueEmpty: queue.isEmpty)
+                    }
+                case .untilClose, .tunnel:
+                    client?.received(body: queue.readable, on: self)
+                    queue.removeAll()
+                }
+            } catch {
+                return fail(.badAnswer(error))
+            }
+        }
+    }
+
+    private func headComplete(isQueueEmpty: Bool) throws(MessageError) {
+        if head.status == 101 { return try tunnelOpened() }
+        if head.status < 200 {
+            interimCount += 1
+            guard interimCount <= Limits.interimResponsesMax else { return fail(.unexpectedAnswer("too many interim answers")) }
+            client?.received(interim: head, on: self)
+            return
+        }
+        try head.checkConnectionOptions()
+        let framing = try BodyFraming.of(head, to: shape.method)
+        allowsReuse = head.allowsReuse && framing != .close && shape.upgrade == nil
+        isStream = head.isStream
+        progressed()
+        client?.received(head: head, framing: framing, on: self)
+        guard state == .busy else { return }
+        switch framing {
+        case .none, .length(0): answerComplete(isQueueEmpty: isQueueEmpty)
+        case .length(let count): body = .length(count)
+        case .chunked: body = .chunked(ChunkedDecoder())
+        case .close: body = .untilClose
+        }
+    }
+
+    /// The upstream agrees to the protocol that was asked for: from here on bytes go both ways as they come.
+    private func tunnelOpened() throws(MessageError) {
+        try head.checkConnectionOptions()
+        guard let upgrade = shape.upgrade, let given = head.fields.first(.upgrade)?.value.range,
+            head.bytes.extracting(given).equalsIgnoringCase(upgrade.span),
+            head.fields.list(.connection, contains: "upgrade", in: head.bytes)
+        else { return fail(.unexpectedAnswer("the upstream switches to a protocol that was not asked for")) }
+        allowsReuse = false
+        isStream = true
+        body = .tunnel
+        progressed()
+        client?.received(head: head, framing: .close, on: self)
+    }
+
+    private func answerComplete(isQueueEmpty: Bool) {
+        body = .none
+        let client = self.client
+        self.client = nil
+        // Both sides agree that the exchange is over, and nothing unasked-for was read: only then is there another one.
+        if allowsReuse, watch != nil, isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !transport!.hasPending, canBeKept {
+            isReused = true
+            becomeIdle()
+            server.becameIdle(self)
+        } else {
+            close()
+        }
+        client?.answerEnded(on: self)
+    }
+
+    func becomeIdle() {
+        state = .idle
+        isReadingPaused = false
+        updateInterest()
+        loop.set(timer!, after: server.group.settings.idleTimeout)
+    }
+
+    private func isFailure(_ transfer: Transfer) -> Bool {
+        if case .failed = transfer { true } else { false }
+    }
+
+    private func ended(isClean: Bool) {
+        guard state == .busy else { return }
+        switch body {
+        case .untilClose where isClean, .tunnel where isClean:
+            allowsReuse = false
+            return answerComplete(isQueueEmpty: true)
+        default: break
+        }
+        fail(.closedEarly)
+    }
+}

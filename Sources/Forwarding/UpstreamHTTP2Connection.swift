@@ -1,0 +1,306 @@
+import Bytes
+import EventLoop
+import HTTP1
+import HTTP2
+import HTTPMessage
+import TLS
+
+/// A connection of HTTP/2 to one server of an upstream, over which many exchanges go at once: carries frames between the
+/// socket and the session, and finds the stream that each belongs to. An exchange stands in ``UpstreamHTTP2Stream``.
+final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandler, SessionHandler {
+    private enum State {
+        case opening, open, closed
+    }
+
+    let server: UpstreamServer
+    let address: SocketAddress
+    let loop: EventLoop
+    private var state = State.opening
+    private var opening: OpeningConnection?
+    private var transport: Transport?
+    private var watch: Watch?
+    private var timer: Timer?
+    private var session: Session!
+    private var inbound = ByteQueue()
+    private var streams: [Int32: UpstreamHTTP2Stream] = [:]
+    /// Streams whose requests are not with the session: it has not opened yet, or the exchange has just begun.
+    private var unnumbered: [UpstreamHTTP2Stream] = []
+    /// Streams that have something to tell their clients at the end of this turn.
+    private var resumed: [UpstreamHTTP2Stream] = []
+    private var builder: ResponseHeadBuilder
+    private var head = ResponseHead()
+    private var isTurnQueued = false
+    private var lastReadMoved = false
+    /// No more streams: the server or the gateway takes leave.
+    private var isTakingLeave = false
+    private(set) var hasAnswered = false
+
+    /// Starts to connect. Failures are told later, from the loop.
+    init(to server: UpstreamServer, at address: SocketAddress, on loop: EventLoop) throws(SystemError) {
+        self.server = server
+        self.address = address
+        self.loop = loop
+        builder = ResponseHeadBuilder(bytesMax: server.group.settings.headBytesMax)
+        opening = try OpeningConnection(to: server, at: address, preamble: [], on: loop, for: self)
+        var announced = SessionSettings()
+        announced.headerListBytesMax = UInt32(clamping: server.group.settings.headBytesMax)
+        session = Session(.client, announced, outputBytesMax: Limits.sendQueueHighBytes, handler: self)
+    }
+
+    var streamCount: Int { streams.count + unnumbered.count }
+
+    /// Whether one more exchange may begin here.
+    var takesStreams: Bool {
+        guard state != .closed, !isTakingLeave, nextStreamIsLeft else { return false }
+        return streamCount < min(state == .open ? session.peerStreamsMax : streamsAtFirst, server.group.settings.streamsMax)
+    }
+
+    private var nextStreamIsLeft: Bool { session.hasStreamsLeft }
+
+    func openStream() -> UpstreamHTTP2Stream {
+        let stream = UpstreamHTTP2Stream(self)
+        unnumbered.append(stream)
+        return stream
+    }
+
+    // MARK: - Opening
+
+    func opened(_ transport: consuming Transport, _ watch: Watch) {
+        opening = nil
+        self.transport = consume transport
+        self.watch = watch
+        state = .open
+        timer = Timer(self)
+        server.answered(address)
+        for stream in unnumbered { stream.connectionOpened() }
+        waitIfIdle()
+        queueTurn()
+    }
+
+    func openingFailed(_ error: ForwardingError) {
+        opening = nil
+        server.refused(address, at: loop.now)
+        fail(error)
+    }
+
+    // MARK: - Events
+
+    func handle(_ readiness: Readiness) {
+        guard state == .open else { return }
+        if readiness.contains(.writable) { flush() }
+        guard state == .open, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
+        receive()
+    }
+
+    /// Nothing has been under way for a while.
+    func fired(_ timer: Timer) {
+        guard state == .open, streamCount == 0 else { return }
+        session.terminate(StreamCode.noError)
+        flush()
+        close()
+    }
+
+    func turnEnded() {
+        isTurnQueued = false
+        guard state == .open else { return }
+        var due: [UpstreamHTTP2Stream] = []
+        swap(&due, &resumed)
+        for stream in due { stream.deliver() }
+        flush()
+        if state == .open, lastReadMoved, transport!.hasPending { receive() }
+    }
+
+    func queueTurn(for stream: UpstreamHTTP2Stream? = nil) {
+        if let stream { resumed.append(stream) }
+        guard !isTurnQueued else { return }
+        isTurnQueued = true
+        loop.atEndOfTurn(self)
+    }
+
+    private func receive() {
+        var queue = ByteQueue()
+        swap(&queue, &inbound)
+        queue.prepare(from: server.group.buffers)
+        let outcome = transport!.receive(to: &queue, minimum: max(4_096, queue.capacity - queue.count))
+        lastReadMoved = false
+        if case .moved = outcome { lastReadMoved = true }
+        do {
+            if !queue.isEmpty { try session.receive(&queue) }
+        } catch {
+            return fail(.unexpectedAnswer("the upstream breaks the rules of HTTP/2: \(error.reason)"))
+        }
+        guard state == .open else { return }
+        queue.release(to: server.group.buffers)
+        swap(&queue, &inbound)
+        switch outcome {
+        case .moved, .wouldBlock: break
+        case .ended, .failed: return fail(.closedEarly)
+        }
+        queueTurn()
+    }
+
+    private func flush() {
+        while state == .open {
+            do {
+                try session.fill()
+            } catch {
+                return fail(.closedEarly)
+            }
+            if session.output.isEmpty { break }
+            switch transport!.flush(&session.output) {
+            case .moved: continue
+            case .wouldBlock: return want([.readable, .writable])
+            case .ended, .failed: return receiveLast()
+            }
+        }
+        guard state == .open else { return }
+        session.output.release(to: server.group.buffers)
+        want(.readable)
+        if !session.isOpen || isTakingLeave && streamCount == 0 { fail(.closedEarly) }
+    }
+
+    /// The server takes no more; answers may be there already.
+    private func receiveLast() {
+        session.output.removeAll()
+        receive()
+        if state == .open { fail(.closedEarly) }
+    }
+
+    private func want(_ interest: Readiness) {
+        guard var changed = watch else { return }
+        loop.change(&changed, to: interest)
+        watch = changed
+    }
+
+    // MARK: - The end
+
+    /// Serves no further exchange.
+    func closeAfterStreams() {
+        isTakingLeave = true
+        if streamCount == 0 { close() }
+    }
+
+    private func waitIfIdle() {
+        guard let timer else { return }
+        if streamCount == 0 { loop.set(timer, after: server.group.settings.idleTimeout) } else { timer.clear() }
+    }
+
+    /// The connection is gone, and with it every exchange.
+    private func fail(_ error: ForwardingError) {
+        let hasOpened = state == .open
+        let (numbered, waiting) = (Array(streams.values), unnumbered)
+        close()
+        for stream in waiting { stream.lost(error, isUnsent: true) }
+        for stream in numbered { stream.lost(error, isUnsent: !hasOpened) }
+    }
+
+    private func close() {
+        guard state != .closed else { return }
+        state = .closed
+        streams = [:]
+        unnumbered = []
+        opening?.cancel()
+        opening = nil
+        if let watch { loop.end(watch) }
+        watch = nil
+        transport?.sayGoodbye()
+        transport = nil
+        timer?.cancel()
+        timer = nil
+        session.output.removeAll()
+        server.closed(self)
+    }
+
+    // MARK: - What a stream asks
+
+    var isOpen: Bool { state == .open }
+    var isTLS: Bool { server.group.settings.tls != nil }
+
+    /// Sends a request's head; nil when the connection takes no more.
+    func submit(_ block: borrowing FieldBlock, hasBody: Bool, _ stream: UpstreamHTTP2Stream) -> Int32? {
+        let number = session.submit(request: block, hasBody: hasBody)
+        unnumbered.removeAll { $0 === stream }
+        queueTurn()
+        guard number > 0 else { return nil }
+        streams[number] = stream
+        return number
+    }
+
+    func resume(_ stream: Int32) {
+        session.resume(stream)
+        queueTurn()
+    }
+
+    func consume(_ stream: Int32, _ count: Int) {
+        session.consume(stream, count)
+        queueTurn()
+    }
+
+    /// The exchange is over, or given up: whatever still comes on its stream is passed over.
+    func leave(_ stream: UpstreamHTTP2Stream, _ number: Int32, resets: Bool) {
+        guard state != .closed else { return }
+        unnumbered.removeAll { $0 === stream }
+        if number > 0 {
+            streams[number] = nil
+            if resets { session.reset(number, StreamCode.cancel) }
+        }
+        hasAnswered = true
+        waitIfIdle()
+        queueTurn()
+        server.streamEnded()
+    }
+
+    // MARK: - What the session tells
+
+    func headBegan(_ stream: Int32, isFirst: Bool) { builder.reset() }
+
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
+        guard let known = streams[stream] else { return true }
+        if known.hasHead { builder.add(trailer: name, value) } else { builder.add(name, value) }
+        return true
+    }
+
+    func invalidField(_ stream: Int32) { builder.refuse() }
+
+    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
+        guard let known = streams[stream] else { return }
+        do throws(MessageError) {
+            if known.hasHead {
+                try known.received(trailers: builder)
+            } else {
+                try builder.finish(into: &head)
+                try known.received(head, endsStream: endsStream)
+            }
+        } catch {
+            return known.broken(.badAnswer(error))
+        }
+        if endsStream { known.answerEnded() }
+    }
+
+    func received(body: Span<UInt8>, _ stream: Int32) {
+        if let known = streams[stream] { known.received(body) } else { session.consume(stream, body.count) }
+    }
+
+    func bodyEnded(_ stream: Int32) { streams[stream]?.answerEnded() }
+
+    func closed(_ stream: Int32, code: UInt32) {
+        guard let known = streams.removeValue(forKey: stream) else { return }
+        known.closed(code: code)
+        waitIfIdle()
+        server.streamEnded()
+    }
+
+    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { streams[stream]?.nextBody(atMost: atMost) ?? .broken }
+    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) { streams[stream]?.moveBody(count, to: &output) }
+    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) { streams[stream]?.lendTrailers(body) }
+    func received(_ frame: ControlFrame) {}
+    func sentEnd(_ stream: Int32) {}
+    func sentReset(_ stream: Int32, code: UInt32) {
+        // What nghttp2 finds wrong with an answer it resets by itself.
+        if code == StreamCode.protocolError { streams[stream]?.broken(.badAnswer(.badPseudoField)) }
+    }
+    func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
+}
+
+/// Streams before the server has said how many it takes.
+private let streamsAtFirst = 100

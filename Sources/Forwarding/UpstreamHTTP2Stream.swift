@@ -1,0 +1,287 @@
+import Bytes
+import EventLoop
+import HTTP1
+import HTTP2
+import HTTPMessage
+
+/// One exchange on a connection of HTTP/2 to an upstream.
+final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
+    let connection: UpstreamHTTP2Connection
+    var server: UpstreamServer { connection.server }
+    let isReused: Bool
+    private(set) var hasAnswerBegun = false
+    private(set) var hasUnsentRequest = false
+    private(set) var wasRefused = false
+    private(set) var hasHead = false
+
+    private weak var client: (any UpstreamClient)?
+    private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
+    /// Zero until the request is with the session.
+    private var number: Int32 = 0
+    private var isOver = false
+    private var block = FieldBlock()
+    private var upload = ByteQueue()
+    private var isUploadComplete = false
+    private var requestTrailers = FieldBlock()
+    private var timer: Timer?
+    private var isStream = false
+    private var interimCount = 0
+
+    /// What has come while the client takes no more; no more than the stream's window.
+    private var download = ByteQueue()
+    /// Body bytes for which the server has no new credit yet.
+    private var uncredited = 0
+    private var isPaused = false
+    private var isQueued = false
+    /// The answer's end has come, behind what waits.
+    private var hasEnd = false
+    private var trailers: [(name: [UInt8], value: [UInt8])] = []
+    /// Why there will be no more, behind what waits.
+    private var failure: ForwardingError?
+    private var owesDrain = false
+
+    init(_ connection: UpstreamHTTP2Connection) {
+        self.connection = connection
+        isReused = connection.hasAnswered
+    }
+
+    // MARK: - The request
+
+    func begin(_ client: any UpstreamClient, _ shape: RequestShape) {
+        self.client = client
+        self.shape = shape
+        isUploadComplete = shape.framing == .none || shape.framing == .length(0)
+    }
+
+    func send(head: OutgoingHead) throws(ForwardingError) {
+        do {
+            try head.write(shape, isTLS: connection.isTLS, to: &block)
+        } catch {
+            end(resets: false)
+            throw error
+        }
+        if connection.isOpen { submit() }
+    }
+
+    func connectionOpened() { if !block.isEmpty { submit() } }
+
+    private func submit() {
+        guard let number = connection.submit(block, hasBody: !isUploadComplete || !upload.isEmpty, self) else {
+            return failLater(.closedEarly, isUnsent: true)
+        }
+        self.number = number
+        progressed()
+    }
+
+    var queuedBytes: Int { upload.count }
+
+    func send(_ bytes: Span<UInt8>) {
+        guard !isOver else { return }
+        upload.append(bytes)
+        wakeSending()
+    }
+
+    func endRequest(trailers lines: [UInt8]) {
+        guard !isOver else { return }
+        requestTrailers.append(lines: lines)
+        isUploadComplete = true
+        wakeSending()
+    }
+
+    private func wakeSending() {
+        progressed()
+        if number > 0 { connection.resume(number) }
+    }
+
+    func moveUnsent(to other: any UpstreamChannel) {
+        guard let other = other as? UpstreamHTTP2Stream else { preconditionFailure("a group has channels of one kind") }
+        swap(&block, &other.block)
+        swap(&upload, &other.upload)
+        swap(&requestTrailers, &other.requestTrailers)
+        other.isUploadComplete = isUploadComplete
+        if other.connection.isOpen { other.submit() }
+    }
+
+    func nextBody(atMost: Int) -> BodyStep {
+        if !upload.isEmpty {
+            let count = min(atMost, upload.count)
+            return .bytes(count, isLast: isUploadComplete && count == upload.count && requestTrailers.isEmpty)
+        }
+        guard isUploadComplete else { return .wait }
+        return requestTrailers.isEmpty ? .bytes(0, isLast: true) : .trailers
+    }
+
+    func moveBody(_ count: Int, to output: inout ByteQueue) {
+        output.move(count, from: &upload)
+        progressed()
+        guard upload.count < Limits.sendQueueLowBytes else { return }
+        // Told at the turn's end: the session does not like to be written to while it writes.
+        owesDrain = true
+        queue()
+    }
+
+    func lendTrailers(_ body: (borrowing FieldBlock) -> Void) { body(requestTrailers) }
+
+    // MARK: - The answer
+
+    func received(_ head: borrowing ResponseHead, endsStream: Bool) throws(MessageError) {
+        hasAnswerBegun = true
+        progressed()
+        if head.status < 200 {
+            interimCount += 1
+            guard head.status != 101, !endsStream, interimCount <= Limits.interimResponsesMax else { throw .badStatusLine }
+            client?.received(interim: head, on: self)
+            return
+        }
+        hasHead = true
+        isStream = head.isStream
+        progressed()
+        var framing = try BodyFraming.of(head, to: shape.method)
+        if endsStream, framing != .none { framing = .length(0) }
+        client?.received(head: head, framing: framing, on: self)
+    }
+
+    func received(_ bytes: Span<UInt8>) {
+        guard !isOver, hasHead else { return }
+        uncredited += bytes.count
+        progressed()
+        guard !isPaused, download.isEmpty else { return download.append(bytes) }
+        client?.received(body: bytes, on: self)
+        credit()
+    }
+
+    func received(trailers builder: borrowing ResponseHeadBuilder) throws(MessageError) {
+        try builder.trailers { line, bytes in
+            trailers.append((bytes.extracting(line.name.range).copied(), bytes.extracting(line.value.range).copied()))
+        }
+    }
+
+    func answerEnded() {
+        hasEnd = true
+        deliver()
+    }
+
+    /// The session is through with the stream.
+    func closed(code: UInt32) {
+        number = 0
+        guard !isOver, !hasEnd else { return }
+        wasRefused = code == StreamCode.refused && !hasHead
+        lost(.closedEarly, isUnsent: false)
+    }
+
+    /// The connection is gone.
+    func lost(_ error: ForwardingError, isUnsent: Bool) {
+        number = 0
+        if isUnsent { hasUnsentRequest = true }
+        broken(error)
+    }
+
+    /// There will be no more of the answer.
+    func broken(_ error: ForwardingError) {
+        guard !isOver, failure == nil, !hasEnd else { return }
+        failure = error
+        if download.isEmpty || !hasHead { fail(error) } else { deliver() }
+    }
+
+    private func failLater(_ error: ForwardingError, isUnsent: Bool) {
+        hasUnsentRequest = isUnsent
+        failure = error
+        queue()
+    }
+
+    private func fail(_ error: ForwardingError) {
+        let client = self.client
+        end(resets: true)
+        client?.failed(error, on: self)
+    }
+
+    /// Hands on what waits, as far as the client takes it.
+    func deliver() {
+        isQueued = false
+        guard !isOver else { return }
+        if owesDrain {
+            owesDrain = false
+            client?.sendQueueDrained(on: self)
+            guard !isOver else { return }
+        }
+        if !isPaused, !download.isEmpty {
+            var waiting = ByteQueue()
+            swap(&waiting, &download)
+            client?.received(body: waiting.readable, on: self)
+            credit()
+        }
+        guard !isOver, download.isEmpty else { return }
+        if let failure { return fail(failure) }
+        guard hasEnd else { return }
+        for (name, value) in trailers { tell(trailer: name, value) }
+        let client = self.client
+        end(resets: !isUploadComplete || !upload.isEmpty)
+        client?.answerEnded(on: self)
+    }
+
+    private func tell(trailer name: [UInt8], _ value: [UInt8]) {
+        var bytes = name
+        bytes += value
+        let line = FieldTable.Line(
+            id: FieldName(name.span), name: ByteRange(0..<name.count), value: ByteRange(name.count..<bytes.count))
+        client?.received(trailer: line, in: bytes.span, on: self)
+    }
+
+    private func credit() {
+        guard uncredited > 0, !isPaused, download.isEmpty, number > 0 else { return }
+        connection.consume(number, uncredited)
+        uncredited = 0
+    }
+
+    // MARK: - Pausing and ending
+
+    func pauseReading() {
+        isPaused = true
+        timer?.clear()
+    }
+
+    func resumeReading() {
+        guard isPaused else { return }
+        isPaused = false
+        progressed()
+        queue()
+    }
+
+    private func queue() {
+        guard !isQueued, !isOver else { return }
+        isQueued = true
+        connection.queueTurn(for: self)
+    }
+
+    func giveUp() { end(resets: true) }
+    func leave(saying bytes: [UInt8]) { end(resets: true) }
+
+    private func end(resets: Bool) {
+        guard !isOver else { return }
+        isOver = true
+        client = nil
+        timer?.cancel()
+        timer = nil
+        let number = self.number
+        self.number = 0
+        connection.leave(self, number, resets: resets && number > 0)
+    }
+
+    // MARK: - Waiting
+
+    func fired(_ timer: Timer) { fail(.answerTimedOut) }
+
+    /// As for a connection of HTTP/1: the timer runs while the server has something to do.
+    private func progressed() {
+        guard !isOver, !isPaused, connection.isOpen else { return }
+        let armed = timer ?? Timer(self)
+        timer = armed
+        if isStream {
+            connection.loop.set(armed, after: server.group.settings.streamTimeout)
+        } else if isUploadComplete || !upload.isEmpty {
+            connection.loop.set(armed, after: server.group.settings.answerTimeout)
+        } else {
+            armed.clear()
+        }
+    }
+}

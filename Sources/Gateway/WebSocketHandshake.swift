@@ -1,0 +1,49 @@
+import Bytes
+import EventLoop
+import HTTPMessage
+
+/// What opens a tunnel in HTTP/1.1, where it is to be read or made.
+enum WebSocketHandshake {
+    /// The line that an upstream of HTTP/1.1 wants and a client of HTTP/2 does not send: 16 random bytes (RFC 6455 §4.1,
+    /// RFC 8441 §5). What the upstream makes of it is not looked at: it proves a handshake that took place elsewhere.
+    static func keyLine() -> [UInt8] {
+        var line = [UInt8]("Sec-WebSocket-Key: ")
+        line += base64(SystemRandom.bytes(16))
+        line.append("\r\n")
+        return line
+    }
+
+    /// RFC 4648 §4.
+    private static func base64(_ bytes: [UInt8]) -> [UInt8] {
+        let alphabet = [UInt8]("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+        var text: [UInt8] = []
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let group = bytes[start..<min(start + 3, bytes.count)]
+            let word = group.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - group.count))
+            for place in 0..<4 { text.append(place <= group.count ? alphabet[word >> (18 - place * 6) & 63] : 0x3D) }
+        }
+        return text
+    }
+}
+
+extension RequestHead {
+    /// The first protocol of Upgrade that is among `names`, where Connection says that it is meant. Source: RFC 9110 §7.8.
+    func upgrade(among names: [String]) -> [UInt8]? {
+        guard version == .http11, method == .get, fields.list(.connection, contains: "upgrade", in: bytes) else { return nil }
+        for line in fields.lines where line.id == .upgrade {
+            var elements = ListElements(range: line.value.range)
+            while let element = elements.next(in: bytes) {
+                let offered = bytes.extracting(element)
+                for name in names where offered.equalsIgnoringCase(name) { return offered.copied() }
+            }
+        }
+        return nil
+    }
+
+    /// Whether the request is one of gRPC, whose clients read the status of an answer in trailers. `application/grpc-web` is not.
+    var isGRPC: Bool {
+        guard let range = value(.contentType) else { return false }
+        let type = bytes.extracting(range)
+        return type.hasPrefix("application/grpc") && (type.count == 16 || type[16] == 0x2B || type[16] == 0x3B)
+    }
+}

@@ -1,0 +1,89 @@
+import Foundation
+import Glibc
+import TestSockets
+import Testing
+
+/// Server-sent events and other answers that take their time.
+@Suite(.serialized) struct EventStreamTests {
+    private static let routes = """
+        route /events/** { upstream events; auth sso; }
+        route /open/** { upstream events; public; }
+        route /** { upstream app; public; }
+        """
+
+    private func stage(_ server: ScriptedServer, _ version: String, more: String = "") throws -> Stage {
+        try Stage(
+            version: version, routes: Self.routes,
+            general: "upstream events { server 127.0.0.1:\(server.port); answer_timeout 1s; \(more) } access_log @DIR@/access.log;",
+            workers: 1)
+    }
+
+    private static let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    private static func event(_ text: String) -> String { "\(String(text.utf8.count + 8, radix: 16))\r\ndata: \(text)\n\n\r\n" }
+
+    /// A curl that runs beside the test and writes what comes as it comes.
+    private func listen(_ stage: Stage, _ path: String, _ arguments: [String] = []) throws -> Program {
+        try Program(
+            Executable.curl, [stage.gateway.version, "-skN", "https://127.0.0.1:\(stage.gateway.port)\(path)"] + arguments,
+            log: "\(stage.folder.path)/\(UUID().uuidString)")
+    }
+
+    @Test(arguments: HTTPVersions.all) func eachEventPassesAtOnceAndSilenceIsNoFault(version: String) throws {
+        let next = Box(0)
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send(Self.head)
+            for number in 1...3 {
+                eventually(within: 20) { next.value >= number }
+                client.send(Self.event("event \(number)"))
+            }
+            client.send("0\r\n\r\n")
+        }
+        let stage = try stage(server, version)
+        let listener = try listen(stage, "/open/x")
+        next.value = 1
+        #expect(eventually { listener.log.contains("event 1") })
+        #expect(!listener.log.contains("event 2"))
+        // Longer than the answer timeout, which holds for answers that are no streams.
+        usleep(1_500_000)
+        #expect(listener.isRunning)
+        next.value = 2
+        #expect(eventually { listener.log.contains("event 2") })
+        next.value = 3
+        #expect(eventually { !listener.isRunning })
+        #expect(listener.log.contains("event 3"))
+        #expect(eventually { stage.folder.read("access.log").contains("\"decision\":\"forwarded\"") })
+    }
+
+    @Test func aStreamHasASilenceOfItsOwn() throws {
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send(Self.head + Self.event("only"))
+            _ = client.isClosedByPeer(within: 20_000)
+        }
+        let stage = try stage(server, HTTPVersions.two, more: "stream_timeout 2s;")
+        let listener = try listen(stage, "/open/x")
+        #expect(eventually { listener.log.contains("only") })
+        #expect(eventually { !listener.isRunning })
+        #expect(eventually { stage.folder.read("access.log").contains("\"decision\":\"broken_off\"") })
+    }
+
+    @Test(arguments: HTTPVersions.all) func aStreamEndsWithItsCredentialInGoodOrder(version: String) throws {
+        let gone = Flag()
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send(Self.head + Self.event("hello"))
+            if client.isClosedByPeer(within: 20_000) { gone.set() }
+        }
+        let stage = try stage(server, version)
+        let token = try stage.signer.token(expiresIn: -26)
+        let listener = try listen(stage, "/events/x", ["-H", "Cookie: access_token=\(token)"])
+        #expect(eventually { listener.log.contains("hello") })
+        #expect(eventually { !listener.isRunning })
+        // The body ends as one that is complete: an EventSource comes again, and is told 401.
+        #expect(listener.exitStatus == 0)
+        #expect(eventually { gone.isSet })
+        #expect(eventually { stage.folder.read("access.log").contains("\"reason\":\"credential_expired\"") })
+        #expect(try stage.gateway.curl("/events/x", ["-H", "Cookie: access_token=\(token)"]).status == 401)
+    }
+}
