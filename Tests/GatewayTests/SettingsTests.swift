@@ -135,7 +135,7 @@ private func errors(_ text: String) -> [String] {
     @Test func theExampleIsRight() throws {
         let (settings, errors) = try check("gateway.conf.example")
         #expect(errors == [])
-        #expect(settings.routes.count == 5)
+        #expect(settings.routes.count == 7)
         // It shows every directive but include.
         let text = try String(contentsOf: Self.root.appendingPathComponent("gateway.conf.example"), encoding: .utf8)
         for directive in Settings.directives where directive != "include" { #expect(text.contains("\n\(directive) "), "no \(directive)") }
