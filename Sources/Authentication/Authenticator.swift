@@ -20,6 +20,8 @@ package final class Authenticator {
     package let issuers: [Issuer]
     package let sources: TokenSources
     private var keySets: [KeySet?]
+    /// Counts the changes of each issuer's keys.
+    private var versions: [UInt64]
     private var cache: VerifiedTokenCache
     private let requirements: any RequirementAnswering
 
@@ -29,6 +31,7 @@ package final class Authenticator {
         self.issuers = issuers
         self.sources = sources
         self.requirements = requirements
+        versions = [UInt64](repeating: 0, count: issuers.count)
         keySets = [KeySet?](repeating: nil, count: issuers.count)
         cache = VerifiedTokenCache(capacity: cacheCapacity, hash: cacheHash)
     }
@@ -37,8 +40,12 @@ package final class Authenticator {
     package func replaceKeys(of issuer: Int, with keySet: KeySet) {
         guard keySets.indices.contains(issuer) else { return }
         keySets[issuer] = keySet
+        versions[issuer] += 1
         cache.removeAll { $0.issuer == issuer }
     }
+
+    /// Counts the changes of an issuer's keys.
+    package func keysVersion(of issuer: Int) -> UInt64 { versions.indices.contains(issuer) ? versions[issuer] : 0 }
 
     package func hasKeys(of issuer: Int) -> Bool { keySets.indices.contains(issuer) && keySets[issuer] != nil }
 

@@ -219,8 +219,9 @@ package final class Exchange: UpstreamClient {
     private func retry(after error: ForwardingError, on failed: any UpstreamChannel) throws(ForwardingError) -> Bool {
         guard !hasHead, let group, let writer else { return false }
         if failed.hasUnsentRequest {
-            guard failed.isReused || attempt + 1 < min(group.addressCount, Limits.connectAttemptsMax) else { return false }
-            if !failed.isReused { attempt += 1 }
+            let attemptsMax = failed.wasRefused ? Limits.connectAttemptsMax : min(group.addressCount, Limits.connectAttemptsMax)
+            guard failed.isReused && !failed.wasRefused || attempt + 1 < attemptsMax else { return false }
+            if !failed.isReused || failed.wasRefused { attempt += 1 }
             guard let channel = try group.acquire(fresh: true, for: writer.origin) else { return false }
             use(channel)
             failed.moveUnsent(to: channel)
@@ -237,7 +238,8 @@ package final class Exchange: UpstreamClient {
     }
 
     private func pauseIfFull(_ channel: any UpstreamChannel) {
-        if let downstream, !downstream.takesAnswer { channel.pauseReading() }
+        // The downstream may have given the exchange up meanwhile.
+        if channel === self.channel, let downstream, !downstream.takesAnswer { channel.pauseReading() }
     }
 
     private func finish() {

@@ -126,7 +126,6 @@ extension UpstreamConnection {
         self.client = nil
         // Both sides agree that the exchange is over, and nothing unasked-for was read: only then is there another one.
         if allowsReuse, watch != nil, isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !transport!.hasPending, canBeKept {
-            isReused = true
             becomeIdle()
             server.becameIdle(self)
         } else {
@@ -137,6 +136,7 @@ extension UpstreamConnection {
 
     func becomeIdle() {
         state = .idle
+        isReused = true
         isReadingPaused = false
         updateInterest()
         loop.set(timer!, after: server.group.settings.idleTimeout)

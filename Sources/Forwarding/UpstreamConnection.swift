@@ -107,7 +107,11 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     func endRequest(trailers: [UInt8]) {
         if shape.framing == .chunked { ChunkWriter.appendEnd(trailers: trailers, to: &outbound) }
-        if shape.upgrade != nil { endsWriting = true }
+        if shape.upgrade != nil {
+            endsWriting = true
+            // The server has the last word, and no longer than for any answer.
+            isStream = false
+        }
         queueFlush()
         requestEnded()
     }
@@ -120,7 +124,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var queuedBytes: Int { outbound.count }
 
     func pauseReading() {
-        guard !isReadingPaused, state == .busy else { return }
+        guard !isReadingPaused, state == .busy, client != nil else { return }
         isReadingPaused = true
         timer?.clear()
         updateInterest()

@@ -34,6 +34,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     /// No more streams: the server or the gateway takes leave.
     private var isTakingLeave = false
     private(set) var hasAnswered = false
+    private(set) var receivedAt = Instant.past
 
     /// Starts to connect. Failures are told later, from the loop.
     init(to server: UpstreamServer, at address: SocketAddress, on loop: EventLoop) throws(SystemError) {
@@ -51,11 +52,12 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     /// Whether one more exchange may begin here.
     var takesStreams: Bool {
-        guard state != .closed, !isTakingLeave, nextStreamIsLeft else { return false }
+        // Where the server takes nothing, requests would only pile up.
+        guard state != .closed, !isTakingLeave, session.hasStreamsLeft, session.output.count < Limits.sendQueueHighBytes else {
+            return false
+        }
         return streamCount < min(state == .open ? session.peerStreamsMax : streamsAtFirst, server.group.settings.streamsMax)
     }
-
-    private var nextStreamIsLeft: Bool { session.hasStreamsLeft }
 
     func openStream() -> UpstreamHTTP2Stream {
         let stream = UpstreamHTTP2Stream(self)
@@ -73,6 +75,8 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         timer = Timer(self)
         server.answered(address)
         for stream in unnumbered { stream.connectionOpened() }
+        // What came with the end of the handshake gives no event.
+        lastReadMoved = true
         waitIfIdle()
         queueTurn()
     }
@@ -102,10 +106,11 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     func turnEnded() {
         isTurnQueued = false
-        guard state == .open else { return }
+        // Streams outlive their connection while they have something to hand on.
         var due: [UpstreamHTTP2Stream] = []
         swap(&due, &resumed)
         for stream in due { stream.deliver() }
+        guard state == .open else { return }
         flush()
         if state == .open, lastReadMoved, transport!.hasPending { receive() }
     }
@@ -123,7 +128,10 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         queue.prepare(from: server.group.buffers)
         let outcome = transport!.receive(to: &queue, minimum: max(4_096, queue.capacity - queue.count))
         lastReadMoved = false
-        if case .moved = outcome { lastReadMoved = true }
+        if case .moved = outcome {
+            lastReadMoved = true
+            receivedAt = loop.now
+        }
         do {
             if !queue.isEmpty { try session.receive(&queue) }
         } catch {
@@ -162,7 +170,10 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     /// The server takes no more; answers may be there already.
     private func receiveLast() {
         session.output.removeAll()
-        receive()
+        for _ in 0..<readsAtEnd where state == .open {
+            receive()
+            if !lastReadMoved { break }
+        }
         if state == .open { fail(.closedEarly) }
     }
 
@@ -244,7 +255,6 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
             streams[number] = nil
             if resets { session.reset(number, StreamCode.cancel) }
         }
-        hasAnswered = true
         waitIfIdle()
         queueTurn()
         server.streamEnded()
@@ -263,6 +273,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     func invalidField(_ stream: Int32) { builder.refuse() }
 
     func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
+        hasAnswered = true
         guard let known = streams[stream] else { return }
         do throws(MessageError) {
             if known.hasHead {
@@ -291,6 +302,12 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     }
 
     func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { streams[stream]?.nextBody(atMost: atMost) ?? .broken }
+    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { streams[stream]?.holdsBody(count) ?? false }
+    func requestNotSent(_ stream: Int32) {
+        guard let known = streams.removeValue(forKey: stream) else { return }
+        known.neverSent()
+        waitIfIdle()
+    }
     func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) { streams[stream]?.moveBody(count, to: &output) }
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) { streams[stream]?.lendTrailers(body) }
     func received(_ frame: ControlFrame) {}
@@ -304,3 +321,4 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
 /// Streams before the server has said how many it takes.
 private let streamsAtFirst = 100
+private let readsAtEnd = 16

@@ -18,6 +18,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     /// Zero until the request is with the session.
     private var number: Int32 = 0
+    private var submittedAt = Instant.never
     private var isOver = false
     private var block = FieldBlock()
     private var upload = ByteQueue()
@@ -66,10 +67,11 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     func connectionOpened() { if !block.isEmpty { submit() } }
 
     private func submit() {
-        guard let number = connection.submit(block, hasBody: !isUploadComplete || !upload.isEmpty, self) else {
+        guard let number = connection.submit(block, hasBody: !isUploadComplete || !upload.isEmpty || !requestTrailers.isEmpty, self) else {
             return failLater(.closedEarly, isUnsent: true)
         }
         self.number = number
+        submittedAt = connection.loop.now
         progressed()
     }
 
@@ -111,6 +113,8 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         return requestTrailers.isEmpty ? .bytes(0, isLast: true) : .trailers
     }
 
+    func holdsBody(_ count: Int) -> Bool { upload.count >= count }
+
     func moveBody(_ count: Int, to output: inout ByteQueue) {
         output.move(count, from: &upload)
         progressed()
@@ -139,6 +143,11 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         var framing = try BodyFraming.of(head, to: shape.method)
         if endsStream, framing != .none { framing = .length(0) }
         client?.received(head: head, framing: framing, on: self)
+        // Nothing follows that the client would want to wait for.
+        if !endsStream, framing == .none || framing == .length(0) {
+            hasEnd = true
+            queue()
+        }
     }
 
     func received(_ bytes: Span<UInt8>) {
@@ -167,6 +176,14 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         guard !isOver, !hasEnd else { return }
         wasRefused = code == StreamCode.refused && !hasHead
         lost(.closedEarly, isUnsent: false)
+    }
+
+    /// The server took leave before the request could go out.
+    func neverSent() {
+        number = 0
+        wasRefused = true
+        hasUnsentRequest = true
+        broken(.closedEarly)
     }
 
     /// The connection is gone.
@@ -208,8 +225,9 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
             var waiting = ByteQueue()
             swap(&waiting, &download)
             client?.received(body: waiting.readable, on: self)
-            credit()
         }
+        // Also of what was handed on before the client asked for a pause.
+        credit()
         guard !isOver, download.isEmpty else { return }
         if let failure { return fail(failure) }
         guard hasEnd else { return }
@@ -269,7 +287,11 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     // MARK: - Waiting
 
-    func fired(_ timer: Timer) { fail(.answerTimedOut) }
+    func fired(_ timer: Timer) {
+        // A connection on which nothing comes at all is of no use to others either.
+        if connection.receivedAt < submittedAt { connection.closeAfterStreams() }
+        fail(.answerTimedOut)
+    }
 
     /// As for a connection of HTTP/1: the timer runs while the server has something to do.
     private func progressed() {

@@ -25,8 +25,12 @@ final class LiveStream {
 
     var isTunnel: Bool { kind == .webSocket || kind == .tunnel }
 
-    /// Bytes for the upstream pass.
-    func passUp(_ bytes: Span<UInt8>) { if kind == .webSocket { upward.follow(bytes) } }
+    /// Bytes for the upstream pass; false when they do not, because the stream is about to end.
+    func passUp(_ bytes: Span<UInt8>) -> Bool {
+        guard pendingClose == nil else { return false }
+        if kind == .webSocket { upward.follow(bytes) }
+        return true
+    }
 
     /// Bytes for the client pass.
     ///

@@ -16,6 +16,8 @@ protocol PassageFrontEnd: ExchangeDownstream {
     func forwardingBegan()
     /// The credential that let a stream or a tunnel in is good no longer: it ends.
     func credentialExpired()
+    /// That took too long.
+    func breakOff()
 }
 
 /// One request's passage through the gateway, from its head to its line in the log. Used again for the next request of
@@ -52,6 +54,12 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// The protocol of an extended CONNECT (RFC 8441).
     var extendedProtocol: [UInt8]?
     var isHTTP2 = false
+    /// A call of gRPC to an upstream that can speak it: the client may be silent between two messages.
+    var isGRPC = false
+    /// The longest silence of a stream.
+    var streamTimeout: UInt64 = 0
+    /// Counts the changes of the issuer's keys, up to the one with which the token was verified.
+    var keysVersion: UInt64 = 0
     /// The credential expired while the stream was open.
     var isExpired = false
     /// The answer goes on for as long as both sides like.
@@ -85,6 +93,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         identity = nil
         refusal = nil
         tunnel = nil
+        isGRPC = false
         extendedProtocol = nil
         isExpired = false
         hasAskedForKeys = false

@@ -100,6 +100,9 @@ final class RequestPath {
         guard let rule = route.rule(for: context.head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
         passage.methodRule = rule
         if case .length(let count) = passage.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
+        let upstream = groups[route.upstream].settings
+        passage.streamTimeout = upstream.streamTimeout
+        passage.isGRPC = passage.isHTTP2 && upstream.speaksHTTP2 && context.head.isGRPC
         passage.tunnel = try tunnel(passage, route)
     }
 
@@ -107,8 +110,9 @@ final class RequestPath {
     /// HTTP has it (RFC 9110 §7.8); an extended CONNECT cannot be (RFC 8441 §4).
     private func tunnel(_ passage: Passage, _ route: Route) throws(Refusal) -> TunnelRequest? {
         if let name = passage.extendedProtocol {
-            guard route.upgrades.contains(String(decoding: name, as: UTF8.self).lowercased()) else { throw .protocolNotOffered }
-            return TunnelRequest(upgrade: name, lines: WebSocketHandshake.keyLine())
+            guard let known = route.upgrades.first(where: { name.span.equalsIgnoringCase($0) }) else { throw .protocolNotOffered }
+            let needsKey = known == "websocket" && passage.context.head.field(named: "sec-websocket-key") == nil
+            return TunnelRequest(upgrade: Array(known.utf8), lines: needsKey ? WebSocketHandshake.keyLine() : [])
         }
         guard !route.upgrades.isEmpty, passage.framing == .none, !passage.isHTTP2 else { return nil }
         return passage.context.head.upgrade(among: route.upgrades).map { TunnelRequest(upgrade: $0) }
@@ -148,6 +152,7 @@ final class RequestPath {
             switch outcome {
             case .identity(let identity):
                 passage.identity = identity
+                passage.keysVersion = authenticator.keysVersion(of: identity.verified.issuer)
                 try authorize(passage, identity, rule)
             case .needsKeys(let issuer): try awaitKeys(passage, of: issuer)
             }
@@ -199,6 +204,8 @@ final class RequestPath {
         } catch {
             return refuse(passage, .forwarding(error))
         }
+        // A call may go on without an answer for as long as the client sends.
+        if passage.isGRPC { began(LiveStream(.grpc), of: passage) }
         passage.frontEnd?.forwardingBegan()
     }
 
@@ -292,6 +299,8 @@ final class RequestPath {
             return passage.begin(stream, checkedAt: nil, on: loop)
         }
         streams[ObjectIdentifier(passage)] = passage
+        // The keys may have changed while the request was on its way.
+        if authenticator.keysVersion(of: verified.issuer) != passage.keysVersion { doubted.append(passage) }
         passage.begin(stream, checkedAt: nextCheck(verified), on: loop)
     }
 
@@ -303,6 +312,7 @@ final class RequestPath {
     }
 
     func checkCredential(_ passage: Passage) {
+        if passage.isExpired, passage.stage == .forwarding { return passage.frontEnd?.breakOff() ?? () }
         guard passage.stage == .forwarding, let verified = passage.identity?.verified else { return }
         if loop.wall / 1_000_000_000 < verified.refusedFrom { return passage.check(at: nextCheck(verified), on: loop) }
         expire(passage)
@@ -312,6 +322,8 @@ final class RequestPath {
         streams[ObjectIdentifier(passage)] = nil
         counters.add(.streamsExpired)
         passage.isExpired = true
+        // It ends in its own terms, or without.
+        passage.check(at: loop.now.adding(endingTime), on: loop)
         passage.frontEnd?.credentialExpired()
     }
 
@@ -374,6 +386,7 @@ final class RequestPath {
 private let keyRequestPause: UInt64 = 10_000_000_000
 private let keyWaitMax: UInt64 = 5_000_000_000
 private let awaitingKeysMax = 1_024
+private let endingTime: UInt64 = 5_000_000_000
 private let credentialCheckPause: UInt64 = 60_000_000_000
 /// A signature costs up to 120 µs.
 private let recheckedAtOnce = 64

@@ -140,6 +140,8 @@ package final class Worker: MessageReceiver, TimerHandler {
         path.giveUpWaiting()
         path.recheckSome()
         path.isOutOfMemory = HeapMemory.bytesInUse > settings.clientLimits.memoryBytes
+        // What waits for its next request gives way to what is under way.
+        if path.isOutOfMemory { for connection in Array(connections.values) { connection.closeIfIdle() } }
         becomeReadyIfPossible()
         if drainDeadline <= loop.now {
             for connection in Array(connections.values) { connection.abort() }

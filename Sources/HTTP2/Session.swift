@@ -56,10 +56,14 @@ package protocol SessionHandler: AnyObject {
     /// The stream is over, with an error code (RFC 9113 §7) where it was reset.
     func closed(_ stream: Int32, code: UInt32)
     func nextBody(_ stream: Int32, atMost: Int) -> BodyStep
+    /// Whether what was promised is still there: a stream may have been given up while its frame waited.
+    func holdsBody(_ stream: Int32, _ count: Int) -> Bool
     /// Moves as many bytes as were promised.
     func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue)
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void)
     func received(_ frame: ControlFrame)
+    /// A request could not be sent: the peer takes leave, or takes no more streams.
+    func requestNotSent(_ stream: Int32)
     /// A frame that ends our side of a stream has gone out.
     func sentEnd(_ stream: Int32)
     /// A reset has gone out that the stream's peer caused.
@@ -299,6 +303,8 @@ package enum StreamCode {
 
     fileprivate func sendData(_ stream: Int32, _ header: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
         guard output.count < outputBytesMax else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
+        // A header without its payload would have the peer take other frames for it.
+        guard length == 0 || handler?.holdsBody(stream, length) ?? false else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
         // SAFETY: the frame's header has nine bytes (RFC 9113 §4.1).
         unsafe output.append(Span(_unsafeStart: header, count: 9))
         if length > 0 { handler?.moveBody(stream, length, to: &output) }
@@ -355,6 +361,13 @@ package enum StreamCode {
         case NGHTTP2_RST_STREAM.rawValue: handler?.sentReset(header.stream_id, code: unsafe frame.pointee.rst_stream.error_code)
         default: break
         }
+    }
+
+    fileprivate func frameNotSent(_ frame: UnsafePointer<nghttp2_frame>) {
+        guard UInt32(unsafe frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
+            unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+        else { return }
+        handler?.requestNotSent(unsafe frame.pointee.hd.stream_id)
     }
 
     fileprivate func bodyReceived(_ stream: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
@@ -419,6 +432,10 @@ package enum StreamCode {
         }
         unsafe nghttp2_session_callbacks_set_on_stream_close_callback(pointer) { _, stream, code, user in
             unsafe Session.of(user).closed(stream, code)
+            return 0
+        }
+        unsafe nghttp2_session_callbacks_set_on_frame_not_send_callback(pointer) { _, frame, _, user in
+            unsafe Session.of(user).frameNotSent(frame!)
             return 0
         }
         unsafe nghttp2_session_callbacks_set_on_frame_send_callback(pointer) { _, frame, user in

@@ -51,6 +51,8 @@ final class FuzzedSession: SessionHandler {
         output.append([UInt8](repeating: 0x78, count: count))
     }
 
+    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { bodies[stream] ?? 0 >= count }
+    func requestNotSent(_ stream: Int32) {}
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {}
     func received(_ frame: ControlFrame) {}
     func sentEnd(_ stream: Int32) {}

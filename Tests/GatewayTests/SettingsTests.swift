@@ -75,6 +75,8 @@ private func errors(_ text: String) -> [String] {
         ("client_limits { connections 5; connections 6; }", "connections"), ("client_limits { strems 5; }", "did you mean 'streams'?"),
         ("client_limits 5 { }", "client_limits"), ("client_limits { memory 1m; }", "memory is at least 16m"),
         ("client_limits { head_size 1m; }", "head_size is from 1k to 64k"), ("client_limits { upload_rate 5; }", "'5' is not a rate"),
+        ("client_limits { download_rate 5/10ms; }", "no more often than once in a second"),
+        ("route /a { upstream app; auth sso; upgrade websocket; method POST { } }", "an upgrade comes with GET"),
         ("admin { }", "'admin' is not available yet"),
         ("workers auto 4;", "'workers' has 2 arguments"), ("issuer { }", "'issuer' has 0 arguments"),
     ])

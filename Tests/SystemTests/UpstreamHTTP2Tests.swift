@@ -87,6 +87,41 @@ import Testing
         }
     }
 
+    /// A slow client has the gateway pause and go on many times; no credit may be lost on the way.
+    @Test func aSlowClientGetsAllOfALongAnswer() throws {
+        let stage = try stage(tls: false)
+        for version in HTTPVersions.all {
+            let output = try run(
+                Executable.curl,
+                [
+                    version, "-sk", "-m", "60", "--limit-rate", "3M", "-o", "/dev/null", "-w", "%{http_code} %{size_download}",
+                    "https://127.0.0.1:\(stage.gateway.port)/open/big",
+                ])
+            #expect(output.text == "200 \(16 << 18)", "\(version)")
+        }
+    }
+
+    /// Uploads that are given up in the middle, beside others on the same connection.
+    @Test func whatOneClientGivesUpHarmsNoOther() throws {
+        let stage = try stage(tls: false)
+        let file = try stage.folder.write("up", String(repeating: "x", count: 8_000_000))
+        let gateway = stage.gateway!
+        let done = Flag()
+        Thread {
+            for _ in 0..<12 {
+                _ = try? run(
+                    Executable.curl, ["-sk", "-m", "0.15", "-o", "/dev/null", "-T", file, "https://127.0.0.1:\(gateway.port)/open/put"])
+            }
+            done.set()
+        }.start()
+        var results: [Int: Int] = [:]
+        while !done.isSet {
+            for (status, count) in try gateway.load("/open/x", count: 100, parallel: 10) { results[status, default: 0] += count }
+        }
+        #expect(results.keys.sorted() == [200], "\(results)")
+        #expect(try gateway.curl("/open/put", ["-X", "POST", "--data-binary", "@\(file)"]).status == 200)
+    }
+
     @Test func losesNothingWhenItsServerReloads() throws {
         let stage = try stage(tls: false)
         let results = Box<[Int: Int]>([:])

@@ -131,6 +131,7 @@ import Testing
             seen.change { $0 += "[\(early)]" }
             switch seen.value {
             case let text where text.contains("/odd/no"): client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
+            case let text where text.contains("/odd/two"): client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
             case let text where text.contains("/odd/wrong"):
                 client.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other/1\r\n\r\n")
             default:
@@ -168,6 +169,9 @@ import Testing
         // What was meant for the tunnel is no request.
         #expect(seen.value.hasSuffix("[]"))
         #expect(try client("/odd/wrong", "websocket").read(until: "\r\n\r\n").hasPrefix("HTTP/1.1 502"))
+        // To a client of HTTP/2 a 200 would mean that the tunnel is open.
+        let two = try peer(parts, "talk_http2", "path=/odd/two")
+        #expect((two["headers"] as? [String: String])?[":status"] == "502", "\(two)")
         // The upgrade to HTTP/2 is for nobody.
         let h2c = try RawClient(port: plainPort)
         h2c.send(

@@ -71,14 +71,19 @@ final class DownstreamServices {
 
     private func mayHaveAnother(_ client: Client) -> Bool {
         guard !client.isTrusted, let address = client.address else { return true }
-        return connectionsOf[address, default: 0] < settings.clientLimits.connectionsPerAddress
+        return connectionsOf[Self.subscriber(address), default: 0] < settings.clientLimits.connectionsPerAddress
     }
 
-    private func count(_ client: Client) { if let address = client.address { connectionsOf[address, default: 0] += 1 } }
+    /// Whom an address belongs to: of IPv6 a subscriber has the last 64 bits for itself.
+    private static func subscriber(_ address: IPAddress) -> IPAddress {
+        address.isV4 ? address : IPAddress(high: address.high, low: 0)
+    }
+
+    private func count(_ client: Client) { if let address = client.address { connectionsOf[Self.subscriber(address), default: 0] += 1 } }
 
     private func uncount(_ client: Client) {
         guard let address = client.address else { return }
-        let left = connectionsOf[address, default: 1] - 1
-        connectionsOf[address] = left > 0 ? left : nil
+        let left = connectionsOf[Self.subscriber(address), default: 1] - 1
+        connectionsOf[Self.subscriber(address)] = left > 0 ? left : nil
     }
 }

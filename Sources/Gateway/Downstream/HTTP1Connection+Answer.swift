@@ -18,6 +18,7 @@ extension HTTP1Connection: PassageFrontEnd {
         }
         if !isRequestComplete {
             setTimer(after: services.settings.timeouts.body)
+            awaitBody()
             queueTurn()
         } else if passage.framing == .length(0) || passage.framing == .none {
             clearTimer()
@@ -111,7 +112,7 @@ extension HTTP1Connection: PassageFrontEnd {
         case .webSocket:
             stream.pendingClose = LiveStream.closeFrame(masked: false)
             // A frame that is under way goes to its end first.
-            if stream.mayClose { closeTunnel() } else { abortIfNothingComes(within: frameWait) }
+            if stream.mayClose { closeTunnel() }
         case .tunnel: closeTunnel()
         case .events, .grpc:
             passage.exchange.cancel()
@@ -120,6 +121,8 @@ extension HTTP1Connection: PassageFrontEnd {
             answerEnded()
         }
     }
+
+    func breakOff() { abort() }
 
     private func closeTunnel() {
         guard let stream = passage.stream else { return }
@@ -150,6 +153,7 @@ extension HTTP1Connection: PassageFrontEnd {
                 discardsBody = true
                 takesBody = true
                 setReadingPaused(false)
+                awaitBody()
             } else {
                 keepAlive = false
             }
@@ -192,7 +196,5 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 }
 
-/// For the end of a frame that the upstream has begun.
-private let frameWait: UInt64 = 5_000_000_000
 private let directSendBytes = 8_192
 private let discardedBodyBytesMax: UInt64 = 65_536

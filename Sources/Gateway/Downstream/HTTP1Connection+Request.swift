@@ -58,7 +58,6 @@ extension HTTP1Connection {
         answerTrailers.removeAll(keepingCapacity: true)
         answerFraming = nil
         upload.reset()
-        upload.waits(at: services.loop.now)
         takesBody = false
         discardsBody = false
         requestBody = .complete
@@ -95,17 +94,11 @@ extension HTTP1Connection {
     /// False when no more can be read now.
     private func readBody(_ queue: inout ByteQueue) -> Bool {
         if isTunnel {
-            passage.stream?.passUp(queue.readable)
-            forward(queue.readable)
+            if passage.stream?.passUp(queue.readable) ?? true { forward(queue.readable) }
             queue.removeAll()
             return false
         }
         setTimer(after: services.settings.timeouts.body)
-        guard upload.moved(queue.count, at: services.loop.now, atLeast: services.settings.clientLimits.uploadRate) else {
-            queue.removeAll()
-            brokenBody(.bodyTooSlow)
-            return false
-        }
         switch requestBody {
         case .complete, .tunnel: return false
         case .length(let remaining):
@@ -177,7 +170,7 @@ extension HTTP1Connection {
     }
 
     /// The body turned out wrong on its way.
-    private func brokenBody(_ refusal: Refusal) {
+    func brokenBody(_ refusal: Refusal) {
         keepAlive = false
         if discardsBody { return closeAfterFlush() }
         passage.exchange.cancel()

@@ -115,10 +115,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func fired(_ timer: Timer) {
         if timer === writeTimer {
-            if passage.stream?.pendingClose == nil {
-                guard !isTakingOn else { return armWriteTimer() }
-                services.counters.add(.slowReaders)
-            }
+            guard !isTakingOn else { return armWriteTimer() }
+            services.counters.add(.slowReaders)
             return abort()
         }
         switch state {
@@ -163,6 +161,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if case .moved = outcome { lastReadMoved = true }
         process(&queue)
         guard state != .closed else { return }
+        if case .moved(let count) = outcome { checkUpload(count) }
+        guard state != .closed else { return }
         putBack(&queue)
         switch outcome {
         case .moved, .wouldBlock: break
@@ -170,6 +170,12 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         case .failed: return abort(isPeerGone: true)
         }
         if lastReadMoved, transport!.hasPending, !isReadingPaused { queueTurn() }
+    }
+
+    /// So many bytes have come, and the body is still not complete.
+    private func checkUpload(_ count: Int) {
+        guard state == .exchanging, takesBody, !isRequestComplete, !isTunnel else { return }
+        if !upload.moved(count, at: services.loop.now, atLeast: services.settings.clientLimits.uploadRate) { brokenBody(.bodyTooSlow) }
     }
 
     /// Goes on with what is there already, and reads more only where the session holds it.
@@ -193,6 +199,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     private var passageTakesUpload: Bool { discardsBody || passage.exchange.takesUpload }
+
+    /// From here on the client is waited for, if it is read.
+    func awaitBody() { if !isReadingPaused { upload.waits(at: services.loop.now) } }
 
     func setReadingPaused(_ paused: Bool) {
         guard paused != isReadingPaused else { return }
@@ -368,13 +377,6 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     var isTunnel: Bool {
         if case .tunnel = requestBody { true } else { false }
-    }
-
-    /// Ends the connection if no more of a frame comes, behind which it was to end.
-    func abortIfNothingComes(within nanoseconds: UInt64) {
-        let timer = writeTimer ?? Timer(self)
-        writeTimer = timer
-        services.loop.set(timer, after: nanoseconds)
     }
 
     var isRequestComplete: Bool {

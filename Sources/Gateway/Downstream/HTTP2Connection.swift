@@ -51,6 +51,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private var lastReadMoved = false
     /// The client was told that this connection ends.
     private var isTakingLeave = false
+    /// Until when requests are taken that were sent before the client could know.
+    private var leavesAt = Instant.never
     private var lingersUntil = Instant.never
 
     /// - Parameter watch: of the transport's socket; it is handed to this object.
@@ -107,6 +109,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             return endBadly(StreamCode.enhanceYourCalm)
         }
         guard isTakingLeave else { return streams.isEmpty ? takeLeave() : () }
+        leavesAt = .never
         session.endAfterOpenStreams()
         queueTurn()
     }
@@ -249,8 +252,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         guard state == .open, !isTakingLeave else { return }
         isTakingLeave = true
         session.announceEnd()
-        // Requests that were sent before the client could know are still taken: for a second, or until none is left.
-        services.loop.set(readTimer!, after: leaveNotice)
+        leavesAt = services.loop.now.adding(leaveNotice)
+        services.loop.set(readTimer!, at: leavesAt)
         queueTurn()
     }
 
@@ -354,6 +357,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
         isInsideHead = false
         readTimer?.clear()
+        if let readTimer, leavesAt != .never { services.loop.set(readTimer, at: leavesAt) }
         guard state == .open else { return }
         if let known = streams[stream] {
             if endsStream { known.requestEnded() }
@@ -363,7 +367,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         requestCount += 1
         expectedUpdates += expectedUpdatesPerFrame
         if requestCount >= services.settings.clientLimits.requestsPerConnection {
-            services.counters.add(.lastRequests)
+            if !isTakingLeave { services.counters.add(.lastRequests) }
             takeLeave()
         }
         let new = spare.popLast() ?? HTTP2Stream(self)
@@ -388,6 +392,9 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { streams[stream]?.nextBody(atMost: atMost) ?? .broken }
+
+    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { streams[stream]?.holdsBody(count) ?? false }
+    func requestNotSent(_ stream: Int32) {}
 
     func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
         expectedUpdates += expectedUpdatesPerFrame

@@ -1,3 +1,4 @@
+import Authentication
 import Bytes
 import EventLoop
 import Forwarding
@@ -34,6 +35,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     private var downloadProgress = Progress()
 
     private var hasAnswerBegun = false
+    private var answerFraming = BodyFraming.none
     private var isAnswerComplete = false
     private var isBroken = false
     /// The client takes a byte now and then, to keep the answer from ending.
@@ -99,8 +101,9 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         uncredited += bytes.count
         guard !discardsBody else { return linger() }
         passage.bytesIn += UInt64(bytes.count)
-        if let most = passage.route?.bodyBytesMax, passage.bytesIn > most { return brokenBody(.bodyTooLarge) }
+        if passage.tunnel == nil, let most = passage.route?.bodyBytesMax, passage.bytesIn > most { return brokenBody(.bodyTooLarge) }
         let rate = services.settings.clientLimits.uploadRate
+        // A body that ends with these bytes is not too slow any more; then its end is what comes next.
         let isFastEnough = uploadProgress.moved(bytes.count, at: services.loop.now, atLeast: rate)
         // Waited for again when it has credit again.
         uploadProgress.rests(at: services.loop.now)
@@ -108,13 +111,12 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         guard takesBody, upload.isEmpty, passage.exchange.isConnected, isTunnelOpen || passage.tunnel == nil else {
             return upload.append(bytes)
         }
-        passage.stream?.passUp(bytes)
-        passage.exchange.send(bytes)
+        if passage.stream?.passUp(bytes) ?? true { passage.exchange.send(bytes) }
         sendOn()
     }
 
     /// Whether the client may be silent for as long as it likes: messages of gRPC, or a tunnel.
-    private var isOpenEnded: Bool { passage.tunnel != nil || passage.context.head.isGRPC }
+    private var isOpenEnded: Bool { passage.tunnel != nil || passage.isGRPC }
     private var isTunnelOpen: Bool { passage.stream?.isTunnel ?? false }
 
     func trailersBegan() { requestTrailers.removeAll(keepingCapacity: true) }
@@ -170,8 +172,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         if !upload.isEmpty {
             var waiting = ByteQueue()
             swap(&waiting, &upload)
-            passage.stream?.passUp(waiting.readable)
-            passage.exchange.send(waiting.readable)
+            if passage.stream?.passUp(waiting.readable) ?? true { passage.exchange.send(waiting.readable) }
         }
         if isRequestComplete {
             hasSentAll = true
@@ -179,7 +180,8 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         } else if passage.exchange.takesUpload {
             credit()
             uploadProgress.waits(at: services.loop.now)
-            if !isOpenEnded { arm(&bodyTimer, after: services.settings.timeouts.body) }
+            // A tunnel is timed from its other end.
+            if passage.tunnel == nil { arm(&bodyTimer, after: passage.isGRPC ? passage.streamTimeout : services.settings.timeouts.body) }
         }
     }
 
@@ -193,8 +195,12 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         if timer === bodyTimer {
             return isAnswerComplete ? connection.reset(id, StreamCode.noError) : brokenBody(.bodyTimeout)
         }
-        // A client that takes nothing of an answer, or a frame that never ends.
-        if passage.stream?.pendingClose == nil { services.counters.add(.slowReaders) }
+        // A client that takes nothing of an answer.
+        services.counters.add(.slowReaders)
+        breakOff()
+    }
+
+    func breakOff() {
         giveUp()
         connection.reset(id, StreamCode.cancel)
     }
@@ -241,13 +247,16 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         return answerTrailers.isEmpty ? .bytes(0, isLast: true) : .trailers
     }
 
+    func holdsBody(_ count: Int) -> Bool { body.count >= count }
+
     func moveBody(_ count: Int, to output: inout ByteQueue) {
         output.move(count, from: &body)
         let rate = services.settings.clientLimits.downloadRate
         isTooSlow = !downloadProgress.moved(count, at: services.loop.now, atLeast: rate)
         downloadProgress.rests(at: services.loop.now)
         if body.isEmpty {
-            if passage.stream?.pendingClose == nil { stallTimer?.clear() }
+            stallTimer?.clear()
+            isTooSlow = false
             downloadProgress.rests(at: services.loop.now)
             body.release(to: services.buffers)
         } else {
@@ -297,8 +306,14 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     }
 
     func received(head: borrowing ResponseHead, framing: BodyFraming) {
+        if passage.extendedProtocol != nil, (200..<300).contains(head.status) {
+            // To a client of HTTP/2 any success would mean that the tunnel is open.
+            passage.exchange.cancel()
+            return services.path.refuse(passage, .forwarding(.unexpectedAnswer("the upstream does not change to the protocol")))
+        }
         passage.status = head.status
         hasAnswerBegun = true
+        answerFraming = framing
         var extra: [UInt8] = []
         services.path.appendFields(passage, to: &extra)
         ResponseHeadWriter.write(head, framing: framing, extra: extra, to: &connection.block)
@@ -307,8 +322,8 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
             let isWebSocket = passage.opensWebSocket
             services.path.began(LiveStream(isWebSocket ? .webSocket : .tunnel), of: passage)
             sendOn()
-        } else if head.isStream {
-            services.path.began(LiveStream(passage.context.head.isGRPC ? .grpc : .events), of: passage)
+        } else if head.isStream, passage.stream == nil {
+            services.path.began(LiveStream(.events), of: passage)
         }
     }
 
@@ -347,9 +362,18 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         case .webSocket:
             stream.pendingClose = LiveStream.closeFrame(masked: false)
             // A frame that is under way goes to its end first.
-            if stream.mayClose { closeTunnel() } else { arm(&stallTimer, after: frameWait) }
+            if stream.mayClose { closeTunnel() }
         case .tunnel: closeTunnel()
         case .events, .grpc:
+            guard hasAnswerBegun else {
+                passage.exchange.cancel()
+                return services.path.refuse(passage, .token(.expired))
+            }
+            // An answer of a given length cannot end before.
+            if case .length = answerFraming {
+                passage.exchange.cancel()
+                return answerFailed(.closedEarly)
+            }
             if stream.kind == .grpc {
                 answerTrailers.append("grpc-status", decimal: 16)
                 answerTrailers.append("grpc-message", "the access token has expired")
@@ -396,6 +420,3 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         services.path.finish(passage, isComplete: true)
     }
 }
-
-/// For the end of a frame that the upstream has begun.
-private let frameWait: UInt64 = 5_000_000_000

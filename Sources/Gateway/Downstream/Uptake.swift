@@ -26,8 +26,7 @@ struct Uptake {
         lookedAt = now
         guard count > 0 else { return now.since(movedAt) < silence }
         movedAt = now
-        let (wanted, overflow) = rate.count.multipliedReportingOverflow(by: elapsed)
-        return !overflow && count >= wanted / rate.windowNanoseconds
+        return Double(count) * Double(rate.windowNanoseconds) >= Double(rate.count) * Double(elapsed)
     }
 
     private func takenNow(_ descriptor: Int32) -> UInt64 { handed - min(handed, UInt64(clamping: Socket.unsentBytes(descriptor))) }

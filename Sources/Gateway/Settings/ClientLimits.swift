@@ -39,7 +39,12 @@ package struct ClientLimits: Sendable {
         if let given = block.one("resets").flatMap({ Quota($0, diagnostics) }) { resets = given }
         if let given = block.one("control_frames").flatMap({ Quota($0, diagnostics) }) { controlFrames = given }
         func readRate(_ name: String, _ value: inout Quota) {
-            if let given = block.one(name).flatMap({ Quota($0, diagnostics) }) { value = given }
+            guard let directive = block.one(name), let given = Quota(directive, diagnostics) else { return }
+            if given.windowNanoseconds < 1_000_000_000 {
+                diagnostics.error(
+                    "\(name) is looked at no more often than once in a second", at: directive.arguments.first ?? directive.name)
+            }
+            value = given
         }
         readRate("upload_rate", &uploadRate)
         readRate("download_rate", &downloadRate)

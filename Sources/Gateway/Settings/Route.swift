@@ -124,6 +124,9 @@ struct RouteReader {
         }
         let body = block.one("max_body_size").map { bodySize($0, diagnostics) } ?? bodyBytesMax
         let upgrades = upgrades(block.one("upgrade"))
+        if let upgrade = block.one("upgrade"), !methods.isEmpty, !methods.contains(where: { $0.known.contains(.get) }) {
+            diagnostics.error("an upgrade comes with GET, which no method block of this route names", at: upgrade.name)
+        }
         let onExpiry = block.one("on_expiry")
         let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
         if let onExpiry, access?.isPublic ?? false {
