@@ -12,10 +12,11 @@ extension [UInt8] {
 
     package mutating func append(decimal value: Int) {
         if value < 0 { append(0x2D) }
-        append(decimal: value.magnitude)
+        append(decimal: UInt64(value.magnitude))
     }
 
-    package mutating func append<Number: UnsignedInteger & FixedWidthInteger>(decimal value: Number) {
+    // Of one type, not of any: what is generic is not specialised for callers in other modules.
+    package mutating func append(decimal value: UInt64) {
         let start = count
         var rest = value
         repeat {
@@ -25,9 +26,9 @@ extension [UInt8] {
         self[start...].reverse()
     }
 
-    package mutating func append<Number: UnsignedInteger & FixedWidthInteger>(hexadecimal value: Number, digits: Int) {
+    package mutating func append(hexadecimal value: UInt64, digits: Int) {
         for place in stride(from: digits - 1, through: 0, by: -1) {
-            append(ASCII.hexDigit(UInt8(truncatingIfNeeded: value >> (place * 4)) & 15))
+            append(ASCII.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(place * 4)) & 15))
         }
     }
 

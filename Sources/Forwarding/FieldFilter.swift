@@ -6,7 +6,7 @@ import HTTPMessage
 ///
 /// What any route sets is taken from every request, public routes too, with every alias of its name, so that a backend can
 /// trust what arrives under it.
-package struct FieldFilter: Sendable {
+package final class FieldFilter: Sendable {
     /// Folded names, by their length.
     private let managed: [[[UInt8]]]
     private let hiddenCookies: [[UInt8]]

@@ -5,7 +5,7 @@ import HTTPMessage
 import Routing
 
 /// What a route does to a request on its way to the upstream.
-package struct ForwardingRule: Sendable {
+package final class ForwardingRule: Sendable {
     package struct Header: Hashable, Sendable {
         package let name: String
         package let value: Template

@@ -66,5 +66,4 @@ package struct WebSocketFrames {
 
     /// The code for a connection that the server's policy ends.
     package static let policyViolation: UInt16 = 1008
-    package static let goingAway: UInt16 = 1001
 }

@@ -10,6 +10,11 @@ import Routing
 
 /// What a front end does for the requests that come through it, whichever version of HTTP it speaks.
 protocol PassageFrontEnd: ExchangeDownstream {
+    var passage: Passage { get }
+    /// Sends a piece of an answer's body.
+    func send(body: Span<UInt8>)
+    /// Ends a tunnel: with its pending Close frame, if there is one.
+    func closeTunnel()
     /// Sends a gateway-made answer.
     func answer(_ answer: RefusalAnswer, to refusal: Refusal)
     /// The request is on its way: its body may follow.
@@ -18,6 +23,15 @@ protocol PassageFrontEnd: ExchangeDownstream {
     func credentialExpired()
     /// That took too long.
     func breakOff()
+}
+
+extension PassageFrontEnd {
+    func received(body: Span<UInt8>) {
+        guard let stream = passage.stream, stream.isTunnel else { return send(body: body) }
+        let count = stream.passDown(body)
+        if count > 0 { send(body: body.extracting(0..<count)) }
+        if stream.pendingClose != nil, count < body.count || stream.mayClose { closeTunnel() }
+    }
 }
 
 /// One request's passage through the gateway, from its head to its line in the log. Used again for the next request of
@@ -69,6 +83,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
     var hasAskedForKeys = false
     /// Counts requests, so that what was asked for one is not answered to the next.
     private(set) var generation: UInt64 = 0
+
+    /// Field lines that the gateway adds to the answer; kept for their storage.
+    var addedLines: [UInt8] = []
 
     // For the log.
     var beganAt = Instant.never

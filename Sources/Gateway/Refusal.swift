@@ -285,7 +285,7 @@ private func percentEncoded(_ text: String) -> String {
             encoded.append(byte)
         } else {
             encoded.append(0x25)
-            encoded.append(hexadecimal: byte, digits: 2)
+            encoded.append(hexadecimal: UInt64(byte), digits: 2)
         }
     }
     return String(decoding: encoded, as: UTF8.self)

@@ -232,6 +232,12 @@ final class RequestPath {
         passage.frontEnd?.answer(answer, to: refusal)
     }
 
+    /// Makes the field lines that are added to an upstream's answer anew, in ``Passage/addedLines``.
+    func makeAddedLines(_ passage: Passage) {
+        passage.addedLines.removeAll(keepingCapacity: true)
+        appendFields(passage, to: &passage.addedLines)
+    }
+
     /// Field lines that the gateway adds to every answer, its own and the upstreams'.
     func appendFields(_ passage: Passage, to fields: inout [UInt8]) {
         fields.append("X-Request-Id: ")

@@ -164,7 +164,6 @@ package enum StreamCode {
     package var isOpen: Bool { unsafe nghttp2_session_want_read(session) != 0 || nghttp2_session_want_write(session) != 0 }
 
     package var wantsRead: Bool { unsafe nghttp2_session_want_read(session) != 0 }
-    package var wantsWrite: Bool { unsafe nghttp2_session_want_write(session) != 0 }
 
     // MARK: - Streams
 
@@ -216,11 +215,6 @@ package enum StreamCode {
 
     /// Whether a client's session may open another stream: numbers are used up, not given back.
     package var hasStreamsLeft: Bool { unsafe nghttp2_session_get_next_stream_id(session) < 1 << 30 }
-
-    /// Whether the peer takes extended CONNECT (RFC 8441 §3).
-    package var peerTakesTunnels: Bool {
-        unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
-    }
 
     // MARK: - The end
 

@@ -101,7 +101,7 @@ package struct JSONLine {
             // Also the controls of Latin-1 and the line separators, which some readers of logs obey.
             case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029:
                 bytes.append("\\u")
-                bytes.append(hexadecimal: scalar.value, digits: 4)
+                bytes.append(hexadecimal: UInt64(scalar.value), digits: 4)
             default: bytes.append(contentsOf: UTF8.encode(scalar)!)
             }
         }

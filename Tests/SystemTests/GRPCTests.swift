@@ -21,21 +21,25 @@ import Testing
         }
     }
 
-    private func parts() throws -> Parts {
-        let port = Ports.free()
+    /// - Parameter behindNginx: whether the gateway's upstream is nginx, which hands on to the server.
+    private func parts(behindNginx: Bool = false) throws -> Parts {
+        let (port, nginx) = (Ports.free(), Ports.free())
         let stage = try Stage(
             routes: Self.routes,
             general: """
                 limit few { rate 2/hour; key $claim.sub; }
                 access_log @DIR@/access.log;
-                upstream echo { server 127.0.0.1:\(port); protocol h2; }
+                upstream echo { server 127.0.0.1:\(behindNginx ? nginx : port); protocol h2; }
                 upstream nobody { server 127.0.0.1:9; protocol h2; }
-                """, workers: 1)
+                """, workers: 1,
+            servers: """
+                server { listen 127.0.0.1:\(nginx) http2; location / { grpc_pass grpc://127.0.0.1:\(port); grpc_set_header TE $http_te; } }
+                """, serverPorts: [nginx])
         return Parts(stage: stage, server: try Executable.peerServer("grpc_peer", port, in: stage.folder))
     }
 
-    @Test func allKindsOfCallsPassWithTrailersDeadlinesAndErrors() throws {
-        let parts = try parts()
+    @Test(arguments: [false, true]) func allKindsOfCallsPassWithTrailersDeadlinesAndErrors(behindNginx: Bool) throws {
+        let parts = try parts(behindNginx: behindNginx)
         let token = try parts.stage.signer.token(subject: "caller")
         let outcome = try parts.call("token=\(token)", "calls=unary,down,up,both,deadline,fail")
         let unary = outcome["unary"] as? [String: Any] ?? [:]

@@ -18,13 +18,18 @@ import Testing
         let server: Program
     }
 
-    private func parts(odd: Int = 9, more: String = "", keys: String? = nil) throws -> Parts {
-        let port = Ports.free()
+    /// - Parameter behindNginx: whether the gateway's upstream is nginx, which hands on to the server.
+    private func parts(odd: Int = 9, more: String = "", behindNginx: Bool = false) throws -> Parts {
+        let (port, nginx) = (Ports.free(), Ports.free())
         let stage = try Stage(
             routes: Self.routes,
             general: """
-                upstream ws { server 127.0.0.1:\(port); } upstream odd { server 127.0.0.1:\(odd); } access_log @DIR@/access.log; \(more)
-                """, workers: 1)
+                upstream ws { server 127.0.0.1:\(behindNginx ? nginx : port); } upstream odd { server 127.0.0.1:\(odd); } access_log @DIR@/access.log; \(more)
+                """, workers: 1,
+            servers: """
+                server { listen 127.0.0.1:\(nginx); location / { proxy_pass http://127.0.0.1:\(port); proxy_http_version 1.1;
+                  proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_set_header Host $host; } }
+                """, serverPorts: [nginx])
         return Parts(stage: stage, server: try Executable.peerServer("websocket_peer", port, in: stage.folder))
     }
 
@@ -32,8 +37,8 @@ import Testing
         try Executable.peer("websocket_peer", [scenario, "\(parts.stage.gateway.port)"] + options)
     }
 
-    @Test func aConversationPassesAsItIs() throws {
-        let parts = try parts()
+    @Test(arguments: [false, true]) func aConversationPassesAsItIs(behindNginx: Bool) throws {
+        let parts = try parts(behindNginx: behindNginx)
         let outcome = try peer(parts, "talk", "token=\(try parts.stage.signer.token(subject: "talker"))", "path=/ws/x")
         #expect(outcome["hello"] as? [String: String] == ["user": "talker", "cookie": ""], "\(outcome)")
         for what in ["big", "binary", "pong", "counted"] { #expect(outcome[what] as? Bool == true, "\(what)") }

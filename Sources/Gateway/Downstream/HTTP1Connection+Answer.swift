@@ -46,10 +46,10 @@ extension HTTP1Connection: PassageFrontEnd {
         if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
         if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
         answerFraming = sent
-        var extra: [UInt8] = []
-        services.path.appendFields(passage, to: &extra)
+        services.path.makeAddedLines(passage)
         outbound.prepare(from: services.buffers)
-        ResponseHeadWriter.write(head, framing: sent, keepAlive: keepAlive, clientVersion: version, extra: extra, to: &outbound)
+        ResponseHeadWriter.write(
+            head, framing: sent, keepAlive: keepAlive, clientVersion: version, extra: passage.addedLines, to: &outbound)
         queueTurn()
         if head.isStream { services.path.began(LiveStream(.events), of: passage) }
     }
@@ -59,12 +59,12 @@ extension HTTP1Connection: PassageFrontEnd {
         let upgrade = passage.tunnel?.upgrade ?? []
         answerFraming = .close
         keepAlive = false
-        var extra: [UInt8] = []
-        services.path.appendFields(passage, to: &extra)
-        extra.append("Connection: Upgrade\r\nUpgrade: ")
-        extra += upgrade
-        extra.append("\r\n")
-        ResponseHeadWriter.write(head, framing: .close, keepAlive: true, clientVersion: .http11, extra: extra, to: &outbound)
+        services.path.makeAddedLines(passage)
+        passage.addedLines.append("Connection: Upgrade\r\nUpgrade: ")
+        passage.addedLines += upgrade
+        passage.addedLines.append("\r\n")
+        ResponseHeadWriter.write(
+            head, framing: .close, keepAlive: true, clientVersion: .http11, extra: passage.addedLines, to: &outbound)
         requestBody = .tunnel
         clearTimer()
         setReadingPaused(false)
@@ -72,14 +72,7 @@ extension HTTP1Connection: PassageFrontEnd {
         services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
     }
 
-    func received(body: Span<UInt8>) {
-        guard let stream = passage.stream, stream.isTunnel else { return send(body) }
-        let count = stream.passDown(body)
-        if count > 0 { send(body.extracting(0..<count)) }
-        if stream.pendingClose != nil, count < body.count || stream.mayClose { closeTunnel() }
-    }
-
-    private func send(_ body: Span<UInt8>) {
+    func send(body: Span<UInt8>) {
         passage.bytesOut += UInt64(body.count)
         if answerFraming == .chunked {
             ChunkWriter.append(body, to: &outbound)
@@ -124,7 +117,7 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func breakOff() { abort() }
 
-    private func closeTunnel() {
+    func closeTunnel() {
         guard let stream = passage.stream else { return }
         if let frame = stream.pendingClose { outbound.append(frame) }
         passage.exchange.leave(saying: stream.lastWord)

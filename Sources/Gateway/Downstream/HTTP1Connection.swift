@@ -115,7 +115,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func fired(_ timer: Timer) {
         if timer === writeTimer {
-            guard !isTakingOn else { return armWriteTimer() }
+            guard !uptake.goesOn(watch?.descriptor, services) else { return armWriteTimer() }
             services.counters.add(.slowReaders)
             return abort()
         }
@@ -399,13 +399,6 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         let timer = writeTimer ?? Timer(self)
         writeTimer = timer
         services.loop.set(timer, after: services.settings.uptakeCheck)
-    }
-
-    private var isTakingOn: Bool {
-        guard let watch else { return false }
-        return uptake.goesOn(
-            watch.descriptor, at: services.loop.now, atLeast: services.settings.clientLimits.downloadRate,
-            silence: services.settings.timeouts.write)
     }
 
     private func updateInterest() {

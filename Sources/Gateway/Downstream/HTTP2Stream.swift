@@ -314,9 +314,8 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         passage.status = head.status
         hasAnswerBegun = true
         answerFraming = framing
-        var extra: [UInt8] = []
-        services.path.appendFields(passage, to: &extra)
-        ResponseHeadWriter.write(head, framing: framing, extra: extra, to: &connection.block)
+        services.path.makeAddedLines(passage)
+        ResponseHeadWriter.write(head, framing: framing, extra: passage.addedLines, to: &connection.block)
         connection.sendHead(id, hasBody: framing != .none && framing != .length(0))
         if head.status == 101 {
             let isWebSocket = passage.opensWebSocket
@@ -327,14 +326,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         }
     }
 
-    func received(body bytes: Span<UInt8>) {
-        guard let stream = passage.stream, stream.isTunnel else { return send(bytes) }
-        let count = stream.passDown(bytes)
-        if count > 0 { send(bytes.extracting(0..<count)) }
-        if stream.pendingClose != nil, count < bytes.count || stream.mayClose { closeTunnel() }
-    }
-
-    private func send(_ bytes: Span<UInt8>) {
+    func send(body bytes: Span<UInt8>) {
         passage.bytesOut += UInt64(bytes.count)
         if body.isEmpty {
             body.prepare(from: services.buffers)
@@ -383,9 +375,9 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         }
     }
 
-    private func closeTunnel() {
+    func closeTunnel() {
         guard let stream = passage.stream else { return }
-        if let frame = stream.pendingClose { send(frame.span) }
+        if let frame = stream.pendingClose { send(body: frame.span) }
         passage.exchange.leave(saying: stream.lastWord)
         discardsBody = true
         answerEnded()

@@ -18,8 +18,10 @@ struct Uptake {
         lookedAt = now
     }
 
-    /// Whether the client has taken something within `silence` and, if anything, no less than `rate` asks for.
-    mutating func goesOn(_ descriptor: Int32, at now: Instant, atLeast rate: Quota, silence: UInt64) -> Bool {
+    /// Whether the client has taken something within the write timeout and, if anything, no less than `download_rate` asks for.
+    mutating func goesOn(_ descriptor: Int32?, _ services: DownstreamServices) -> Bool {
+        guard let descriptor else { return false }
+        let (now, rate, silence) = (services.loop.now, services.settings.clientLimits.downloadRate, services.settings.timeouts.write)
         let current = takenNow(descriptor)
         let (count, elapsed) = (current - min(taken, current), now.since(lookedAt))
         taken = current

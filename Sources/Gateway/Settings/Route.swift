@@ -8,7 +8,7 @@ import HTTPMessage
 package import Routing
 
 /// A route of the file, with what it demands of each method.
-package struct Route {
+package final class Route {
     /// The path as the file has it, with the host before it if there is one.
     package let name: String
     package let pattern: PathPattern
@@ -26,6 +26,22 @@ package struct Route {
     package let anyMethod: MethodRule?
     package let methods: [MethodRule]
 
+    init(
+        name: String, pattern: PathPattern, hosts: [HostPattern], access: Access, forwarding: ForwardingRule, bodyBytesMax: UInt64?,
+        upgrades: [String], endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
+    ) {
+        self.name = name
+        self.pattern = pattern
+        self.hosts = hosts
+        self.access = access
+        self.forwarding = forwarding
+        self.bodyBytesMax = bodyBytesMax
+        self.upgrades = upgrades
+        self.endsStreamsOnExpiry = endsStreamsOnExpiry
+        self.anyMethod = anyMethod
+        self.methods = methods
+    }
+
     package enum Access {
         case `public`(PublicRule)
         case authenticated(AuthenticationRule)
@@ -34,7 +50,7 @@ package struct Route {
     }
 
     /// What holds for some methods of a route: its own part and the route's together.
-    package struct MethodRule {
+    package final class MethodRule {
         /// As in the file; empty for all.
         package let names: [String]
         let known: Set<Method>

@@ -334,6 +334,44 @@ def flood(port, arguments):
     return outcome
 
 
+def crowd(port, arguments):
+    """Many connections of HTTP/1.1 in clear that come on by a byte at a time; new ones for those that are ended. Slow readers are fewer and
+    do not come again: what the system's buffers hold for each of them is megabytes, which are sent at full speed at first."""
+    kind, seconds = arguments[0], float(arguments[1])
+    first = {"slow_heads": b"GET /good HTTP/1.1\r\nHost: a\r\n", "slow_bodies": b"POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n",
+             "slow_readers": b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n"}[kind]
+    end = time.monotonic() + seconds
+    clients, outcome = [], {"connections": 0, "ended": 0}
+    while time.monotonic() < end:
+        while len(clients) < (150 if kind == "slow_heads" else 40) and (kind != "slow_readers" or outcome["connections"] < 30):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            client.sendall(first)
+            client.setblocking(False)
+            clients.append(client)
+            outcome["connections"] += 1
+        kept = []
+        for client in clients:
+            try:
+                if kind != "slow_readers":
+                    client.send(b"x")
+                if client.recv(500 if kind == "slow_readers" else 4096) == b"":
+                    raise ConnectionError
+                if kind != "slow_readers":
+                    raise ConnectionError  # it has been refused
+            except BlockingIOError:
+                pass
+            except OSError:
+                client.close()
+                outcome["ended"] += 1
+                continue
+            kept.append(client)
+        clients = kept
+        time.sleep(0.02)
+    return outcome
+
+
 def spin(_, arguments):
     """Keeps a processor busy."""
     end = time.monotonic() + float(arguments[0])
