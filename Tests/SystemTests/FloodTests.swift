@@ -19,8 +19,8 @@ import Testing
             outcome.value = (try? Executable.peer("http2", arguments)) ?? [:]
             done.set()
         }.start()
-        // The first second of slow readers is one of fast ones.
-        if arguments[2] == "slow_readers" { usleep(1_000_000) }
+        // At first slow readers are fast ones, until the system's buffers are full.
+        if arguments[2] == "slow_readers" { usleep(2_000_000) }
         let p99 = try politeClient(port, seconds: 1)
         #expect(eventually(within: 20) { done.isSet })
         if arguments[0] != "spin" { #expect((outcome.value["ended"] as? Int ?? 0) > 0, "\(outcome.value)") }
@@ -30,7 +30,7 @@ import Testing
     /// The least ratio of a flooded p99 to a quiet one. Other tests run beside this one, now and then: the two belong together in pairs.
     private static func leastRatio(_ port: Int, _ flooded: () throws -> Double) throws -> Double {
         var best = Double.infinity
-        for _ in 0..<6 where best >= 3 {
+        for _ in 0..<10 where best >= 3 {
             let quiet = max(1, try politeClient(port, beside: "spin", "\(port)", "1.5"))
             best = min(best, try flooded() / quiet)
         }
@@ -39,7 +39,7 @@ import Testing
 
     /// The bar is the quiet value times three. What the attacker takes of the machine's two processors is not the gateway's doing: the
     /// quiet value is taken beside a process that is as busy as the attacker and leaves the gateway alone. Below a millisecond it says
-    /// little; and one of six tries has to do.
+    /// little; and one of ten tries has to do.
     @Test(
         arguments: [
             "reset", "made_you_reset", "settings", "ping", "priority", "window_update", "empty_data", "continuation", "hpack_bomb",
@@ -114,14 +114,14 @@ import Testing
                 """,
             general: """
                 listen 127.0.0.1:\(plain) { plaintext; } upstream odd { server 127.0.0.1:\(server.port); }
-                timeouts { head 500ms; body 2s; write 2s; } client_limits { upload_rate 1000/1s; download_rate 100000/1s; }
+                timeouts { head 500ms; body 2s; write 10s; } client_limits { upload_rate 1000/1s; download_rate 400000/4s; }
                 """, workers: 1)
         let port = stage.gateway.port
         _ = try Self.politeClient(port, seconds: 0.3)
         let worker = stage.gateway.children("worker")
         let residentKiB = Gateway.residentKiB(worker[0])
         let best = try Self.leastRatio(port) {
-            try Self.politeClient(port, beside: "crowd", "\(plain)", kind, kind == "slow_readers" ? "5" : "2")
+            try Self.politeClient(port, beside: "crowd", "\(plain)", kind, kind == "slow_readers" ? "9" : "2")
         }
         #expect(best < 3, "of the quiet value")
         #expect(stage.gateway.children("worker") == worker)

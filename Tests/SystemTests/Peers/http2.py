@@ -343,7 +343,7 @@ def crowd(port, arguments):
     end = time.monotonic() + seconds
     clients, outcome = [], {"connections": 0, "ended": 0}
     while time.monotonic() < end:
-        while len(clients) < (150 if kind == "slow_heads" else 40) and (kind != "slow_readers" or outcome["connections"] < 30):
+        while len(clients) < (150 if kind == "slow_heads" else 40) and (kind != "slow_readers" or outcome["connections"] < 20):
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", port))
