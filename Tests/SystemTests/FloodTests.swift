@@ -121,7 +121,7 @@ import Testing
         let worker = stage.gateway.children("worker")
         let residentKiB = Gateway.residentKiB(worker[0])
         let best = try Self.leastRatio(port) {
-            try Self.politeClient(port, beside: "crowd", "\(plain)", kind, kind == "slow_readers" ? "9" : "2")
+            try Self.politeClient(port, beside: "crowd", "\(plain)", kind, ["slow_heads": "2", "slow_bodies": "4"][kind] ?? "9")
         }
         #expect(best < 3, "of the quiet value")
         #expect(stage.gateway.children("worker") == worker)
@@ -151,6 +151,16 @@ import Testing
         #expect(answer.hasPrefix("HTTP/1.1 408"), "\(answer)")
         #expect(answer.contains("body_too_slow"))
         #expect(eventually(within: 15) { stage.gateway.log.contains("1 bodies too slow") })
+    }
+
+    /// Only who goes on slowly is too slow: a short body that comes late is a body.
+    @Test(arguments: HTTPVersions.all) func aShortBodyMayComeLate(version: String) throws {
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; } route /in { upstream app; auth sso; }",
+            general: "client_limits { upload_rate 1000/1s; }", workers: 1)
+        let command =
+            "(sleep 1.5; echo late) | \(Executable.curl) \(version) -sk -m 20 -o /dev/null -w '%{http_code}' -T - https://127.0.0.1:\(stage.gateway.port)/x"
+        #expect(try run("/bin/sh", ["-c", command]).text == "200")
     }
 
     @Test func whoTakesAnAnswerInDropsLosesIt() throws {

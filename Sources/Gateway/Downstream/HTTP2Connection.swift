@@ -70,7 +70,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         announced.streamsMax = UInt32(clamping: limits.streams)
         announced.continuationsMax = limits.continuations
         announced.headerListBytesMax = UInt32(clamping: limits.head.bytes)
-        announced.takesTunnels = services.settings.routes.contains { !$0.upgrades.isEmpty }
+        announced.takesTunnels = services.settings.offersTunnels
         session = Session(.server, announced, outputBytesMax: Limits.sendQueueHighBytes, handler: self)
         readTimer = Timer(self)
         services.loop.set(readTimer!, after: services.settings.timeouts.head)

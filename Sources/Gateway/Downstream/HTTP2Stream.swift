@@ -103,7 +103,6 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         passage.bytesIn += UInt64(bytes.count)
         if passage.tunnel == nil, let most = passage.route?.bodyBytesMax, passage.bytesIn > most { return brokenBody(.bodyTooLarge) }
         let rate = services.settings.clientLimits.uploadRate
-        // A body that ends with these bytes is not too slow any more; then its end is what comes next.
         let isFastEnough = uploadProgress.moved(bytes.count, at: services.loop.now, atLeast: rate)
         // Waited for again when it has credit again.
         uploadProgress.rests(at: services.loop.now)
@@ -257,7 +256,6 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         if body.isEmpty {
             stallTimer?.clear()
             isTooSlow = false
-            downloadProgress.rests(at: services.loop.now)
             body.release(to: services.buffers)
         } else {
             // Only for want of credit the client is to blame, and not those before whom the stream has to wait.

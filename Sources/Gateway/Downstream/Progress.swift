@@ -8,6 +8,8 @@ struct Progress {
     private var waited: UInt64 = 0
     private var waitingSince = Instant.never
     private var bytes: UInt64 = 0
+    /// The last window was too slow.
+    private var isBehind = false
 
     mutating func reset() { self = Progress() }
 
@@ -20,7 +22,8 @@ struct Progress {
         waitingSince = .never
     }
 
-    /// So many bytes have been moved; false when those of a whole window of waiting were too few.
+    /// So many bytes have been moved; false when those of two windows of waiting, one after the other, were too few. After one
+    /// alone a short body that came late may be at its end.
     mutating func moved(_ count: Int, at now: Instant, atLeast rate: Quota) -> Bool {
         bytes += UInt64(count)
         let isWaiting = waitingSince != .never
@@ -28,8 +31,10 @@ struct Progress {
         if isWaiting { waitingSince = now }
         guard waited >= rate.windowNanoseconds else { return true }
         let isEnough = bytes >= rate.count
+        let mayGoOn = isEnough || !isBehind
         waited = 0
         bytes = 0
-        return isEnough
+        isBehind = !isEnough
+        return mayGoOn
     }
 }

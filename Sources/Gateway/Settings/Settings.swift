@@ -99,6 +99,8 @@ package struct Settings {
             if case .redis(let name) = limit.store { redisIndex[name] } else { nil }
         }
         if limits.count == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
+        tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
+        offersTunnels = routes.contains { !$0.upgrades.isEmpty }
         fieldFilter = FieldFilter(headers: routes.flatMap(\.forwarding.headerNames), sources: tokenSources)
         file.finish(later: Self.laterDirectives)
         if listeners.isEmpty, file.all("listen").isEmpty {
@@ -116,7 +118,9 @@ package struct Settings {
     var uptakeCheck: UInt64 { min(timeouts.write, clientLimits.downloadRate.windowNanoseconds) }
 
     /// Whether an upstream is told both ends of a client's connection.
-    var tellsUpstreams: Bool { upstreams.contains { $0.proxyProtocol != nil } }
+    private(set) var tellsUpstreams = false
+    /// Whether a route names a protocol that a request may change to.
+    private(set) var offersTunnels = false
 
     private mutating func general(_ file: Block, _ processors: Int, _ diagnostics: Diagnostics) {
         workers = processors
