@@ -109,6 +109,8 @@ final class KeySets: TimerHandler {
     private func look(at index: Int) {
         guard case .file(let path, let signature) = sources[index].place else { return }
         sources[index].hasBeenTried = true
+        // A descriptor of the process that read the configuration is another file here: what it held does not change.
+        guard !path.hasPrefix("/proc/self/") else { return }
         guard let current = LocalFiles.signature(of: path), current != signature else { return }
         sources[index].place = .file(path, signature: current)
         do {

@@ -15,13 +15,13 @@ protocol PassageFrontEnd: ExchangeDownstream {
     func send(body: Span<UInt8>)
     /// Ends a tunnel: with its pending Close frame, if there is one.
     func closeTunnel()
+    /// Ends an answer that is a stream in its own terms.
+    func endAnswer(of stream: LiveStream)
     /// Sends a gateway-made answer.
     func answer(_ answer: RefusalAnswer, to refusal: Refusal)
     /// The request is on its way: its body may follow.
     func forwardingBegan()
-    /// The credential that let a stream or a tunnel in is good no longer: it ends.
-    func credentialExpired()
-    /// That took too long.
+    /// Ends a tunnel or a stream that does not end in its own terms.
     func breakOff()
 }
 
@@ -31,6 +31,19 @@ extension PassageFrontEnd {
         let count = stream.passDown(body)
         if count > 0 { send(body: body.extracting(0..<count)) }
         if stream.pendingClose != nil, count < body.count || stream.mayClose { closeTunnel() }
+    }
+
+    /// The credential that let a stream or a tunnel in is good no longer: it ends.
+    func credentialExpired() {
+        guard let stream = passage.stream else { return }
+        switch stream.kind {
+        case .webSocket:
+            stream.pendingClose = LiveStream.closeFrame(masked: false)
+            // A frame that is under way goes to its end first.
+            if stream.mayClose { closeTunnel() }
+        case .tunnel: closeTunnel()
+        case .events, .grpc: endAnswer(of: stream)
+        }
     }
 }
 

@@ -99,20 +99,11 @@ extension HTTP1Connection: PassageFrontEnd {
         answerIsOver()
     }
 
-    func credentialExpired() {
-        guard let stream = passage.stream, state == .exchanging else { return }
-        switch stream.kind {
-        case .webSocket:
-            stream.pendingClose = LiveStream.closeFrame(masked: false)
-            // A frame that is under way goes to its end first.
-            if stream.mayClose { closeTunnel() }
-        case .tunnel: closeTunnel()
-        case .events, .grpc:
-            passage.exchange.cancel()
-            // An answer of a given length cannot end before.
-            if case .length = answerFraming { return answerFailed(.closedEarly) }
-            answerEnded()
-        }
+    func endAnswer(of stream: LiveStream) {
+        passage.exchange.cancel()
+        // An answer of a given length cannot end before.
+        if case .length = answerFraming { return answerFailed(.closedEarly) }
+        answerEnded()
     }
 
     func breakOff() { abort() }

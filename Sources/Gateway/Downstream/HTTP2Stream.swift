@@ -316,8 +316,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         ResponseHeadWriter.write(head, framing: framing, extra: passage.addedLines, to: &connection.block)
         connection.sendHead(id, hasBody: framing != .none && framing != .length(0))
         if head.status == 101 {
-            let isWebSocket = passage.opensWebSocket
-            services.path.began(LiveStream(isWebSocket ? .webSocket : .tunnel), of: passage)
+            services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
             sendOn()
         } else if head.isStream, passage.stream == nil {
             services.path.began(LiveStream(.events), of: passage)
@@ -346,31 +345,16 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         connection.resume(id)
     }
 
-    func credentialExpired() {
-        guard let stream = passage.stream else { return }
-        switch stream.kind {
-        case .webSocket:
-            stream.pendingClose = LiveStream.closeFrame(masked: false)
-            // A frame that is under way goes to its end first.
-            if stream.mayClose { closeTunnel() }
-        case .tunnel: closeTunnel()
-        case .events, .grpc:
-            guard hasAnswerBegun else {
-                passage.exchange.cancel()
-                return services.path.refuse(passage, .token(.expired))
-            }
-            // An answer of a given length cannot end before.
-            if case .length = answerFraming {
-                passage.exchange.cancel()
-                return answerFailed(.closedEarly)
-            }
-            if stream.kind == .grpc {
-                answerTrailers.append("grpc-status", decimal: 16)
-                answerTrailers.append("grpc-message", "the access token has expired")
-            }
-            passage.exchange.cancel()
-            answerEnded()
+    func endAnswer(of stream: LiveStream) {
+        passage.exchange.cancel()
+        guard hasAnswerBegun else { return services.path.refuse(passage, .token(.expired)) }
+        // An answer of a given length cannot end before.
+        if case .length = answerFraming { return answerFailed(.closedEarly) }
+        if stream.kind == .grpc {
+            answerTrailers.append("grpc-status", decimal: 16)
+            answerTrailers.append("grpc-message", "the access token has expired")
         }
+        answerEnded()
     }
 
     func closeTunnel() {
