@@ -61,10 +61,8 @@ package final class RawClient: Sendable {
         var own = loopback(host, port: 0)
         let bound = withAddress(&own) { bind(descriptor, $0, $1) }
         var address = loopback(port: port)
-        guard bound == 0, withAddress(&address, { connect(descriptor, $0, $1) }) == 0 else {
-            close(descriptor)
-            throw Refused()
-        }
+        // The descriptor is closed by `deinit`: an object whose fields are all there has one even when its initializer throws.
+        guard bound == 0, withAddress(&address, { connect(descriptor, $0, $1) }) == 0 else { throw Refused() }
     }
 
     /// Takes over a connection.
@@ -200,9 +198,14 @@ package final class ScriptedServer: @unchecked Sendable {
             }
         }
         port = Int(UInt16(bigEndian: address.sin_port))
-        guard listen(descriptor, 128) == 0 else { throw RawClient.Refused() }
+        guard listen(descriptor, 128) == 0 else {
+            close(descriptor)
+            throw RawClient.Refused()
+        }
         Thread {
             var number = 0
+            // Closed here, after the last `accept`, lest its number be another socket's by then.
+            defer { close(descriptor) }
             while true {
                 let accepted = accept(descriptor, nil, nil)
                 guard accepted >= 0 else { return }
@@ -213,10 +216,7 @@ package final class ScriptedServer: @unchecked Sendable {
         }.start()
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
+    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 }
 
 package final class Flag: @unchecked Sendable {
