@@ -28,8 +28,12 @@ package final class TicketKeys {
     }
 
     /// What OpenSSL asks for each ticket it makes or reads: 1 go on, 2 go on and renew, 0 no such key, -1 failure.
+    ///
+    /// - Parameter renews: whether a ticket is for one use, so that every resumption needs a new one (RFC 8446 §C.4). Without it
+    ///   a client of TLS 1.3 could resume every second time only.
     fileprivate func prepare(
-        name: UnsafeMutablePointer<UInt8>, vector: UnsafeMutablePointer<UInt8>, cipher: OpaquePointer?, mac: OpaquePointer?, making: Bool
+        name: UnsafeMutablePointer<UInt8>, vector: UnsafeMutablePointer<UInt8>, cipher: OpaquePointer?, mac: OpaquePointer?, making: Bool,
+        renews: Bool
     ) -> Int32 {
         if making {
             guard let key = keys.first, unsafe RAND_bytes(vector, 16) == 1 else { return keys.isEmpty ? 0 : -1 }
@@ -39,7 +43,7 @@ package final class TicketKeys {
         for (age, key) in keys.enumerated() {
             var same = true
             for index in 0..<16 where unsafe name[index] != key[index] { same = false }
-            if same { return unsafe set(key, cipher, mac, vector, making: false) ? (age == 0 ? 1 : 2) : -1 }
+            if same { return unsafe set(key, cipher, mac, vector, making: false) ? (age == 0 && !renews ? 1 : 2) : -1 }
         }
         return 0
     }
@@ -66,5 +70,6 @@ private let ticketCallback:
             let keys = unsafe SSL_CTX_get_ex_data(context, 0)
         else { return -1 }
         return unsafe Unmanaged<TicketKeys>.fromOpaque(keys).takeUnretainedValue()
-            .prepare(name: name, vector: vector, cipher: cipher, mac: mac, making: making == 1)
+            .prepare(
+                name: name, vector: vector, cipher: cipher, mac: mac, making: making == 1, renews: SSL_version(session) >= TLS1_3_VERSION)
     }
