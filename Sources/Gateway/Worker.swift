@@ -139,7 +139,7 @@ package final class Worker: MessageReceiver, TimerHandler {
     package func fired(_ timer: Timer) {
         path.giveUpWaiting()
         path.recheckSome()
-        path.isOutOfMemory = HeapMemory.bytesInUse > settings.clientLimits.memoryBytes
+        path.isOutOfMemory = HeapMemory.isInUse(moreThan: settings.clientLimits.memoryBytes)
         // What waits for its next request gives way to what is under way.
         if path.isOutOfMemory { for connection in Array(connections.values) { connection.closeIfIdle() } }
         becomeReadyIfPossible()
