@@ -23,8 +23,9 @@ demo: packages
 build: packages
 	$(SWIFT) build
 
+# With Swift's own libraries inside: the program then runs where no Swift is, and starts without looking for them.
 release: packages
-	$(SWIFT) build -c release --product portcullis
+	$(SWIFT) build -c release --product portcullis --static-swift-stdlib
 
 # The system tests start the program as it is built for use.
 test: packages test-packages release
