@@ -1,24 +1,34 @@
-/// The character classes of the protocols, one table of bits for all of them.
-package enum ASCII {
+/// The character classes of the protocols.
+///
+/// Each is a mask of the bytes below 128, one bit for each, written down and not worked out at the start: what is worked out
+/// is asked for through a lock of the language's at every byte. They are inlined into the loops of other modules.
+@usableFromInline package enum ASCII {
     /// RFC 9110 §5.6.2 `tchar`.
-    package static func isToken(_ byte: UInt8) -> Bool { classes[Int(byte)] & 1 != 0 }
+    @inlinable package static func isToken(_ byte: UInt8) -> Bool { isIn(0x03FF_6CFA_0000_0000, 0x57FF_FFFF_C7FF_FFFE, byte) }
     /// RFC 9110 §5.5 `field-vchar`, SP, HTAB; obs-text is let through as opaque bytes.
-    package static func isFieldValue(_ byte: UInt8) -> Bool { classes[Int(byte)] & 2 != 0 }
+    @inlinable package static func isFieldValue(_ byte: UInt8) -> Bool { byte >= 0x20 && byte != 0x7F || byte == 0x09 }
     /// RFC 3986 §3.3 `pchar` without `%`, and without `\`; the characters that a path segment may hold as they are.
-    package static func isPathCharacter(_ byte: UInt8) -> Bool { classes[Int(byte)] & 4 != 0 }
+    @inlinable package static func isPathCharacter(_ byte: UInt8) -> Bool { isIn(0x2FFF_7FD2_0000_0000, 0x47FF_FFFE_87FF_FFFF, byte) }
     /// RFC 3986 §2.3 `unreserved`.
-    package static func isUnreserved(_ byte: UInt8) -> Bool { classes[Int(byte)] & 8 != 0 }
+    @inlinable package static func isUnreserved(_ byte: UInt8) -> Bool { isIn(0x03FF_6000_0000_0000, 0x47FF_FFFE_87FF_FFFE, byte) }
     /// What a query may hold as it is: `pchar`, `/`, `?`, and the brackets, bars and quotes that clients send unencoded.
-    package static func isQueryCharacter(_ byte: UInt8) -> Bool { classes[Int(byte)] & 16 != 0 }
+    @inlinable package static func isQueryCharacter(_ byte: UInt8) -> Bool { isIn(0xFFFF_FFD6_0000_0000, 0x7FFF_FFFF_FFFF_FFFF, byte) }
     /// What a registered name, an IPv4 or a bracketed IPv6 address with a port may hold (RFC 3986 §3.2.2, without `%`).
-    package static func isAuthorityCharacter(_ byte: UInt8) -> Bool { classes[Int(byte)] & 32 != 0 }
+    @inlinable package static func isAuthorityCharacter(_ byte: UInt8) -> Bool { isIn(0x2FFF_7FD2_0000_0000, 0x47FF_FFFE_AFFF_FFFE, byte) }
 
-    package static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
+    /// - Parameters:
+    ///   - low: the bits of the bytes 0 to 63.
+    ///   - high: those of 64 to 127.
+    @inlinable static func isIn(_ low: UInt64, _ high: UInt64, _ byte: UInt8) -> Bool {
+        byte < 128 && (byte < 64 ? low : high) &>> UInt64(byte & 63) & 1 != 0
+    }
 
-    package static func lowercased(_ byte: UInt8) -> UInt8 { byte &- 0x41 < 26 ? byte | 0x20 : byte }
+    @inlinable package static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
+
+    @inlinable package static func lowercased(_ byte: UInt8) -> UInt8 { byte &- 0x41 < 26 ? byte | 0x20 : byte }
 
     /// The value of a hexadecimal digit.
-    package static func hexValue(_ byte: UInt8) -> UInt8? {
+    @inlinable package static func hexValue(_ byte: UInt8) -> UInt8? {
         switch byte {
         case 0x30...0x39: byte - 0x30
         case 0x41...0x46: byte - 0x41 + 10
@@ -27,60 +37,44 @@ package enum ASCII {
         }
     }
 
-    package static func hexDigit(_ value: UInt8, uppercase: Bool = false) -> UInt8 {
+    @inlinable package static func hexDigit(_ value: UInt8, uppercase: Bool = false) -> UInt8 {
         value < 10 ? 0x30 + value : (uppercase ? 0x41 : 0x61) + value - 10
     }
-
-    private static let classes: [256 of UInt8] = {
-        var table = [256 of UInt8](repeating: 0)
-        func mark(_ characters: String, _ bit: UInt8) {
-            for byte in characters.utf8 { table[Int(byte)] |= bit }
-        }
-        let alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-        mark(alphanumeric + "!#$%&'*+-.^_`|~", 1)
-        for byte in 0x20...0xFF where byte != 0x7F { table[byte] |= 2 }
-        table[0x09] |= 2
-        mark(alphanumeric + "-._~" + "!$&'()*+,;=" + ":@", 4)
-        mark(alphanumeric + "-._~", 8)
-        mark(alphanumeric + "-._~" + "!$&'()*+,;=" + ":@" + "/?" + "[]{}|^`\"<>\\", 16)
-        mark(alphanumeric + "-._~" + "!$&'()*+,;=" + ":[]", 32)
-        return table
-    }()
 }
 
 extension Span<UInt8> {
     /// Byte for byte.
-    package func equals(_ other: Span<UInt8>) -> Bool {
+    @inlinable package func equals(_ other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
         for index in indices where self[index] != other[index] { return false }
         return true
     }
 
-    package func equals(_ other: [UInt8]) -> Bool { equals(other.span) }
+    @inlinable package func equals(_ other: [UInt8]) -> Bool { equals(other.span) }
 
-    package func equals(_ text: String) -> Bool {
+    @inlinable package func equals(_ text: String) -> Bool {
         let utf8 = text.utf8
         return equals(utf8.span)
     }
 
     /// Without regard to ASCII case.
-    package func equalsIgnoringCase(_ other: Span<UInt8>) -> Bool {
+    @inlinable package func equalsIgnoringCase(_ other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
         for index in indices where ASCII.lowercased(self[index]) != ASCII.lowercased(other[index]) { return false }
         return true
     }
 
-    package func equalsIgnoringCase(_ text: String) -> Bool {
+    @inlinable package func equalsIgnoringCase(_ text: String) -> Bool {
         let utf8 = text.utf8
         return equalsIgnoringCase(utf8.span)
     }
 
-    package func hasPrefix(_ text: String) -> Bool {
+    @inlinable package func hasPrefix(_ text: String) -> Bool {
         let utf8 = text.utf8
         return count >= utf8.count && extracting(0..<utf8.count).equals(utf8.span)
     }
 
-    package func firstIndex(of byte: UInt8, from start: Int = 0) -> Int? {
+    @inlinable package func firstIndex(of byte: UInt8, from start: Int = 0) -> Int? {
         var index = start
         while index < count {
             if self[index] == byte { return index }
@@ -90,7 +84,7 @@ extension Span<UInt8> {
     }
 
     /// A decimal number of digits alone, without sign or white space; nil when it is none or above `max`.
-    package func decimal(max: UInt64) -> UInt64? {
+    @inlinable package func decimal(max: UInt64) -> UInt64? {
         guard count > 0 else { return nil }
         var value: UInt64 = 0
         for index in indices {
@@ -105,7 +99,7 @@ extension Span<UInt8> {
     }
 
     /// The range left when SP and HTAB are taken from both ends of `range` (RFC 9110 §5.6.3 `OWS`).
-    package func trimmed(_ range: Range<Int>) -> Range<Int> {
+    @inlinable package func trimmed(_ range: Range<Int>) -> Range<Int> {
         var start = range.lowerBound
         var end = range.upperBound
         while start < end, self[start] == 0x20 || self[start] == 0x09 { start += 1 }

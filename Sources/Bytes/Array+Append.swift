@@ -17,20 +17,42 @@ extension [UInt8] {
 
     // Of one type, not of any: what is generic is not specialised for callers in other modules.
     package mutating func append(decimal value: UInt64) {
-        let start = count
-        var rest = value
-        repeat {
-            append(0x30 + UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
-        } while rest > 0
-        self[start...].reverse()
+        var digits = DecimalDigits()
+        digits.write(value)
+        append(digits.span)
     }
 
     package mutating func append(hexadecimal value: UInt64, digits: Int) {
-        for place in stride(from: digits - 1, through: 0, by: -1) {
-            append(ASCII.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(place * 4)) & 15))
+        append(addingCapacity: digits) { free in
+            var place = digits
+            while place > 0 {
+                place -= 1
+                free.append(ASCII.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(place * 4)) & 15))
+            }
         }
     }
 
     package init(_ text: String) { self.init(text.utf8) }
+}
+
+/// A number in decimal digits, on the stack.
+package struct DecimalDigits {
+    private var digits = [20 of UInt8](repeating: 0)
+    private var start = 20
+
+    package init() {}
+
+    package var span: Span<UInt8> {
+        @_lifetime(borrow self) get { digits.span.extracting(start..<20) }
+    }
+
+    package mutating func write(_ value: UInt64) {
+        start = 20
+        var rest = value
+        repeat {
+            start -= 1
+            digits[start] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        } while rest > 0
+    }
 }

@@ -41,15 +41,9 @@ package struct ByteQueue: ~Copyable {
     }
 
     package mutating func append(decimal value: UInt64) {
-        var digits = [20 of UInt8](repeating: 0)
-        var start = 20
-        var rest = value
-        repeat {
-            start -= 1
-            digits[start] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
-            rest /= 10
-        } while rest > 0
-        append(digits.span.extracting(start..<20))
+        var digits = DecimalDigits()
+        digits.write(value)
+        append(digits.span)
     }
 
     package mutating func append(hexadecimal value: UInt64) {

@@ -16,9 +16,11 @@ package struct FieldBlock: ~Copyable {
 
     package mutating func append(_ name: Span<UInt8>, _ value: Span<UInt8>) {
         let start = bytes.count
-        for index in name.indices { bytes.append(ASCII.lowercased(name[index])) }
-        let end = bytes.count
-        bytes.append(value)
+        let end = start + name.count
+        bytes.append(addingCapacity: name.count + value.count) { free in
+            for index in name.indices { free.append(ASCII.lowercased(name[index])) }
+            for index in value.indices { free.append(value[index]) }
+        }
         fields.append((start..<end, end..<bytes.count))
     }
 
@@ -33,8 +35,8 @@ package struct FieldBlock: ~Copyable {
     }
 
     package mutating func append(_ name: String, decimal value: UInt64) {
-        var digits: [UInt8] = []
-        digits.append(decimal: value)
+        var digits = DecimalDigits()
+        digits.write(value)
         append(name, digits.span)
     }
 

@@ -8,17 +8,21 @@ package import HTTPMessage
 /// them is looked for here again, because what stands in a ``RequestHead`` is copied into messages of HTTP/1 as it is.
 /// Source: RFC 9113 §8.2, §8.3; RFC 8441 §4.
 package struct RequestHeadBuilder: ~Copyable {
-    private var method: [UInt8]?
-    private var scheme: [UInt8]?
-    private var authority: [UInt8]?
-    private var path: [UInt8]?
-    private var tunnel: [UInt8]?
-    private var host: [UInt8]?
+    /// Where the values of pseudo-fields and of Host stand in `values`.
+    private var method: Range<Int>?
+    private var scheme: Range<Int>?
+    private var authority: Range<Int>?
+    private var path: Range<Int>?
+    private var tunnel: Range<Int>?
+    private var host: Range<Int>?
+    private var values: [UInt8] = []
     /// All crumbs, as one field value (RFC 9113 §8.2.3).
     private var cookie: [UInt8] = []
     /// Whole field lines, and where the fields stand in them.
     private var lines: [UInt8] = []
     private var fields: [FieldTable.Line] = []
+    /// The head as it is put together; kept for its storage, as are the others.
+    private var arena: [UInt8] = []
     private var hasRegularField = false
     private var count = 0
     private var bytes = 0
@@ -33,7 +37,7 @@ package struct RequestHeadBuilder: ~Copyable {
     package var decodedBytes: Int { bytes }
 
     /// The protocol of an extended CONNECT (`:protocol`); nil for every other request.
-    package var tunnelProtocol: [UInt8]? { tunnel }
+    package var tunnelProtocol: [UInt8]? { tunnel.map { Array(values[$0]) } }
 
     package mutating func reset() {
         method = nil
@@ -42,6 +46,7 @@ package struct RequestHeadBuilder: ~Copyable {
         path = nil
         tunnel = nil
         host = nil
+        values.removeAll(keepingCapacity: true)
         cookie.removeAll(keepingCapacity: true)
         lines.removeAll(keepingCapacity: true)
         fields.removeAll(keepingCapacity: true)
@@ -72,18 +77,25 @@ package struct RequestHeadBuilder: ~Copyable {
     private mutating func addPseudo(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
         guard !hasRegularField else { throw .badPseudoField }
         switch true {
-        case name.equals(":method"): try Self.keep(value, in: &method)
-        case name.equals(":scheme"): try Self.keep(value, in: &scheme)
-        case name.equals(":authority"): try Self.keep(value, in: &authority)
-        case name.equals(":path"): try Self.keep(value, in: &path)
-        case name.equals(":protocol"): try Self.keep(value, in: &tunnel)
+        case name.equals(":method"): method = try keep(value, unless: method)
+        case name.equals(":scheme"): scheme = try keep(value, unless: scheme)
+        case name.equals(":authority"): authority = try keep(value, unless: authority)
+        case name.equals(":path"): path = try keep(value, unless: path)
+        case name.equals(":protocol"): tunnel = try keep(value, unless: tunnel)
         default: throw .badPseudoField
         }
     }
 
-    private static func keep(_ value: Span<UInt8>, in place: inout [UInt8]?) throws(MessageError) {
-        guard place == nil else { throw .badPseudoField }
-        place = value.copied()
+    /// - Parameter present: the value that the field has already; a second one is refused.
+    private mutating func keep(_ value: Span<UInt8>, unless present: Range<Int>?) throws(MessageError) -> Range<Int> {
+        guard present == nil else { throw .badPseudoField }
+        return keep(value)
+    }
+
+    private mutating func keep(_ value: Span<UInt8>) -> Range<Int> {
+        let start = values.count
+        values.append(value)
+        return start..<values.count
     }
 
     private mutating func addRegular(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
@@ -94,7 +106,7 @@ package struct RequestHeadBuilder: ~Copyable {
         case .te where !value.equalsIgnoringCase("trailers"): throw .connectionField
         case .host:
             guard host == nil else { throw .repeatedHost }
-            host = value.copied()
+            host = keep(value)
         case .cookie:
             if value.isEmpty { return }
             if !cookie.isEmpty { cookie.append("; ") }
@@ -120,25 +132,28 @@ package struct RequestHeadBuilder: ~Copyable {
     package mutating func finish(into head: inout RequestHead) throws(MessageError) {
         head.reset()
         if let error { throw error }
-        guard let method, !method.isEmpty, method.count <= methodBytesMax, method.allSatisfy(ASCII.isToken) else { throw .badMethod }
-        let isConnect = Method(method.span) == .connect
-        let target = try target(isConnect)
+        guard let method, !method.isEmpty, method.count <= methodBytesMax else { throw .badMethod }
+        for index in method where !ASCII.isToken(values[index]) { throw .badMethod }
+        let named = Method(values.span.extracting(method))
+        let target = try target(named)
         guard target.count <= Limits.targetBytesMax else { throw .targetTooLong }
-        for byte in target where byte <= 0x20 || byte >= 0x7F { throw .badTarget }
+        for index in target where values[index] <= 0x20 || values[index] >= 0x7F { throw .badTarget }
         let host = try agreedHost()
-        // What opens a tunnel is, in HTTP/1, a GET with Upgrade (RFC 8441 §4).
-        let shown = tunnel == nil ? method : Array("GET".utf8)
 
         var arena: [UInt8] = []
-        arena.reserveCapacity(shown.count + target.count + host.count + lines.count + cookie.count + 48)
-        arena += shown
+        swap(&arena, &self.arena)
+        defer { swap(&arena, &self.arena) }
+        arena.removeAll(keepingCapacity: true)
+        arena.reserveCapacity(method.count + target.count + host.count + lines.count + cookie.count + 64)
+        // What opens a tunnel is, in HTTP/1, a GET with Upgrade (RFC 8441 §4).
+        if tunnel == nil { arena.append(values.span.extracting(method)) } else { arena.append("GET") }
+        head.methodRange = ByteRange(0..<arena.count)
+        head.method = tunnel == nil ? named : .get
         arena.append(0x20)
-        head.methodRange = ByteRange(0..<shown.count)
-        head.method = Method(shown.span)
         head.targetRange = ByteRange(arena.count..<arena.count + target.count)
-        arena += target
+        arena.append(values.span.extracting(target))
         arena.append(" HTTP/1.1\r\n")
-        Self.append(.host, host, to: &arena, &head.fields)
+        Self.append(.host, values.span.extracting(host), to: &arena, &head.fields)
         let base = UInt32(clamping: arena.count)
         for field in fields {
             head.fields.append(
@@ -147,41 +162,45 @@ package struct RequestHeadBuilder: ~Copyable {
                     value: ByteRange(start: field.value.start + base, count: field.value.count)))
         }
         arena += lines
-        if !cookie.isEmpty { Self.append(.cookie, cookie, to: &arena, &head.fields) }
+        if !cookie.isEmpty { Self.append(.cookie, cookie.span, to: &arena, &head.fields) }
         arena.append("\r\n")
         head.version = .http11
         head.adopt(arena.span)
     }
 
-    private static func append(_ id: FieldName, _ value: [UInt8], to arena: inout [UInt8], _ fields: inout FieldTable) {
+    private static func append(_ id: FieldName, _ value: Span<UInt8>, to arena: inout [UInt8], _ fields: inout FieldTable) {
         let start = arena.count
         arena.append(id.text)
         let end = arena.count
         arena.append(": ")
         fields.append(
             FieldTable.Line(id: id, name: ByteRange(start..<end), value: ByteRange(arena.count..<arena.count + value.count)))
-        arena += value
+        arena.append(value)
         arena.append("\r\n")
     }
 
-    private func target(_ isConnect: Bool) throws(MessageError) -> [UInt8] {
+    private func target(_ method: Method) throws(MessageError) -> Range<Int> {
+        let isConnect = method == .connect
         if isConnect, tunnel == nil {
             // RFC 9113 §8.5. The request is refused later; until then its authority stands where HTTP/1 has it.
             guard scheme == nil, path == nil, let authority, !authority.isEmpty else { throw .badPseudoField }
             return authority
         }
         guard isConnect || tunnel == nil, let scheme, let path else { throw .badPseudoField }
-        guard scheme.span.equalsIgnoringCase("https") || scheme.span.equalsIgnoringCase("http") else { throw .badPseudoField }
+        let named = values.span.extracting(scheme)
+        guard named.equalsIgnoringCase("https") || named.equalsIgnoringCase("http") else { throw .badPseudoField }
         // An authority within the path would be a second one.
-        guard path.first == 0x2F || path == [0x2A] && method.map({ Method($0.span) }) == .options else { throw .badTarget }
+        let place = values.span.extracting(path)
+        guard place.hasPrefix("/") || place.equals("*") && method == .options else { throw .badTarget }
         return path
     }
 
     /// `:authority` and Host, where both are there, must be the same (RFC 9113 §8.3.1).
-    private func agreedHost() throws(MessageError) -> [UInt8] {
+    private func agreedHost() throws(MessageError) -> Range<Int> {
         guard let agreed = authority ?? host else { throw .missingHost }
-        if let host, !host.span.equalsIgnoringCase(agreed.span) { throw .repeatedHost }
-        guard !agreed.isEmpty, agreed.allSatisfy(ASCII.isAuthorityCharacter) else { throw .badHost }
+        if let host, !values.span.extracting(host).equalsIgnoringCase(values.span.extracting(agreed)) { throw .repeatedHost }
+        guard !agreed.isEmpty else { throw .badHost }
+        for index in agreed where !ASCII.isAuthorityCharacter(values[index]) { throw .badHost }
         return agreed
     }
 }

@@ -93,7 +93,10 @@ package enum StreamCode {
 /// ``receive(_:)`` and stand in ``output`` after ``fill()``.
 @safe package final class Session {
     private var session: OpaquePointer?
-    private weak var handler: (any SessionHandler)?
+    /// Owns this object.
+    private unowned let handler: any SessionHandler
+    /// Kept for its storage.
+    private var vectors: [nghttp2_nv] = unsafe []
     /// What is to be sent.
     package var output = ByteQueue()
     /// Where ``fill()`` stops.
@@ -240,7 +243,9 @@ package enum StreamCode {
         // SAFETY: the pointers are into `bytes`, which lives and is not changed while it is lent; nghttp2 only reads there.
         unsafe block.bytes.withUnsafeBufferPointer { bytes in
             var fields: [nghttp2_nv] = unsafe []
-            unsafe fields.reserveCapacity(block.fields.count)
+            unsafe swap(&fields, &vectors)
+            defer { unsafe swap(&fields, &vectors) }
+            unsafe fields.removeAll(keepingCapacity: true)
             if let base = unsafe UnsafeMutablePointer(mutating: bytes.baseAddress) {
                 for field in block.fields {
                     unsafe fields.append(
@@ -269,7 +274,6 @@ package enum StreamCode {
     }
 
     private func readBody(_ stream: Int32, _ length: Int, _ flags: UnsafeMutablePointer<UInt32>?) -> Int {
-        guard let handler else { return failure(NGHTTP2_ERR_CALLBACK_FAILURE) }
         switch handler.nextBody(stream, atMost: length) {
         case .wait: return failure(NGHTTP2_ERR_DEFERRED)
         case .broken: return failure(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE)
@@ -298,10 +302,10 @@ package enum StreamCode {
     fileprivate func sendData(_ stream: Int32, _ header: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
         guard output.count < outputBytesMax else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
         // A header without its payload would have the peer take other frames for it.
-        guard length == 0 || handler?.holdsBody(stream, length) ?? false else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
+        guard length == 0 || handler.holdsBody(stream, length) else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
         // SAFETY: the frame's header has nine bytes (RFC 9113 §4.1).
         unsafe output.append(Span(_unsafeStart: header, count: 9))
-        if length > 0 { handler?.moveBody(stream, length, to: &output) }
+        if length > 0 { handler.moveBody(stream, length, to: &output) }
         return 0
     }
 
@@ -320,7 +324,7 @@ package enum StreamCode {
         case NGHTTP2_WINDOW_UPDATE.rawValue: kind = .windowUpdate
         default: kind = .other
         }
-        handler?.received(kind)
+        handler.received(kind)
     }
 
     fileprivate func frameReceived(_ frame: UnsafePointer<nghttp2_frame>) {
@@ -329,10 +333,10 @@ package enum StreamCode {
         let endsStream = UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0
         switch UInt32(header.type) {
         case NGHTTP2_HEADERS.rawValue:
-            handler?.headEnded(header.stream_id, isFirst: unsafe isFirstHead(frame), endsStream: endsStream)
-        case NGHTTP2_DATA.rawValue: if endsStream { handler?.bodyEnded(header.stream_id) }
+            handler.headEnded(header.stream_id, isFirst: unsafe isFirstHead(frame), endsStream: endsStream)
+        case NGHTTP2_DATA.rawValue: if endsStream { handler.bodyEnded(header.stream_id) }
         case NGHTTP2_GOAWAY.rawValue:
-            handler?.received(goAway: unsafe frame.pointee.goaway.last_stream_id, code: unsafe frame.pointee.goaway.error_code)
+            handler.received(goAway: unsafe frame.pointee.goaway.last_stream_id, code: unsafe frame.pointee.goaway.error_code)
         default: break
         }
     }
@@ -343,7 +347,7 @@ package enum StreamCode {
 
     fileprivate func headBegan(_ frame: UnsafePointer<nghttp2_frame>) {
         guard UInt32(unsafe frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue else { return }
-        handler?.headBegan(unsafe frame.pointee.hd.stream_id, isFirst: unsafe isFirstHead(frame))
+        handler.headBegan(unsafe frame.pointee.hd.stream_id, isFirst: unsafe isFirstHead(frame))
     }
 
     fileprivate func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
@@ -351,8 +355,8 @@ package enum StreamCode {
         let header = unsafe frame.pointee.hd
         switch UInt32(header.type) {
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
-            if UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0 { handler?.sentEnd(header.stream_id) }
-        case NGHTTP2_RST_STREAM.rawValue: handler?.sentReset(header.stream_id, code: unsafe frame.pointee.rst_stream.error_code)
+            if UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0 { handler.sentEnd(header.stream_id) }
+        case NGHTTP2_RST_STREAM.rawValue: handler.sentReset(header.stream_id, code: unsafe frame.pointee.rst_stream.error_code)
         default: break
         }
     }
@@ -361,24 +365,23 @@ package enum StreamCode {
         guard UInt32(unsafe frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
             unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
         else { return }
-        handler?.requestNotSent(unsafe frame.pointee.hd.stream_id)
+        handler.requestNotSent(unsafe frame.pointee.hd.stream_id)
     }
 
     fileprivate func bodyReceived(_ stream: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
         unsafe nghttp2_session_consume_connection(session, bytes.count)
         // SAFETY: valid for the call.
-        handler?.received(body: unsafe Span(_unsafeElements: bytes), stream)
+        handler.received(body: unsafe Span(_unsafeElements: bytes), stream)
     }
 
     fileprivate func field(_ stream: Int32, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) -> Int32 {
-        guard let handler else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
         // SAFETY: valid for the call.
         let goesOn = handler.field(unsafe Span(_unsafeElements: name), unsafe Span(_unsafeElements: value), stream)
         return goesOn ? 0 : NGHTTP2_ERR_PAUSE.rawValue
     }
 
-    fileprivate func invalidField(_ stream: Int32) { handler?.invalidField(stream) }
-    fileprivate func closed(_ stream: Int32, _ code: UInt32) { handler?.closed(stream, code: code) }
+    fileprivate func invalidField(_ stream: Int32) { handler.invalidField(stream) }
+    fileprivate func closed(_ stream: Int32, _ code: UInt32) { handler.closed(stream, code: code) }
     private func failure(_ error: nghttp2_error) -> Int { Int(error.rawValue) }
 }
 

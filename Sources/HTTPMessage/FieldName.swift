@@ -9,12 +9,46 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
     case secFetchMode, server, date, http2Settings, setCookie, contentType
 
     package init(_ name: Span<UInt8>) {
-        let candidates: [FieldName] = name.count < Self.byLength.count ? Self.byLength[name.count] : []
-        for candidate in candidates where name.equalsIgnoringCase(candidate.text) {
-            self = candidate
-            return
+        let candidate = Self.candidate(name)
+        self = candidate != .other && name.equalsIgnoringCase(candidate.text) ? candidate : .other
+    }
+
+    /// The one name of this length that begins, or where several do ends, as `name` does.
+    private static func candidate(_ name: Span<UInt8>) -> FieldName {
+        let count = name.count
+        guard count > 1 else { return .other }
+        let first = name[0] | 0x20
+        switch (count, first) {
+        case (2, _): return .te
+        case (4, 0x64): return .date
+        case (4, _): return .host
+        case (6, 0x61): return .accept
+        case (6, 0x63): return .cookie
+        case (6, 0x65): return .expect
+        case (6, _): return .server
+        case (7, 0x74): return .trailer
+        case (7, _): return .upgrade
+        case (9, 0x66): return .forwarded
+        case (9, _): return .xRealIP
+        case (10, 0x63): return .connection
+        case (10, 0x6B): return .keepAlive
+        case (10, 0x73): return .setCookie
+        case (10, _): return .userAgent
+        case (12, 0x63): return .contentType
+        case (12, _): return .xRequestID
+        case (13, _): return .authorization
+        case (14, 0x63): return .contentLength
+        case (14, 0x68): return .http2Settings
+        case (14, _): return .secFetchMode
+        case (15, _): return .xForwardedFor
+        case (16, 0x70): return .proxyConnection
+        case (16, _): return name[12] | 0x20 == 0x70 ? .xForwardedPort : .xForwardedHost
+        case (17, 0x74): return .transferEncoding
+        case (17, _): return .xForwardedProto
+        case (18, _): return .proxyAuthenticate
+        case (19, _): return .proxyAuthorization
+        default: return .other
         }
-        self = .other
     }
 
     /// In lower case.
@@ -62,12 +96,6 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         default: false
         }
     }
-
-    private static let byLength: [[FieldName]] = {
-        var table = [[FieldName]](repeating: [], count: 20)
-        for name in allCases where name != .other { table[name.text.utf8.count].append(name) }
-        return table
-    }()
 }
 
 /// Folds the spellings of a field name that a backend may take for the same variable (CGI makes `X_USER_ID` of all of

@@ -142,9 +142,12 @@ package struct RequestTarget: ~Copyable {
         while index < range.upperBound {
             let byte = bytes[index]
             if ASCII.isPathCharacter(byte) {
-                if byte == 0x3B { hasParameters = true }
-                path.append(byte)
-                index += 1
+                let start = index
+                repeat {
+                    if bytes[index] == 0x3B { hasParameters = true }
+                    index += 1
+                } while index < range.upperBound && ASCII.isPathCharacter(bytes[index])
+                path.append(bytes.extracting(start..<index))
                 continue
             }
             switch byte {

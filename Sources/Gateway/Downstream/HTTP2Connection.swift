@@ -1,5 +1,6 @@
 import Bytes
 import EventLoop
+import Forwarding
 import HTTP2
 import HTTPMessage
 import Observability
@@ -17,6 +18,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     let services: DownstreamServices
     let client: Client
+    let origin: DownstreamOrigin
     /// Held because the TLS session calls into it; a listener that closes lets go of it.
     private let contexts: ServerContexts?
 
@@ -34,6 +36,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private var builder: RequestHeadBuilder
     /// Whether a header block has begun and not ended.
     private var isInsideHead = false
+    /// Whose trailers are being read.
+    private var trailersOf: HTTP2Stream?
     /// What answers are written into, one after the other.
     var block = FieldBlock()
 
@@ -59,6 +63,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     init(_ transport: consuming Transport, _ watch: Watch, _ client: Client, contexts: ServerContexts?, _ services: DownstreamServices) {
         self.services = services
         self.client = client
+        origin = client.origin
         self.contexts = contexts
         self.transport = consume transport
         self.watch = watch
@@ -87,12 +92,12 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func handle(_ readiness: Readiness) {
         guard state != .closed else { return }
-        if readiness.contains(.writable) { flush() }
+        if readiness.allowsWriting { flush() }
         if !inbound.isEmpty { queueTurn() }
-        guard state != .closed, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
+        guard state != .closed, readiness.allowsReading else { return }
         // What was read before comes first; the turn's end goes on with it.
         if isReadingPaused || !inbound.isEmpty {
-            if !readiness.isDisjoint(with: .failed) { close() }
+            if readiness.hasFailed { close() }
             return
         }
         receive()
@@ -327,14 +332,15 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func headBegan(_ stream: Int32, isFirst: Bool) {
         isInsideHead = true
         if let readTimer { services.loop.set(readTimer, after: services.settings.timeouts.head) }
-        guard isFirst else { return streams[stream]?.trailersBegan() ?? () }
+        trailersOf = isFirst ? nil : streams[stream]
+        guard isFirst else { return trailersOf?.trailersBegan() ?? () }
         headsInTurn += 1
         builder.reset()
     }
 
     func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
-        if let known = streams[stream] {
-            known.received(trailer: name, value)
+        if let trailersOf {
+            trailersOf.received(trailer: name, value)
             return state == .open
         }
         builder.add(name, value)
@@ -349,6 +355,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
         isInsideHead = false
+        trailersOf = nil
         readTimer?.clear()
         if let readTimer, leavesAt != .never { services.loop.set(readTimer, at: leavesAt) }
         guard state == .open else { return }
