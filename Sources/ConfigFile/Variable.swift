@@ -3,6 +3,8 @@ package enum Variable: Hashable, Sendable {
     case clientIP, requestID, requestMethod, requestHost, route
     case claim(String), path(String), header(String), cookie(String)
 
+    package var isClaim: Bool { if case .claim = self { true } else { false } }
+
     /// The variable that a name without its `$` stands for.
     package init?(_ name: String) {
         switch name {

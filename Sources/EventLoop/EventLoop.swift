@@ -10,6 +10,16 @@ package struct Readiness: OptionSet, Sendable {
     /// The peer has closed its side, or both; asked for with `readable`.
     package static let peerClosed = Readiness(rawValue: EPOLLRDHUP.rawValue)
     package static let failed = Readiness(rawValue: EPOLLERR.rawValue | EPOLLHUP.rawValue)
+
+    /// What a connection waits for.
+    package static func waiting(toRead: Bool, toWrite: Bool) -> Readiness {
+        Readiness(rawValue: (toRead ? EPOLLIN.rawValue : 0) | (toWrite ? EPOLLOUT.rawValue : 0))
+    }
+
+    /// Whether a read would give something: bytes, the peer's end, or the reason of a failure.
+    package var allowsReading: Bool { rawValue & (EPOLLIN.rawValue | EPOLLRDHUP.rawValue | EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 }
+    package var allowsWriting: Bool { rawValue & EPOLLOUT.rawValue != 0 }
+    package var hasFailed: Bool { rawValue & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 }
 }
 
 package protocol EventHandler: AnyObject {
@@ -26,9 +36,12 @@ package protocol EndOfTurnHandler: AnyObject {
 /// Everything that registers here belongs to this loop and its thread.
 package final class EventLoop {
     /// Read once per turn.
-    package private(set) var now: Instant
+    package var now: Instant { moment }
     /// Nanoseconds since 1970, read once per turn.
-    package private(set) var wall: UInt64
+    package var wall: UInt64 { wallMoment }
+
+    private var moment: Instant
+    private var wallMoment: UInt64
 
     private let epoll: Descriptor
     private var slots: [Slot] = []
@@ -45,8 +58,8 @@ package final class EventLoop {
 
     package init(clock: LoopClock = .host) throws(SystemError) {
         self.clock = clock
-        now = clock.now()
-        wall = clock.wall()
+        moment = clock.now()
+        wallMoment = clock.wall()
         wheel = TimerWheel(at: clock.now())
         let raw = epoll_create1(pc_epoll_cloexec)
         guard raw >= 0 else { throw SystemError("epoll_create1") }
@@ -70,8 +83,8 @@ package final class EventLoop {
         var span = unsafe events.mutableSpan
         // SAFETY: the pointer is the array's, valid for 256 entries while the call lasts.
         let count = unsafe span.withUnsafeMutableBufferPointer { unsafe epoll_wait(epoll.raw, $0.baseAddress, Int32($0.count), wait) }
-        now = clock.now()
-        wall = clock.wall()
+        moment = clock.now()
+        wallMoment = clock.wall()
         for index in 0..<max(0, Int(count)) {
             // SAFETY: `data` is a union; only u64 is ever stored.
             let token = unsafe events[index].data.u64

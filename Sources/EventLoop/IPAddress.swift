@@ -42,7 +42,15 @@ package struct IPAddress: Hashable, Sendable {
 
     /// The text of RFC 5952, without brackets.
     package var text: String {
-        if isV4 { return (0..<4).map { String(v4 >> (24 - UInt32($0) * 8) & 255) }.joined(separator: ".") }
+        if isV4 {
+            var digits: [UInt8] = []
+            digits.reserveCapacity(15)
+            for place in 0..<4 {
+                if place > 0 { digits.append(0x2E) }
+                digits.append(decimal: UInt64(v4 >> UInt32(24 - place * 8) & 255))
+            }
+            return String(decoding: digits, as: UTF8.self)
+        }
         var address = in6
         var buffer = [CChar](repeating: 0, count: 64)
         // SAFETY: inet_ntop writes at most the size given and terminates the string.

@@ -52,8 +52,8 @@ package final class MessageChannel: EventHandler {
     }
 
     package func handle(_ readiness: Readiness) {
-        if readiness.contains(.writable) { flush() }
-        guard watch != nil, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
+        if readiness.allowsWriting { flush() }
+        guard watch != nil, readiness.allowsReading else { return }
         receiveAll()
     }
 

@@ -6,18 +6,19 @@ package protocol TimerHandler: AnyObject {
 /// A moment to be woken at. Setting it again moves it; ``cancel()`` forgets it and lets go of the handler.
 package final class Timer {
     fileprivate var handler: (any TimerHandler)?
-    package fileprivate(set) var deadline = Instant.never
+    fileprivate var due = Instant.never
+    package var deadline: Instant { due }
     /// The tick whose slot holds the timer; nil when none does.
     fileprivate var queuedTick: UInt64?
 
     package init(_ handler: any TimerHandler) { self.handler = handler }
 
     /// Not to fire until it is set again.
-    package func clear() { deadline = .never }
+    package func clear() { due = .never }
 
     /// Never to fire again.
     package func cancel() {
-        deadline = .never
+        due = .never
         handler = nil
     }
 }
@@ -35,7 +36,7 @@ final class TimerWheel {
     init(at now: Instant) { tick = now.nanoseconds / nanosecondsPerTick }
 
     func set(_ timer: Timer, at deadline: Instant) {
-        timer.deadline = deadline
+        timer.due = deadline
         guard deadline != .never else { return }
         let due = tick(of: deadline)
         if let queuedTick = timer.queuedTick, queuedTick <= due { return }
@@ -77,12 +78,12 @@ final class TimerWheel {
                 // A timer that was moved to an earlier slot has left a trace here.
                 guard let queuedTick = timer.queuedTick, queuedTick <= tick else { continue }
                 timer.queuedTick = nil
-                guard timer.deadline != .never else { continue }
-                if timer.deadline <= now {
-                    timer.deadline = .never
+                guard timer.due != .never else { continue }
+                if timer.due <= now {
+                    timer.due = .never
                     timer.handler?.fired(timer)
                 } else {
-                    enqueue(timer, tick(of: timer.deadline))
+                    enqueue(timer, tick(of: timer.due))
                 }
             }
         }

@@ -41,7 +41,8 @@ package protocol ExchangeDownstream: AnyObject {
 /// The bodies stream: what one side does not take stops the reading of the other. An exchange is used again for the next
 /// request of its connection.
 package final class Exchange: UpstreamClient {
-    private weak var downstream: (any ExchangeDownstream)?
+    /// Held until the exchange is over.
+    private var downstream: (any ExchangeDownstream)?
     private var channel: (any UpstreamChannel)?
     private var group: UpstreamGroup?
     private var writer: RequestHeadWriter?
@@ -56,21 +57,24 @@ package final class Exchange: UpstreamClient {
     /// When the connection was asked for, when the head of the answer came.
     package private(set) var startedAt = Instant.never
     package private(set) var headAt = Instant.never
-    /// The server that was used, for the log.
-    package private(set) var serverText = ""
+    private var server: UpstreamServer?
+    /// The server that was used, for the log; empty before there is one.
+    package var serverText: String { server?.address.text ?? "" }
     /// Whether the upstream still owes an answer.
     package private(set) var isActive = false
 
-    package init(_ downstream: any ExchangeDownstream) { self.downstream = downstream }
+    package init() {}
 
     /// Sends a request that has passed every stage. What goes wrong here is thrown; what goes wrong later is told to the
     /// downstream.
     ///
     /// - Parameter tunnel: what the request opens, if the upstream agrees.
     package func begin(
-        _ admission: consuming Admission, _ context: RequestContext, rule: ForwardingRule, filter: FieldFilter, origin: DownstreamOrigin,
-        framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup, at now: Instant
+        _ admission: consuming Admission, for downstream: any ExchangeDownstream, _ context: RequestContext, rule: ForwardingRule,
+        filter: FieldFilter, origin: DownstreamOrigin, framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup,
+        at now: Instant
     ) throws(ForwardingError) {
+        self.downstream = downstream
         identity = admission.identity
         self.context = context
         shape = RequestShape(method: context.head.method, framing: framing, upgrade: tunnel?.upgrade)
@@ -79,6 +83,7 @@ package final class Exchange: UpstreamClient {
         attempt = 0
         hasHead = false
         startedAt = now
+        server = nil
         headAt = .never
         isActive = true
         do {
@@ -143,6 +148,7 @@ package final class Exchange: UpstreamClient {
     }
 
     func answerEnded(on channel: any UpstreamChannel) {
+        let downstream = self.downstream
         finish()
         downstream?.answerEnded()
     }
@@ -183,7 +189,7 @@ package final class Exchange: UpstreamClient {
 
     private func use(_ channel: any UpstreamChannel) {
         self.channel = channel
-        serverText = channel.server.address.text
+        server = channel.server
         channel.begin(self, shape)
     }
 
@@ -206,6 +212,7 @@ package final class Exchange: UpstreamClient {
     func waitedInVain(_ ticket: UInt64) { if ticket == waitTicket { fail(.busy) } }
 
     private func fail(_ error: ForwardingError) {
+        let downstream = self.downstream
         finish()
         downstream?.answerFailed(error)
     }
@@ -245,6 +252,7 @@ package final class Exchange: UpstreamClient {
     private func finish() {
         isActive = false
         waitTicket = nil
+        downstream = nil
         channel = nil
         identity = nil
         context = nil

@@ -51,7 +51,7 @@ package final class ForwardingRule: Sendable {
     /// The header lines that the token decides; from the token's own store after the first time.
     func identityLines(_ verified: VerifiedToken?) -> RenderedLines {
         if identityHeaders.isEmpty { return .lines([]) }
-        if let verified, let rendered = verified.renderedLines[identityHeadersIndex] { return rendered }
+        if let verified, let rendered = verified.lines(identityHeadersIndex) { return rendered }
         let rendered: RenderedLines
         do {
             var lines: [UInt8] = []
@@ -60,7 +60,7 @@ package final class ForwardingRule: Sendable {
         } catch {
             rendered = .unusable(header: error.header)
         }
-        verified?.renderedLines[identityHeadersIndex] = rendered
+        verified?.keep(rendered, at: identityHeadersIndex)
         return rendered
     }
 }

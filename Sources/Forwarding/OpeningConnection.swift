@@ -48,7 +48,7 @@ final class OpeningConnection: EventHandler, TimerHandler {
 
     func handle(_ readiness: Readiness) {
         if isHandshaking { return handshake() }
-        guard let raw = transport?.raw, !readiness.isDisjoint(with: [.writable, .failed]) else { return }
+        guard let raw = transport?.raw, readiness.allowsWriting || readiness.hasFailed else { return }
         let code = Socket.pendingError(raw)
         guard code == 0 else { return fail(.connectFailed(SystemError.text(code))) }
         connected()

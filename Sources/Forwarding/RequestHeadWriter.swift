@@ -7,16 +7,31 @@ import HTTPMessage
 import Routing
 
 /// What is known of the way a request came, for the fields that tell the upstream.
-package struct DownstreamOrigin: Sendable {
+///
+/// One for all requests of a connection: what it says of each of them is written once.
+package final class DownstreamOrigin: Sendable {
     /// The address of the peer itself.
-    package var peer: [UInt8] = []
+    package let peer: [UInt8]
     /// Whether the peer may speak for the client (`trusted_proxies`).
-    package var isPeerTrusted = false
-    package var isTLS = false
+    package let isPeerTrusted: Bool
+    package let isTLS: Bool
     /// What the PROXY protocol tells an upstream that asks for it.
-    package var addresses: ProxyProtocol.Addresses?
+    package let addresses: ProxyProtocol.Addresses?
 
-    package init() {}
+    /// X-Forwarded-For and X-Forwarded-Proto of a peer that speaks for itself.
+    let ownLines: [UInt8]
+    /// The peer's own element of Forwarded, up to the host (RFC 7239 §4).
+    let forwardedElement: [UInt8]
+
+    package init(peer: [UInt8], isPeerTrusted: Bool, isTLS: Bool, addresses: ProxyProtocol.Addresses?) {
+        self.peer = peer
+        self.isPeerTrusted = isPeerTrusted
+        self.isTLS = isTLS
+        self.addresses = addresses
+        ownLines = [UInt8]("X-Forwarded-For: ") + peer + [UInt8](isTLS ? "\r\nX-Forwarded-Proto: https" : "\r\nX-Forwarded-Proto: http")
+        let isV6 = peer.contains(0x3A)
+        forwardedElement = [UInt8](isV6 ? "for=\"[" : "for=") + peer + [UInt8](isV6 ? "]\"" : "")
+    }
 }
 
 /// A request's head on its way out, whichever version of HTTP takes it.
@@ -142,48 +157,53 @@ struct RequestHeadWriter {
         _ head: borrowing RequestHead, _ requestID: [UInt8], _ origin: DownstreamOrigin, to output: inout ByteQueue
     ) {
         let trusted = origin.isPeerTrusted
-        output.append("X-Forwarded-For: ")
+        let ownHost = head.value(.host)
+        var host = ownHost
         if trusted {
-            for line in head.fields.lines where line.id == .xForwardedFor && !line.value.isEmpty {
-                output.append(head.bytes.extracting(line.value.range))
-                output.append(", ")
-            }
+            addedTo(head, origin, to: &output)
+            if let told = head.value(.xForwardedHost) { host = told }
+        } else {
+            output.append(origin.ownLines)
         }
-        output.append(origin.peer)
-        output.append("\r\nX-Forwarded-Proto: ")
-        var isTLS = origin.isTLS
-        if trusted, let told = head.value(.xForwardedProto) {
-            let scheme = head.bytes.extracting(told)
-            if scheme.equalsIgnoringCase("https") { isTLS = true }
-            if scheme.equalsIgnoringCase("http") { isTLS = false }
-        }
-        output.append(isTLS ? "https" : "http")
-        var host = head.value(.host)
-        if trusted, let told = head.value(.xForwardedHost) { host = told }
         if let host {
             output.append("\r\nX-Forwarded-Host: ")
             output.append(head.bytes.extracting(host))
         }
         output.append("\r\nForwarded: ")
-        if trusted {
-            for line in head.fields.lines where line.id == .forwarded && !line.value.isEmpty {
-                output.append(head.bytes.extracting(line.value.range))
-                output.append(", ")
-            }
-        }
-        let isV6 = origin.peer.contains(0x3A)
-        output.append(isV6 ? "for=\"[" : "for=")
-        output.append(origin.peer)
-        output.append(isV6 ? "]\"" : "")
-        if let host = head.value(.host), !host.isEmpty {
+        if trusted { elements(of: .forwarded, head, to: &output) }
+        output.append(origin.forwardedElement)
+        if let ownHost, !ownHost.isEmpty {
             output.append(";host=\"")
-            output.append(head.bytes.extracting(host))
-            output.append("\"")
+            output.append(head.bytes.extracting(ownHost))
+            output.append(origin.isTLS ? "\";proto=https\r\nX-Request-Id: " : "\";proto=http\r\nX-Request-Id: ")
+        } else {
+            output.append(origin.isTLS ? ";proto=https\r\nX-Request-Id: " : ";proto=http\r\nX-Request-Id: ")
         }
-        output.append(origin.isTLS ? ";proto=https" : ";proto=http")
-        output.append("\r\nX-Request-Id: ")
         output.append(requestID)
         output.append("\r\n")
+    }
+
+    /// X-Forwarded-For and X-Forwarded-Proto, where the peer speaks for others.
+    private static func addedTo(_ head: borrowing RequestHead, _ origin: DownstreamOrigin, to output: inout ByteQueue) {
+        output.append("X-Forwarded-For: ")
+        elements(of: .xForwardedFor, head, to: &output)
+        output.append(origin.peer)
+        output.append("\r\nX-Forwarded-Proto: ")
+        var isTLS = origin.isTLS
+        if let told = head.value(.xForwardedProto) {
+            let scheme = head.bytes.extracting(told)
+            if scheme.equalsIgnoringCase("https") { isTLS = true }
+            if scheme.equalsIgnoringCase("http") { isTLS = false }
+        }
+        output.append(isTLS ? "https" : "http")
+    }
+
+    /// The values of a field, to which another one is added.
+    private static func elements(of name: FieldName, _ head: borrowing RequestHead, to output: inout ByteQueue) {
+        for line in head.fields.lines where line.id == name && !line.value.isEmpty {
+            output.append(head.bytes.extracting(line.value.range))
+            output.append(", ")
+        }
     }
 
     static func bearer(_ head: borrowing RequestHead, _ token: Range<Int>, to output: inout ByteQueue) {

@@ -94,8 +94,10 @@ extension UpstreamConnection {
         try head.checkConnectionOptions()
         let framing = try BodyFraming.of(head, to: shape.method)
         allowsReuse = head.allowsReuse && framing != .close && shape.upgrade == nil
-        isStream = head.isStream
-        progressed()
+        if head.isStream {
+            isStream = true
+            progressed()
+        }
         client?.received(head: head, framing: framing, on: self)
         guard state == .busy else { return }
         switch framing {

@@ -20,7 +20,8 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var isReused = false
     /// Whether any byte of the present answer has come.
     var hasAnswerBegun = false
-    weak var client: (any UpstreamClient)?
+    /// Held while its exchange is under way.
+    var client: (any UpstreamClient)?
 
     let address: SocketAddress
     private var opening: OpeningConnection?
@@ -97,7 +98,8 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
             throw error
         }
         queueFlush()
-        if shape.framing == .none || shape.framing == .length(0) { requestEnded() }
+        // The timer is set when it goes out.
+        if shape.framing == .none || shape.framing == .length(0) { isRequestSent = true }
     }
 
     func send(_ bytes: Span<UInt8>) {
@@ -206,9 +208,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
             var unasked = ByteQueue()
             if transport!.receive(to: &unasked, minimum: 1) != .wouldBlock { close() }
         case .busy:
-            if readiness.contains(.writable) { flush() }
-            if isReadingPaused, !readiness.isDisjoint(with: .failed) { endWatch() }
-            guard state == .busy, !isReadingPaused, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
+            if readiness.allowsWriting { flush() }
+            if isReadingPaused, readiness.hasFailed { endWatch() }
+            guard state == .busy, !isReadingPaused, readiness.allowsReading else { return }
             receive()
         case .closed: return
         }
@@ -324,9 +326,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     }
 
     func updateInterest() {
-        var interest: Readiness = isReadingPaused ? [] : .readable
-        if !outbound.isEmpty { interest.insert(.writable) }
-        want(interest)
+        want(.waiting(toRead: !isReadingPaused, toWrite: !outbound.isEmpty))
     }
 
     /// Stops watching a connection that is broken but not read to its end: its event would come again and again.

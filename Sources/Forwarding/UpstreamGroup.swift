@@ -132,6 +132,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 /// One server of a group.
 final class UpstreamServer {
     let address: UpstreamSettings.Address
+    /// What a Host field calls the server.
+    let hostText: String
     unowned let group: UpstreamGroup
     /// Where it is; empty while its name is not resolved. After a failure to connect an address is tried last for a while.
     private var places: [(address: SocketAddress, avoidedUntil: Instant)] = []
@@ -144,6 +146,7 @@ final class UpstreamServer {
 
     init(_ address: UpstreamSettings.Address, of group: UpstreamGroup) {
         self.address = address
+        hostText = if case .socket(.unix) = address { "localhost" } else { address.text }
         self.group = group
     }
 
@@ -211,14 +214,6 @@ final class UpstreamServer {
     }
 
     func isAvoided(at now: Instant) -> Bool { !places.isEmpty && places.allSatisfy { $0.avoidedUntil > now } }
-
-    /// What a Host field calls the server.
-    var hostText: String {
-        switch address {
-        case .socket(.unix): "localhost"
-        default: address.text
-        }
-    }
 
     /// Whether the server's name still leads to `address`.
     func isAt(_ address: SocketAddress?) -> Bool { places.contains { $0.address == address } }

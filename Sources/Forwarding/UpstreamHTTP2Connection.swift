@@ -91,8 +91,8 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     func handle(_ readiness: Readiness) {
         guard state == .open else { return }
-        if readiness.contains(.writable) { flush() }
-        guard state == .open, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
+        if readiness.allowsWriting { flush() }
+        guard state == .open, readiness.allowsReading else { return }
         receive()
     }
 

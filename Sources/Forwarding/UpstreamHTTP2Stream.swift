@@ -14,7 +14,8 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     private(set) var wasRefused = false
     private(set) var hasHead = false
 
-    private weak var client: (any UpstreamClient)?
+    /// Held while its exchange is under way.
+    private var client: (any UpstreamClient)?
     private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     /// Zero until the request is with the session.
     private var number: Int32 = 0

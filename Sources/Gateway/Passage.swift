@@ -64,13 +64,15 @@ final class Passage: AdmissionWaiter, TimerHandler {
     }
 
     let context = RequestContext()
-    private(set) weak var frontEnd: (any PassageFrontEnd)?
-    private(set) lazy var exchange = Exchange(frontEnd!)
+    /// Held while the request is under way, and no longer: it holds this object in turn. (A weak reference would make every count
+    /// of references to the connection a slow one.)
+    private(set) var frontEnd: (any PassageFrontEnd)?
+    let exchange = Exchange()
     private(set) lazy var progress = AdmissionProgress(self)
     private unowned let path: RequestPath
 
     var stage = Stage.idle
-    var origin = DownstreamOrigin()
+    let origin: DownstreamOrigin
     var framing = BodyFraming.none
     var route: Route?
     var methodRule: Route.MethodRule?
@@ -109,13 +111,14 @@ final class Passage: AdmissionWaiter, TimerHandler {
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
 
-    init(_ frontEnd: any PassageFrontEnd, _ path: RequestPath) {
-        self.frontEnd = frontEnd
+    init(_ path: RequestPath, from origin: DownstreamOrigin) {
         self.path = path
+        self.origin = origin
     }
 
     /// Makes ready for the next request; its head stands in the context.
-    func begin(at now: Instant) {
+    func begin(for frontEnd: any PassageFrontEnd, at now: Instant) {
+        self.frontEnd = frontEnd
         generation += 1
         stage = .deciding
         route = nil
@@ -142,6 +145,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     func end() {
         generation += 1
         stage = .idle
+        frontEnd = nil
         identity = nil
         stream = nil
         expiryTimer?.cancel()

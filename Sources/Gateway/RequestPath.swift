@@ -33,7 +33,8 @@ final class RequestPath {
     var requestKeys: (_ issuer: Int) -> Bool = { _ in false }
     private var awaitingKeys: [(passage: Passage, generation: UInt64, issuer: Int, since: Instant)] = []
     private var lastKeyRequest: [Instant]
-    private let policyTexts: [String]
+    /// By limit: the words of RateLimit-Policy, and the beginning of those of RateLimit.
+    private let limitTexts: [(policy: [UInt8], state: [UInt8])]
     /// Streams and tunnels that end with their credential.
     private var streams: [ObjectIdentifier: Passage] = [:]
     /// Of them, those whose keys have changed since they were let in.
@@ -53,8 +54,9 @@ final class RequestPath {
         self.log = log
         self.counters = counters
         lastKeyRequest = [Instant](repeating: .past, count: settings.issuers.count)
-        policyTexts = settings.limits.map { limit in
-            "\"\(limit.name)\";q=\(limit.quota.count);w=\(max(1, limit.quota.windowNanoseconds / 1_000_000_000))"
+        limitTexts = settings.limits.map { limit in
+            let window = max(1, limit.quota.windowNanoseconds / 1_000_000_000)
+            return ([UInt8]("\"\(limit.name)\";q=\(limit.quota.count);w=\(window)"), [UInt8]("\"\(limit.name)\";r="))
         }
     }
 
@@ -198,8 +200,9 @@ final class RequestPath {
         guard let route = passage.route else { return }
         passage.stage = .forwarding
         do {
+            guard let frontEnd = passage.frontEnd else { return }
             try passage.exchange.begin(
-                admission, passage.context, rule: route.forwarding, filter: settings.fieldFilter, origin: passage.origin,
+                admission, for: frontEnd, passage.context, rule: route.forwarding, filter: settings.fieldFilter, origin: passage.origin,
                 framing: passage.framing, tunnel: passage.tunnel, group: groups[route.forwarding.upstream], at: loop.now)
         } catch {
             return refuse(passage, .forwarding(error))
@@ -241,7 +244,7 @@ final class RequestPath {
     /// Field lines that the gateway adds to every answer, its own and the upstreams'.
     func appendFields(_ passage: Passage, to fields: inout [UInt8]) {
         fields.append("X-Request-Id: ")
-        fields.append(contentsOf: passage.context.requestID)
+        fields += passage.context.requestID
         fields.append("\r\n")
         let states = passage.progress.states
         guard !states.isEmpty else { return }
@@ -249,13 +252,12 @@ final class RequestPath {
         fields.append("RateLimit-Policy: ")
         for (index, state) in states.enumerated() {
             if index > 0 { fields.append(", ") }
-            fields.append(policyTexts[state.limit])
+            fields += limitTexts[state.limit].policy
         }
         fields.append("\r\nRateLimit: ")
         for (index, state) in states.enumerated() {
-            fields.append(index > 0 ? ", \"" : "\"")
-            fields.append(limiter.limits[state.limit].name)
-            fields.append("\";r=")
+            if index > 0 { fields.append(", ") }
+            fields += limitTexts[state.limit].state
             fields.append(decimal: state.remaining)
             fields.append(";t=")
             fields.append(decimal: state.resetAfter / 1_000_000_000 + (state.resetAfter % 1_000_000_000 > 0 ? 1 : 0))

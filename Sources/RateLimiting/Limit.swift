@@ -1,7 +1,7 @@
 package import ConfigFile
 
 /// A limit, as the file describes it.
-package struct Limit: Sendable {
+package final class Limit: Sendable {
     package enum Store: Equatable, Sendable {
         /// The table that all workers of the host share.
         case memory
@@ -16,9 +16,9 @@ package struct Limit: Sendable {
     package let name: String
     package let quota: Quota
     /// Whether a token's claims take part in the key.
-    package var dependsOnClaims: Bool {
-        key.flatMap(\.variables).contains { if case .claim = $0 { true } else { false } }
-    }
+    package var dependsOnClaims: Bool { !key.flatMap(\.variables).filter(\.isClaim).isEmpty }
+    /// Whether a token's claims are all that decides the key.
+    let dependsOnClaimsAlone: Bool
 
     /// What is counted together; the parts stand one after the other.
     package let key: [Template]
@@ -34,10 +34,13 @@ package struct Limit: Sendable {
         self.name = name
         self.quota = quota
         self.key = key
+        dependsOnClaimsAlone = Self.isOfClaimsAlone(key)
         self.store = store
         self.whenStoreFails = whenStoreFails
         self.countedStatuses = countedStatuses
     }
+
+    private static func isOfClaimsAlone(_ key: [Template]) -> Bool { key.flatMap(\.variables).allSatisfy(\.isClaim) }
 
     func counts(_ status: Int) -> Bool { countedStatuses.isEmpty || countedStatuses.contains(status) }
 
@@ -54,6 +57,7 @@ package struct Limit: Sendable {
         let rate = rateDirective.flatMap { Rate($0, diagnostics) }
         let burst = block.one("burst")?.integer(1...1_000_000_000, diagnostics)
         key = block.one("key")?.words("$VARIABLE …", diagnostics).compactMap { Template($0, diagnostics) } ?? []
+        dependsOnClaimsAlone = Self.isOfClaimsAlone(key)
         var store = Store.memory
         if let word = block.one("store").flatMap({ $0.word("memory or the name of a redis", diagnostics) }), word.text != "memory" {
             store = .redis(word.text)

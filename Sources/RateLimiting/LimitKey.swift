@@ -5,12 +5,11 @@ import EventLoop
 import Routing
 
 extension Limit {
-    /// Renders the key of a request: the limit's name and rate, then each part with its length, so that no two lists of parts
+    /// Appends the key of a request: the limit's name and rate, then each part with its length, so that no two lists of parts
     /// render alike. An IPv6 address counts as its network of 64 bits, all of which one subscriber has.
     ///
     /// Requests for which a variable has no value share one key.
     func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) {
-        output.removeAll(keepingCapacity: true)
         output.append(name)
         // A limit whose rate is changed starts anew; its old times mean something else.
         output.append(0x2F)

@@ -43,41 +43,53 @@ package final class RateLimiter {
         var remote: [(store: String, index: Int, call: RemoteCall)] = []
         for index in indices {
             let limit = limits[index]
-            limit.renderKey(progress.identity, in: context, into: &keyScratch)
+            let key = key(of: limit, index, progress.identity, in: context)
             if case .redis(let store) = limit.store {
-                remote.append((store, index, RemoteCall(key: keyScratch, quota: limit.quota)))
-            } else if !admitLocally(index, table.fingerprint(keyScratch.span), now, progress) {
+                remote.append((store, index, RemoteCall(key: key.bytes, quota: limit.quota)))
+            } else if !admitLocally(index, key.fingerprint, now, progress) {
                 return progress.finish()
             }
         }
         guard !remote.isEmpty else { return progress.finish() }
         // The route's stores are asked one after the other; a route with more than one is rare.
-        progress.remoteGroups = Dictionary(grouping: remote, by: \.store).sorted { $0.key < $1.key }.map { store, calls in
+        progress.present.remoteGroups = Dictionary(grouping: remote, by: \.store).sorted { $0.key < $1.key }.map { store, calls in
             AdmissionProgress.Group(store: store, indices: calls.map(\.index), calls: calls.map(\.call))
         }
         askNextStore(progress, now)
+    }
+
+    /// The key of a request; what a token alone decides is made once for each token.
+    private func key(of limit: Limit, _ index: Int, _ identity: Identity?, in context: RequestContext) -> RenderedKey {
+        if limit.dependsOnClaimsAlone, let made = identity?.verified.limitKey(index) { return made }
+        keyScratch.removeAll(keepingCapacity: true)
+        limit.renderKey(identity, in: context, into: &keyScratch)
+        let fingerprint = table.fingerprint(keyScratch.span)
+        let key = RenderedKey(bytes: keyScratch, fingerprint: fingerprint)
+        if limit.dependsOnClaimsAlone { identity?.verified.keep(key, at: index) }
+        return key
     }
 
     /// The request has been answered with this status: limits that count other statuses alone get their charge back.
     ///
     /// Every request is charged before it is forwarded, so that many at once cannot pass before the first is counted.
     package func settle(_ progress: AdmissionProgress, status: Int) {
-        for charge in progress.charged where !limits[charge.limit].counts(status) {
+        for charge in progress.present.charged where !limits[charge.limit].counts(status) {
             table.refund(charge.fingerprint, limits[charge.limit].quota)
         }
-        for charge in progress.chargedRemote where !limits[charge.limit].counts(status) { stores[charge.store]?.refund([charge.call]) }
-        progress.charged.removeAll(keepingCapacity: true)
-        progress.chargedRemote.removeAll(keepingCapacity: true)
+        for charge in progress.present.chargedRemote where !limits[charge.limit].counts(status) {
+            stores[charge.store]?.refund([charge.call])
+        }
+        progress.present.forgetCharges()
     }
 
     /// False when the limit refuses; the error then stands in `progress`.
     private func admitLocally(_ index: Int, _ fingerprint: UInt64, _ now: Instant, _ progress: AdmissionProgress) -> Bool {
         let limit = limits[index]
         let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds)
-        progress.states.append(
+        progress.present.states.append(
             LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
         if decision.isAllowed {
-            progress.charged.append(AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint))
+            progress.present.charged.append(AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint))
             return true
         }
         refuse(progress, .limitExceeded(limit: index, retryAfter: decision.retryAfter))
@@ -85,22 +97,21 @@ package final class RateLimiter {
     }
 
     private func refuse(_ progress: AdmissionProgress, _ error: AdmissionError) {
-        for charge in progress.charged { table.refund(charge.fingerprint, limits[charge.limit].quota) }
-        for charge in progress.chargedRemote { stores[charge.store]?.refund([charge.call]) }
-        progress.charged.removeAll(keepingCapacity: true)
-        progress.chargedRemote.removeAll(keepingCapacity: true)
-        progress.error = error
+        for charge in progress.present.charged { table.refund(charge.fingerprint, limits[charge.limit].quota) }
+        for charge in progress.present.chargedRemote { stores[charge.store]?.refund([charge.call]) }
+        progress.present.forgetCharges()
+        progress.present.error = error
     }
 
     private func askNextStore(_ progress: AdmissionProgress, _ now: Instant) {
-        while let group = progress.remoteGroups.first {
+        while let group = progress.present.remoteGroups.first {
             guard let store = stores[group.store], store.isAvailable else {
-                progress.remoteGroups.removeFirst()
+                progress.present.remoteGroups.removeFirst()
                 guard decideWithout(group, progress, now) else { return progress.finish() }
                 continue
             }
             let question = RemoteQuestion { [unowned self] decisions in self.answered(group, decisions, progress) }
-            progress.question = question
+            progress.present.question = question
             store.decide(group.calls, for: question)
             return
         }
@@ -108,15 +119,15 @@ package final class RateLimiter {
     }
 
     private func answered(_ group: AdmissionProgress.Group, _ decisions: [Quota.Decision]?, _ progress: AdmissionProgress) {
-        defer { if progress.isDecided { progress.waiter?.admissionDecided() } }
-        progress.remoteGroups.removeFirst()
+        defer { if progress.isDecided { progress.waiter.admissionDecided() } }
+        progress.present.remoteGroups.removeFirst()
         let now = Clock.now()
         guard let decisions, decisions.count == group.calls.count else {
             guard decideWithout(group, progress, now) else { return progress.finish() }
             return askNextStore(progress, now)
         }
         for (index, decision) in zip(group.indices, decisions) {
-            progress.states.append(
+            progress.present.states.append(
                 LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
         }
         if let refused = zip(group.indices, decisions).first(where: { !$0.1.isAllowed }) {
@@ -124,7 +135,7 @@ package final class RateLimiter {
             return progress.finish()
         }
         for (index, call) in zip(group.indices, group.calls) {
-            progress.chargedRemote.append(AdmissionProgress.RemoteCharge(limit: index, store: group.store, call: call))
+            progress.present.chargedRemote.append(AdmissionProgress.RemoteCharge(limit: index, store: group.store, call: call))
         }
         askNextStore(progress, now)
     }
@@ -164,48 +175,66 @@ package final class AdmissionProgress {
         let calls: [RemoteCall]
     }
 
+    /// All that changes, in one: each look at a field of an object is checked anew for overlap with another.
+    fileprivate struct Present: ~Copyable {
+        var states: [LimitState] = []
+        var error: AdmissionError?
+        var isDecided = false
+        var charged: [LocalCharge] = []
+        var chargedRemote: [RemoteCharge] = []
+        var remoteGroups: [Group] = []
+        var question: RemoteQuestion?
+        var permit: Permit?
+
+        mutating func reset() {
+            if !states.isEmpty { states.removeAll(keepingCapacity: true) }
+            forgetCharges()
+            if !remoteGroups.isEmpty { remoteGroups = [] }
+            error = nil
+            isDecided = false
+            question?.answer = nil
+            question = nil
+            permit = nil
+        }
+
+        mutating func forgetCharges() {
+            if !charged.isEmpty { charged.removeAll(keepingCapacity: true) }
+            if !chargedRemote.isEmpty { chargedRemote.removeAll(keepingCapacity: true) }
+        }
+    }
+
+    fileprivate var present = Present()
+
     /// What the limits said, for the answer's fields.
-    package fileprivate(set) var states: [LimitState] = []
-    package fileprivate(set) var error: AdmissionError?
-    package private(set) var isDecided = false
-    fileprivate var charged: [LocalCharge] = []
-    fileprivate var chargedRemote: [RemoteCharge] = []
-    fileprivate var remoteGroups: [Group] = []
-    fileprivate var question: RemoteQuestion?
-    private var permit: Permit?
-    fileprivate weak var waiter: (any AdmissionWaiter)?
+    package var states: [LimitState] { present.states }
+    package var error: AdmissionError? { present.error }
+    package var isDecided: Bool { present.isDecided }
+    /// Lives while a question is out: a request that ends forgets its question.
+    fileprivate unowned let waiter: any AdmissionWaiter
 
     package init(_ waiter: any AdmissionWaiter) { self.waiter = waiter }
 
-    var identity: Identity? { permit?.identity }
+    var identity: Identity? { present.permit?.identity }
 
     /// The admission of a request that was decided without error; nil the second time.
     package func takeAdmission() -> Admission? {
-        guard isDecided, error == nil, let permit = permit.take() else { return nil }
+        guard present.isDecided, present.error == nil, let permit = present.permit.take() else { return nil }
         return Admission(identity: permit.identity)
     }
 
     /// Forgets the request; a decision that is still on its way reaches nobody.
     package func reset() {
-        states.removeAll(keepingCapacity: true)
-        charged.removeAll(keepingCapacity: true)
-        chargedRemote.removeAll(keepingCapacity: true)
-        remoteGroups.removeAll(keepingCapacity: true)
-        error = nil
-        isDecided = false
-        question?.answer = nil
-        question = nil
-        permit = nil
+        present.reset()
     }
 
     fileprivate func start() {
-        error = nil
-        isDecided = false
+        present.error = nil
+        present.isDecided = false
     }
 
-    fileprivate func take(_ permit: consuming Permit) { self.permit = consume permit }
+    fileprivate func take(_ permit: consuming Permit) { present.permit = consume permit }
 
-    fileprivate func finish() { isDecided = true }
+    fileprivate func finish() { present.isDecided = true }
 }
 
 /// One question to a store. A request that ends before the answer comes forgets its question, so that the answer cannot be

@@ -94,14 +94,14 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         switch state {
         case .idle: return
         case .connecting:
-            guard let raw = transport?.raw, !readiness.isDisjoint(with: [.writable, .failed]) else { return }
+            guard let raw = transport?.raw, readiness.allowsWriting || readiness.hasFailed else { return }
             let code = Socket.pendingError(raw)
             guard code == 0 else { return fail("connect: \(SystemError.text(code))") }
             connected()
         case .handshaking: handshake()
         case .greeting, .ready:
-            if readiness.contains(.writable) { flush() }
-            if !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) { receive() }
+            if readiness.allowsWriting { flush() }
+            if readiness.allowsReading { receive() }
         }
     }
 

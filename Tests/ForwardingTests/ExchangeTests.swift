@@ -50,7 +50,7 @@ import Testing
     /// One request to its end.
     private func send(_ lines: [String], body: String = "", to group: UpstreamGroup) throws -> Recorder {
         let recorder = Recorder()
-        let exchange = Exchange(recorder)
+        let exchange = Exchange()
         let context = RequestContext()
         var parser = RequestParser()
         let bytes = [UInt8]((lines + ["Host: a", "", ""]).joined(separator: "\r\n").utf8)
@@ -58,8 +58,9 @@ import Testing
         try context.target.normalize(context.head)
         let length = body.utf8.count
         try exchange.begin(
-            Admission(identity: nil), context, rule: ForwardingRule(upstream: 0),
-            filter: FieldFilter(headers: [], sources: TokenSources(sources: [])), origin: DownstreamOrigin(),
+            Admission(identity: nil), for: recorder, context, rule: ForwardingRule(upstream: 0),
+            filter: FieldFilter(headers: [], sources: TokenSources(sources: [])),
+            origin: DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil),
             framing: length > 0 ? .length(UInt64(length)) : .none, group: group, at: loop.now)
         if length > 0 {
             let utf8 = [UInt8](body.utf8)

@@ -10,8 +10,8 @@ package final class VerifiedToken {
     package let refusedFrom: UInt64
     /// The answer to each scope requirement of the configuration, by its index.
     package let answers: RequirementAnswers
-    /// Header lines made of this token's claims, by the index of their template; made when first wanted.
-    package var renderedLines: [Int: RenderedLines] = [:]
+    private var renderedLines: [RenderedLines?] = []
+    private var renderedKeys: [RenderedKey?] = []
     let token: [UInt8]
 
     init(
@@ -24,6 +24,33 @@ package final class VerifiedToken {
         self.keyID = keyID
         self.refusedFrom = refusedFrom
         self.answers = answers
+    }
+
+    /// Header lines made of this token's claims alone, by the index of their template; nil before they were made.
+    package func lines(_ index: Int) -> RenderedLines? { index < renderedLines.count ? renderedLines[index] : nil }
+
+    package func keep(_ lines: RenderedLines, at index: Int) {
+        while renderedLines.count <= index { renderedLines.append(nil) }
+        renderedLines[index] = lines
+    }
+
+    /// What a limit counts this token under, by the limit's index, where the claims alone decide that; nil before it was made.
+    package func limitKey(_ index: Int) -> RenderedKey? { index < renderedKeys.count ? renderedKeys[index] : nil }
+
+    package func keep(_ key: RenderedKey, at index: Int) {
+        while renderedKeys.count <= index { renderedKeys.append(nil) }
+        renderedKeys[index] = key
+    }
+}
+
+/// The key of a limit, and its fingerprint in the table of the host.
+package struct RenderedKey: Sendable {
+    package let bytes: [UInt8]
+    package let fingerprint: UInt64
+
+    package init(bytes: [UInt8], fingerprint: UInt64) {
+        self.bytes = bytes
+        self.fingerprint = fingerprint
     }
 }
 

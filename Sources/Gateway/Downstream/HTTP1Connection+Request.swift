@@ -53,7 +53,7 @@ extension HTTP1Connection {
         state = .exchanging
         requestCount += 1
         let context = passage.context
-        passage.begin(for: client, services)
+        passage.begin(for: self, of: client, services)
         requestTrailers.removeAll(keepingCapacity: true)
         answerTrailers.removeAll(keepingCapacity: true)
         answerFraming = nil
@@ -184,7 +184,7 @@ extension HTTP1Connection {
     func refuseHead(_ refusal: Refusal) {
         let context = passage.context
         context.head.reset()
-        passage.begin(for: client, services)
+        passage.begin(for: self, of: client, services)
         answerFraming = nil
         keepAlive = false
         // What follows is thrown away.

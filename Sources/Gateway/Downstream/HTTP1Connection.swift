@@ -44,7 +44,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var inbound = ByteQueue()
     var outbound = ByteQueue()
     var parser: RequestParser
-    private(set) lazy var passage = Passage(self, services.path)
+    let passage: Passage
 
     var requestBody = RequestBody.complete
     var requestTrailers: [UInt8] = []
@@ -82,13 +82,10 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         self.contexts = contexts
         self.transport = consume transport
         self.watch = watch
+        passage = Passage(services.path, from: client.origin)
         parser = RequestParser(services.settings.clientLimits.head)
         readTimer = Timer(self)
         setTimer(after: services.settings.timeouts.head)
-        passage.origin.addresses = client.addresses
-        passage.origin.peer = client.addressText
-        passage.origin.isPeerTrusted = client.isTrusted
-        passage.origin.isTLS = client.isTLS
     }
 
     /// Reads what may have come with the end of the handshake.
@@ -102,11 +99,11 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         switch state {
         case .closed: return
         case .readingHead, .exchanging, .closing:
-            if readiness.contains(.writable) { flush() }
-            guard state != .closed, !readiness.isDisjoint(with: [.readable, .peerClosed, .failed]) else { return }
+            if readiness.allowsWriting { flush() }
+            guard state != .closed, readiness.allowsReading else { return }
             if isReadingPaused {
                 // Nothing more is read now, but a connection that is gone is gone.
-                if !readiness.isDisjoint(with: .failed) { abort(isPeerGone: true) }
+                if readiness.hasFailed { abort(isPeerGone: true) }
                 return
             }
             receive()
@@ -402,9 +399,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     private func updateInterest() {
-        var interest: Readiness = isReadingPaused ? [] : .readable
-        if !outbound.isEmpty { interest.insert(.writable) }
-        want(interest)
+        want(.waiting(toRead: !isReadingPaused, toWrite: !outbound.isEmpty))
     }
 
     private func want(_ interest: Readiness) {

@@ -12,7 +12,7 @@ import Routing
 final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     private unowned let connection: HTTP2Connection
     private var services: DownstreamServices { connection.services }
-    private(set) lazy var passage = Passage(self, services.path)
+    let passage: Passage
 
     private var id: Int32 = 0
     /// The client has sent all of its request.
@@ -49,7 +49,10 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     /// Runs while the client gives no credit for what waits to be sent.
     private var stallTimer: Timer?
 
-    init(_ connection: HTTP2Connection) { self.connection = connection }
+    init(_ connection: HTTP2Connection) {
+        self.connection = connection
+        passage = Passage(connection.services.path, from: connection.origin)
+    }
 
     // MARK: - The request
 
@@ -73,14 +76,10 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         downloadProgress.reset()
         lingersUntil = .never
         passage.isHTTP2 = true
-        passage.origin.addresses = connection.client.addresses
-        passage.origin.peer = connection.client.addressText
-        passage.origin.isPeerTrusted = connection.client.isTrusted
-        passage.origin.isTLS = connection.client.isTLS
         let context = passage.context
         do throws(MessageError) {
             try builder.finish(into: &context.head)
-            passage.begin(for: connection.client, services)
+            passage.begin(for: self, of: connection.client, services)
             passage.extendedProtocol = builder.tunnelProtocol
             try passage.readFraming()
             if passage.extendedProtocol != nil {
@@ -91,7 +90,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
             if endsStream, passage.framing != .none, passage.framing != .length(0) { throw .lengthMismatch }
             awaitsContinue = try context.head.expectsContinue() && !endsStream
         } catch {
-            if passage.stage == .idle { passage.begin(for: connection.client, services) }
+            if passage.stage == .idle { passage.begin(for: self, of: connection.client, services) }
             return services.path.refuse(passage, .malformed(error))
         }
         services.path.enter(passage)

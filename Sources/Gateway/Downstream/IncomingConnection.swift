@@ -1,5 +1,6 @@
 import Bytes
 import EventLoop
+import Forwarding
 import Observability
 import TLS
 
@@ -38,6 +39,9 @@ struct Client {
         self.isTLS = isTLS
         self.isRedirect = isRedirect
     }
+
+    /// What its requests are said to come from; one for the connection.
+    var origin: DownstreamOrigin { DownstreamOrigin(peer: addressText, isPeerTrusted: isTrusted, isTLS: isTLS, addresses: addresses) }
 
     /// Takes what the PROXY protocol says of the connection.
     fileprivate mutating func adopt(_ addresses: ProxyProtocol.Addresses, _ settings: Settings) {

@@ -7,8 +7,8 @@ import Routing
 /// What is done for a request whose head has come, whichever version of HTTP brought it.
 extension Passage {
     /// Makes ready for the request whose head stands in the context: who asks, under which identifier.
-    func begin(for client: Client, _ services: DownstreamServices) {
-        begin(at: services.loop.now)
+    func begin(for frontEnd: any PassageFrontEnd, of client: Client, _ services: DownstreamServices) {
+        begin(for: frontEnd, at: services.loop.now)
         handshakeNanoseconds = client.handshakeNanoseconds
         context.clientIP = client.text(context.head, trusted: services.settings.trustedProxies)
         services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
