@@ -196,8 +196,8 @@ package final class Exchange: UpstreamClient {
     /// Tries again to begin, after waiting.
     ///
     /// - Returns: whether the place in the queue is free.
-    func connectionMayBeHad(_ ticket: UInt64) -> Bool {
-        guard ticket == waitTicket else { return true }
+    func connectionMayBeHad(_ ticket: UInt64, of group: UpstreamGroup) -> Bool {
+        guard ticket == waitTicket, group === self.group else { return true }
         do {
             try connect(fresh: false)
         } catch {
@@ -209,7 +209,7 @@ package final class Exchange: UpstreamClient {
         return true
     }
 
-    func waitedInVain(_ ticket: UInt64) { if ticket == waitTicket { fail(.busy) } }
+    func waitedInVain(_ ticket: UInt64, for group: UpstreamGroup) { if ticket == waitTicket, group === self.group { fail(.busy) } }
 
     private func fail(_ error: ForwardingError) {
         let downstream = self.downstream

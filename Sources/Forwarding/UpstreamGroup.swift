@@ -67,7 +67,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     // MARK: - Waiting for a connection
 
-    /// Has an exchange wait; ``Exchange/connectionMayBeHad(_:)`` or ``Exchange/waitedInVain(_:)`` is called with the ticket,
+    /// Has an exchange wait; ``Exchange/connectionMayBeHad(_:of:)`` or ``Exchange/waitedInVain(_:for:)`` is called with the ticket,
     /// which an exchange that has given up does not know any more.
     func wait(_ exchange: Exchange) -> UInt64 {
         lastTicket += 1
@@ -91,14 +91,14 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         // Taken out, because those who are served may come back.
         var queue: [(exchange: Exchange, ticket: UInt64, deadline: Instant)] = []
         swap(&queue, &waiting)
-        let served = queue.firstIndex { !$0.exchange.connectionMayBeHad($0.ticket) } ?? queue.count
+        let served = queue.firstIndex { !$0.exchange.connectionMayBeHad($0.ticket, of: self) } ?? queue.count
         waiting.insert(contentsOf: queue[served...], at: 0)
     }
 
     package func fired(_ timer: Timer) {
         while let first = waiting.first, first.deadline <= loop.now {
             waiting.removeFirst()
-            first.exchange.waitedInVain(first.ticket)
+            first.exchange.waitedInVain(first.ticket, for: self)
         }
         armTimer()
     }

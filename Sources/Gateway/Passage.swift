@@ -47,8 +47,8 @@ extension PassageFrontEnd {
     }
 }
 
-/// One request's passage through the gateway, from its head to its line in the log. Used again for the next request of
-/// its connection or stream.
+/// One request's passage through the gateway, from its head to its line in the log. Used again for another request, of whatever
+/// connection (see ``Passages``).
 final class Passage: AdmissionWaiter, TimerHandler {
     enum Stage {
         case idle
@@ -72,7 +72,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private unowned let path: RequestPath
 
     var stage = Stage.idle
-    let origin: DownstreamOrigin
+    private(set) var origin: DownstreamOrigin
     var framing = BodyFraming.none
     var route: Route?
     var methodRule: Route.MethodRule?
@@ -82,7 +82,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     var tunnel: TunnelRequest?
     /// The protocol of an extended CONNECT (RFC 8441).
     var extendedProtocol: [UInt8]?
-    var isHTTP2 = false
+    private(set) var isHTTP2 = false
     /// A call of gRPC to an upstream that can speak it: the client may be silent between two messages.
     var isGRPC = false
     /// The longest silence of a stream.
@@ -114,6 +114,12 @@ final class Passage: AdmissionWaiter, TimerHandler {
     init(_ path: RequestPath, from origin: DownstreamOrigin) {
         self.path = path
         self.origin = origin
+    }
+
+    /// Serves another connection from now on.
+    func serve(_ origin: DownstreamOrigin, isHTTP2: Bool) {
+        self.origin = origin
+        self.isHTTP2 = isHTTP2
     }
 
     /// Makes ready for the next request; its head stands in the context.

@@ -15,6 +15,7 @@ enum Linger {
 final class DownstreamServices {
     let loop: EventLoop
     let path: RequestPath
+    let passages: Passages
     let settings: Settings
     let counters: Counters
     let buffers: BufferPool
@@ -33,6 +34,7 @@ final class DownstreamServices {
     init(loop: EventLoop, path: RequestPath, settings: Settings, counters: Counters, buffers: BufferPool, requestIDs: RequestIDs) {
         self.loop = loop
         self.path = path
+        passages = Passages(path)
         self.settings = settings
         self.counters = counters
         self.buffers = buffers

@@ -44,7 +44,15 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var inbound = ByteQueue()
     var outbound = ByteQueue()
     var parser: RequestParser
-    let passage: Passage
+    private let origin: DownstreamOrigin
+    /// Of the request that is under way, if one is.
+    private var held: Passage?
+    var passage: Passage {
+        if let held { return held }
+        let taken = services.passages.take(for: origin, isHTTP2: false)
+        held = taken
+        return taken
+    }
 
     var requestBody = RequestBody.complete
     var requestTrailers: [UInt8] = []
@@ -82,7 +90,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         self.contexts = contexts
         self.transport = consume transport
         self.watch = watch
-        passage = Passage(services.path, from: client.origin)
+        origin = client.origin
         parser = RequestParser(services.settings.clientLimits.head)
         readTimer = Timer(self)
         setTimer(after: services.settings.timeouts.head)
@@ -280,8 +288,15 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         }
         if outbound.isEmpty {
             outbound.release(to: services.buffers)
+            if state == .readingHead, !parser.isInsideHead { givePassageBack() }
             if closesAfterFlush { endAfterFlush() }
         }
+    }
+
+    private func givePassageBack() {
+        guard let held, held.stage == .idle else { return }
+        services.passages.give(held)
+        self.held = nil
     }
 
     /// Sends many bytes at once, past the queue where it is empty; what the client does not take now waits.
@@ -358,6 +373,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         inbound.release(to: services.buffers)
         outbound.removeAll()
         outbound.release(to: services.buffers)
+        givePassageBack()
         services.closed(client)
         services.connectionEnded(self)
     }

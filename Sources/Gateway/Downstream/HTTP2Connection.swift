@@ -219,12 +219,9 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     private func updateInterest() {
-        var interest: Readiness = []
         // A client that takes no answers is not heard either.
         isReadingPaused = session.output.count >= Limits.sendQueueHighBytes
-        if !isReadingPaused { interest.insert(.readable) }
-        if !session.output.isEmpty { interest.insert(.writable) }
-        want(interest)
+        want(.waiting(toRead: !isReadingPaused, toWrite: !session.output.isEmpty))
     }
 
     private func setReadingPaused(_ paused: Bool) {

@@ -12,7 +12,14 @@ import Routing
 final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     private unowned let connection: HTTP2Connection
     private var services: DownstreamServices { connection.services }
-    let passage: Passage
+    /// Of the request that is under way, if one is.
+    private var held: Passage?
+    var passage: Passage {
+        if let held { return held }
+        let taken = services.passages.take(for: connection.origin, isHTTP2: true)
+        held = taken
+        return taken
+    }
 
     private var id: Int32 = 0
     /// The client has sent all of its request.
@@ -49,10 +56,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     /// Runs while the client gives no credit for what waits to be sent.
     private var stallTimer: Timer?
 
-    init(_ connection: HTTP2Connection) {
-        self.connection = connection
-        passage = Passage(connection.services.path, from: connection.origin)
-    }
+    init(_ connection: HTTP2Connection) { self.connection = connection }
 
     // MARK: - The request
 
@@ -75,7 +79,6 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         uploadProgress.reset()
         downloadProgress.reset()
         lingersUntil = .never
-        passage.isHTTP2 = true
         let context = passage.context
         do throws(MessageError) {
             try builder.finish(into: &context.head)
@@ -216,6 +219,8 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         if !isAnswerComplete, passage.stage != .idle { services.counters.add(.clientsGone) }
         giveUp()
         passage.end()
+        services.passages.give(passage)
+        held = nil
         upload.removeAll()
         body.removeAll()
         body.release(to: services.buffers)

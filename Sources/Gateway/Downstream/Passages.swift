@@ -1,0 +1,29 @@
+import Forwarding
+import HTTPMessage
+import Routing
+
+/// Passages that serve no request at present. A connection has one while a request of it is under way, so that those that are idle
+/// cost little, and those that are busy find one that was used a moment ago.
+final class Passages {
+    private let path: RequestPath
+    private var spare: [Passage] = []
+
+    init(_ path: RequestPath) { self.path = path }
+
+    func take(for origin: DownstreamOrigin, isHTTP2: Bool) -> Passage {
+        let passage = spare.popLast() ?? Passage(path, from: origin)
+        passage.serve(origin, isHTTP2: isHTTP2)
+        return passage
+    }
+
+    /// Takes back a passage whose request is over.
+    func give(_ passage: Passage) {
+        precondition(passage.stage == .idle, "a passage given back with its request")
+        // What one large head needed is not kept for ever.
+        let headBytes = passage.context.head.storage.capacity
+        if spare.count < spareMax, headBytes <= headBytesKept { spare.append(passage) }
+    }
+}
+
+private let spareMax = 1_024
+private let headBytesKept = 8_192
