@@ -24,7 +24,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 
 let package = Package(
     name: "portcullis",
-    products: [.executable(name: "portcullis", targets: ["portcullis"])],
+    products: [
+        .executable(name: "portcullis", targets: ["portcullis"]),
+        // For a test, which puts it before the program.
+        .library(name: "AllocationCounter", type: .dynamic, targets: ["AllocationCounter"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -82,6 +86,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "Authentication"], path: "Tests/TestSupport",
             swiftSettings: strict),
         .target(name: "TestSockets", path: "Tests/TestSockets"),
+        .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         tests("Bytes", ["TestSupport"]),
         tests("HTTPMessage", ["Bytes", "TestSupport"]),
         tests("ConfigFile", ["TestSupport"]),

@@ -68,6 +68,13 @@ import Testing
         #expect(try connect(stage, ["-tls1_2", "-sess_in", session]).contains("Reused, TLSv1.2"))
     }
 
+    @Test func aClientOfTLS13ResumesTimeAfterTime() throws {
+        let stage = try Stage(workers: 2)
+        let answer = try Executable.peer("resume", ["\(stage.gateway.port)", "6"])
+        #expect(answer["versions"] as? [String] == [String](repeating: "TLSv1.3", count: 6))
+        #expect(answer["reused"] as? [Bool] == [false, true, true, true, true, true])
+    }
+
     @Test func ticketKeysChangeAndTwoEarlierOnesCanBeRead() throws {
         let stage = try Stage(general: "ticket_rotation 3s;")
         let session = stage.folder.path + "/session"

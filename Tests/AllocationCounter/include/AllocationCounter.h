@@ -1,0 +1,1 @@
+// Nothing is called from outside: the library is put before a program by LD_PRELOAD.
