@@ -24,12 +24,14 @@ package final class Limit: Sendable {
     package let key: [Template]
     package let store: Store
     package let whenStoreFails: WhenStoreFails
+    /// How many requests a worker takes from the store at once, to spend them by itself; 1 without `lease`.
+    package let lease: UInt64
     /// Answers of these statuses alone are counted; empty for all requests.
     package let countedStatuses: [Int]
 
     package init(
         name: String, quota: Quota, key: [Template], store: Store = .memory, whenStoreFails: WhenStoreFails = .local,
-        countedStatuses: [Int] = []
+        lease: UInt64 = 1, countedStatuses: [Int] = []
     ) {
         self.name = name
         self.quota = quota
@@ -37,6 +39,7 @@ package final class Limit: Sendable {
         dependsOnClaimsAlone = Self.isOfClaimsAlone(key)
         self.store = store
         self.whenStoreFails = whenStoreFails
+        self.lease = lease
         self.countedStatuses = countedStatuses
     }
 
@@ -74,6 +77,16 @@ package final class Limit: Sendable {
         if let whenFails, store == .memory {
             diagnostics.error("when_store_fails is for limits kept in Redis", at: whenFails.name, hint: "add: store NAME; or remove it")
         }
+        let leaseDirective = block.one("lease")
+        lease = leaseDirective?.integer(2...1_000_000, diagnostics).map { UInt64($0) } ?? 1
+        if let leaseDirective, store == .memory {
+            diagnostics.error("lease is for limits kept in Redis", at: leaseDirective.name, hint: "add: store NAME; or remove it")
+        }
+        if let leaseDirective, let most = burst.map({ UInt64($0) }) ?? rate?.count, lease > most {
+            diagnostics.error(
+                "a lease of \(lease) is more than the \(most) that the limit lets through at once", at: leaseDirective.name,
+                hint: "take a tenth of it or less: all workers share it")
+        }
         countedStatuses = (block.one("count_status")?.words("STATUS …", diagnostics) ?? []).compactMap { word in
             guard let status = Int(word.text), 200...599 ~= status else {
                 diagnostics.error("'\(word.text)' is not a status", at: word)
@@ -81,7 +94,7 @@ package final class Limit: Sendable {
             }
             return status
         }
-        block.finish(later: ["lease"])
+        block.finish()
         if rateDirective == nil {
             diagnostics.error("a limit has no rate", at: directive.name, hint: "add: rate 100/minute;")
         }

@@ -23,6 +23,8 @@ package struct Quota: Equatable, Sendable {
 
     package struct Decision: Equatable, Sendable {
         package let isAllowed: Bool
+        /// How many requests were charged: more than one where a slice was asked for.
+        package let granted: UInt64
         /// The TAT to store; unchanged when refused.
         package let arrival: UInt64
         /// Requests that may come at once from now on.
@@ -32,8 +34,9 @@ package struct Quota: Equatable, Sendable {
         /// Nanoseconds until one more request is allowed; 0 when it is now.
         package let retryAfter: UInt64
 
-        package init(isAllowed: Bool, arrival: UInt64, remaining: UInt64, resetAfter: UInt64, retryAfter: UInt64) {
+        package init(isAllowed: Bool, granted: UInt64 = 1, arrival: UInt64, remaining: UInt64, resetAfter: UInt64, retryAfter: UInt64) {
             self.isAllowed = isAllowed
+            self.granted = isAllowed ? granted : 0
             self.arrival = arrival
             self.remaining = remaining
             self.resetAfter = resetAfter

@@ -15,6 +15,9 @@ package final class RateLimiter {
     private let table: LimitTable
     private let stores: [String: any RemoteStore]
     private var keyScratch: [UInt8] = []
+    private var leases = LeaseTable()
+    /// Questions for slices that are under way, by the key's fingerprint.
+    private var leaseQuestions: [UInt64: LeaseQuestion] = [:]
 
     package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore]) {
         self.limits = limits
@@ -41,20 +44,25 @@ package final class RateLimiter {
     /// Limits in memory are charged first; if one further on refuses, they are given back.
     private func ask(_ indices: [Int], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress) {
         var remote: [(store: String, index: Int, call: RemoteCall)] = []
+        var leased: [AdmissionProgress.Group] = []
         for index in indices {
             let limit = limits[index]
             let key = key(of: limit, index, progress.identity, in: context)
-            if case .redis(let store) = limit.store {
+            if case .redis(let store) = limit.store, limit.lease > 1 {
+                let call = RemoteCall(key: key.bytes, quota: limit.quota, count: limit.lease)
+                leased.append(AdmissionProgress.Group(store: store, indices: [index], calls: [call], leasedUnder: key.fingerprint))
+            } else if case .redis(let store) = limit.store {
                 remote.append((store, index, RemoteCall(key: key.bytes, quota: limit.quota)))
             } else if !admitLocally(index, key.fingerprint, now, progress) {
                 return progress.finish()
             }
         }
-        guard !remote.isEmpty else { return progress.finish() }
+        guard !remote.isEmpty || !leased.isEmpty else { return progress.finish() }
         // The route's stores are asked one after the other; a route with more than one is rare.
         progress.present.remoteGroups = Dictionary(grouping: remote, by: \.store).sorted { $0.key < $1.key }.map { store, calls in
-            AdmissionProgress.Group(store: store, indices: calls.map(\.index), calls: calls.map(\.call))
+            AdmissionProgress.Group(store: store, indices: calls.map(\.index), calls: calls.map(\.call), leasedUnder: nil)
         }
+        progress.present.remoteGroups += leased
         askNextStore(progress, now)
     }
 
@@ -76,9 +84,7 @@ package final class RateLimiter {
         for charge in progress.present.charged where !limits[charge.limit].counts(status) {
             table.refund(charge.fingerprint, limits[charge.limit].quota)
         }
-        for charge in progress.present.chargedRemote where !limits[charge.limit].counts(status) {
-            stores[charge.store]?.refund([charge.call])
-        }
+        for charge in progress.present.chargedRemote where !limits[charge.limit].counts(status) { giveBack(charge) }
         progress.present.forgetCharges()
     }
 
@@ -98,13 +104,22 @@ package final class RateLimiter {
 
     private func refuse(_ progress: AdmissionProgress, _ error: AdmissionError) {
         for charge in progress.present.charged { table.refund(charge.fingerprint, limits[charge.limit].quota) }
-        for charge in progress.present.chargedRemote { stores[charge.store]?.refund([charge.call]) }
+        for charge in progress.present.chargedRemote { giveBack(charge) }
         progress.present.forgetCharges()
         progress.present.error = error
     }
 
+    private func giveBack(_ charge: AdmissionProgress.RemoteCharge) {
+        if let fingerprint = charge.leasedUnder, leases.giveBack(fingerprint, at: Clock.now()) { return }
+        stores[charge.store]?.refund([charge.call])
+    }
+
     private func askNextStore(_ progress: AdmissionProgress, _ now: Instant) {
         while let group = progress.present.remoteGroups.first {
+            if let fingerprint = group.leasedUnder, spend(fingerprint, group, progress, now) {
+                progress.present.remoteGroups.removeFirst()
+                continue
+            }
             guard let store = stores[group.store], store.isAvailable else {
                 progress.present.remoteGroups.removeFirst()
                 guard decideWithout(group, progress, now) else { return progress.finish() }
@@ -112,16 +127,50 @@ package final class RateLimiter {
             }
             let question = RemoteQuestion { [unowned self] decisions in self.answered(group, decisions, progress) }
             progress.present.question = question
-            store.decide(group.calls, for: question)
+            if let fingerprint = group.leasedUnder {
+                askForSlice(fingerprint, group, question, store)
+            } else {
+                store.decide(group.calls, for: question)
+            }
             return
         }
         progress.finish()
     }
 
+    /// Spends one request of the slice that this worker has; false when it has none.
+    private func spend(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
+        guard let lease = leases.spend(fingerprint, at: now) else { return false }
+        progress.present.states.append(
+            LimitState(
+                limit: group.indices[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
+                resetAfter: lease.wholeAt.since(now), retryAfter: 0))
+        progress.present.chargedRemote.append(
+            AdmissionProgress.RemoteCharge(limit: group.indices[0], store: group.store, call: group.calls[0], leasedUnder: fingerprint))
+        return true
+    }
+
+    /// Takes a slice for all who want one of this key: who comes while the question is under way waits for its answer.
+    private func askForSlice(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ question: RemoteQuestion, _ store: any RemoteStore)
+    {
+        if let present = leaseQuestions[fingerprint] { return present.askers.append(question) }
+        let slice = LeaseQuestion { [unowned self] askers, decision in
+            self.leaseQuestions[fingerprint] = nil
+            if let decision, decision.isAllowed {
+                self.leases.keep(decision, of: group.calls[0].quota, for: fingerprint, at: Clock.now())
+            }
+            for asker in askers { asker.decided(decision.map { [$0] }) }
+        }
+        slice.askers = [question]
+        leaseQuestions[fingerprint] = slice
+        store.decide(group.calls, for: slice)
+    }
+
     private func answered(_ group: AdmissionProgress.Group, _ decisions: [Quota.Decision]?, _ progress: AdmissionProgress) {
         defer { if progress.isDecided { progress.waiter.admissionDecided() } }
-        progress.present.remoteGroups.removeFirst()
         let now = Clock.now()
+        // A slice was granted, of which one may be left; otherwise the next one is asked for.
+        if group.leasedUnder != nil, let first = decisions?.first, first.isAllowed { return askNextStore(progress, now) }
+        progress.present.remoteGroups.removeFirst()
         guard let decisions, decisions.count == group.calls.count else {
             guard decideWithout(group, progress, now) else { return progress.finish() }
             return askNextStore(progress, now)
@@ -135,7 +184,8 @@ package final class RateLimiter {
             return progress.finish()
         }
         for (index, call) in zip(group.indices, group.calls) {
-            progress.present.chargedRemote.append(AdmissionProgress.RemoteCharge(limit: index, store: group.store, call: call))
+            progress.present.chargedRemote.append(
+                AdmissionProgress.RemoteCharge(limit: index, store: group.store, call: call, leasedUnder: nil))
         }
         askNextStore(progress, now)
     }
@@ -167,12 +217,16 @@ package final class AdmissionProgress {
         let limit: Int
         let store: String
         let call: RemoteCall
+        /// The fingerprint of the key whose slice was spent.
+        let leasedUnder: UInt64?
     }
 
     struct Group {
         let store: String
         let indices: [Int]
         let calls: [RemoteCall]
+        /// The fingerprint of the key, where the limit is spent by slices; the group is then that limit alone.
+        let leasedUnder: UInt64?
     }
 
     /// All that changes, in one: each look at a field of an object is checked anew for overlap with another.
@@ -248,5 +302,19 @@ fileprivate final class RemoteQuestion: RemoteDecisionReceiver {
         guard let answer else { return }
         self.answer = nil
         answer(decisions)
+    }
+}
+
+/// One question for a slice, and all who wait for it. It is answered whether they do or not.
+fileprivate final class LeaseQuestion: RemoteDecisionReceiver {
+    var askers: [RemoteQuestion] = []
+    private let answer: ([RemoteQuestion], Quota.Decision?) -> Void
+
+    init(_ answer: @escaping ([RemoteQuestion], Quota.Decision?) -> Void) { self.answer = answer }
+
+    func decided(_ decisions: [Quota.Decision]?) {
+        let waiting = askers
+        askers = []
+        answer(waiting, decisions?.first)
     }
 }

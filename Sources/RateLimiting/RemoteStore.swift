@@ -2,10 +2,13 @@
 package struct RemoteCall: Sendable {
     package let key: [UInt8]
     package let quota: Quota
+    /// How many requests are asked for; the store grants as many of them as there are, at least one or none.
+    package let count: UInt64
 
-    package init(key: [UInt8], quota: Quota) {
+    package init(key: [UInt8], quota: Quota, count: UInt64 = 1) {
         self.key = key
         self.quota = quota
+        self.count = count
     }
 }
 
@@ -23,6 +26,6 @@ package protocol RemoteStore: AnyObject {
     /// Decides on all calls together: all of them are charged, or none.
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver)
 
-    /// Takes back the charges of a request that does not count after all; nobody waits for it.
+    /// Takes back the charges of one request that does not count after all; nobody waits for it.
     func refund(_ calls: [RemoteCall])
 }

@@ -2,9 +2,10 @@ import RateLimiting
 
 /// The one Lua script that decides on all limits of a request, in the server and in one step.
 ///
-/// Keys: one for each limit. Arguments: a mode, then for each limit its cost and tolerance in microseconds. The state is the
+/// Keys: one for each limit. Arguments: a mode, then for each limit its cost and tolerance in microseconds and how many requests are
+/// asked for. The state is the
 /// theoretical arrival time in microseconds of the server's clock, so that gateways need no common one. Mode `decide` charges
-/// all limits or none and answers, for each, four integers: allowed, remaining, microseconds until the quota is whole,
+/// all limits or none and answers, for each, four integers: how many are granted, remaining, microseconds until the quota is whole,
 /// microseconds to wait. Mode `refund` takes a charge back.
 ///
 /// Lua counts in doubles, which at the present time are exact to a quarter of a microsecond: what is compared is the distance
@@ -16,22 +17,22 @@ enum LimitScript {
         local refunding = ARGV[1] == 'refund'
         local answer, next_ahead, all_allowed = {}, {}, true
         for i = 1, #KEYS do
-          local cost, tolerance = tonumber(ARGV[i * 2]), tonumber(ARGV[i * 2 + 1])
+          local cost, tolerance, count = tonumber(ARGV[i * 3 - 1]), tonumber(ARGV[i * 3]), tonumber(ARGV[i * 3 + 1])
           local arrival = tonumber(redis.call('GET', KEYS[i]) or '0') or 0
           local ahead = math.max(0, arrival - now)
           if refunding then
-            next_ahead[i] = math.max(0, ahead - cost)
+            next_ahead[i] = math.max(0, ahead - cost * count)
           else
-            local allowed = ahead + cost <= tolerance + 1
+            local granted = math.min(count, math.max(0, math.floor((tolerance + 1 - ahead) / cost)))
             local wait = 0
-            if allowed then
-              ahead = ahead + cost
+            if granted > 0 then
+              ahead = ahead + cost * granted
             else
               all_allowed = false
               wait = math.ceil(ahead + cost - tolerance)
             end
             next_ahead[i] = ahead
-            answer[#answer + 1] = allowed and 1 or 0
+            answer[#answer + 1] = granted
             answer[#answer + 1] = math.max(0, math.floor((tolerance - ahead + 1) / cost))
             answer[#answer + 1] = math.ceil(ahead)
             answer[#answer + 1] = wait
@@ -52,6 +53,7 @@ enum LimitScript {
         for call in calls {
             arguments.append(microseconds(call.quota.cost))
             arguments.append(microseconds(call.quota.tolerance))
+            arguments.append([UInt8](String(isRefund ? 1 : call.count).utf8))
         }
         return arguments
     }
@@ -62,13 +64,14 @@ enum LimitScript {
         var decisions: [Quota.Decision] = []
         let range = 0...microsecondsMax
         for index in 0..<count {
-            guard case .integer(let allowed) = values[index * 4], case .integer(let remaining) = values[index * 4 + 1],
+            guard case .integer(let granted) = values[index * 4], case .integer(let remaining) = values[index * 4 + 1],
                 case .integer(let reset) = values[index * 4 + 2], case .integer(let wait) = values[index * 4 + 3],
-                range.contains(reset), range.contains(wait), remaining >= 0
+                range.contains(reset), range.contains(wait), remaining >= 0, granted >= 0
             else { return nil }
             decisions.append(
                 Quota.Decision(
-                    isAllowed: allowed == 1, arrival: 0, remaining: UInt64(clamping: remaining), resetAfter: UInt64(reset) * 1_000,
+                    isAllowed: granted > 0, granted: UInt64(clamping: granted), arrival: 0, remaining: UInt64(clamping: remaining),
+                    resetAfter: UInt64(reset) * 1_000,
                     retryAfter: UInt64(wait) * 1_000))
         }
         return decisions

@@ -65,6 +65,8 @@ private func errors(_ text: String) -> [String] {
         ("limit x { rate 5; key $client.ip; }", "'5' is not a rate"),
         ("limit x { rate 5/minute; key $client.ip; store redis1; }", "there is no redis 'redis1'"),
         ("limit x { rate 5/minute; key $client.ip; when_store_fails open; }", "is for limits kept in Redis"),
+        ("limit x { rate 5/minute; key $client.ip; lease 2; }", "lease is for limits kept in Redis"),
+        ("redis main { address 127.0.0.1:1; } limit x { rate 5/minute; key $client.ip; store main; lease 6; }", "more than the 5"),
         ("redis r { address 127.0.0.1:6379; }", "redis 'r' is used nowhere"),
         ("redis r { address a:1; address b:2; }", "more than one address is not available yet"),
         ("upstream spare { server 127.0.0.1:9; }", "upstream 'spare' is used nowhere"),

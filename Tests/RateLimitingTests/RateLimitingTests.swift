@@ -1,6 +1,6 @@
 import Bytes
 import EventLoop
-import RateLimiting
+@testable import RateLimiting
 import Testing
 
 private let second: UInt64 = 1_000_000_000
@@ -100,5 +100,53 @@ private let second: UInt64 = 1_000_000_000
     private struct Shared: @unchecked Sendable {
         let table: LimitTable
         init(_ table: LimitTable) { self.table = table }
+    }
+}
+
+@Suite struct LeaseTableTests {
+    private let quota = Quota(count: 100, windowNanoseconds: 100 * second)
+
+    private func granted(_ count: UInt64) -> Quota.Decision {
+        Quota.Decision(isAllowed: true, granted: count, arrival: 0, remaining: 7, resetAfter: 30 * second, retryAfter: 0)
+    }
+
+    private func at(_ seconds: UInt64) -> Instant { Instant(nanoseconds: seconds * second) }
+
+    @Test func spendsWhatWasGrantedAndNoMore() {
+        var table = LeaseTable()
+        #expect(table.spend(5, at: at(0)) == nil)
+        table.keep(granted(3), of: quota, for: 5, at: at(0))
+        var left: [UInt64?] = []
+        for _ in 0..<4 { left.append(table.spend(5, at: at(1))?.left) }
+        #expect(left == [2, 1, 0, nil])
+        let other = table.spend(6, at: at(1))
+        #expect(other?.left == nil)
+        let isBack = table.giveBack(5, at: at(1))
+        #expect(isBack)
+        let (again, last) = (table.spend(5, at: at(1)), table.spend(5, at: at(1)))
+        #expect(again?.leftInStore == 7 && last == nil)
+    }
+
+    @Test func givesUpWhatIsNotSpentInTime() {
+        var table = LeaseTable()
+        // Ten requests grow back in ten seconds.
+        table.keep(granted(10), of: quota, for: 5, at: at(0))
+        let (early, late, isBack) = (table.spend(5, at: at(9)), table.spend(5, at: at(10)), table.giveBack(5, at: at(10)))
+        #expect(early != nil && late == nil && !isBack)
+        table.keep(granted(2), of: quota, for: 5, at: at(11))
+        var spent = 0
+        while table.spend(5, at: at(11)) != nil { spent += 1 }
+        #expect(spent == 2)
+    }
+
+    @Test func ofMoreKeysThanItHoldsThoseWithLeastLeftGiveWay() {
+        var table = LeaseTable()
+        // All of one set.
+        let keys = (1...6).map { UInt64($0 * 4_096) }
+        for (index, key) in keys.enumerated() { table.keep(granted(UInt64(10 + index)), of: quota, for: key, at: at(0)) }
+        var held: [UInt64] = []
+        for key in keys where table.spend(key, at: at(1)) != nil { held.append(key) }
+        #expect(held.count == 4)
+        #expect(held.contains(keys[5]) && !held.contains(keys[0]))
     }
 }

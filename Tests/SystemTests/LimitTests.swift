@@ -116,6 +116,73 @@ import Testing
         #expect(one[429, default: 0] + two[429, default: 0] == 35)
     }
 
+    /// The documented bound: in any stretch of time no more than rate and burst, and one slice more for each worker.
+    @Test func slicesOfTwoGatewaysKeepTheBoundAndSpareRedis() throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let (lease, workersEach, burst) = (10, 2, 200)
+        func gateway() throws -> Stage {
+            try Stage(
+                routes: "route /** { upstream app; public; limit each; } route /in { upstream app; auth sso; }",
+                general: """
+                    redis main { address 127.0.0.1:\(redis.port); timeout 2s; }
+                    limit each { rate 100/second; burst \(burst); key $header.x-key; store main; when_store_fails closed; lease \(lease); }
+                    """, workers: workersEach)
+        }
+        let stages = [try gateway(), try gateway()]
+        for stage in stages { #expect(eventually { (try? stage.gateway.curl("/", ["-H", "X-Key: \(UUID())"]).status) == 200 }) }
+        let before = try scriptCalls(redis)
+        let began = Date()
+        let admitted = Box(0)
+        let asked = Box(0)
+        let threads = stages.map { stage in
+            let (done, gateway) = (Flag(), stage.gateway!)
+            Thread {
+                for _ in 0..<5 {
+                    let answers = (try? gateway.load("/", count: 150, parallel: 16, ["-H", "X-Key: one"])) ?? [:]
+                    admitted.change { $0 += answers[200, default: 0] }
+                    asked.change { $0 += answers.values.reduce(0, +) }
+                }
+                done.set()
+            }.start()
+            return done
+        }
+        #expect(eventually(within: 60) { threads.allSatisfy(\.isSet) })
+        let seconds = Date().timeIntervalSince(began)
+        #expect(asked.value == 1_500)
+        let most = Double(burst) + 100 * seconds + Double(lease * workersEach * stages.count)
+        #expect(Double(admitted.value) <= most.rounded(.up), "\(admitted.value) in \(seconds) s")
+        // None is lost either, but for what lies unspent in slices.
+        #expect(admitted.value >= burst - lease * workersEach * stages.count)
+        // Those that were let in were let in by the slice; each of the others may have asked by itself.
+        let calls = try scriptCalls(redis) - before
+        #expect(calls <= admitted.value / lease + (asked.value - admitted.value) + 20, "\(calls) calls for \(admitted.value)")
+    }
+
+    /// While a slice lasts nobody asks Redis.
+    @Test func aSliceIsOneCall() throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit each; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { address 127.0.0.1:\(redis.port); timeout 2s; }
+                limit each { rate 1000/hour; key $header.x-key; store main; when_store_fails closed; lease 50; }
+                """, workers: 1)
+        #expect(eventually { (try? stage.gateway.curl("/", ["-H", "X-Key: warm"]).status) == 200 })
+        let before = try scriptCalls(redis)
+        #expect(try stage.gateway.load("/", count: 100, parallel: 20, ["-H", "X-Key: one"]) == [200: 100])
+        #expect(try scriptCalls(redis) - before == 2)
+        let next = try stage.gateway.curl("/", ["-H", "X-Key: one"])
+        #expect(next["RateLimit"]?.hasPrefix("\"each\";r=899;") ?? false, "\(next.fields)")
+    }
+
+    private func scriptCalls(_ redis: RedisServer) throws -> Int {
+        let text = try run("/usr/bin/redis-cli", ["-p", "\(redis.port)", "info", "commandstats"]).text
+        let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("cmdstat_evalsha:calls=") }
+        return line.flatMap { Int($0.dropFirst("cmdstat_evalsha:calls=".count).prefix { $0.isNumber }) } ?? 0
+    }
+
     @Test func reachesRedisOverTLSAsAnACLUser() throws {
         let folder = TemporaryFolder()
         try Credentials.certificate(in: folder, name: "redis", names: ["redis.internal"])

@@ -1,0 +1,68 @@
+import EventLoop
+
+/// Slices of quotas that a worker has taken from a store and spends by itself (`lease N`). Of fixed size: four places for each set of
+/// keys; the slice that has least left gives way, and what was left of it is lost.
+///
+/// What is spent here was charged in the store before. So the store never grants more than the quota, but what it granted may be spent
+/// later: in any stretch of time at most `N` requests a worker more than rate and burst allow. A slice that is not spent in the time in
+/// which the quota grows back by as much is given up, after a second at the earliest.
+struct LeaseTable {
+    /// What a worker holds of one key.
+    struct Lease {
+        var fingerprint: UInt64 = 0
+        var left: UInt64 = 0
+        /// What the store had left when it granted the slice, and when the whole quota would be back.
+        var leftInStore: UInt64 = 0
+        var wholeAt = Instant.past
+        var end = Instant.past
+    }
+
+    private static let ways = 4
+    private static let sets = 4_096
+    /// Made with the first slice.
+    private var places: [Lease] = []
+
+    /// Spends one request of a slice; nil when there is none.
+    mutating func spend(_ fingerprint: UInt64, at now: Instant) -> Lease? {
+        guard let place = find(fingerprint), places[place].left > 0, places[place].end > now else { return nil }
+        places[place].left -= 1
+        return places[place]
+    }
+
+    /// A request that was spent does not count after all; false when its slice is gone.
+    mutating func giveBack(_ fingerprint: UInt64, at now: Instant) -> Bool {
+        guard let place = find(fingerprint), places[place].end > now else { return false }
+        places[place].left += 1
+        return true
+    }
+
+    /// Keeps a slice of `granted` requests.
+    mutating func keep(_ decision: Quota.Decision, of quota: Quota, for fingerprint: UInt64, at now: Instant) {
+        if places.isEmpty { places = [Lease](repeating: Lease(), count: Self.sets * Self.ways) }
+        let first = firstPlace(fingerprint)
+        var chosen = find(fingerprint) ?? -1
+        if chosen < 0 {
+            chosen = first
+            for place in first..<first + Self.ways where worth(place, now) < worth(chosen, now) { chosen = place }
+        }
+        let (growth, overflow) = quota.cost.multipliedReportingOverflow(by: decision.granted)
+        let lifetime = overflow ? leaseNanosecondsMin : max(leaseNanosecondsMin, growth)
+        let rest = places[chosen].fingerprint == fingerprint && places[chosen].end > now ? places[chosen].left : 0
+        places[chosen] = Lease(
+            fingerprint: fingerprint, left: rest + decision.granted, leftInStore: decision.remaining,
+            wholeAt: now.adding(decision.resetAfter), end: now.adding(lifetime))
+    }
+
+    private func worth(_ place: Int, _ now: Instant) -> UInt64 { places[place].end > now ? places[place].left : 0 }
+
+    private func find(_ fingerprint: UInt64) -> Int? {
+        guard !places.isEmpty else { return nil }
+        let first = firstPlace(fingerprint)
+        for place in first..<first + Self.ways where places[place].fingerprint == fingerprint { return place }
+        return nil
+    }
+
+    private func firstPlace(_ fingerprint: UInt64) -> Int { Int(fingerprint % UInt64(Self.sets)) * Self.ways }
+}
+
+private let leaseNanosecondsMin: UInt64 = 1_000_000_000
