@@ -128,3 +128,16 @@ if Context.environment["PORTCULLIS_FUZZ"] != nil {
             name: "Fuzz", dependencies: ["CLinux", "FuzzTargets"], path: "Tests/Fuzz", exclude: ["run", "findings"],
             swiftSettings: [.unsafeFlags(["-parse-as-library"])]))
 }
+
+// Run by hand, by Benchmarks/run; its library is fetched for nobody else.
+if Context.environment["PORTCULLIS_BENCHMARKS"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/google/swift-benchmark", from: "0.1.2"))
+    package.products.append(.executable(name: "Micro", targets: ["Micro"]))
+    package.targets.append(
+        .executableTarget(
+            name: "Micro",
+            dependencies: [
+                "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "HTTP1", "Routing", "Authentication", "Authorization", "RateLimiting",
+                "Forwarding", "TestSupport", .product(name: "Benchmark", package: "swift-benchmark"),
+            ], path: "Benchmarks/Micro"))
+}

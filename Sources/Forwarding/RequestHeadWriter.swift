@@ -1,10 +1,10 @@
 import ConfigFile
-import Authentication
-import Bytes
+package import Authentication
+package import Bytes
 package import EventLoop
 import HTTP1
 import HTTPMessage
-import Routing
+package import Routing
 
 /// What is known of the way a request came, for the fields that tell the upstream.
 ///
@@ -35,7 +35,7 @@ package final class DownstreamOrigin: Sendable {
 }
 
 /// A request's head on its way out, whichever version of HTTP takes it.
-struct OutgoingHead {
+package struct OutgoingHead {
     let writer: RequestHeadWriter
     let context: RequestContext
     let identity: Identity?
@@ -43,15 +43,30 @@ struct OutgoingHead {
     let ownLines: [UInt8]
     /// The host to name where the client named none.
     let server: String
+
+    package init(writer: RequestHeadWriter, context: RequestContext, identity: Identity?, ownLines: [UInt8], server: String) {
+        self.writer = writer
+        self.context = context
+        self.identity = identity
+        self.ownLines = ownLines
+        self.server = server
+    }
 }
 
 /// Writes the head of a request as an upstream gets it.
-struct RequestHeadWriter {
+package struct RequestHeadWriter {
     let rule: ForwardingRule
     let filter: FieldFilter
     let origin: DownstreamOrigin
     /// Field lines that opening a tunnel needs besides those of the client.
     let tunnelLines: [UInt8]
+
+    package init(rule: ForwardingRule, filter: FieldFilter, origin: DownstreamOrigin, tunnelLines: [UInt8]) {
+        self.rule = rule
+        self.filter = filter
+        self.origin = origin
+        self.tunnelLines = tunnelLines
+    }
 
     /// The field lines that the route sets.
     ///
@@ -217,7 +232,7 @@ extension OutgoingHead {
     /// Appends the head to `output`.
     ///
     /// - Throws: when the rewritten path is not in normal form; `output` may then hold a part of the head.
-    func write(_ shape: RequestShape, to output: inout ByteQueue) throws(ForwardingError) {
+    package func write(_ shape: RequestShape, to output: inout ByteQueue) throws(ForwardingError) {
         let rule = writer.rule
         try RequestHeadWriter.requestLine(context.head, context.target, rule, to: &output)
         RequestHeadWriter.fields(context.head, writer.filter, rule.host, server: server, hasIdentity: identity != nil, to: &output)

@@ -1,5 +1,5 @@
 import Bytes
-import HTTP1
+package import HTTP1
 package import HTTPMessage
 
 /// Where one exchange happens: a connection of HTTP/1, or a stream of one of HTTP/2.
@@ -55,11 +55,17 @@ protocol UpstreamClient: AnyObject {
 }
 
 /// What a channel has to know of a request besides its bytes.
-struct RequestShape {
+package struct RequestShape {
     let method: Method
     let framing: BodyFraming
     /// The protocol that the request wants to change to; nil for a plain request.
     let upgrade: [UInt8]?
+
+    package init(method: Method, framing: BodyFraming, upgrade: [UInt8]?) {
+        self.method = method
+        self.framing = framing
+        self.upgrade = upgrade
+    }
 }
 
 extension ResponseHead {

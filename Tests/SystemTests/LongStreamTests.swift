@@ -104,14 +104,14 @@ import Testing
             hour.value = number
             #expect(take(until: String(format: "hour %04d", number)), "hour \(number): \(seen)")
         }
-        #expect(!seen.events.contains("0\r\n\r\n") && !seen.tunnel.contains("has expired"))
+        #expect(!seen.events.contains("\r\n0\r\n\r\n") && !seen.tunnel.contains("has expired"))
         time.pass(3_600 * Self.second)
         loop.turn(waitingAtMost: 0)
         time.pass(120 * Self.second)
         let haveEnded = turns {
             seen.events += events.read(silence: 0)
             seen.tunnel += tunnel.read(silence: 0)
-            return seen.events.hasSuffix("0\r\n\r\n") && seen.tunnel.contains("has expired")
+            return seen.events.hasSuffix("\r\n0\r\n\r\n") && seen.tunnel.contains("has expired")
         }
         #expect(haveEnded, "\(seen.events.suffix(60)) \(seen.tunnel.suffix(60))")
         withExtendedLifetime(worker) {}

@@ -1,0 +1,144 @@
+import Authentication
+import Authorization
+import Benchmark
+import Bytes
+import ConfigFile
+import EventLoop
+import Forwarding
+import HTTP1
+import HTTPMessage
+import RateLimiting
+import Routing
+import TestSupport
+
+// What one request costs in the parts that hold no socket. Each figure is for a thousand calls: microseconds are nanoseconds for one.
+// Run by hand, from Benchmarks/run; never in a test.
+
+/// Until the year 2100, by a key that was thrown away.
+private let token =
+    "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImJlbmNoIn0.eyJpc3MiOiJodHRwczovL3Nzby5leGFtcGxlLmNvbSIs"
+    + "ImF1ZCI6ImFwaS5leGFtcGxlLmNvbSIsInN1YiI6IjAxOTdjMWYyLThhNTUtN2MzZS05ZDFiLTZmMmY2ZjBjMWEyYiIsInRva2Vu"
+    + "X3R5cGUiOiJhY2Nlc3MiLCJpYXQiOjE3MDAwMDAwMDAsImV4cCI6NDEwMjQ0NDgwMCwic2NvcGVzIjpbInJlYWQ6b3JkZXJzIiwi"
+    + "Y3JlYXRlOm9yZGVycyIsInJlYWQ6ZmlsZXMiLCJ1cGRhdGU6dXNlcnMvc2VsZiIsInJlYWQ6YmlsbGluZy9pbnZvaWNlcyJdLCJ0"
+    + "ZW5hbnRfaWQiOiJhY21lIiwid29ya3NwYWNlX2lkIjoibWFpbiIsImFjciI6Im1mYSJ9.tdizySInqfUUhxDkmoO1ZnradlSDBSn"
+    + "PEzxH_LXJ5iIQASiz5rpXXZP5u2LRXHVuqJRropGMUW5V-7GgixvLBA"
+private let keySet = #"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"bench","x":"nJe8HKPHLcjY6KHTFCVUqLA2dG_SpobW2dcuYQ-WAM4"}]}"#
+
+private func repeated(_ name: String, _ body: @escaping () throws -> Void) {
+    benchmark("\(name), 1000 times") { for _ in 0..<1_000 { try body() } }
+}
+
+private let requestBytes = [UInt8](
+    """
+    GET /api/orders/4711/items?page=2 HTTP/1.1\r
+    Host: api.example.com\r
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101\r
+    Accept: application/json\r
+    Accept-Encoding: gzip, br\r
+    Accept-Language: en\r
+    Authorization: Bearer \(token)\r
+    Cookie: theme=dark; lang=en\r
+    Connection: keep-alive\r
+    \r
+
+    """.utf8)
+
+private let responseBytes = [UInt8](
+    """
+    HTTP/1.1 200 OK\r
+    Server: nginx/1.22.1\r
+    Date: Tue, 24 Nov 2026 22:00:00 GMT\r
+    Content-Type: application/json\r
+    Content-Length: 1024\r
+    Connection: keep-alive\r
+    ETag: "65f0-4711"\r
+    Cache-Control: no-store\r
+    \r
+
+    """.utf8)
+
+private let context = RequestContext()
+private var requestParser = RequestParser()
+private var responseParser = ResponseParser()
+private var responseHead = ResponseHead()
+
+repeated("head parse: request") { _ = try requestParser.parse(requestBytes.span, into: &context.head) }
+repeated("head parse: answer") { _ = try responseParser.parse(responseBytes.span, into: &responseHead) }
+
+_ = try requestParser.parse(requestBytes.span, into: &context.head)
+_ = try responseParser.parse(responseBytes.span, into: &responseHead)
+repeated("normalise") { try context.target.normalize(context.head) }
+
+// Segments that are named and segments of any kind, as a file of many services has them.
+for count in [10, 100, 1_000, 10_000] {
+    let position = Position(file: 0, offset: 0, length: 1)
+    var table = RouteTable()
+    for index in 0..<count {
+        let path = "/service\(index % 100)/part\(index)/*/items"
+        let pattern = PathPattern(Word(text: path, position: position, isQuoted: false), Diagnostics())!
+        _ = table.insert(pattern, hosts: [], route: index)
+    }
+    let wanted = count - 1
+    let path = [UInt8]("/service\(wanted % 100)/part\(wanted)/4711/items".utf8)
+    let found = RequestContext()
+    try found.target.normalize(0..<path.count, of: path.span)
+    precondition(table.find(host: [], found.target) == wanted, "the route is not found")
+    let routes = table
+    repeated("route among \(count)") { precondition(routes.find(host: [], found.target) == wanted) }
+}
+
+private final class NoRequirements: RequirementAnswering {
+    func answers(for claims: Claims, issuer: Int) -> RequirementAnswers { RequirementAnswers() }
+}
+
+private let requirements = NoRequirements()
+private let authenticator = Authenticator(
+    issuers: [
+        Issuer(
+            name: "sso", url: "https://sso.example.com", keys: .file("bench"), audiences: ["api.example.com"], algorithms: [.edDSA])
+    ],
+    sources: TokenSources(sources: [.cookie([UInt8]("access_token".utf8)), .bearer]), cacheCapacity: 1_024,
+    cacheHash: SipHash(key0: 1, key1: 2), requirements: requirements)
+authenticator.replaceKeys(of: 0, with: try KeySet([UInt8](keySet.utf8)))
+private let rule = AuthenticationRule(issuers: [0])
+private let now: UInt64 = 1_800_000_000
+guard case .identity(let identity) = try authenticator.authenticate(context.head, by: rule, at: now) else {
+    preconditionFailure("the token is not good")
+}
+repeated("cached identity") { _ = try authenticator.authenticate(context.head, by: rule, at: now) }
+
+private let words = LimitTable.words(forKeys: 65_536)
+private let limits = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 3, key1: 4))
+private let quota = Quota(count: 1_000_000_000, windowNanoseconds: 1_000_000_000)
+private var moment: UInt64 = 1_000_000_000
+repeated("GCRA: one key") {
+    moment += 1
+    _ = limits.admit(4_711, quota, now: moment)
+}
+private var key: UInt64 = 0
+repeated("GCRA: 10,000 keys") {
+    key = key % 10_000 + 1
+    moment += 1
+    _ = limits.admit(key &* 0x9E37_79B9_7F4A_7C15, quota, now: moment)
+}
+
+private var output = ByteQueue()
+private let outgoing = OutgoingHead(
+    writer: RequestHeadWriter(
+        rule: ForwardingRule(upstream: 0), filter: FieldFilter(headers: ["X-User-Id"], sources: authenticator.sources),
+        origin: DownstreamOrigin(peer: [UInt8]("192.0.2.7".utf8), isPeerTrusted: false, isTLS: true, addresses: nil), tunnelLines: []),
+    context: context, identity: identity, ownLines: [UInt8]("X-User-Id: user-1\r\n".utf8), server: "127.0.0.1:8080")
+private let shape = RequestShape(method: .get, framing: .none, upgrade: nil)
+context.requestID = [UInt8]("0123456789abcdef0123456789abcdef".utf8)
+repeated("head write: request") {
+    output.removeAll()
+    try outgoing.write(shape, to: &output)
+}
+private let added = [UInt8]("X-Request-Id: 0123456789abcdef0123456789abcdef\r\n".utf8)
+repeated("head write: answer") {
+    output.removeAll()
+    ResponseHeadWriter.write(
+        responseHead, framing: .length(1_024), keepAlive: true, clientVersion: .http11, extra: added, to: &output)
+}
+
+Benchmark.main()
