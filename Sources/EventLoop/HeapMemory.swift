@@ -6,12 +6,20 @@ package enum HeapMemory {
     ///
     /// What the allocator has given out is found by a walk over all that it has not, which takes milliseconds behind a busy
     /// hour. The pages that the process holds are no fewer and known at once, so mostly they are answer enough.
-    package static func isInUse(moreThan limit: UInt64) -> Bool { residentBytes > limit && UInt64(pc_heap_in_use()) > limit }
+    package static func isInUse(moreThan limit: UInt64) -> Bool { pageBytes > limit && UInt64(pc_heap_in_use()) > limit }
 
-    /// Bytes of the pages that this process holds, shared ones too.
-    private static var residentBytes: UInt64 {
-        guard let text = try? LocalFiles.read("/proc/self/statm") else { return .max }
-        let pages = text.split(separator: 0x20).dropFirst().first.flatMap { UInt64(String(decoding: $0, as: UTF8.self)) }
-        return pages.map { $0.multipliedReportingOverflow(by: UInt64(clamping: sysconf(Int32(_SC_PAGESIZE)))).partialValue } ?? .max
+    /// Bytes of the pages that this process holds, in memory or swapped out, shared ones too; all that there can be where the system
+    /// does not say.
+    private static var pageBytes: UInt64 {
+        guard let status = try? LocalFiles.read("/proc/self/status") else { return .max }
+        var kibibytes: UInt64 = 0
+        for line in status.split(separator: 0x0A) {
+            let words = line.split { $0 == 0x20 || $0 == 0x09 }
+            guard words.count == 3, words[0].elementsEqual("VmRSS:".utf8) || words[0].elementsEqual("VmSwap:".utf8),
+                let count = UInt64(String(decoding: words[1], as: UTF8.self))
+            else { continue }
+            kibibytes += count
+        }
+        return kibibytes == 0 ? .max : kibibytes * 1_024
     }
 }

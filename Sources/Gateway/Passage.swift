@@ -134,6 +134,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         tunnel = nil
         isGRPC = false
         extendedProtocol = nil
+        framing = .none
         isExpired = false
         hasAskedForKeys = false
         progress.reset()

@@ -6,11 +6,16 @@ import EventLoop
 /// What is spent here was charged in the store before. So the store never grants more than the quota, but what it granted may be spent
 /// later: in any stretch of time at most `N` requests a worker more than rate and burst allow. A slice that is not spent in the time in
 /// which the quota grows back by as much is given up, after a second at the earliest.
+///
+/// What is given up is lost to the key. So a slice begins with one request and doubles each time it is spent to its end in its time: a key
+/// that is seldom used loses nothing, and one that is used much loses at most one slice a worker when it stops.
 struct LeaseTable {
     /// What a worker holds of one key.
     struct Lease {
         var fingerprint: UInt64 = 0
         var left: UInt64 = 0
+        /// How large the slice was.
+        var size: UInt64 = 0
         /// What the store had left when it granted the slice, and when the whole quota would be back.
         var leftInStore: UInt64 = 0
         var wholeAt = Instant.past
@@ -29,15 +34,23 @@ struct LeaseTable {
         return places[place]
     }
 
-    /// A request that was spent does not count after all; false when its slice is gone.
-    mutating func giveBack(_ fingerprint: UInt64, at now: Instant) -> Bool {
-        guard let place = find(fingerprint), places[place].end > now else { return false }
+    /// How large the next slice of a key should be.
+    func nextSize(_ fingerprint: UInt64, most: UInt64, at now: Instant) -> UInt64 {
+        guard let place = find(fingerprint), places[place].end > now else { return 1 }
+        return min(most, max(1, places[place].size.multipliedReportingOverflow(by: 2).partialValue))
+    }
+
+    /// A request that was spent does not count after all; false when its slice is gone, or would become larger than one may be.
+    mutating func giveBack(_ fingerprint: UInt64, most: UInt64, at now: Instant) -> Bool {
+        guard let place = find(fingerprint), places[place].end > now, places[place].left < most else { return false }
         places[place].left += 1
         return true
     }
 
     /// Keeps a slice of `granted` requests.
-    mutating func keep(_ decision: Quota.Decision, of quota: Quota, for fingerprint: UInt64, at now: Instant) {
+    ///
+    /// - Parameter size: how large it counts as for the next one: not more for the requests that wait for it already.
+    mutating func keep(_ decision: Quota.Decision, size: UInt64, of quota: Quota, for fingerprint: UInt64, at now: Instant) {
         if places.isEmpty { places = [Lease](repeating: Lease(), count: Self.sets * Self.ways) }
         let first = firstPlace(fingerprint)
         var chosen = find(fingerprint) ?? -1
@@ -49,7 +62,7 @@ struct LeaseTable {
         let lifetime = overflow ? leaseNanosecondsMin : max(leaseNanosecondsMin, growth)
         let rest = places[chosen].fingerprint == fingerprint && places[chosen].end > now ? places[chosen].left : 0
         places[chosen] = Lease(
-            fingerprint: fingerprint, left: rest + decision.granted, leftInStore: decision.remaining,
+            fingerprint: fingerprint, left: max(rest, decision.granted), size: size, leftInStore: decision.remaining,
             wholeAt: now.adding(decision.resetAfter), end: now.adding(lifetime))
     }
 

@@ -18,6 +18,8 @@ package final class RateLimiter {
     private var leases = LeaseTable()
     /// Questions for slices that are under way, by the key's fingerprint.
     private var leaseQuestions: [UInt64: LeaseQuestion] = [:]
+    /// The key of a slice that is being handed out at this moment, and how many still want one of it.
+    private var handingOut: (fingerprint: UInt64, left: UInt64) = (0, 0)
 
     package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore]) {
         self.limits = limits
@@ -110,7 +112,8 @@ package final class RateLimiter {
     }
 
     private func giveBack(_ charge: AdmissionProgress.RemoteCharge) {
-        if let fingerprint = charge.leasedUnder, leases.giveBack(fingerprint, at: Clock.now()) { return }
+        let most = limits[charge.limit].lease
+        if let fingerprint = charge.leasedUnder, leases.giveBack(fingerprint, most: most, at: Clock.now()) { return }
         stores[charge.store]?.refund([charge.call])
     }
 
@@ -128,7 +131,7 @@ package final class RateLimiter {
             let question = RemoteQuestion { [unowned self] decisions in self.answered(group, decisions, progress) }
             progress.present.question = question
             if let fingerprint = group.leasedUnder {
-                askForSlice(fingerprint, group, question, store)
+                askForSlice(fingerprint, group, question, store, now)
             } else {
                 store.decide(group.calls, for: question)
             }
@@ -150,19 +153,29 @@ package final class RateLimiter {
     }
 
     /// Takes a slice for all who want one of this key: who comes while the question is under way waits for its answer.
-    private func askForSlice(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ question: RemoteQuestion, _ store: any RemoteStore)
-    {
+    private func askForSlice(
+        _ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ question: RemoteQuestion, _ store: any RemoteStore, _ now: Instant
+    ) {
         if let present = leaseQuestions[fingerprint] { return present.askers.append(question) }
+        let (key, quota) = (group.calls[0].key, group.calls[0].quota)
+        let size = leases.nextSize(fingerprint, most: limits[group.indices[0]].lease, at: now)
         let slice = LeaseQuestion { [unowned self] askers, decision in
             self.leaseQuestions[fingerprint] = nil
             if let decision, decision.isAllowed {
-                self.leases.keep(decision, of: group.calls[0].quota, for: fingerprint, at: Clock.now())
+                self.leases.keep(decision, size: size, of: quota, for: fingerprint, at: Clock.now())
             }
-            for asker in askers { asker.decided(decision.map { [$0] }) }
+            let outer = self.handingOut
+            for (index, asker) in askers.enumerated() {
+                self.handingOut = (fingerprint, UInt64(askers.count - index))
+                asker.decided(decision.map { [$0] })
+            }
+            self.handingOut = outer
         }
         slice.askers = [question]
         leaseQuestions[fingerprint] = slice
-        store.decide(group.calls, for: slice)
+        // Those who wait already spend theirs at once: they make the slice no larger than it may be.
+        let waiting = handingOut.fingerprint == fingerprint ? handingOut.left : 1
+        store.decide([RemoteCall(key: key, quota: quota, count: max(size, min(waiting, quota.burst)))], for: slice)
     }
 
     private func answered(_ group: AdmissionProgress.Group, _ decisions: [Quota.Decision]?, _ progress: AdmissionProgress) {

@@ -59,14 +59,17 @@ enum LimitScript {
     }
 
     /// The decisions in a reply of mode `decide`; nil when it has another shape.
-    static func decisions(_ reply: RedisReply, count: Int) -> [Quota.Decision]? {
-        guard case .array(let values) = reply, values.count == count * 4 else { return nil }
+    ///
+    /// - Parameter counts: how many requests were asked for, for each limit.
+    static func decisions(_ reply: RedisReply, counts: [UInt64]) -> [Quota.Decision]? {
+        guard case .array(let values) = reply, values.count == counts.count * 4 else { return nil }
         var decisions: [Quota.Decision] = []
         let range = 0...microsecondsMax
-        for index in 0..<count {
+        for (index, count) in counts.enumerated() {
             guard case .integer(let granted) = values[index * 4], case .integer(let remaining) = values[index * 4 + 1],
                 case .integer(let reset) = values[index * 4 + 2], case .integer(let wait) = values[index * 4 + 3],
-                range.contains(reset), range.contains(wait), remaining >= 0, granted >= 0
+                range.contains(reset), range.contains(wait), remaining >= 0, granted >= 0,
+                granted <= count
             else { return nil }
             decisions.append(
                 Quota.Decision(

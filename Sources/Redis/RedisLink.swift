@@ -19,7 +19,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private enum Question {
-        case decision(any RemoteDecisionReceiver, count: Int)
+        case decision(any RemoteDecisionReceiver, counts: [UInt64])
         case refund
         case greeting
     }
@@ -73,7 +73,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         guard isAvailable else { return receiver.decided(nil) }
         send(calls, isRefund: false)
-        questions.append(.decision(receiver, count: calls.count))
+        questions.append(.decision(receiver, counts: calls.map(\.count)))
     }
 
     package func refund(_ calls: [RemoteCall]) {
@@ -227,8 +227,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         switch question {
         case .greeting: greeted(reply)
         case .refund: if case .error(let text) = reply { refused(text) }
-        case .decision(let receiver, let count):
-            if let decisions = LimitScript.decisions(reply, count: count) {
+        case .decision(let receiver, let counts):
+            if let decisions = LimitScript.decisions(reply, counts: counts) {
                 pause = pauseFirst
                 report(true, "it answers")
                 receiver.decided(decisions)

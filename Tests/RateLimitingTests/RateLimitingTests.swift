@@ -115,13 +115,13 @@ private let second: UInt64 = 1_000_000_000
     @Test func spendsWhatWasGrantedAndNoMore() {
         var table = LeaseTable()
         #expect(table.spend(5, at: at(0)) == nil)
-        table.keep(granted(3), of: quota, for: 5, at: at(0))
+        table.keep(granted(3), size: 3, of: quota, for: 5, at: at(0))
         var left: [UInt64?] = []
         for _ in 0..<4 { left.append(table.spend(5, at: at(1))?.left) }
         #expect(left == [2, 1, 0, nil])
         let other = table.spend(6, at: at(1))
         #expect(other?.left == nil)
-        let isBack = table.giveBack(5, at: at(1))
+        let isBack = table.giveBack(5, most: 3, at: at(1))
         #expect(isBack)
         let (again, last) = (table.spend(5, at: at(1)), table.spend(5, at: at(1)))
         #expect(again?.leftInStore == 7 && last == nil)
@@ -130,20 +130,44 @@ private let second: UInt64 = 1_000_000_000
     @Test func givesUpWhatIsNotSpentInTime() {
         var table = LeaseTable()
         // Ten requests grow back in ten seconds.
-        table.keep(granted(10), of: quota, for: 5, at: at(0))
-        let (early, late, isBack) = (table.spend(5, at: at(9)), table.spend(5, at: at(10)), table.giveBack(5, at: at(10)))
+        table.keep(granted(10), size: 10, of: quota, for: 5, at: at(0))
+        let (early, late, isBack) = (table.spend(5, at: at(9)), table.spend(5, at: at(10)), table.giveBack(5, most: 10, at: at(10)))
         #expect(early != nil && late == nil && !isBack)
-        table.keep(granted(2), of: quota, for: 5, at: at(11))
+        table.keep(granted(2), size: 2, of: quota, for: 5, at: at(11))
         var spent = 0
         while table.spend(5, at: at(11)) != nil { spent += 1 }
         #expect(spent == 2)
+    }
+
+    /// Otherwise a key that is used now and then, by many workers, would lose most of its quota in slices that nobody spends.
+    @Test func aSliceGrowsOnlyWhereTheOneBeforeWasSpentInTime() {
+        var table = LeaseTable()
+        var sizes: [UInt64] = []
+        for _ in 0..<5 {
+            let size = table.nextSize(5, most: 10, at: at(1))
+            sizes.append(size)
+            table.keep(granted(size), size: size, of: quota, for: 5, at: at(1))
+            while table.spend(5, at: at(1)) != nil {}
+        }
+        #expect(sizes == [1, 2, 4, 8, 10])
+        // Ten requests grow back in ten seconds: later it begins anew.
+        let (inTime, late) = (table.nextSize(5, most: 10, at: at(10)), table.nextSize(5, most: 10, at: at(11)))
+        #expect(inTime == 10 && late == 1)
+    }
+
+    @Test func whatIsGivenBackMakesNoSliceLargerThanOneMayBe() {
+        var table = LeaseTable()
+        table.keep(granted(2), size: 2, of: quota, for: 5, at: at(0))
+        let first = table.giveBack(5, most: 3, at: at(0))
+        let second = table.giveBack(5, most: 3, at: at(0))
+        #expect(first && !second)
     }
 
     @Test func ofMoreKeysThanItHoldsThoseWithLeastLeftGiveWay() {
         var table = LeaseTable()
         // All of one set.
         let keys = (1...6).map { UInt64($0 * 4_096) }
-        for (index, key) in keys.enumerated() { table.keep(granted(UInt64(10 + index)), of: quota, for: key, at: at(0)) }
+        for (index, key) in keys.enumerated() { table.keep(granted(UInt64(10 + index)), size: 10, of: quota, for: key, at: at(0)) }
         var held: [UInt64] = []
         for key in keys where table.spend(key, at: at(1)) != nil { held.append(key) }
         #expect(held.count == 4)

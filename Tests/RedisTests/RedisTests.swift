@@ -44,14 +44,14 @@ import Testing
     @Test func believesOnlyRepliesOfItsShape() {
         func reply(_ values: Int64...) -> RedisReply { .array(values.map { .integer($0) }) }
         #expect(
-            LimitScript.decisions(reply(1, 4, 1_000, 0), count: 1) == [
+            LimitScript.decisions(reply(1, 4, 1_000, 0), counts: [1]) == [
                 Quota.Decision(isAllowed: true, arrival: 0, remaining: 4, resetAfter: 1_000_000, retryAfter: 0)
             ])
         for wrong in [
-            reply(1, 4, 1_000), reply(1, -4, 1_000, 0), reply(1, 4, .max, 0), reply(1, 4, 0, -1), .integer(1), .null,
+            reply(1, 4, 1_000), reply(1, -4, 1_000, 0), reply(1, 4, .max, 0), reply(1, 4, 0, -1), reply(2, 4, 1_000, 0), .integer(1), .null,
             .array([.string([]), .null, .null, .null]),
         ] {
-            #expect(LimitScript.decisions(wrong, count: 1) == nil)
+            #expect(LimitScript.decisions(wrong, counts: [1]) == nil)
         }
     }
 }
