@@ -31,7 +31,7 @@ enum FieldLineReader {
         let name = start..<index
         index += 1
         let valueStart = index
-        while index < count, ASCII.isFieldValue(input[index]) { index += 1 }
+        index = input.endOfFieldValue(from: index)
         guard index < count else { return .needMore }
         guard input[index] == 0x0D else { throw input[index] == 0x0A ? .bareLineFeed : .badFieldValue }
         guard index + 1 < count else { return .needMore }

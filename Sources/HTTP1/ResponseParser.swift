@@ -60,7 +60,7 @@ package struct ResponseParser {
         guard let status = input.extracting(9..<12).decimal(max: 999), status >= 100 else { throw .badStatusLine }
         var index = 12
         guard input[index] == 0x20 || input[index] == 0x0D else { throw .badStatusLine }
-        while index < input.count, ASCII.isFieldValue(input[index]) { index += 1 }
+        index = input.endOfFieldValue(from: index)
         guard index + 1 < input.count else { return nil }
         guard input[index] == 0x0D else { throw input[index] == 0x0A ? .bareLineFeed : .badStatusLine }
         guard input[index + 1] == 0x0A else { throw .bareCarriageReturn }

@@ -210,7 +210,7 @@ package enum FieldCheck {
     package static func check(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
         guard name.count > 0 else { throw .badFieldName }
         for index in name.indices where !ASCII.isToken(name[index]) || ASCII.lowercased(name[index]) != name[index] { throw .badFieldName }
-        for index in value.indices where !ASCII.isFieldValue(value[index]) { throw .badFieldValue }
+        guard value.endOfFieldValue(from: 0) == value.count else { throw .badFieldValue }
         if value.count > 0, value.trimmed(0..<value.count).count != value.count { throw .badFieldValue }
     }
 }

@@ -115,3 +115,33 @@ import Testing
         #expect(hash.hash(input.span) == expected)
     }
 }
+
+@Suite struct FieldValueTests {
+    @Test func endsWhereAByteIsThatNoValueHolds() {
+        for length in 0..<70 {
+            let good = (0..<length).map { UInt8(0x20 + $0 % 0x5F) } + [0x80, 0xFF, 0x09]
+            for place in 0...good.count {
+                for bad in [UInt8(0x00), 0x0A, 0x0D, 0x1F, 0x7F] {
+                    var bytes = good
+                    bytes.insert(bad, at: place)
+                    for start in [0, min(place, 3)] { #expect(bytes.span.endOfFieldValue(from: start) == place) }
+                }
+            }
+            #expect(good.span.endOfFieldValue(from: 0) == good.count)
+        }
+    }
+
+    @Test func theClassesAreThoseOfTheirDefinitions() {
+        let alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+        let path = alphanumeric + "-._~" + "!$&'()*+,;=" + ":@"
+        let classes: [(String, (UInt8) -> Bool)] = [
+            (alphanumeric + "!#$%&'*+-.^_`|~", ASCII.isToken), (path, ASCII.isPathCharacter), (alphanumeric + "-._~", ASCII.isUnreserved),
+            (path + "/?" + "[]{}|^`\"<>\\", ASCII.isQueryCharacter),
+            (alphanumeric + "-._~" + "!$&'()*+,;=" + ":[]", ASCII.isAuthorityCharacter),
+        ]
+        for (characters, isMember) in classes {
+            let members = Set(characters.utf8)
+            for byte in UInt8.min...UInt8.max { #expect(isMember(byte) == members.contains(byte), "\(byte) of \(characters)") }
+        }
+    }
+}
