@@ -39,6 +39,7 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func received(head: borrowing ResponseHead, framing: BodyFraming) {
+        let passage = passage
         passage.status = head.status
         if head.status == 101 { return tunnelOpened(head) }
         let version = passage.context.head.version

@@ -52,6 +52,7 @@ extension HTTP1Connection {
     private func beginRequest() {
         state = .exchanging
         requestCount += 1
+        let passage = passage
         let context = passage.context
         passage.begin(for: self, of: client, services)
         requestTrailers.removeAll(keepingCapacity: true)
