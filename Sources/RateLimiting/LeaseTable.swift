@@ -49,8 +49,10 @@ struct LeaseTable {
 
     /// Keeps a slice of `granted` requests.
     ///
-    /// - Parameter size: how large it counts as for the next one: not more for the requests that wait for it already.
-    mutating func keep(_ decision: Quota.Decision, size: UInt64, of quota: Quota, for fingerprint: UInt64, at now: Instant) {
+    /// - Parameters:
+    ///   - most: what is granted beyond is dropped.
+    ///   - size: how large it counts as for the next one: not more for the requests that wait for it already.
+    mutating func keep(_ decision: Quota.Decision, most: UInt64, size: UInt64, of quota: Quota, for fingerprint: UInt64, at now: Instant) {
         if places.isEmpty { places = [Lease](repeating: Lease(), count: Self.sets * Self.ways) }
         let first = firstPlace(fingerprint)
         var chosen = find(fingerprint) ?? -1
@@ -62,7 +64,7 @@ struct LeaseTable {
         let lifetime = overflow ? leaseNanosecondsMin : max(leaseNanosecondsMin, growth)
         let rest = places[chosen].fingerprint == fingerprint && places[chosen].end > now ? places[chosen].left : 0
         places[chosen] = Lease(
-            fingerprint: fingerprint, left: max(rest, decision.granted), size: size, leftInStore: decision.remaining,
+            fingerprint: fingerprint, left: max(rest, min(decision.granted, most)), size: size, leftInStore: decision.remaining,
             wholeAt: now.adding(decision.resetAfter), end: now.adding(lifetime))
     }
 

@@ -51,7 +51,7 @@ package final class RateLimiter {
             let limit = limits[index]
             let key = key(of: limit, index, progress.identity, in: context)
             if case .redis(let store) = limit.store, limit.lease > 1 {
-                let call = RemoteCall(key: key.bytes, quota: limit.quota, count: limit.lease)
+                let call = RemoteCall(key: key.bytes, quota: limit.quota)
                 leased.append(AdmissionProgress.Group(store: store, indices: [index], calls: [call], leasedUnder: key.fingerprint))
             } else if case .redis(let store) = limit.store {
                 remote.append((store, index, RemoteCall(key: key.bytes, quota: limit.quota)))
@@ -162,7 +162,9 @@ package final class RateLimiter {
         let slice = LeaseQuestion { [unowned self] askers, decision in
             self.leaseQuestions[fingerprint] = nil
             if let decision, decision.isAllowed {
-                self.leases.keep(decision, size: size, of: quota, for: fingerprint, at: Clock.now())
+                // Those who have gone meanwhile leave theirs to nobody, lest a slice become larger than it may be.
+                let wanted = UInt64(askers.count { $0.answer != nil })
+                self.leases.keep(decision, most: max(size, wanted), size: size, of: quota, for: fingerprint, at: Clock.now())
             }
             let outer = self.handingOut
             for (index, asker) in askers.enumerated() {

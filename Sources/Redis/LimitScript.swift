@@ -53,7 +53,7 @@ enum LimitScript {
         for call in calls {
             arguments.append(microseconds(call.quota.cost))
             arguments.append(microseconds(call.quota.tolerance))
-            arguments.append([UInt8](String(isRefund ? 1 : call.count).utf8))
+            arguments.append([UInt8](String(call.count).utf8))
         }
         return arguments
     }

@@ -115,7 +115,7 @@ private let second: UInt64 = 1_000_000_000
     @Test func spendsWhatWasGrantedAndNoMore() {
         var table = LeaseTable()
         #expect(table.spend(5, at: at(0)) == nil)
-        table.keep(granted(3), size: 3, of: quota, for: 5, at: at(0))
+        table.keep(granted(3), most: .max, size: 3, of: quota, for: 5, at: at(0))
         var left: [UInt64?] = []
         for _ in 0..<4 { left.append(table.spend(5, at: at(1))?.left) }
         #expect(left == [2, 1, 0, nil])
@@ -130,10 +130,10 @@ private let second: UInt64 = 1_000_000_000
     @Test func givesUpWhatIsNotSpentInTime() {
         var table = LeaseTable()
         // Ten requests grow back in ten seconds.
-        table.keep(granted(10), size: 10, of: quota, for: 5, at: at(0))
+        table.keep(granted(10), most: .max, size: 10, of: quota, for: 5, at: at(0))
         let (early, late, isBack) = (table.spend(5, at: at(9)), table.spend(5, at: at(10)), table.giveBack(5, most: 10, at: at(10)))
         #expect(early != nil && late == nil && !isBack)
-        table.keep(granted(2), size: 2, of: quota, for: 5, at: at(11))
+        table.keep(granted(2), most: .max, size: 2, of: quota, for: 5, at: at(11))
         var spent = 0
         while table.spend(5, at: at(11)) != nil { spent += 1 }
         #expect(spent == 2)
@@ -146,7 +146,7 @@ private let second: UInt64 = 1_000_000_000
         for _ in 0..<5 {
             let size = table.nextSize(5, most: 10, at: at(1))
             sizes.append(size)
-            table.keep(granted(size), size: size, of: quota, for: 5, at: at(1))
+            table.keep(granted(size), most: .max, size: size, of: quota, for: 5, at: at(1))
             while table.spend(5, at: at(1)) != nil {}
         }
         #expect(sizes == [1, 2, 4, 8, 10])
@@ -155,9 +155,17 @@ private let second: UInt64 = 1_000_000_000
         #expect(inTime == 10 && late == 1)
     }
 
+    @Test func whatWasGrantedForThoseWhoHaveGoneIsDropped() {
+        var table = LeaseTable()
+        table.keep(granted(100), most: 3, size: 2, of: quota, for: 5, at: at(0))
+        var spent = 0
+        while table.spend(5, at: at(0)) != nil { spent += 1 }
+        #expect(spent == 3)
+    }
+
     @Test func whatIsGivenBackMakesNoSliceLargerThanOneMayBe() {
         var table = LeaseTable()
-        table.keep(granted(2), size: 2, of: quota, for: 5, at: at(0))
+        table.keep(granted(2), most: .max, size: 2, of: quota, for: 5, at: at(0))
         let first = table.giveBack(5, most: 3, at: at(0))
         let second = table.giveBack(5, most: 3, at: at(0))
         #expect(first && !second)
@@ -167,7 +175,9 @@ private let second: UInt64 = 1_000_000_000
         var table = LeaseTable()
         // All of one set.
         let keys = (1...6).map { UInt64($0 * 4_096) }
-        for (index, key) in keys.enumerated() { table.keep(granted(UInt64(10 + index)), size: 10, of: quota, for: key, at: at(0)) }
+        for (index, key) in keys.enumerated() {
+            table.keep(granted(UInt64(10 + index)), most: .max, size: 10, of: quota, for: key, at: at(0))
+        }
         var held: [UInt64] = []
         for key in keys where table.spend(key, at: at(1)) != nil { held.append(key) }
         #expect(held.count == 4)
