@@ -109,7 +109,7 @@ import Testing
         let complete = Flag()
         let server = try ScriptedServer { client, _ in
             let text = client.read(until: "too long", silence: 2_000)
-            if text.contains("too long") || text.hasSuffix("0\r\n\r\n") { complete.set() }
+            if text.contains("too long") || text.hasSuffix("\r\n0\r\n\r\n") { complete.set() }
         }
         let stage = try Stage(
             routes: "route /sink { upstream odd; public; } route /** { upstream app; public; } route /in { upstream app; auth sso; }",
@@ -125,7 +125,7 @@ import Testing
         let seen = Box("")
         let server = try ScriptedServer { client, _ in
             seen.value = client.read(until: "\r\n\r\n", silence: 2_000)
-            if !seen.value.contains("0\r\n") { seen.change { $0 += client.read(until: "\r\n\r\n", silence: 2_000) } }
+            if !seen.value.contains("\r\n0\r\n") { seen.change { $0 += client.read(until: "\r\n\r\n", silence: 2_000) } }
             client.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
             client.send(
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-CASE: kept\r\n\r\n"
