@@ -123,11 +123,13 @@ repeated("GCRA: 10,000 keys") {
 }
 
 private var output = ByteQueue()
-private let outgoing = OutgoingHead(
-    writer: RequestHeadWriter(
-        rule: ForwardingRule(upstream: 0), filter: FieldFilter(headers: ["X-User-Id"], sources: authenticator.sources),
-        origin: DownstreamOrigin(peer: [UInt8]("192.0.2.7".utf8), isPeerTrusted: false, isTLS: true, addresses: nil), tunnelLines: []),
-    context: context, identity: identity, ownLines: [UInt8]("X-User-Id: user-1\r\n".utf8), server: "127.0.0.1:8080")
+private let origin = DownstreamOrigin(peer: [UInt8]("192.0.2.7".utf8), isPeerTrusted: false, isTLS: true, addresses: nil)
+private let value = Template(Word(text: "user-1", position: position, isQuoted: false), Diagnostics())!
+private let header = ForwardingRule.Header(name: "X-User-Id", value: value)
+private let forwarding = ForwardingRule(upstream: 0, headers: [header])
+private let outgoing = OutgoingHead(context, FieldFilter(headers: ["X-User-Id"], sources: authenticator.sources), forwarding, from: origin)
+outgoing.begin(identity, forwarding, from: origin, tunnelLines: [])
+try outgoing.render()
 private let shape = RequestShape(method: .get, framing: .none, upgrade: nil)
 context.requestID = [UInt8]("0123456789abcdef0123456789abcdef".utf8)
 repeated("head write: request") {

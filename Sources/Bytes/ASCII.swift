@@ -38,7 +38,7 @@
     }
 
     @inlinable package static func hexDigit(_ value: UInt8, uppercase: Bool = false) -> UInt8 {
-        value < 10 ? 0x30 + value : (uppercase ? 0x41 : 0x61) + value - 10
+        value &+ (value < 10 ? 0x30 : uppercase ? 0x37 : 0x57)
     }
 }
 
@@ -60,7 +60,12 @@ extension Span<UInt8> {
     /// Without regard to ASCII case.
     @inlinable package func equalsIgnoringCase(_ other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
-        for index in indices where ASCII.lowercased(self[index]) != ASCII.lowercased(other[index]) { return false }
+        for index in indices {
+            let difference = self[index] ^ other[index]
+            if difference == 0 { continue }
+            // The two cases of a letter differ in this bit alone.
+            guard difference == 0x20, (self[index] | 0x20) &- 0x61 < 26 else { return false }
+        }
         return true
     }
 

@@ -24,10 +24,8 @@ extension [UInt8] {
 
     package mutating func append(hexadecimal value: UInt64, digits: Int) {
         append(addingCapacity: digits) { free in
-            var place = digits
-            while place > 0 {
-                place -= 1
-                free.append(ASCII.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(place * 4)) & 15))
+            for place in stride(from: digits &* 4 &- 4, through: 0, by: -4) {
+                free.append(ASCII.hexDigit(UInt8(truncatingIfNeeded: value &>> UInt64(truncatingIfNeeded: place)) & 15))
             }
         }
     }

@@ -2,19 +2,19 @@
 ///
 /// Invariant: `head <= tail <= storage.count`. Storage is given back when the queue runs empty and its owner says so,
 /// because an idle connection should hold no buffer.
-package struct ByteQueue: ~Copyable {
-    private var storage: [UInt8] = []
-    private var head = 0
-    private var tail = 0
+@usableFromInline package struct ByteQueue: ~Copyable {
+    @usableFromInline var storage: [UInt8] = []
+    @usableFromInline var head = 0
+    @usableFromInline var tail = 0
 
-    package init() {}
+    @inlinable package init() {}
 
-    package var count: Int { tail &- head }
-    package var isEmpty: Bool { tail == head }
-    package var capacity: Int { storage.count }
+    @inlinable package var count: Int { tail &- head }
+    @inlinable package var isEmpty: Bool { tail == head }
+    @inlinable package var capacity: Int { storage.count }
 
     /// All waiting bytes, oldest first.
-    package var readable: Span<UInt8> {
+    @inlinable package var readable: Span<UInt8> {
         @_lifetime(borrow self) get { storage.span.extracting(head..<tail) }
     }
 
@@ -94,8 +94,9 @@ package struct ByteQueue: ~Copyable {
     }
 
     /// Makes room for `more` bytes at the tail: by moving what waits to the front, else by growing.
-    private mutating func reserve(_ more: Int) {
-        guard storage.count - tail < more else { return }
+    private mutating func reserve(_ more: Int) { if storage.count - tail < more { makeRoom(more) } }
+
+    @inline(never) private mutating func makeRoom(_ more: Int) {
         if head > 0 {
             let (start, waiting) = (head, tail - head)
             var span = storage.mutableSpan
@@ -118,21 +119,31 @@ package struct ByteQueue: ~Copyable {
 package final class BufferPool {
     package let bufferBytes: Int
     private let keptMax: Int
-    private var spare: [[UInt8]] = []
+    /// Room for as many as are kept; the first ``count`` are there.
+    private var spare: [[UInt8]]
+    private var count = 0
 
     package init(bufferBytes: Int, keptMax: Int) {
         self.bufferBytes = bufferBytes
         self.keptMax = keptMax
+        spare = [[UInt8]](repeating: [], count: keptMax)
     }
 
     package func take() -> [UInt8] {
-        spare.popLast() ?? [UInt8](repeating: 0, count: bufferBytes)
+        guard count > 0 else { return [UInt8](repeating: 0, count: bufferBytes) }
+        count -= 1
+        var taken: [UInt8] = []
+        swap(&taken, &spare[count])
+        return taken
     }
 
     /// Takes the buffer away from its holder; one that grew past the pool's size is freed.
     package func give(_ buffer: inout [UInt8]) {
-        var taken: [UInt8] = []
-        swap(&taken, &buffer)
-        if taken.count == bufferBytes, spare.count < keptMax { spare.append(taken) }
+        if buffer.count == bufferBytes, count < keptMax {
+            swap(&buffer, &spare[count])
+            count += 1
+        } else {
+            buffer = []
+        }
     }
 }

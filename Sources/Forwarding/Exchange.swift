@@ -4,7 +4,7 @@ package import EventLoop
 package import HTTP1
 package import HTTPMessage
 package import RateLimiting
-package import Routing
+import Routing
 
 /// What a request asks for that wants to change to another protocol.
 package struct TunnelRequest {
@@ -45,9 +45,7 @@ package final class Exchange: UpstreamClient {
     private var downstream: (any ExchangeDownstream)?
     private var channel: (any UpstreamChannel)?
     private var group: UpstreamGroup?
-    private var writer: RequestHeadWriter?
-    private var context: RequestContext?
-    private var identity: Identity?
+    private let outgoing: OutgoingHead
     private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     private var attempt = 0
     /// Of the place in the group's queue, while there is no connection to be had.
@@ -55,37 +53,39 @@ package final class Exchange: UpstreamClient {
     private var hasHead = false
 
     /// When the connection was asked for, when the head of the answer came.
-    package private(set) var startedAt = Instant.never
-    package private(set) var headAt = Instant.never
+    package var startedAt: Instant { began }
+    package var headAt: Instant { answered }
+    // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
+    private var began = Instant.never
+    private var answered = Instant.never
+    private var isOpen = false
     private var server: UpstreamServer?
     /// The server that was used, for the log; empty before there is one.
     package var serverText: String { server?.address.text ?? "" }
     /// Whether the upstream still owes an answer.
-    package private(set) var isActive = false
+    package var isActive: Bool { isOpen }
 
-    package init() {}
+    /// - Parameter outgoing: the head that each request is written from.
+    package init(_ outgoing: OutgoingHead) { self.outgoing = outgoing }
 
     /// Sends a request that has passed every stage. What goes wrong here is thrown; what goes wrong later is told to the
     /// downstream.
     ///
     /// - Parameter tunnel: what the request opens, if the upstream agrees.
     package func begin(
-        _ admission: consuming Admission, for downstream: any ExchangeDownstream, _ context: RequestContext, rule: ForwardingRule,
-        filter: FieldFilter, origin: DownstreamOrigin, framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup,
-        at now: Instant
+        _ admission: consuming Admission, for downstream: any ExchangeDownstream, rule: ForwardingRule, origin: DownstreamOrigin,
+        framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup, at now: Instant
     ) throws(ForwardingError) {
         self.downstream = downstream
-        identity = admission.identity
-        self.context = context
-        shape = RequestShape(method: context.head.method, framing: framing, upgrade: tunnel?.upgrade)
+        outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
+        shape = RequestShape(method: outgoing.context.head.method, framing: framing, upgrade: tunnel?.upgrade)
         self.group = group
-        writer = RequestHeadWriter(rule: rule, filter: filter, origin: origin, tunnelLines: tunnel?.lines ?? [])
         attempt = 0
         hasHead = false
-        startedAt = now
+        began = now
         server = nil
-        headAt = .never
-        isActive = true
+        answered = .never
+        isOpen = true
         do {
             try connect(fresh: false)
         } catch {
@@ -133,7 +133,7 @@ package final class Exchange: UpstreamClient {
 
     func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel) {
         hasHead = true
-        headAt = Clock.now()
+        answered = Clock.now()
         downstream?.received(head: head, framing: framing)
         pauseIfFull(channel)
     }
@@ -169,27 +169,28 @@ package final class Exchange: UpstreamClient {
     // MARK: -
 
     private func connect(fresh: Bool) throws(ForwardingError) {
-        guard let group, let context, let writer else { return }
+        guard let group else { return }
         // What cannot be written must not cost a connection.
-        let lines = try writer.ownLines(context, identity)
-        guard fresh || !group.hasWaiting || waitTicket != nil, let channel = try group.acquire(fresh: fresh, for: writer.origin) else {
+        try outgoing.render()
+        guard fresh || !group.hasWaiting || waitTicket != nil, let channel = try group.acquire(fresh: fresh, for: outgoing.origin) else {
             if waitTicket == nil { waitTicket = group.wait(self) }
             return
         }
         waitTicket = nil
-        use(channel)
+        let server = channel.server
+        use(channel, of: server)
+        outgoing.server = server.hostText
         do {
-            try channel.send(
-                head: OutgoingHead(writer: writer, context: context, identity: identity, ownLines: lines, server: channel.server.hostText))
+            try channel.send(head: outgoing)
         } catch {
             self.channel = nil
             throw error
         }
     }
 
-    private func use(_ channel: any UpstreamChannel) {
+    private func use(_ channel: any UpstreamChannel, of server: UpstreamServer) {
         self.channel = channel
-        server = channel.server
+        self.server = server
         channel.begin(self, shape)
     }
 
@@ -224,13 +225,13 @@ package final class Exchange: UpstreamClient {
     /// connection that was kept alive may have been closed by the server at the moment of its next use: then an idempotent
     /// request without a body goes out again.
     private func retry(after error: ForwardingError, on failed: any UpstreamChannel) throws(ForwardingError) -> Bool {
-        guard !hasHead, let group, let writer else { return false }
+        guard !hasHead, let group else { return false }
         if failed.hasUnsentRequest {
             let attemptsMax = failed.wasRefused ? Limits.connectAttemptsMax : min(group.addressCount, Limits.connectAttemptsMax)
             guard failed.isReused && !failed.wasRefused || attempt + 1 < attemptsMax else { return false }
             if !failed.isReused || failed.wasRefused { attempt += 1 }
-            guard let channel = try group.acquire(fresh: true, for: writer.origin) else { return false }
-            use(channel)
+            guard let channel = try group.acquire(fresh: true, for: outgoing.origin) else { return false }
+            use(channel, of: channel.server)
             failed.moveUnsent(to: channel)
             return true
         }
@@ -250,13 +251,11 @@ package final class Exchange: UpstreamClient {
     }
 
     private func finish() {
-        isActive = false
+        isOpen = false
         waitTicket = nil
         downstream = nil
         channel = nil
-        identity = nil
-        context = nil
         group = nil
-        writer = nil
+        outgoing.end()
     }
 }

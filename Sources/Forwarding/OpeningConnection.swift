@@ -33,7 +33,7 @@ final class OpeningConnection: EventHandler, TimerHandler {
         transport = Transport(socket)
         self.client = client
         timer = Timer(self)
-        loop.set(timer!, after: server.group.settings.connectTimeout)
+        loop.set(timer!, after: server.settings.connectTimeout)
     }
 
     /// Ends the opening; nobody is told.
@@ -63,7 +63,7 @@ final class OpeningConnection: EventHandler, TimerHandler {
             waiting.append(preamble)
             guard case .moved = transport!.flush(&waiting) else { return fail(.closedEarly) }
         }
-        let settings = server.group.settings
+        let settings = server.settings
         guard let tls = settings.tls else { return opened() }
         let protocols = settings.speaksHTTP2 ? ["h2"] : []
         guard let raw = transport?.raw,
@@ -78,7 +78,7 @@ final class OpeningConnection: EventHandler, TimerHandler {
         guard let outcome = transport?.handshake() else { return }
         switch outcome {
         case .done:
-            if server.group.settings.speaksHTTP2, transport?.agreedProtocol != "h2" {
+            if server.settings.speaksHTTP2, transport?.agreedProtocol != "h2" {
                 return fail(.tlsFailed("the server does not agree on h2"))
             }
             opened()

@@ -9,12 +9,12 @@ import Routing
 extension OutgoingHead {
     /// Appends pseudo-fields and fields. Source: RFC 9113 §8.3.1.
     func write(_ shape: RequestShape, isTLS: Bool, to block: inout FieldBlock) throws(ForwardingError) {
-        try Self.pseudoFields(context.head, context.target, writer.rule, server: server, isTLS: isTLS, to: &block)
-        Self.fields(context.head, writer.filter, hasIdentity: identity != nil, to: &block)
+        try Self.pseudoFields(context.head, context.target, rule, server: server, isTLS: isTLS, to: &block)
+        Self.fields(context.head, filter, hasIdentity: identity != nil, to: &block)
         block.append(lines: ownLines)
         var lines = ByteQueue()
-        RequestHeadWriter.forwardedFields(context.head, context.requestID, writer.origin, to: &lines)
-        if writer.rule.forwardsToken, let identity { RequestHeadWriter.bearer(context.head, identity.token, to: &lines) }
+        RequestHeadWriter.forwardedFields(context.head, context.requestID, origin, to: &lines)
+        if rule.forwardsToken, let identity { RequestHeadWriter.bearer(context.head, identity.token, to: &lines) }
         block.append(lines: lines.readable)
         if case .length(let count) = shape.framing { block.append("content-length", decimal: count) }
     }

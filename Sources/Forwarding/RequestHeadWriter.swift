@@ -34,48 +34,92 @@ package final class DownstreamOrigin: Sendable {
     }
 }
 
-/// A request's head on its way out, whichever version of HTTP takes it.
-package struct OutgoingHead {
-    let writer: RequestHeadWriter
+/// A request's head on its way out, whichever version of HTTP takes it. One for all requests of an exchange: what differs is
+/// put into it for each.
+package final class OutgoingHead {
     let context: RequestContext
-    let identity: Identity?
-    /// Those of ``RequestHeadWriter/ownLines(_:_:)``.
-    let ownLines: [UInt8]
-    /// The host to name where the client named none.
-    let server: String
-
-    package init(writer: RequestHeadWriter, context: RequestContext, identity: Identity?, ownLines: [UInt8], server: String) {
-        self.writer = writer
-        self.context = context
-        self.identity = identity
-        self.ownLines = ownLines
-        self.server = server
-    }
-}
-
-/// Writes the head of a request as an upstream gets it.
-package struct RequestHeadWriter {
-    let rule: ForwardingRule
     let filter: FieldFilter
-    let origin: DownstreamOrigin
+    private(set) var rule: ForwardingRule
+    private(set) var origin: DownstreamOrigin
+    private(set) var identity: Identity?
+    /// The field lines that the route sets; see ``render()``.
+    private(set) var ownLines: [UInt8] = []
     /// Field lines that opening a tunnel needs besides those of the client.
-    let tunnelLines: [UInt8]
+    private(set) var tunnelLines: [UInt8] = []
+    /// The host to name where the client named none.
+    var server = ""
 
-    package init(rule: ForwardingRule, filter: FieldFilter, origin: DownstreamOrigin, tunnelLines: [UInt8]) {
-        self.rule = rule
+    package init(_ context: RequestContext, _ filter: FieldFilter, _ rule: ForwardingRule, from origin: DownstreamOrigin) {
+        self.context = context
         self.filter = filter
+        self.rule = rule
+        self.origin = origin
+    }
+
+    /// Makes ready for the next request, whose head stands in the context.
+    package func begin(_ identity: Identity?, _ rule: ForwardingRule, from origin: DownstreamOrigin, tunnelLines: [UInt8]) {
+        self.identity = identity
+        self.rule = rule
         self.origin = origin
         self.tunnelLines = tunnelLines
     }
 
-    /// The field lines that the route sets.
+    /// Forgets who asked.
+    func end() { identity = nil }
+
+    /// Makes the field lines that the route sets.
     ///
     /// - Throws: when a value cannot stand where the route wants it.
-    func ownLines(_ context: RequestContext, _ identity: Identity?) throws(ForwardingError) -> [UInt8] {
-        let lines = try identityLines(identity)
-        return rule.requestHeaders.isEmpty ? lines : lines + (try requestLines(context, identity))
+    package func render() throws(ForwardingError) {
+        let rule = rule
+        switch rule.identityLines(identity?.verified) {
+        case .lines(let lines): ownLines = lines
+        case .unusable(let header): throw .headerUnusable(header)
+        }
+        guard !rule.requestHeaders.isEmpty else { return }
+        do throws(UnusableValue) {
+            for header in rule.requestHeaders { try header.append(identity?.verified, context, to: &ownLines) }
+        } catch {
+            throw .headerUnusable(error.header)
+        }
     }
 
+    /// Appends the head to `output`.
+    ///
+    /// - Throws: when the rewritten path is not in normal form; `output` may then hold a part of the head.
+    package func write(_ shape: RequestShape, to output: inout ByteQueue) throws(ForwardingError) {
+        try write(context.head, context.target, to: &output)
+        switch shape.framing {
+        case .none, .close: break
+        case .length(let count):
+            output.append("Content-Length: ")
+            output.append(decimal: count)
+            output.append("\r\n")
+        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
+        }
+        if let upgrade = shape.upgrade {
+            output.append("Connection: Upgrade\r\nUpgrade: ")
+            output.append(upgrade)
+            output.append("\r\n")
+            output.append(tunnelLines)
+        }
+        output.append("\r\n")
+    }
+
+    private func write(
+        _ head: borrowing RequestHead, _ target: borrowing RequestTarget, to output: inout ByteQueue
+    ) throws(ForwardingError) {
+        let rule = rule
+        try RequestHeadWriter.requestLine(head, target, rule, to: &output)
+        RequestHeadWriter.fields(head, filter, rule.host, server: server, hasIdentity: identity != nil, to: &output)
+        output.append(ownLines)
+        RequestHeadWriter.forwardedFields(head, context.requestID, origin, to: &output)
+        if rule.forwardsToken, let identity { RequestHeadWriter.bearer(head, identity.token, to: &output) }
+    }
+}
+
+/// The pieces of a request's head as an upstream gets it.
+enum RequestHeadWriter {
     fileprivate static func requestLine(
         _ head: borrowing RequestHead, _ target: borrowing RequestTarget, _ rule: ForwardingRule, to output: inout ByteQueue
     ) throws(ForwardingError) {
@@ -149,23 +193,6 @@ package struct RequestHeadWriter {
         if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }
     }
 
-    private func identityLines(_ identity: Identity?) throws(ForwardingError) -> [UInt8] {
-        switch rule.identityLines(identity?.verified) {
-        case .lines(let lines): return lines
-        case .unusable(let header): throw .headerUnusable(header)
-        }
-    }
-
-    private func requestLines(_ context: RequestContext, _ identity: Identity?) throws(ForwardingError) -> [UInt8] {
-        var lines: [UInt8] = []
-        do throws(UnusableValue) {
-            for header in rule.requestHeaders { try header.append(identity?.verified, context, to: &lines) }
-        } catch {
-            throw .headerUnusable(error.header)
-        }
-        return lines
-    }
-
     /// X-Forwarded-For, -Proto, -Host, Forwarded (RFC 7239) and X-Request-Id. A trusted peer's own words are kept and added
     /// to; anybody else's are dropped.
     static func forwardedFields(
@@ -228,40 +255,12 @@ package struct RequestHeadWriter {
     }
 }
 
-extension OutgoingHead {
-    /// Appends the head to `output`.
-    ///
-    /// - Throws: when the rewritten path is not in normal form; `output` may then hold a part of the head.
-    package func write(_ shape: RequestShape, to output: inout ByteQueue) throws(ForwardingError) {
-        let rule = writer.rule
-        try RequestHeadWriter.requestLine(context.head, context.target, rule, to: &output)
-        RequestHeadWriter.fields(context.head, writer.filter, rule.host, server: server, hasIdentity: identity != nil, to: &output)
-        output.append(ownLines)
-        RequestHeadWriter.forwardedFields(context.head, context.requestID, writer.origin, to: &output)
-        if rule.forwardsToken, let identity { RequestHeadWriter.bearer(context.head, identity.token, to: &output) }
-        switch shape.framing {
-        case .none, .close: break
-        case .length(let count):
-            output.append("Content-Length: ")
-            output.append(decimal: count)
-            output.append("\r\n")
-        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
-        }
-        if let upgrade = shape.upgrade {
-            output.append("Connection: Upgrade\r\nUpgrade: ")
-            output.append(upgrade)
-            output.append("\r\n")
-            output.append(writer.tunnelLines)
-        }
-        output.append("\r\n")
-    }
-}
-
 /// The fields that a Connection field names as belonging to one connection (RFC 9110 §7.6.1).
 struct ConnectionOptions {
     private var names: [Range<Int>] = []
 
     init(_ fields: borrowing FieldTable, _ bytes: Span<UInt8>) {
+        guard fields.has(.connection) else { return }
         for line in fields.lines where line.id == .connection {
             var elements = ListElements(range: line.value.range)
             while let element = elements.next(in: bytes) {

@@ -10,7 +10,7 @@ extension UpstreamConnection {
         // The queue is taken out, so that nothing that the client does meets it half read.
         var queue = ByteQueue()
         swap(&queue, &inbound)
-        if queue.isEmpty { queue.prepare(from: server.group.buffers) }
+        if queue.isEmpty { queue.prepare(from: server.buffers) }
         var outcome = end ?? .moved(0)
         if end == nil, queue.count < Limits.streamBytes {
             outcome = transport!.receive(to: &queue, minimum: min(Limits.streamBytes, max(4_096, queue.capacity - queue.count)))
@@ -30,7 +30,7 @@ extension UpstreamConnection {
             if !isReadingPaused { ended(isClean: outcome == .ended) }
         }
         guard state != .closed else { return }
-        queue.release(to: server.group.buffers)
+        queue.release(to: server.buffers)
         swap(&queue, &inbound)
         if state == .busy, !isReadingPaused, watch == nil || lastReadMoved && transport!.hasPending { queueFlush() }
     }
@@ -47,9 +47,7 @@ extension UpstreamConnection {
                     // Bytes beyond the answer: nobody can say what they belong to.
                     return close()
                 case .head:
-                    guard case .complete(let consumed) = try parser.parse(queue, into: &head) else { return }
-                    queue.drop(consumed)
-                    try headComplete(isQueueEmpty: queue.isEmpty)
+                    guard try readHead(&queue) else { return }
                 case .length(let remaining):
                     let count = Int(min(UInt64(queue.count), remaining))
                     body = .length(remaining - UInt64(count))
@@ -83,8 +81,20 @@ extension UpstreamConnection {
         }
     }
 
-    private func headComplete(isQueueEmpty: Bool) throws(MessageError) {
-        if head.status == 101 { return try tunnelOpened() }
+    /// False when the head is not complete.
+    private func readHead(_ queue: inout ByteQueue) throws(MessageError) -> Bool {
+        // Taken out, as the queue is.
+        var head = ResponseHead()
+        swap(&head, &self.head)
+        defer { swap(&head, &self.head) }
+        guard case .complete(let consumed) = try parser.parse(queue, into: &head) else { return false }
+        queue.drop(consumed)
+        try headComplete(head, isQueueEmpty: queue.isEmpty)
+        return true
+    }
+
+    private func headComplete(_ head: borrowing ResponseHead, isQueueEmpty: Bool) throws(MessageError) {
+        if head.status == 101 { return try tunnelOpened(head) }
         if head.status < 200 {
             interimCount += 1
             guard interimCount <= Limits.interimResponsesMax else { return fail(.unexpectedAnswer("too many interim answers")) }
@@ -109,7 +119,7 @@ extension UpstreamConnection {
     }
 
     /// The upstream agrees to the protocol that was asked for: from here on bytes go both ways as they come.
-    private func tunnelOpened() throws(MessageError) {
+    private func tunnelOpened(_ head: borrowing ResponseHead) throws(MessageError) {
         try head.checkConnectionOptions()
         guard let upgrade = shape.upgrade, let given = head.fields.first(.upgrade)?.value.range,
             head.bytes.extracting(given).equalsIgnoringCase(upgrade.span),
@@ -141,7 +151,7 @@ extension UpstreamConnection {
         isReused = true
         isReadingPaused = false
         updateInterest()
-        loop.set(timer!, after: server.group.settings.idleTimeout)
+        loop.set(timer!, after: server.settings.idleTimeout)
     }
 
     private func isFailure(_ transfer: Transfer) -> Bool {

@@ -32,6 +32,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var inbound = ByteQueue()
     private var unsent = ByteQueue()
     var parser: ResponseParser
+    /// Kept for its storage.
     var head = ResponseHead()
     var body = Body.none
     var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
@@ -69,7 +70,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         self.server = server
         self.loop = loop
         self.address = address
-        parser = ResponseParser(bytesMax: server.group.settings.headBytesMax)
+        parser = ResponseParser(bytesMax: server.settings.headBytesMax)
         opening = try OpeningConnection(to: server, at: address, preamble: preamble, on: loop, for: self)
     }
 
@@ -99,7 +100,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         }
         queueFlush()
         // The timer is set when it goes out.
-        if shape.framing == .none || shape.framing == .length(0) { isRequestSent = true }
+        if shape.framing.isEmpty { isRequestSent = true }
     }
 
     func send(_ bytes: Span<UInt8>) {
@@ -264,11 +265,16 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     private func flush() {
         guard state == .busy else { return }
-        guard !outbound.isEmpty else { return endWriting() }
-        let before = outbound.count
-        let outcome = transport!.flush(&outbound)
+        // Taken out while it is sent: each look at a field of an object is checked for overlap with another.
+        var queue = ByteQueue()
+        swap(&queue, &outbound)
+        let before = queue.count
+        let outcome = before > 0 ? transport!.flush(&queue) : .moved(0)
+        let waiting = queue.count
+        swap(&queue, &outbound)
+        guard before > 0 else { return endWriting() }
         // A connection that takes nothing from the start is waited for just as long as one that stops.
-        if outbound.count < before || timer?.deadline == .never { progressed() }
+        if waiting < before || timer?.deadline == .never { progressed() }
         switch outcome {
         case .moved:
             mayHaveSent = true
@@ -278,7 +284,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         case .wouldBlock:
             mayHaveSent = true
             updateInterest()
-            if outbound.count < Limits.sendQueueLowBytes { client?.sendQueueDrained(on: self) }
+            if waiting < Limits.sendQueueLowBytes { client?.sendQueueDrained(on: self) }
         case .ended, .failed:
             if !mayHaveSent { return fail(.closedEarly) }
             // The answer may be there already: a server that has seen enough closes after it.
@@ -317,9 +323,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func progressed() {
         guard state == .busy, !isReadingPaused, client != nil else { return }
         if isStream {
-            loop.set(timer!, after: server.group.settings.streamTimeout)
+            loop.set(timer!, after: server.settings.streamTimeout)
         } else if isRequestSent || !outbound.isEmpty {
-            loop.set(timer!, after: server.group.settings.answerTimeout)
+            loop.set(timer!, after: server.settings.answerTimeout)
         } else {
             timer?.clear()
         }

@@ -20,7 +20,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         self.buffers = buffers
         self.loop = loop
         servers = settings.servers.map { address in
-            let server = UpstreamServer(address, of: self)
+            let server = UpstreamServer(address, settings, buffers, of: self)
             if case .socket(let socket) = address { server.resolve(to: [socket]) }
             return server
         }
@@ -134,7 +134,11 @@ final class UpstreamServer {
     let address: UpstreamSettings.Address
     /// What a Host field calls the server.
     let hostText: String
-    unowned let group: UpstreamGroup
+    let settings: UpstreamSettings
+    let buffers: BufferPool
+    private unowned let group: UpstreamGroup
+    /// Whether a connection may serve one client after the other.
+    let keepsConnections: Bool
     /// Where it is; empty while its name is not resolved. After a failure to connect an address is tried last for a while.
     private var places: [(address: SocketAddress, avoidedUntil: Instant)] = []
     /// Connections of HTTP/1 that work for an exchange or are being made.
@@ -144,8 +148,11 @@ final class UpstreamServer {
     private var shared: [UpstreamHTTP2Connection] = []
     private var nextIndex = 0
 
-    init(_ address: UpstreamSettings.Address, of group: UpstreamGroup) {
+    init(_ address: UpstreamSettings.Address, _ settings: UpstreamSettings, _ buffers: BufferPool, of group: UpstreamGroup) {
         self.address = address
+        self.settings = settings
+        self.buffers = buffers
+        keepsConnections = settings.proxyProtocol == nil
         hostText = if case .socket(.unix) = address { "localhost" } else { address.text }
         self.group = group
     }
@@ -155,12 +162,9 @@ final class UpstreamServer {
     /// Exchanges that are under way.
     var load: Int { active + shared.reduce(0) { $0 + $1.streamCount } }
 
-    /// Whether a connection may serve one client after the other.
-    var keepsConnections: Bool { group.settings.proxyProtocol == nil }
-
     /// Starts to connect; the channel takes a request at once.
     func connect(to address: SocketAddress, preamble: [UInt8], on loop: EventLoop) throws(SystemError) -> any UpstreamChannel {
-        if group.settings.speaksHTTP2 {
+        if settings.speaksHTTP2 {
             let connection = try UpstreamHTTP2Connection(to: self, at: address, on: loop)
             shared.append(connection)
             return connection.openStream()
@@ -172,6 +176,7 @@ final class UpstreamServer {
 
     /// A stream on a connection of HTTP/2 that has room for one.
     func openStream() -> UpstreamHTTP2Stream? {
+        guard settings.speaksHTTP2 else { return nil }
         for connection in shared where connection.takesStreams && isAt(connection.address) { return connection.openStream() }
         return nil
     }
@@ -184,7 +189,7 @@ final class UpstreamServer {
     /// A stream of a connection has ended.
     func streamEnded() { group.connectionFreed() }
 
-    var hasRoomForIdle: Bool { idle.count < group.settings.idleMax }
+    var hasRoomForIdle: Bool { idle.count < settings.idleMax }
 
     /// The connection that was used last, so that the others may time out.
     func takeIdle() -> UpstreamConnection? {

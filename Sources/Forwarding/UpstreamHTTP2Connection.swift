@@ -41,10 +41,10 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         self.server = server
         self.address = address
         self.loop = loop
-        builder = ResponseHeadBuilder(bytesMax: server.group.settings.headBytesMax)
+        builder = ResponseHeadBuilder(bytesMax: server.settings.headBytesMax)
         opening = try OpeningConnection(to: server, at: address, preamble: [], on: loop, for: self)
         var announced = SessionSettings()
-        announced.headerListBytesMax = UInt32(clamping: server.group.settings.headBytesMax)
+        announced.headerListBytesMax = UInt32(clamping: server.settings.headBytesMax)
         session = Session(.client, announced, outputBytesMax: Limits.sendQueueHighBytes, handler: self)
     }
 
@@ -56,7 +56,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         guard state != .closed, !isTakingLeave, session.hasStreamsLeft, session.output.count < Limits.sendQueueHighBytes else {
             return false
         }
-        return streamCount < min(state == .open ? session.peerStreamsMax : streamsAtFirst, server.group.settings.streamsMax)
+        return streamCount < min(state == .open ? session.peerStreamsMax : streamsAtFirst, server.settings.streamsMax)
     }
 
     func openStream() -> UpstreamHTTP2Stream {
@@ -125,7 +125,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     private func receive() {
         var queue = ByteQueue()
         swap(&queue, &inbound)
-        queue.prepare(from: server.group.buffers)
+        queue.prepare(from: server.buffers)
         let outcome = transport!.receive(to: &queue, minimum: max(4_096, queue.capacity - queue.count))
         lastReadMoved = false
         if case .moved = outcome {
@@ -138,7 +138,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
             return fail(.unexpectedAnswer("the upstream breaks the rules of HTTP/2: \(error.reason)"))
         }
         guard state == .open else { return }
-        queue.release(to: server.group.buffers)
+        queue.release(to: server.buffers)
         swap(&queue, &inbound)
         switch outcome {
         case .moved, .wouldBlock: break
@@ -162,7 +162,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
             }
         }
         guard state == .open else { return }
-        session.output.release(to: server.group.buffers)
+        session.output.release(to: server.buffers)
         want(.readable)
         if !session.isOpen || isTakingLeave && streamCount == 0 { fail(.closedEarly) }
     }
@@ -193,7 +193,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     private func waitIfIdle() {
         guard let timer else { return }
-        if streamCount == 0 { loop.set(timer, after: server.group.settings.idleTimeout) } else { timer.clear() }
+        if streamCount == 0 { loop.set(timer, after: server.settings.idleTimeout) } else { timer.clear() }
     }
 
     /// The connection is gone, and with it every exchange.
@@ -225,7 +225,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     // MARK: - What a stream asks
 
     var isOpen: Bool { state == .open }
-    var isTLS: Bool { server.group.settings.tls != nil }
+    var isTLS: Bool { server.settings.tls != nil }
 
     /// Sends a request's head; nil when the connection takes no more.
     func submit(_ block: borrowing FieldBlock, hasBody: Bool, _ stream: UpstreamHTTP2Stream) -> Int32? {

@@ -52,7 +52,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     func begin(_ client: any UpstreamClient, _ shape: RequestShape) {
         self.client = client
         self.shape = shape
-        isUploadComplete = shape.framing == .none || shape.framing == .length(0)
+        isUploadComplete = shape.framing.isEmpty
     }
 
     func send(head: OutgoingHead) throws(ForwardingError) {
@@ -145,7 +145,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         if endsStream, framing != .none { framing = .length(0) }
         client?.received(head: head, framing: framing, on: self)
         // Nothing follows that the client would want to wait for.
-        if !endsStream, framing == .none || framing == .length(0) {
+        if !endsStream, framing.isEmpty {
             hasEnd = true
             queue()
         }
@@ -300,9 +300,9 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         let armed = timer ?? Timer(self)
         timer = armed
         if isStream {
-            connection.loop.set(armed, after: server.group.settings.streamTimeout)
+            connection.loop.set(armed, after: server.settings.streamTimeout)
         } else if isUploadComplete || !upload.isEmpty {
-            connection.loop.set(armed, after: server.group.settings.answerTimeout)
+            connection.loop.set(armed, after: server.settings.answerTimeout)
         } else {
             armed.clear()
         }

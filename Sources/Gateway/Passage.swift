@@ -67,8 +67,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// Held while the request is under way, and no longer: it holds this object in turn. (A weak reference would make every count
     /// of references to the connection a slow one.)
     private(set) var frontEnd: (any PassageFrontEnd)?
-    let exchange = Exchange()
-    private(set) lazy var progress = AdmissionProgress(self)
+    let exchange: Exchange
+    let progress = AdmissionProgress()
     private unowned let path: RequestPath
 
     var stage = Stage.idle
@@ -114,6 +114,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     init(_ path: RequestPath, from origin: DownstreamOrigin) {
         self.path = path
         self.origin = origin
+        exchange = Exchange(OutgoingHead(context, path.fieldFilter, ForwardingRule(upstream: 0), from: origin))
+        progress.waiter = self
     }
 
     /// Serves another connection from now on.
@@ -137,9 +139,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         framing = .none
         isExpired = false
         hasAskedForKeys = false
-        progress.reset()
-        context.captures = [:]
-        context.routeName = ""
+        context.follow(route: "", captures: [:])
         beganAt = now
         authenticatedAt = .never
         admittedAt = .never

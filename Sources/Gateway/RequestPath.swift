@@ -23,6 +23,7 @@ import Routing
 /// for the store of a limit (5); the passage then goes on from where it was.
 final class RequestPath {
     private let settings: Settings
+    var fieldFilter: FieldFilter { settings.fieldFilter }
     private let loop: EventLoop
     private let authenticator: Authenticator
     private let limiter: RateLimiter
@@ -96,15 +97,14 @@ final class RequestPath {
         if context.target.hasParameters, routeWithoutParameters(context) != index { throw .target(.ambiguousParameter) }
         let route = settings.routes[index]
         passage.route = route
-        context.routeName = route.name
-        context.captures = route.pattern.captures
+        context.follow(route: route.name, captures: route.pattern.captures)
         let name = context.head.method == .other ? context.head.text(context.head.methodRange) : ""
         guard let rule = route.rule(for: context.head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
         passage.methodRule = rule
         if case .length(let count) = passage.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
-        let upstream = groups[route.upstream].settings
-        passage.streamTimeout = upstream.streamTimeout
-        passage.isGRPC = passage.isHTTP2 && upstream.speaksHTTP2 && context.head.isGRPC
+        let group = groups[route.upstream]
+        passage.streamTimeout = group.settings.streamTimeout
+        passage.isGRPC = passage.isHTTP2 && group.settings.speaksHTTP2 && context.head.isGRPC
         passage.tunnel = try tunnel(passage, route)
     }
 
@@ -133,8 +133,7 @@ final class RequestPath {
     private func admitEarly(_ passage: Passage) throws(Refusal) -> Bool {
         guard let limits = passage.methodRule?.earlyLimits, !limits.isEmpty else { return true }
         passage.stage = .awaitingEarlyLimits
-        limiter.beginEarly(limits: limits, in: passage.context, at: loop.now, passage.progress)
-        guard passage.progress.isDecided else { return false }
+        guard limiter.beginEarly(limits: limits, in: passage.context, at: loop.now, passage.progress) else { return false }
         passage.stage = .deciding
         if let error = passage.progress.error { throw .admission(error) }
         return true
@@ -172,18 +171,21 @@ final class RequestPath {
 
     private func admit(_ passage: Passage, _ permit: consuming Permit) {
         passage.stage = .awaitingLimits
-        limiter.begin(permit, limits: passage.methodRule?.limits ?? [], in: passage.context, at: loop.now, passage.progress)
-        if passage.progress.isDecided { admissionDecided(passage) }
+        let limits = passage.methodRule?.limits ?? []
+        if limiter.begin(permit, limits: limits, in: passage.context, at: loop.now, passage.progress) { admissionDecided(passage) }
     }
 
     /// The limits have been asked; called later when one of them is kept outside.
     func admissionDecided(_ passage: Passage) {
         if passage.stage == .awaitingEarlyLimits { return earlyLimitsDecided(passage) }
         guard passage.stage == .awaitingLimits else { return }
-        if let error = passage.progress.error { return refuse(passage, .admission(error)) }
-        guard let admission = passage.progress.takeAdmission() else { return }
-        if log.isOn { passage.admittedAt = Clock.now() }
-        forward(passage, admission)
+        do {
+            guard let admission = try passage.progress.takeAdmission() else { return }
+            if log.isOn { passage.admittedAt = Clock.now() }
+            forward(passage, admission)
+        } catch {
+            refuse(passage, .admission(error))
+        }
     }
 
     private func earlyLimitsDecided(_ passage: Passage) {
@@ -202,8 +204,8 @@ final class RequestPath {
         do {
             guard let frontEnd = passage.frontEnd else { return }
             try passage.exchange.begin(
-                admission, for: frontEnd, passage.context, rule: route.forwarding, filter: settings.fieldFilter, origin: passage.origin,
-                framing: passage.framing, tunnel: passage.tunnel, group: groups[route.forwarding.upstream], at: loop.now)
+                admission, for: frontEnd, rule: route.forwarding, origin: passage.origin, framing: passage.framing, tunnel: passage.tunnel,
+                group: groups[route.forwarding.upstream], at: loop.now)
         } catch {
             return refuse(passage, .forwarding(error))
         }

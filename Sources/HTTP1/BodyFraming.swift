@@ -11,8 +11,25 @@ package enum BodyFraming: Equatable, Sendable {
 }
 
 extension BodyFraming {
+    // Written out, as for FieldName.
+    package static func == (left: BodyFraming, right: BodyFraming) -> Bool {
+        switch (left, right) {
+        case (.none, .none), (.chunked, .chunked), (.close, .close): true
+        case (.length(let one), .length(let other)): one == other
+        default: false
+        }
+    }
+
+    /// Whether nothing follows the head.
+    package var isEmpty: Bool {
+        switch self {
+        case .none, .length(0): true
+        case .length, .chunked, .close: false
+        }
+    }
+
     /// The framing of a request's body. Source: RFC 9112 §6.3; what that leaves to choice is refused.
-    package static func of(_ head: borrowing RequestHead) throws(MessageError) -> BodyFraming {
+    static func of(_ head: borrowing RequestHead) throws(MessageError) -> BodyFraming {
         let declared = try declared(head.fields, head.bytes, version: head.version)
         return declared ?? .none
     }
@@ -29,6 +46,7 @@ extension BodyFraming {
     private static func declared(
         _ fields: borrowing FieldTable, _ bytes: Span<UInt8>, version: HTTPVersion
     ) throws(MessageError) -> BodyFraming? {
+        guard fields.has(.contentLength) || fields.has(.transferEncoding) else { return nil }
         var length: UInt64?
         var isChunked = false
         for line in fields.lines {
@@ -54,6 +72,7 @@ extension BodyFraming {
 
 extension FieldTable {
     fileprivate func checkConnectionOptions(in bytes: Span<UInt8>) throws(MessageError) {
+        guard has(.connection) else { return }
         var count = 0
         for line in lines where line.id == .connection {
             var elements = ListElements(range: line.value.range)
@@ -63,12 +82,31 @@ extension FieldTable {
     }
 }
 
-extension RequestHead {
-    /// Refuses more options in Connection than any client needs: each is compared with every field.
-    package func checkConnectionOptions() throws(MessageError) { try fields.checkConnectionOptions(in: bytes) }
+/// What a request's head says of its own delivery, and not of what is asked.
+package struct RequestEnvelope {
+    package enum Expectation: Sendable {
+        case none, unknown
+        /// The client waits for leave to send its body. Source: RFC 9110 §10.1.1.
+        case leaveToSend
+    }
 
-    /// The one Host field, checked; nil in HTTP/1.0 without one. Source: RFC 9112 §3.2.
-    package func host() throws(MessageError) -> ByteRange? {
+    package let framing: BodyFraming
+    /// The value of the one Host field, checked; nil in HTTP/1.0 without one. Source: RFC 9112 §3.2.
+    package let host: ByteRange?
+    /// Whether the connection stays open after this exchange, as far as the client says. Source: RFC 9112 §9.3.
+    package let wantsKeepAlive: Bool
+    package let expectation: Expectation
+}
+
+extension RequestHead {
+    package func envelope() throws(MessageError) -> RequestEnvelope {
+        let framing = try BodyFraming.of(self)
+        // No client needs more options in Connection than these: each is compared with every field.
+        try fields.checkConnectionOptions(in: bytes)
+        return RequestEnvelope(framing: framing, host: try host(), wantsKeepAlive: wantsKeepAlive, expectation: expectation)
+    }
+
+    private func host() throws(MessageError) -> ByteRange? {
         var host: ByteRange?
         for line in fields.lines where line.id == .host {
             guard host == nil else { throw .repeatedHost }
@@ -82,17 +120,15 @@ extension RequestHead {
         return host
     }
 
-    /// Whether the connection stays open after this exchange, as far as the client says. Source: RFC 9112 §9.3.
-    package var wantsKeepAlive: Bool {
+    private var wantsKeepAlive: Bool {
         if fields.list(.connection, contains: "close", in: bytes) { return false }
         return version == .http11 || fields.list(.connection, contains: "keep-alive", in: bytes)
     }
 
-    /// Whether the client waits for leave to send its body. Source: RFC 9110 §10.1.1.
-    package func expectsContinue() throws(MessageError) -> Bool {
-        guard let expectation = value(.expect) else { return false }
-        guard bytes.extracting(expectation).equalsIgnoringCase("100-continue") else { throw .unknownExpectation }
-        return version == .http11
+    private var expectation: RequestEnvelope.Expectation {
+        guard let told = value(.expect) else { return .none }
+        guard bytes.extracting(told).equalsIgnoringCase("100-continue") else { return .unknown }
+        return version == .http11 ? .leaveToSend : .none
     }
 }
 

@@ -17,10 +17,10 @@ package struct FieldBlock: ~Copyable {
     package mutating func append(_ name: Span<UInt8>, _ value: Span<UInt8>) {
         let start = bytes.count
         let end = start + name.count
-        bytes.append(addingCapacity: name.count + value.count) { free in
+        bytes.append(addingCapacity: name.count) { free in
             for index in name.indices { free.append(ASCII.lowercased(name[index])) }
-            for index in value.indices { free.append(value[index]) }
         }
+        bytes.append(value)
         fields.append((start..<end, end..<bytes.count))
     }
 

@@ -33,9 +33,6 @@ package struct RequestHeadBuilder: ~Copyable {
 
     package init(_ limits: HeadLimits = HeadLimits()) { self.limits = limits }
 
-    /// The bytes that the peer has had decoded for this head, as the setting for the size of a header list counts them.
-    package var decodedBytes: Int { bytes }
-
     /// The protocol of an extended CONNECT (`:protocol`); nil for every other request.
     package var tunnelProtocol: [UInt8]? { tunnel.map { Array(values[$0]) } }
 
@@ -57,11 +54,13 @@ package struct RequestHeadBuilder: ~Copyable {
     }
 
     /// Takes the next field. After the first error nothing more is kept, but the size is still counted.
-    package mutating func add(_ name: Span<UInt8>, _ value: Span<UInt8>) {
+    ///
+    /// - Returns: the bytes that the peer has had decoded for this head, as the setting for the size of a header list counts them.
+    @discardableResult package mutating func add(_ name: Span<UInt8>, _ value: Span<UInt8>) -> Int {
         count += 1
         // RFC 9113 §6.5.2: 32 bytes of overhead for each field.
         bytes += name.count + value.count + 32
-        guard error == nil else { return }
+        guard error == nil else { return bytes }
         do throws(MessageError) {
             guard bytes <= limits.bytes else { throw .headTooLarge }
             guard count <= limits.fields else { throw .tooManyFields }
@@ -69,6 +68,7 @@ package struct RequestHeadBuilder: ~Copyable {
         } catch {
             self.error = error
         }
+        return bytes
     }
 
     /// A field that nghttp2 would have passed over in silence.

@@ -13,6 +13,9 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         self = candidate != .other && name.equalsIgnoringCase(candidate.text) ? candidate : .other
     }
 
+    // Written out, because what the language derives is called through a table of its own from other modules.
+    package static func == (left: FieldName, right: FieldName) -> Bool { left.rawValue == right.rawValue }
+
     /// The one name of this length that begins, or where several do ends, as `name` does.
     private static func candidate(_ name: Span<UInt8>) -> FieldName {
         let count = name.count

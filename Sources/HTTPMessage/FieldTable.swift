@@ -16,20 +16,34 @@ package struct FieldTable: ~Copyable {
     }
 
     package private(set) var lines: [Line] = []
+    /// A bit for each name that is there, so that no line is looked at for one that is not.
+    private var names: UInt64 = 0
 
-    package init() { lines.reserveCapacity(32) }
+    package init() {}
 
     package var count: Int { lines.count }
 
-    package mutating func append(_ line: Line) { lines.append(line) }
-    package mutating func removeAll() { lines.removeAll(keepingCapacity: true) }
+    package mutating func append(_ line: Line) {
+        if lines.isEmpty { lines.reserveCapacity(linesUsual) }
+        lines.append(line)
+        names |= 1 << UInt64(line.id.rawValue)
+    }
+
+    package mutating func removeAll() {
+        lines.removeAll(keepingCapacity: true)
+        names = 0
+    }
+
+    package func has(_ id: FieldName) -> Bool { names >> UInt64(id.rawValue) & 1 != 0 }
 
     package func first(_ id: FieldName) -> Line? {
+        guard has(id) else { return nil }
         for line in lines where line.id == id { return line }
         return nil
     }
 
     package func count(of id: FieldName) -> Int {
+        guard has(id) else { return 0 }
         var found = 0
         for line in lines where line.id == id { found += 1 }
         return found
@@ -43,6 +57,7 @@ package struct FieldTable: ~Copyable {
 
     /// Whether a list-valued field (such as Connection) names `token`, over all its lines. Source: RFC 9110 §5.6.1.
     package func list(_ id: FieldName, contains token: String, in bytes: Span<UInt8>) -> Bool {
+        guard has(id) else { return false }
         for line in lines where line.id == id {
             var elements = ListElements(range: line.value.range)
             while let element = elements.next(in: bytes) {
@@ -52,6 +67,8 @@ package struct FieldTable: ~Copyable {
         return false
     }
 }
+
+private let linesUsual = 32
 
 /// The elements of a comma-separated field value, without surrounding white space; empty elements are passed over.
 package struct ListElements {

@@ -12,6 +12,8 @@ package protocol AdmissionWaiter: AnyObject {
 /// The stage that turns a ``Permit`` into an ``Admission``, by the limits of the route.
 package final class RateLimiter {
     package let limits: [Limit]
+    /// By limit, whether it is kept outside this host.
+    private let areRemote: [Bool]
     private let table: LimitTable
     private let stores: [String: any RemoteStore]
     private var keyScratch: [UInt8] = []
@@ -23,24 +25,49 @@ package final class RateLimiter {
 
     package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore]) {
         self.limits = limits
+        areRemote = limits.map { if case .redis = $0.store { true } else { false } }
         self.table = table
         self.stores = stores
     }
 
-    /// Asks limits before it is known who asks: what they refuse is not looked at any further. The request is told, at once or
-    /// later; see ``AdmissionProgress``. What they charge counts with what ``begin(_:limits:in:at:_:)`` charges.
-    package func beginEarly(limits indices: [Int], in context: RequestContext, at now: Instant, _ progress: AdmissionProgress) {
-        progress.start()
-        ask(indices, in: context, now, progress)
+    /// Asks limits before it is known who asks: what they refuse is not looked at any further. What they charge counts with what
+    /// ``begin(_:limits:in:at:_:)`` charges.
+    ///
+    /// - Returns: whether it is decided at once; see ``AdmissionProgress``. Otherwise the waiter is told later.
+    package func beginEarly(limits indices: [Int], in context: RequestContext, at now: Instant, _ progress: AdmissionProgress) -> Bool {
+        begin(nil, indices, in: context, now, progress)
     }
 
-    /// Starts to decide. The request is then told, at once or later; see ``AdmissionProgress``.
+    /// Starts to decide.
+    ///
+    /// - Returns: as above.
     package func begin(
         _ permit: consuming Permit, limits indices: [Int], in context: RequestContext, at now: Instant, _ progress: AdmissionProgress
-    ) {
-        progress.start()
-        progress.take(permit)
+    ) -> Bool {
+        begin(consume permit, indices, in: context, now, progress)
+    }
+
+    private func begin(
+        _ permit: consuming Permit?, _ indices: [Int], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress
+    ) -> Bool {
+        if decideLocally(indices, consume permit, in: context, now, &progress.present) { return true }
         ask(indices, in: context, now, progress)
+        return progress.present.isDecided
+    }
+
+    /// Decides by limits that are all kept on this host; false when some are not, and nothing was decided.
+    private func decideLocally(
+        _ indices: [Int], _ permit: consuming Permit?, in context: RequestContext, _ now: Instant,
+        _ present: inout AdmissionProgress.Present
+    ) -> Bool {
+        present.start(consume permit)
+        for index in indices where areRemote[index] { return false }
+        for index in indices {
+            let key = key(of: limits[index], index, present.permit?.identity, in: context)
+            guard admitLocally(index, key.fingerprint, now, &present) else { break }
+        }
+        present.isDecided = true
+        return true
     }
 
     /// Limits in memory are charged first; if one further on refuses, they are given back.
@@ -55,7 +82,7 @@ package final class RateLimiter {
                 leased.append(AdmissionProgress.Group(store: store, indices: [index], calls: [call], leasedUnder: key.fingerprint))
             } else if case .redis(let store) = limit.store {
                 remote.append((store, index, RemoteCall(key: key.bytes, quota: limit.quota)))
-            } else if !admitLocally(index, key.fingerprint, now, progress) {
+            } else if !admitLocally(index, key.fingerprint, now, &progress.present) {
                 return progress.finish()
             }
         }
@@ -83,32 +110,38 @@ package final class RateLimiter {
     ///
     /// Every request is charged before it is forwarded, so that many at once cannot pass before the first is counted.
     package func settle(_ progress: AdmissionProgress, status: Int) {
-        for charge in progress.present.charged where !limits[charge.limit].counts(status) {
-            table.refund(charge.fingerprint, limits[charge.limit].quota)
-        }
-        for charge in progress.present.chargedRemote where !limits[charge.limit].counts(status) { giveBack(charge) }
-        progress.present.forgetCharges()
+        settle(&progress.present, status)
     }
 
-    /// False when the limit refuses; the error then stands in `progress`.
-    private func admitLocally(_ index: Int, _ fingerprint: UInt64, _ now: Instant, _ progress: AdmissionProgress) -> Bool {
+    private func settle(_ present: inout AdmissionProgress.Present, _ status: Int) {
+        for charge in present.charged where !limits[charge.limit].counts(status) {
+            table.refund(charge.fingerprint, limits[charge.limit].quota)
+        }
+        for charge in present.chargedRemote where !limits[charge.limit].counts(status) { giveBack(charge) }
+        present.forgetCharges()
+    }
+
+    /// False when the limit refuses; the error then stands in `present`.
+    private func admitLocally(
+        _ index: Int, _ fingerprint: UInt64, _ now: Instant, _ present: inout AdmissionProgress.Present
+    ) -> Bool {
         let limit = limits[index]
         let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds)
-        progress.present.states.append(
+        present.states.append(
             LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
         if decision.isAllowed {
-            progress.present.charged.append(AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint))
+            present.charged.append(AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint))
             return true
         }
-        refuse(progress, .limitExceeded(limit: index, retryAfter: decision.retryAfter))
+        refuse(&present, .limitExceeded(limit: index, retryAfter: decision.retryAfter))
         return false
     }
 
-    private func refuse(_ progress: AdmissionProgress, _ error: AdmissionError) {
-        for charge in progress.present.charged { table.refund(charge.fingerprint, limits[charge.limit].quota) }
-        for charge in progress.present.chargedRemote { giveBack(charge) }
-        progress.present.forgetCharges()
-        progress.present.error = error
+    private func refuse(_ present: inout AdmissionProgress.Present, _ error: AdmissionError) {
+        for charge in present.charged { table.refund(charge.fingerprint, limits[charge.limit].quota) }
+        for charge in present.chargedRemote { giveBack(charge) }
+        present.forgetCharges()
+        present.error = error
     }
 
     private func giveBack(_ charge: AdmissionProgress.RemoteCharge) {
@@ -181,7 +214,7 @@ package final class RateLimiter {
     }
 
     private func answered(_ group: AdmissionProgress.Group, _ decisions: [Quota.Decision]?, _ progress: AdmissionProgress) {
-        defer { if progress.isDecided { progress.waiter.admissionDecided() } }
+        defer { if progress.present.isDecided { progress.waiter?.admissionDecided() } }
         let now = Clock.now()
         // A slice was granted, of which one may be left; otherwise the next one is asked for.
         if group.leasedUnder != nil, let first = decisions?.first, first.isAllowed { return askNextStore(progress, now) }
@@ -195,7 +228,7 @@ package final class RateLimiter {
                 LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
         }
         if let refused = zip(group.indices, decisions).first(where: { !$0.1.isAllowed }) {
-            refuse(progress, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter))
+            refuse(&progress.present, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter))
             return progress.finish()
         }
         for (index, call) in zip(group.indices, group.calls) {
@@ -211,10 +244,10 @@ package final class RateLimiter {
             switch limits[index].whenStoreFails {
             case .open: continue
             case .closed:
-                refuse(progress, .storeUnavailable(limit: index))
+                refuse(&progress.present, .storeUnavailable(limit: index))
                 return false
             case .local:
-                if !admitLocally(index, table.fingerprint(call.key.span), now, progress) { return false }
+                if !admitLocally(index, table.fingerprint(call.key.span), now, &progress.present) { return false }
             }
         }
         return true
@@ -266,6 +299,19 @@ package final class AdmissionProgress {
             permit = nil
         }
 
+        /// Begins to decide; without a permit, before it is known who asks.
+        mutating func start(_ permit: consuming Permit?) {
+            error = nil
+            isDecided = false
+            self.permit = consume permit
+        }
+
+        mutating func takeAdmission() throws(AdmissionError) -> Admission? {
+            if let error { throw error }
+            guard isDecided, let permit = permit.take() else { return nil }
+            return Admission(identity: permit.identity)
+        }
+
         mutating func forgetCharges() {
             if !charged.isEmpty { charged.removeAll(keepingCapacity: true) }
             if !chargedRemote.isEmpty { chargedRemote.removeAll(keepingCapacity: true) }
@@ -276,32 +322,24 @@ package final class AdmissionProgress {
 
     /// What the limits said, for the answer's fields.
     package var states: [LimitState] { present.states }
+    /// Why the limits refused the request; nil where they did not.
     package var error: AdmissionError? { present.error }
-    package var isDecided: Bool { present.isDecided }
     /// Lives while a question is out: a request that ends forgets its question.
-    fileprivate unowned let waiter: any AdmissionWaiter
+    package unowned var waiter: (any AdmissionWaiter)?
 
-    package init(_ waiter: any AdmissionWaiter) { self.waiter = waiter }
+    package init() {}
 
     var identity: Identity? { present.permit?.identity }
 
-    /// The admission of a request that was decided without error; nil the second time.
-    package func takeAdmission() -> Admission? {
-        guard present.isDecided, present.error == nil, let permit = present.permit.take() else { return nil }
-        return Admission(identity: permit.identity)
-    }
+    /// The admission of a request whose limits have decided; nil the second time.
+    ///
+    /// - Throws: why they refused it.
+    package func takeAdmission() throws(AdmissionError) -> Admission? { try present.takeAdmission() }
 
     /// Forgets the request; a decision that is still on its way reaches nobody.
     package func reset() {
         present.reset()
     }
-
-    fileprivate func start() {
-        present.error = nil
-        present.isDecided = false
-    }
-
-    fileprivate func take(_ permit: consuming Permit) { present.permit = consume permit }
 
     fileprivate func finish() { present.isDecided = true }
 }

@@ -11,11 +11,20 @@ package final class RequestContext {
     /// The address that the request comes from, as text; behind a trusted proxy the one that it tells.
     package var clientIP: [UInt8] = []
     package var requestID: [UInt8] = []
-    package var routeName = ""
+    package var routeName: String { name }
     /// Where the captures of the route stand among the path's segments.
-    package var captures: [String: Int] = [:]
+    package var captures: [String: Int] { places }
+
+    private var name = ""
+    private var places: [String: Int] = [:]
 
     package init() {}
+
+    /// The route has been found; none, at the beginning of a request.
+    package func follow(route name: String, captures: [String: Int]) {
+        self.name = name
+        places = captures
+    }
 
     /// The value of a variable that the request itself decides; nil when it has none, and for `$claim.…`.
     package func value(of variable: Variable) -> [UInt8]? {

@@ -50,18 +50,19 @@ import Testing
     /// One request to its end.
     private func send(_ lines: [String], body: String = "", to group: UpstreamGroup) throws -> Recorder {
         let recorder = Recorder()
-        let exchange = Exchange()
         let context = RequestContext()
+        let rule = ForwardingRule(upstream: 0)
+        let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
+        let filter = FieldFilter(headers: [], sources: TokenSources(sources: []))
+        let exchange = Exchange(OutgoingHead(context, filter, rule, from: origin))
         var parser = RequestParser()
         let bytes = [UInt8]((lines + ["Host: a", "", ""]).joined(separator: "\r\n").utf8)
         _ = try parser.parse(bytes.span, into: &context.head)
         try context.target.normalize(context.head)
         let length = body.utf8.count
         try exchange.begin(
-            Admission(identity: nil), for: recorder, context, rule: ForwardingRule(upstream: 0),
-            filter: FieldFilter(headers: [], sources: TokenSources(sources: [])),
-            origin: DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil),
-            framing: length > 0 ? .length(UInt64(length)) : .none, group: group, at: loop.now)
+            Admission(identity: nil), for: recorder, rule: rule, origin: origin, framing: length > 0 ? .length(UInt64(length)) : .none,
+            group: group, at: loop.now)
         if length > 0 {
             let utf8 = [UInt8](body.utf8)
             exchange.send(utf8.span)

@@ -43,10 +43,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
             do throws(MessageError) {
                 for end in cuts {
                     guard case .complete(let consumed) = try parser.parse(bytes.span.extracting(0..<end), into: &head) else { continue }
-                    let framing = (try? BodyFraming.of(head)).map { "\($0)" } ?? "refused"
-                    _ = try? head.host()
-                    _ = try? head.expectsContinue()
-                    var text = "\(consumed) \(framing) \(head.wantsKeepAlive) \(head.text(head.methodRange)) \(head.text(head.targetRange))"
+                    let envelope = (try? head.envelope()).map { "\($0)" } ?? "refused"
+                    var text = "\(consumed) \(envelope) \(head.text(head.methodRange)) \(head.text(head.targetRange))"
                     for line in head.fields.lines { text += "|\(head.text(line.name)):\(head.text(line.value))" }
                     return text
                 }
@@ -108,8 +106,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         for (one, other) in zip(read.fields.lines, head.fields.lines) {
             precondition(one.id == other.id && one.name == other.name && one.value == other.value, "a field of HTTP/2 has become another")
         }
-        _ = try? head.host()
-        _ = try? BodyFraming.of(head)
+        _ = try? head.envelope()
     }
 
     /// Pieces of the input, each after a byte with its length.

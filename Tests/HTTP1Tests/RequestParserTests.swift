@@ -104,7 +104,7 @@ private func summary(_ head: borrowing RequestHead) -> String {
         var parser = RequestParser()
         var head = RequestHead()
         _ = try parser.parse(bytes.span, into: &head)
-        return try BodyFraming.of(head)
+        return try head.envelope().framing
     }
 
     @Test func takesOneWayOfTellingTheEnd() throws {

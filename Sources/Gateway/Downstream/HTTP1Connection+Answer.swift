@@ -20,7 +20,7 @@ extension HTTP1Connection: PassageFrontEnd {
             setTimer(after: services.settings.timeouts.body)
             awaitBody()
             queueTurn()
-        } else if passage.framing == .length(0) || passage.framing == .none {
+        } else if passage.framing.isEmpty {
             clearTimer()
         }
     }

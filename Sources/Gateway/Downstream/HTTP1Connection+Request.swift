@@ -53,7 +53,6 @@ extension HTTP1Connection {
         state = .exchanging
         requestCount += 1
         let passage = passage
-        let context = passage.context
         passage.begin(for: self, of: client, services)
         requestTrailers.removeAll(keepingCapacity: true)
         answerTrailers.removeAll(keepingCapacity: true)
@@ -63,8 +62,9 @@ extension HTTP1Connection {
         discardsBody = false
         requestBody = .complete
         keepAlive = false
+        let wantsKeepAlive: Bool
         do throws(MessageError) {
-            try readFraming(context)
+            wantsKeepAlive = try readEnvelope(passage)
         } catch {
             // Where the request ends is in doubt, so nothing after it is read.
             services.path.refuse(passage, .malformed(error))
@@ -72,8 +72,9 @@ extension HTTP1Connection {
         }
         let isLast = requestCount >= services.settings.clientLimits.requestsPerConnection
         if isLast { services.counters.add(.lastRequests) }
-        keepAlive = context.head.wantsKeepAlive && !isLast
+        keepAlive = wantsKeepAlive && !isLast
         if client.isRedirect {
+            let context = passage.context
             let target = context.head.text(context.head.targetRange)
             let host = String(decoding: context.host, as: UTF8.self)
             let place = host.isEmpty || !target.hasPrefix("/") ? "/" : "https://\(host)\(target)"
@@ -82,14 +83,17 @@ extension HTTP1Connection {
         services.path.enter(passage)
     }
 
-    private func readFraming(_ context: RequestContext) throws(MessageError) {
-        try passage.readFraming()
-        switch passage.framing {
+    /// Returns whether the client wants to keep the connection.
+    private func readEnvelope(_ passage: Passage) throws(MessageError) -> Bool {
+        let envelope = try passage.readEnvelope()
+        switch envelope.framing {
         case .none, .close, .length(0): requestBody = .complete
         case .length(let count): requestBody = .length(count)
         case .chunked: requestBody = .chunked(ChunkedDecoder())
         }
-        awaitsContinue = try context.head.expectsContinue() && !isRequestComplete
+        if envelope.expectation == .unknown { throw .unknownExpectation }
+        awaitsContinue = envelope.expectation == .leaveToSend && !isRequestComplete
+        return envelope.wantsKeepAlive
     }
 
     /// False when no more can be read now.

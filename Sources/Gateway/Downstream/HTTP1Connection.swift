@@ -268,26 +268,29 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Sends what waits, as far as the client takes it.
     private func flush() {
         guard state != .closed else { return }
-        if !outbound.isEmpty {
-            let before = outbound.count
-            switch transport!.flush(&outbound) {
-            case .moved:
-                writeTimer?.clear()
-                uptake.hand(before)
-            case .wouldBlock:
-                uptake.hand(before - outbound.count)
-                if writeTimer?.deadline ?? .never == .never { beginWaiting() }
-            case .ended, .failed: return abort()
+        // Taken out while it is sent: each look at a field of an object is checked for overlap with another.
+        var queue = ByteQueue()
+        swap(&queue, &outbound)
+        let before = queue.count
+        let outcome = before > 0 ? transport!.flush(&queue) : .moved(0)
+        let waiting = queue.count
+        if waiting == 0 { queue.release(to: services.buffers) }
+        swap(&queue, &outbound)
+        uptake.hand(before - waiting)
+        switch outcome {
+        case .moved: if before > 0 { writeTimer?.clear() }
+        case .wouldBlock: if writeTimer?.deadline ?? .never == .never { beginWaiting() }
+        case .ended, .failed: return abort()
+        }
+        want(.waiting(toRead: !isReadingPaused, toWrite: waiting > 0))
+        if waiting <= Limits.sendQueueLowBytes {
+            if state == .exchanging { passage.exchange.resumeAnswer() }
+            if wasStoppedByAnswers {
+                wasStoppedByAnswers = false
+                queueTurn()
             }
         }
-        updateInterest()
-        if outbound.count <= Limits.sendQueueLowBytes, state == .exchanging { passage.exchange.resumeAnswer() }
-        if wasStoppedByAnswers, outbound.count <= Limits.sendQueueLowBytes {
-            wasStoppedByAnswers = false
-            queueTurn()
-        }
         if outbound.isEmpty {
-            outbound.release(to: services.buffers)
             if state == .readingHead, !parser.isInsideHead { givePassageBack() }
             if closesAfterFlush { endAfterFlush() }
         }

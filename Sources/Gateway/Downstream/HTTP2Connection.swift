@@ -340,9 +340,9 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             trailersOf.received(trailer: name, value)
             return state == .open
         }
-        builder.add(name, value)
+        let decoded = builder.add(name, value)
         // What is compressed into a few bytes costs its sender nothing: nobody needs many times the size that was announced.
-        if builder.decodedBytes > services.settings.clientLimits.head.bytes * 4 { endFlood() }
+        if decoded > services.settings.clientLimits.head.bytes * 4 { endFlood() }
         return state == .open && headsInTurn <= headsPerTurn
     }
 

@@ -10,8 +10,9 @@ import Routing
 
 /// One request on an HTTP/2 connection, and the answer to it. Used again for another stream of its connection.
 final class HTTP2Stream: PassageFrontEnd, TimerHandler {
-    private unowned let connection: HTTP2Connection
-    private var services: DownstreamServices { connection.services }
+    /// Holds its streams in turn, and lets go of them when it closes.
+    private let connection: HTTP2Connection
+    private let services: DownstreamServices
     /// Of the request that is under way, if one is.
     private var held: Passage?
     var passage: Passage {
@@ -56,7 +57,10 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     /// Runs while the client gives no credit for what waits to be sent.
     private var stallTimer: Timer?
 
-    init(_ connection: HTTP2Connection) { self.connection = connection }
+    init(_ connection: HTTP2Connection) {
+        self.connection = connection
+        services = connection.services
+    }
 
     // MARK: - The request
 
@@ -79,19 +83,21 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         uploadProgress.reset()
         downloadProgress.reset()
         lingersUntil = .never
+        let passage = passage
         let context = passage.context
         do throws(MessageError) {
             try builder.finish(into: &context.head)
             passage.begin(for: self, of: connection.client, services)
             passage.extendedProtocol = builder.tunnelProtocol
-            try passage.readFraming()
+            let envelope = try passage.readEnvelope()
             if passage.extendedProtocol != nil {
                 guard passage.framing == .none, !endsStream else { throw .badPseudoField }
             } else if passage.framing == .none, !endsStream {
                 passage.framing = .chunked
             }
-            if endsStream, passage.framing != .none, passage.framing != .length(0) { throw .lengthMismatch }
-            awaitsContinue = try context.head.expectsContinue() && !endsStream
+            if endsStream, !passage.framing.isEmpty { throw .lengthMismatch }
+            if envelope.expectation == .unknown { throw .unknownExpectation }
+            awaitsContinue = envelope.expectation == .leaveToSend && !endsStream
         } catch {
             if passage.stage == .idle { passage.begin(for: self, of: connection.client, services) }
             return services.path.refuse(passage, .malformed(error))
@@ -102,6 +108,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     func received(_ bytes: Span<UInt8>) {
         uncredited += bytes.count
         guard !discardsBody else { return linger() }
+        let passage = passage
         passage.bytesIn += UInt64(bytes.count)
         if passage.tunnel == nil, let most = passage.route?.bodyBytesMax, passage.bytesIn > most { return brokenBody(.bodyTooLarge) }
         let rate = services.settings.clientLimits.uploadRate
@@ -166,7 +173,8 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     /// Sends on what has come of the body, and gives the client credit for more, as far as the upstream takes it.
     private func sendOn() {
         guard takesBody, !discardsBody, !hasSentAll else { return }
-        guard passage.tunnel == nil ? passage.framing != .none && passage.framing != .length(0) : isTunnelOpen else { return }
+        let passage = passage
+        guard passage.tunnel == nil ? !passage.framing.isEmpty : isTunnelOpen else { return }
         // While the upstream is waited for, the client is not.
         bodyTimer?.clear()
         guard passage.exchange.isConnected else { return }
@@ -216,11 +224,13 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
 
     /// The stream is gone, and with it whoever waited for the answer.
     func abandoned() {
-        if !isAnswerComplete, passage.stage != .idle { services.counters.add(.clientsGone) }
-        giveUp()
-        passage.end()
-        services.passages.give(passage)
-        held = nil
+        if let passage = held {
+            if !isAnswerComplete, passage.stage != .idle { services.counters.add(.clientsGone) }
+            giveUp()
+            passage.end()
+            services.passages.give(passage)
+            held = nil
+        }
         upload.removeAll()
         body.removeAll()
         body.release(to: services.buffers)
@@ -232,6 +242,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     }
 
     private func giveUp() {
+        let passage = passage
         guard passage.stage != .idle else { return }
         passage.exchange.cancel()
         if passage.status == 0 { passage.status = 499 }
@@ -308,6 +319,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     }
 
     func received(head: borrowing ResponseHead, framing: BodyFraming) {
+        let passage = passage
         if passage.extendedProtocol != nil, (200..<300).contains(head.status) {
             // To a client of HTTP/2 any success would mean that the tunnel is open.
             passage.exchange.cancel()
@@ -318,7 +330,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         answerFraming = framing
         services.path.makeAddedLines(passage)
         ResponseHeadWriter.write(head, framing: framing, extra: passage.addedLines, to: &connection.block)
-        connection.sendHead(id, hasBody: framing != .none && framing != .length(0))
+        connection.sendHead(id, hasBody: !framing.isEmpty)
         if head.status == 101 {
             services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
             sendOn()

@@ -15,11 +15,12 @@ extension Passage {
         context.host.removeAll(keepingCapacity: true)
     }
 
-    /// Reads how the body is framed, and the host.
-    func readFraming() throws(MessageError) {
-        framing = try BodyFraming.of(context.head)
-        try context.head.checkConnectionOptions()
-        if let host = try context.head.host() { try context.head.appendHostName(host, to: &context.host) }
+    /// Reads how the request is delivered, and what host it is for.
+    func readEnvelope() throws(MessageError) -> RequestEnvelope {
+        let envelope = try context.head.envelope()
+        framing = envelope.framing
+        if let host = envelope.host { try context.head.appendHostName(host, to: &context.host) }
+        return envelope
     }
 }
 

@@ -20,7 +20,7 @@ final class Passages {
     func give(_ passage: Passage) {
         precondition(passage.stage == .idle, "a passage given back with its request")
         // What one large head needed is not kept for ever.
-        let headBytes = passage.context.head.storage.capacity
+        let headBytes = passage.context.head.capacity
         if spare.count < spareMax, headBytes <= headBytesKept { spare.append(passage) }
     }
 }

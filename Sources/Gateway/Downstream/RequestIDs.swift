@@ -6,11 +6,13 @@ import Routing
 /// Makes request identifiers: 32 hexadecimal digits, the first half random for each worker, the second a count that
 /// starts at random.
 final class RequestIDs {
-    private let prefix: UInt64
+    private let prefix: [UInt8]
     private var count: UInt64
 
     init() {
-        prefix = SystemRandom.word()
+        var digits: [UInt8] = []
+        digits.append(hexadecimal: SystemRandom.word(), digits: 16)
+        prefix = digits
         count = SystemRandom.word()
     }
 
@@ -24,7 +26,7 @@ final class RequestIDs {
             return
         }
         count &+= 1
-        context.requestID.append(hexadecimal: prefix, digits: 16)
+        context.requestID += prefix
         context.requestID.append(hexadecimal: count, digits: 16)
     }
 }
