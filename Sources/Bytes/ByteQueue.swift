@@ -27,6 +27,16 @@
         tail += bytes.count
     }
 
+    /// Appends ASCII in lower case, other bytes as they are.
+    package mutating func append(lowercased bytes: Span<UInt8>) {
+        reserve(bytes.count)
+        let base = tail
+        var free = storage.mutableSpan
+        var part = free._mutatingExtracting(base..<(base + bytes.count))
+        for index in part.indices { part[index] = ASCII.lowercased(bytes[index]) }
+        tail += bytes.count
+    }
+
     package mutating func append(_ bytes: [UInt8]) { append(bytes.span) }
 
     /// Takes the oldest bytes of another queue.

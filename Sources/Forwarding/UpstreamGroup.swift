@@ -4,7 +4,10 @@ import HTTPMessage
 
 /// A group of servers as one worker sees it: who is there, who is busy, which connections wait.
 package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
-    package let settings: UpstreamSettings
+    let settings: UpstreamSettings
+    /// The longest silence of an answer that is a stream, and of a tunnel; nanoseconds.
+    package let streamTimeout: UInt64
+    package let speaksHTTP2: Bool
     let buffers: BufferPool
     private let loop: EventLoop
     private var servers: [UpstreamServer] = []
@@ -17,6 +20,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     package init(_ settings: UpstreamSettings, buffers: BufferPool, on loop: EventLoop) {
         self.settings = settings
+        streamTimeout = settings.streamTimeout
+        speaksHTTP2 = settings.speaksHTTP2
         self.buffers = buffers
         self.loop = loop
         servers = settings.servers.map { address in

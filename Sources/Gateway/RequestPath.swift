@@ -103,8 +103,8 @@ final class RequestPath {
         passage.methodRule = rule
         if case .length(let count) = passage.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
         let group = groups[route.upstream]
-        passage.streamTimeout = group.settings.streamTimeout
-        passage.isGRPC = passage.isHTTP2 && group.settings.speaksHTTP2 && context.head.isGRPC
+        passage.streamTimeout = group.streamTimeout
+        passage.isGRPC = passage.isHTTP2 && group.speaksHTTP2 && context.head.isGRPC
         passage.tunnel = try tunnel(passage, route)
     }
 

@@ -2,26 +2,45 @@ import Bytes
 
 /// Fields to be sent, with names in lower case. Source: RFC 9113 §8.2.
 package struct FieldBlock: ~Copyable {
-    private(set) var bytes: [UInt8] = []
-    private(set) var fields: [(name: Range<Int>, value: Range<Int>)] = []
+    struct Field {
+        let name: Range<Int>
+        let value: Range<Int>
+        /// Whether the value is another one each time: then it is kept out of the compression's table, where the others would be
+        /// pushed out for it, and each next one compared with all that came before.
+        let isFleeting: Bool
+    }
+
+    private var queue = ByteQueue()
+    private(set) var fields: [Field] = []
+
+    /// What the ranges of the fields index into.
+    var bytes: Span<UInt8> {
+        @_lifetime(borrow self) get { queue.readable }
+    }
 
     package init() {}
 
     package var isEmpty: Bool { fields.isEmpty }
 
     package mutating func removeAll() {
-        bytes.removeAll(keepingCapacity: true)
+        queue.removeAll()
         fields.removeAll(keepingCapacity: true)
     }
 
     package mutating func append(_ name: Span<UInt8>, _ value: Span<UInt8>) {
-        let start = bytes.count
+        let start = queue.count
         let end = start + name.count
-        bytes.append(addingCapacity: name.count) { free in
-            for index in name.indices { free.append(ASCII.lowercased(name[index])) }
+        queue.append(lowercased: name)
+        queue.append(value)
+        fields.append(Field(name: start..<end, value: end..<queue.count, isFleeting: Self.isFleeting(name)))
+    }
+
+    private static func isFleeting(_ name: Span<UInt8>) -> Bool {
+        switch name.count {
+        case 9: name.equalsIgnoringCase("ratelimit")
+        case 12: name.equalsIgnoringCase("x-request-id")
+        default: false
         }
-        bytes.append(value)
-        fields.append((start..<end, end..<bytes.count))
     }
 
     package mutating func append(_ name: String, _ value: Span<UInt8>) {

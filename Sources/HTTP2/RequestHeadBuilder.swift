@@ -19,10 +19,10 @@ package struct RequestHeadBuilder: ~Copyable {
     /// All crumbs, as one field value (RFC 9113 §8.2.3).
     private var cookie: [UInt8] = []
     /// Whole field lines, and where the fields stand in them.
-    private var lines: [UInt8] = []
+    private var lines = ByteQueue()
     private var fields: [FieldTable.Line] = []
     /// The head as it is put together; kept for its storage, as are the others.
-    private var arena: [UInt8] = []
+    private var arena = ByteQueue()
     private var hasRegularField = false
     private var count = 0
     private var bytes = 0
@@ -45,7 +45,7 @@ package struct RequestHeadBuilder: ~Copyable {
         host = nil
         values.removeAll(keepingCapacity: true)
         cookie.removeAll(keepingCapacity: true)
-        lines.removeAll(keepingCapacity: true)
+        lines.removeAll()
         fields.removeAll(keepingCapacity: true)
         hasRegularField = false
         count = 0
@@ -140,11 +140,10 @@ package struct RequestHeadBuilder: ~Copyable {
         for index in target where values[index] <= 0x20 || values[index] >= 0x7F { throw .badTarget }
         let host = try agreedHost()
 
-        var arena: [UInt8] = []
+        var arena = ByteQueue()
         swap(&arena, &self.arena)
         defer { swap(&arena, &self.arena) }
-        arena.removeAll(keepingCapacity: true)
-        arena.reserveCapacity(method.count + target.count + host.count + lines.count + cookie.count + 64)
+        arena.removeAll()
         // What opens a tunnel is, in HTTP/1, a GET with Upgrade (RFC 8441 §4).
         if tunnel == nil { arena.append(values.span.extracting(method)) } else { arena.append("GET") }
         head.methodRange = ByteRange(0..<arena.count)
@@ -161,14 +160,14 @@ package struct RequestHeadBuilder: ~Copyable {
                     id: field.id, name: ByteRange(start: field.name.start + base, count: field.name.count),
                     value: ByteRange(start: field.value.start + base, count: field.value.count)))
         }
-        arena += lines
+        arena.append(lines.readable)
         if !cookie.isEmpty { Self.append(.cookie, cookie.span, to: &arena, &head.fields) }
         arena.append("\r\n")
         head.version = .http11
-        head.adopt(arena.span)
+        head.adopt(arena.readable)
     }
 
-    private static func append(_ id: FieldName, _ value: Span<UInt8>, to arena: inout [UInt8], _ fields: inout FieldTable) {
+    private static func append(_ id: FieldName, _ value: Span<UInt8>, to arena: inout ByteQueue, _ fields: inout FieldTable) {
         let start = arena.count
         arena.append(id.text)
         let end = arena.count

@@ -251,7 +251,8 @@ package enum StreamCode {
                     unsafe fields.append(
                         nghttp2_nv(
                             name: base + field.name.lowerBound, value: base + field.value.lowerBound, namelen: field.name.count,
-                            valuelen: field.value.count, flags: UInt8(NGHTTP2_NV_FLAG_NONE.rawValue)))
+                            valuelen: field.value.count,
+                            flags: UInt8((field.isFleeting ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE).rawValue)))
                 }
             }
             unsafe fields.withUnsafeBufferPointer { fields in

@@ -105,6 +105,15 @@ import Testing
         #expect(seen.value.components(separatedBy: "GET /good HTTP/1.1\r\n").count - 1 == odd.count)
     }
 
+    @Test func aHeadThatIsRefusedIsNotWaitedForLonger() throws {
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; } route /in { upstream app; auth sso; }", general: "timeouts { head 500ms; }",
+            workers: 1)
+        let outcome = try Executable.peer("http2", ["refused_head", "\(stage.gateway.port)", "1.5"])
+        #expect(outcome["reset"] as? Int == 1)
+        #expect(outcome["good"] as? Int == 200, "the connection ended: \(outcome)")
+    }
+
     @Test func aBodyThatDisagreesWithItsLengthEndsItsStreamAlone() throws {
         let complete = Flag()
         let server = try ScriptedServer { client, _ in

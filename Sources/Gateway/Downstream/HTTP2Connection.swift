@@ -7,9 +7,9 @@ import Observability
 import TLS
 
 /// A client's connection that speaks HTTP/2: carries frames between the socket and the session, and finds the stream that
-/// each belongs to. What a request is, and what becomes of it, stands in ``HTTP2Stream``.
-final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, ClientConnection, SessionHandler {
-    private enum State {
+/// each belongs to (`+Session`). What a request is, and what becomes of it, stands in ``HTTP2Stream``.
+final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, ClientConnection {
+    enum State {
         case open
         /// The last frame is on its way; what still comes is thrown away.
         case closing
@@ -24,39 +24,41 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private var transport: Transport?
     private var watch: Watch?
-    private var readTimer: Timer?
+    var readTimer: Timer?
     /// Runs while the client takes nothing of what is sent.
     private var writeTimer: Timer?
-    private var state = State.open
+    var state = State.open
     private(set) var session: Session!
     private var inbound = ByteQueue()
-    private var streams: [Int32: HTTP2Stream] = [:]
+    var streams: [Int32: HTTP2Stream] = [:]
+    /// The stream that was asked for last: what concerns one comes together.
+    var recent: (number: Int32, stream: HTTP2Stream)?
     /// Streams that are over, for the next ones.
-    private var spare: [HTTP2Stream] = []
-    private var builder: RequestHeadBuilder
-    /// Whether a header block has begun and not ended.
-    private var isInsideHead = false
+    var spare: [HTTP2Stream] = []
+    var builder: RequestHeadBuilder
+    /// The stream whose header block has begun and not ended.
+    var headOf: Int32?
     /// Whose trailers are being read.
-    private var trailersOf: HTTP2Stream?
+    var trailersOf: HTTP2Stream?
     /// What answers are written into, one after the other.
     var block = FieldBlock()
 
-    private var requestCount = 0
-    private var resets: Budget
-    private var controlFrames: Budget
+    var requestCount = 0
+    var resets: Budget
+    var controlFrames: Budget
     /// Updates of credit that what was sent and asked for accounts for.
-    private var expectedUpdates = expectedUpdatesPerFrame
+    var expectedUpdates = 4
     /// Requests that have come since the last turn of the loop ended.
-    private var headsInTurn = 0
-    private var headsPerTurn = headsPerTurnMost
+    var headsInTurn = 0
+    var headsPerTurn = headsPerTurnMost
     private var uptake = Uptake()
     private var isReadingPaused = false
     private var isTurnQueued = false
     private var lastReadMoved = false
     /// The client was told that this connection ends.
-    private var isTakingLeave = false
+    var isTakingLeave = false
     /// Until when requests are taken that were sent before the client could know.
-    private var leavesAt = Instant.never
+    var leavesAt = Instant.never
     private var lingersUntil = Instant.never
 
     /// - Parameter watch: of the transport's socket; it is handed to this object.
@@ -109,7 +111,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             services.counters.add(.slowReaders)
         }
         if timer === writeTimer || state == .closing { return close() }
-        if isInsideHead {
+        if headOf != nil {
             services.counters.add(.headsTimedOut)
             return endBadly(StreamCode.enhanceYourCalm)
         }
@@ -243,7 +245,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func drain() { takeLeave() }
 
     /// Tells the client to come again on another connection. What is under way, and what is already on its way, is answered.
-    private func takeLeave() {
+    func takeLeave() {
         guard state == .open, !isTakingLeave else { return }
         isTakingLeave = true
         session.announceEnd()
@@ -253,13 +255,21 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     /// All is said that will be said.
-    private func closeAfterFlush() {
+    func closeAfterFlush() {
         guard state == .open else { return }
         state = .closing
-        for stream in Array(streams.values) { stream.abandoned() }
-        streams = [:]
+        abandonStreams()
         readTimer?.clear()
         queueTurn()
+    }
+
+    private func abandonStreams() {
+        for stream in Array(streams.values) {
+            stream.abandoned()
+            stream.retire()
+        }
+        streams = [:]
+        recent = nil
     }
 
     private func endAfterFlush() {
@@ -280,8 +290,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private func close() {
         guard state != .closed else { return }
         state = .closed
-        for stream in Array(streams.values) { stream.abandoned() }
-        streams = [:]
+        abandonStreams()
+        for stream in spare { stream.retire() }
         spare = []
         if let watch { services.loop.end(watch) }
         watch = nil
@@ -323,126 +333,10 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         session.consume(stream, count)
         queueTurn()
     }
-
-    // MARK: - What the session tells
-
-    func headBegan(_ stream: Int32, isFirst: Bool) {
-        isInsideHead = true
-        if let readTimer { services.loop.set(readTimer, after: services.settings.timeouts.head) }
-        trailersOf = isFirst ? nil : streams[stream]
-        guard isFirst else { return trailersOf?.trailersBegan() ?? () }
-        headsInTurn += 1
-        builder.reset()
-    }
-
-    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
-        if let trailersOf {
-            trailersOf.received(trailer: name, value)
-            return state == .open
-        }
-        let decoded = builder.add(name, value)
-        // What is compressed into a few bytes costs its sender nothing: nobody needs many times the size that was announced.
-        if decoded > services.settings.clientLimits.head.bytes * 4 { endFlood() }
-        return state == .open && headsInTurn <= headsPerTurn
-    }
-
-    func invalidField(_ stream: Int32) {
-        if let known = streams[stream] { known.isTrailerWrong() } else { builder.refuse() }
-    }
-
-    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
-        isInsideHead = false
-        trailersOf = nil
-        readTimer?.clear()
-        if let readTimer, leavesAt != .never { services.loop.set(readTimer, at: leavesAt) }
-        guard state == .open else { return }
-        if let known = streams[stream] {
-            if endsStream { known.requestEnded() }
-            return
-        }
-        guard isFirst else { return }
-        requestCount += 1
-        expectedUpdates += expectedUpdatesPerFrame
-        if requestCount >= services.settings.clientLimits.requestsPerConnection {
-            if !isTakingLeave { services.counters.add(.lastRequests) }
-            takeLeave()
-        }
-        let new = spare.popLast() ?? HTTP2Stream(self)
-        streams[stream] = new
-        new.begin(stream, &builder, endsStream: endsStream)
-        queueTurn()
-    }
-
-    func received(body: Span<UInt8>, _ stream: Int32) { streams[stream]?.received(body) }
-    func bodyEnded(_ stream: Int32) { streams[stream]?.requestEnded() }
-
-    func closed(_ stream: Int32, code: UInt32) {
-        guard let known = streams.removeValue(forKey: stream) else { return }
-        known.abandoned()
-        if spare.count < spareStreamsMax { spare.append(known) }
-        guard streams.isEmpty, state == .open else { return }
-        if isTakingLeave {
-            session.endAfterOpenStreams()
-        } else if let readTimer {
-            services.loop.set(readTimer, after: services.settings.timeouts.idle)
-        }
-    }
-
-    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { streams[stream]?.nextBody(atMost: atMost) ?? .broken }
-
-    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { streams[stream]?.holdsBody(count) ?? false }
-    func requestNotSent(_ stream: Int32) {}
-
-    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
-        expectedUpdates += expectedUpdatesPerFrame
-        streams[stream]?.moveBody(count, to: &output)
-    }
-
-    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {
-        if let known = streams[stream] { body(known.answerTrailers) }
-    }
-
-    func received(_ frame: ControlFrame) {
-        // Who has said hello may take its time with the first request.
-        if frame == .settings, requestCount == 0, !isInsideHead, !isTakingLeave, let readTimer {
-            services.loop.set(readTimer, after: services.settings.timeouts.idle)
-        }
-        switch frame {
-        case .windowUpdate where expectedUpdates > 0: expectedUpdates -= 1
-        case .reset: if !resets.take(at: services.loop.now) { endFlood() }
-        default: if !controlFrames.take(at: services.loop.now) { endFlood() }
-        }
-    }
-
-    func sentEnd(_ stream: Int32) { streams[stream]?.answerSent() }
-    func sentReset(_ stream: Int32, code: UInt32) {
-        switch code {
-        case StreamCode.protocolError, StreamCode.streamClosed, StreamCode.flowControl, StreamCode.refused:
-            // What a client has us reset costs it as little as what it resets.
-            if !resets.take(at: services.loop.now) { endFlood() }
-        default: break
-        }
-        guard code == StreamCode.protocolError else { return }
-        if let known = streams[stream] { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
-    }
-    func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
-
-    private func endFlood() {
-        guard state == .open else { return }
-        services.counters.add(.floodsEnded)
-        endBadly(StreamCode.enhanceYourCalm)
-    }
-
-    private func endBadly(_ code: UInt32) {
-        session.terminate(code)
-        closeAfterFlush()
-    }
 }
 
-private let expectedUpdatesPerFrame = 4
 /// Requests of one connection after which the others of its worker are asked.
 private let headsPerTurnMost = 16
 /// The same for a client that resets many.
 private let headsPerTurnAfterResets = 1
 private let leaveNotice: UInt64 = 1_000_000_000
-private let spareStreamsMax = 32

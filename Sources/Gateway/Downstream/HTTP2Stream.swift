@@ -234,11 +234,15 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         upload.removeAll()
         body.removeAll()
         body.release(to: services.buffers)
+        bodyTimer?.clear()
+        stallTimer?.clear()
+    }
+
+    /// No stream follows.
+    func retire() {
         // Timers hold whom they wake.
         bodyTimer?.cancel()
-        bodyTimer = nil
         stallTimer?.cancel()
-        stallTimer = nil
     }
 
     private func giveUp() {

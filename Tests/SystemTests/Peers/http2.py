@@ -173,6 +173,17 @@ def heads(port, _):
     return {"results": results, "goaway": client.goaway}
 
 
+def refused_head(port, arguments):
+    """A head that is refused within itself, then so many seconds of silence, then a good request."""
+    client = Client(port)
+    refused = client.wait(client.request(client.head(extra=[("X-Upper", "1")])), 5)
+    over = time.monotonic() + float(arguments[0])
+    while time.monotonic() < over and not client.closed:
+        client.read_once(0.1)
+    good = {} if client.closed else client.wait(client.request(client.head("/good")))
+    return {"reset": refused["reset"], "good": status(good) if good else 0, "goaway": client.goaway}
+
+
 def exchange(port, arguments):
     """One request: METHOD PATH, fields as name=value, `body=TEXT`, `trailer.NAME=VALUE`."""
     client = Client(port)

@@ -1,0 +1,141 @@
+import Bytes
+import EventLoop
+import HTTP2
+import HTTPMessage
+import Observability
+
+/// What the session tells: which stream each head, body and end belongs to, and frames that carry no request.
+extension HTTP2Connection: SessionHandler {
+    private func known(_ number: Int32) -> HTTP2Stream? {
+        if let recent, recent.number == number { return recent.stream }
+        guard let stream = streams[number] else { return nil }
+        recent = (number, stream)
+        return stream
+    }
+
+    func headBegan(_ stream: Int32, isFirst: Bool) {
+        headOf = stream
+        if let readTimer { services.loop.set(readTimer, after: services.settings.timeouts.head) }
+        trailersOf = isFirst ? nil : known(stream)
+        guard isFirst else { return trailersOf?.trailersBegan() ?? () }
+        headsInTurn += 1
+        builder.reset()
+    }
+
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
+        if let trailersOf {
+            trailersOf.received(trailer: name, value)
+            return state == .open
+        }
+        let decoded = builder.add(name, value)
+        // What is compressed into a few bytes costs its sender nothing: nobody needs many times the size that was announced.
+        if decoded > services.settings.clientLimits.head.bytes * 4 { endFlood() }
+        return state == .open && headsInTurn <= headsPerTurn
+    }
+
+    func invalidField(_ stream: Int32) {
+        if let known = known(stream) { known.isTrailerWrong() } else { builder.refuse() }
+    }
+
+    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
+        headIsOver()
+        guard state == .open else { return }
+        if let known = known(stream) {
+            if endsStream { known.requestEnded() }
+            return
+        }
+        guard isFirst else { return }
+        requestCount += 1
+        expectedUpdates += expectedUpdatesPerFrame
+        if requestCount >= services.settings.clientLimits.requestsPerConnection {
+            if !isTakingLeave { services.counters.add(.lastRequests) }
+            takeLeave()
+        }
+        let new = spare.popLast() ?? HTTP2Stream(self)
+        streams[stream] = new
+        recent = (stream, new)
+        new.begin(stream, &builder, endsStream: endsStream)
+        queueTurn()
+    }
+
+    private func headIsOver() {
+        headOf = nil
+        trailersOf = nil
+        readTimer?.clear()
+        if let readTimer, leavesAt != .never { services.loop.set(readTimer, at: leavesAt) }
+    }
+
+    func received(body: Span<UInt8>, _ stream: Int32) { known(stream)?.received(body) }
+    func bodyEnded(_ stream: Int32) { known(stream)?.requestEnded() }
+
+    func closed(_ stream: Int32, code: UInt32) {
+        let known = streams.removeValue(forKey: stream)
+        guard known != nil || headOf == stream else { return }
+        recent = nil
+        // Where nghttp2 refuses a stream for a head, it does not tell of that head's end.
+        if headOf == stream { headIsOver() }
+        if let known {
+            known.abandoned()
+            if spare.count < spareStreamsMax { spare.append(known) } else { known.retire() }
+        }
+        guard streams.isEmpty, state == .open else { return }
+        if isTakingLeave {
+            session.endAfterOpenStreams()
+        } else if let readTimer {
+            services.loop.set(readTimer, after: services.settings.timeouts.idle)
+        }
+    }
+
+    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { known(stream)?.nextBody(atMost: atMost) ?? .broken }
+
+    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { known(stream)?.holdsBody(count) ?? false }
+    func requestNotSent(_ stream: Int32) {}
+
+    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
+        expectedUpdates += expectedUpdatesPerFrame
+        known(stream)?.moveBody(count, to: &output)
+    }
+
+    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {
+        if let known = known(stream) { body(known.answerTrailers) }
+    }
+
+    func received(_ frame: ControlFrame) {
+        // Who has said hello may take its time with the first request.
+        if frame == .settings, requestCount == 0, headOf == nil, !isTakingLeave, let readTimer {
+            services.loop.set(readTimer, after: services.settings.timeouts.idle)
+        }
+        switch frame {
+        case .windowUpdate where expectedUpdates > 0: expectedUpdates -= 1
+        case .reset: if !resets.take(at: services.loop.now) { endFlood() }
+        default: if !controlFrames.take(at: services.loop.now) { endFlood() }
+        }
+    }
+
+    func sentEnd(_ stream: Int32) { known(stream)?.answerSent() }
+    func sentReset(_ stream: Int32, code: UInt32) {
+        switch code {
+        case StreamCode.protocolError, StreamCode.streamClosed, StreamCode.flowControl, StreamCode.refused:
+            // What a client has us reset costs it as little as what it resets.
+            if !resets.take(at: services.loop.now) { endFlood() }
+        default: break
+        }
+        guard code == StreamCode.protocolError else { return }
+        if let known = known(stream) { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
+    }
+    func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
+
+    private func endFlood() {
+        guard state == .open else { return }
+        services.counters.add(.floodsEnded)
+        endBadly(StreamCode.enhanceYourCalm)
+    }
+
+    func endBadly(_ code: UInt32) {
+        session.terminate(code)
+        closeAfterFlush()
+    }
+}
+
+private let expectedUpdatesPerFrame = 4
+private let spareStreamsMax = 32
