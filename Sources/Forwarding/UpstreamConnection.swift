@@ -273,6 +273,8 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         let waiting = queue.count
         swap(&queue, &outbound)
         guard before > 0 else { return endWriting() }
+        // What has gone out in part is not to be sent again.
+        if waiting < before { mayHaveSent = true }
         // A connection that takes nothing from the start is waited for just as long as one that stops.
         if waiting < before || timer?.deadline == .never { progressed() }
         switch outcome {
