@@ -64,14 +64,20 @@ package final class OutgoingHead {
         self.tunnelLines = tunnelLines
     }
 
-    /// Forgets who asked.
-    func end() { identity = nil }
+    /// Forgets who asked, and what was written for them.
+    func end() {
+        identity = nil
+        ownLines = []
+        tunnelLines = []
+        server = ""
+    }
 
     /// Makes the field lines that the route sets.
     ///
     /// - Throws: when a value cannot stand where the route wants it.
     package func render() throws(ForwardingError) {
         let rule = rule
+        ownLines = []
         switch rule.identityLines(identity?.verified) {
         case .lines(let lines): ownLines = lines
         case .unusable(let header): throw .headerUnusable(header)

@@ -97,6 +97,8 @@ package enum StreamCode {
     private unowned let handler: any SessionHandler
     /// Kept for its storage.
     private var vectors: [nghttp2_nv] = unsafe []
+    /// Whether the last piece of a head that came was not the head's end.
+    package private(set) var isHeadOpen = false
     /// What is to be sent.
     package var output = ByteQueue()
     /// Where ``fill()`` stops.
@@ -314,7 +316,10 @@ package enum StreamCode {
         let type = UInt32(header.type)
         let kind: ControlFrame
         switch type {
-        case NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue, NGHTTP2_GOAWAY.rawValue: return
+        case NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue:
+            isHeadOpen = UInt32(header.flags) & NGHTTP2_FLAG_END_HEADERS.rawValue == 0
+            return
+        case NGHTTP2_GOAWAY.rawValue: return
         case NGHTTP2_DATA.rawValue:
             if header.length > 0 || UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0 { return }
             kind = .emptyData

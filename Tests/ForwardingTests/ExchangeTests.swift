@@ -75,6 +75,59 @@ import Testing
         return recorder
     }
 
+    @Test func nothingOfOneRequestGoesWithTheNext() throws {
+        let heads = Box("")
+        let server = try ScriptedServer { client, _ in
+            while true {
+                let head = client.read(until: "\r\n\r\n")
+                guard head.contains("\r\n\r\n") else { return }
+                heads.value = head
+                client.send(Self.ok)
+            }
+        }
+        let group = try group("server 127.0.0.1:\(server.port);")
+        func rule(_ header: String?) throws -> ForwardingRule {
+            let diagnostics = Diagnostics()
+            let word = header.map { Word(text: $0, position: Position(file: 0, offset: 0, length: 0), isQuoted: true) }
+            let template = try word.map { try #require(Template($0, diagnostics)) }
+            return ForwardingRule(upstream: 0, headers: template.map { [ForwardingRule.Header(name: "X-Who", value: $0)] } ?? [])
+        }
+        let context = RequestContext()
+        let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
+        let filter = FieldFilter(headers: ["X-Who"], sources: TokenSources(sources: []))
+        let exchange = Exchange(OutgoingHead(context, filter, try rule(nil), from: origin))
+        var parser = RequestParser()
+        /// The head as the server gets it; empty where the request is not sent.
+        func send(_ rule: ForwardingRule, _ tunnel: TunnelRequest? = nil) throws -> String {
+            heads.value = ""
+            let bytes = [UInt8]("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
+            _ = try parser.parse(bytes.span, into: &context.head)
+            try context.target.normalize(context.head)
+            let recorder = Recorder()
+            do throws(ForwardingError) {
+                try exchange.begin(
+                    Admission(identity: nil), for: recorder, rule: rule, origin: origin, framing: .none, tunnel: tunnel, group: group,
+                    at: loop.now)
+            } catch {
+                return ""
+            }
+            #expect(
+                eventually {
+                    loop.turn(waitingAtMost: 20); return recorder.isOver
+                })
+            return heads.value
+        }
+        #expect(try send(try rule("first")).contains("X-Who: first\r\n"))
+        #expect(!(try send(try rule(nil))).contains("X-Who"))
+        let tunnel = TunnelRequest(upgrade: [UInt8]("websocket".utf8), lines: [UInt8]("X-Key: 1\r\n".utf8))
+        #expect(try send(try rule("second"), tunnel).contains("X-Key: 1\r\n"))
+        // What cannot stand in a field is not sent, and leaves nothing behind.
+        #expect(try send(try rule("third ")) == "")
+        let last = try send(try rule(nil))
+        #expect(last.hasPrefix("GET / HTTP/1.1\r\n"))
+        #expect(!last.contains("X-Who") && !last.contains("X-Key") && !last.contains("Upgrade"))
+    }
+
     @Test func aNameIsAskedAtThoseOfItsAddressesThatTakeConnections() throws {
         let server = try ScriptedServer { client, _ in
             while client.read(until: "\r\n\r\n").contains("\r\n\r\n") { client.send(Self.ok) }

@@ -43,7 +43,16 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
             do throws(MessageError) {
                 for end in cuts {
                     guard case .complete(let consumed) = try parser.parse(bytes.span.extracting(0..<end), into: &head) else { continue }
-                    let envelope = (try? head.envelope()).map { "\($0)" } ?? "refused"
+                    // Without a Host, which most inputs have not, nothing else would be read.
+                    if head.fields.count(of: .host) == 0 {
+                        head.fields.append(FieldTable.Line(id: .host, name: ByteRange(), value: ByteRange()))
+                    }
+                    let envelope: String
+                    do throws(MessageError) {
+                        envelope = "\(try head.envelope())"
+                    } catch {
+                        envelope = "\(error)"
+                    }
                     var text = "\(consumed) \(envelope) \(head.text(head.methodRange)) \(head.text(head.targetRange))"
                     for line in head.fields.lines { text += "|\(head.text(line.name)):\(head.text(line.value))" }
                     return text

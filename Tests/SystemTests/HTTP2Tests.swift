@@ -114,6 +114,24 @@ import Testing
         #expect(outcome["good"] as? Int == 200, "the connection ended: \(outcome)")
     }
 
+    @Test func aRefusedHeadWithoutAnEndIsWaitedForNoLongerThanAnyOther() throws {
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; } route /in { upstream app; auth sso; }", general: "timeouts { head 500ms; }",
+            workers: 1)
+        let outcome = try Executable.peer("http2", ["unended_head", "\(stage.gateway.port)", "10"])
+        #expect(outcome["closed"] as? Bool == true, "\(outcome)")
+    }
+
+    @Test func aConnectionThatEndsWithinTrailersLeavesNothingBehind() throws {
+        let stage = try Stage(routes: "route /** { upstream app; public; } route /in { upstream app; auth sso; }", workers: 1)
+        let worker = try #require(stage.gateway.children("worker").first)
+        _ = try Executable.peer("http2", ["cut_trailers", "\(stage.gateway.port)", "200"])
+        let before = Gateway.residentKiB(worker)
+        _ = try Executable.peer("http2", ["cut_trailers", "\(stage.gateway.port)", "400"])
+        let growth = Gateway.residentKiB(worker) - before
+        #expect(growth < 2_048, "the worker grew by \(growth) KiB")
+    }
+
     @Test func aBodyThatDisagreesWithItsLengthEndsItsStreamAlone() throws {
         let complete = Flag()
         let server = try ScriptedServer { client, _ in

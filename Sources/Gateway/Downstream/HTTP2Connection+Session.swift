@@ -46,7 +46,7 @@ extension HTTP2Connection: SessionHandler {
         }
         guard isFirst else { return }
         requestCount += 1
-        expectedUpdates += expectedUpdatesPerFrame
+        expectedUpdates += Self.updatesPerFrame
         if requestCount >= services.settings.clientLimits.requestsPerConnection {
             if !isTakingLeave { services.counters.add(.lastRequests) }
             takeLeave()
@@ -72,13 +72,14 @@ extension HTTP2Connection: SessionHandler {
         let known = streams.removeValue(forKey: stream)
         guard known != nil || headOf == stream else { return }
         recent = nil
-        // Where nghttp2 refuses a stream for a head, it does not tell of that head's end.
-        if headOf == stream { headIsOver() }
+        // Where nghttp2 refuses a stream for a head, it does not tell of that head's end. Of one whose end has not come the rest is
+        // still waited for, and no longer than for any other.
+        if headOf == stream, !session.isHeadOpen { headIsOver() }
         if let known {
             known.abandoned()
             if spare.count < spareStreamsMax { spare.append(known) } else { known.retire() }
         }
-        guard streams.isEmpty, state == .open else { return }
+        guard streams.isEmpty, state == .open, headOf == nil else { return }
         if isTakingLeave {
             session.endAfterOpenStreams()
         } else if let readTimer {
@@ -92,7 +93,7 @@ extension HTTP2Connection: SessionHandler {
     func requestNotSent(_ stream: Int32) {}
 
     func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
-        expectedUpdates += expectedUpdatesPerFrame
+        expectedUpdates += Self.updatesPerFrame
         known(stream)?.moveBody(count, to: &output)
     }
 
@@ -137,5 +138,4 @@ extension HTTP2Connection: SessionHandler {
     }
 }
 
-private let expectedUpdatesPerFrame = 4
 private let spareStreamsMax = 32

@@ -9,6 +9,9 @@ import TLS
 /// A client's connection that speaks HTTP/2: carries frames between the socket and the session, and finds the stream that
 /// each belongs to (`+Session`). What a request is, and what becomes of it, stands in ``HTTP2Stream``.
 final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, ClientConnection {
+    /// Updates of credit that a frame with something in it accounts for.
+    static let updatesPerFrame = 4
+
     enum State {
         case open
         /// The last frame is on its way; what still comes is thrown away.
@@ -47,7 +50,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var resets: Budget
     var controlFrames: Budget
     /// Updates of credit that what was sent and asked for accounts for.
-    var expectedUpdates = 4
+    var expectedUpdates = updatesPerFrame
     /// Requests that have come since the last turn of the loop ended.
     var headsInTurn = 0
     var headsPerTurn = headsPerTurnMost
@@ -269,7 +272,10 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             stream.retire()
         }
         streams = [:]
+        // Whatever else would hold a stream: each holds this object.
         recent = nil
+        trailersOf = nil
+        headOf = nil
     }
 
     private func endAfterFlush() {

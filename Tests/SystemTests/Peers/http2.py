@@ -184,6 +184,28 @@ def refused_head(port, arguments):
     return {"reset": refused["reset"], "good": status(good) if good else 0, "goaway": client.goaway}
 
 
+def cut_trailers(port, arguments):
+    """So many connections, each of which ends in the middle of a request's trailers."""
+    for _ in range(int(arguments[0])):
+        client = Client(port)
+        number = client.request(client.head(method="POST"), end=False)
+        trailers = HeadersFrame(number, b"")
+        trailers.flags.add("END_STREAM")
+        client.raw(trailers.serialize())
+        client.read_once(0.005)
+        client.socket.close()
+    return {"port": port}
+
+
+def unended_head(port, arguments):
+    """A head that is refused before its end, which never comes; says whether the connection ended within so many seconds."""
+    client = Client(port)
+    frame = HeadersFrame(1, client.encoder.encode(client.head(extra=[("X-Upper", "1")])))
+    client.raw(frame.serialize())
+    client.h2.receive_data = lambda data: []
+    return {"closed": client.wait_closed(float(arguments[0])), "goaway": client.goaway}
+
+
 def exchange(port, arguments):
     """One request: METHOD PATH, fields as name=value, `body=TEXT`, `trailer.NAME=VALUE`."""
     client = Client(port)
