@@ -91,19 +91,21 @@ extension Span<UInt8> {
     /// Where the bytes end, from `start` on, that a field's value may hold; the end of the span if all are such.
     package func endOfFieldValue(from start: Int) -> Int {
         var index = start
-        // Sixteen at once without a way out in between, of which the compiler makes vector instructions. A tab ends this part too.
-        while count - index >= 16 {
-            let part = extracting(index..<index + 16)
-            var isOther: UInt8 = 0
-            for place in part.indices {
-                let byte = part[place]
-                isOther |= (byte < 0x20 ? 1 : 0) | (byte == 0x7F ? 1 : 0)
-            }
-            if isOther != 0 { break }
-            index += 16
-        }
+        // Many at once without a way out in between, of which the compiler makes vector instructions. A tab ends this part too.
+        while count - index >= 64, areFieldValue(index, 64) { index += 64 }
+        while count - index >= 16, areFieldValue(index, 16) { index += 16 }
         while index < count, ASCII.isFieldValue(self[index]) { index += 1 }
         return index
+    }
+
+    @inline(__always) private func areFieldValue(_ start: Int, _ length: Int) -> Bool {
+        let part = extracting(start..<start + length)
+        var isOther: UInt8 = 0
+        for place in part.indices {
+            let byte = part[place]
+            isOther |= (byte < 0x20 ? 1 : 0) | (byte == 0x7F ? 1 : 0)
+        }
+        return isOther == 0
     }
 
     /// A decimal number of digits alone, without sign or white space; nil when it is none or above `max`.

@@ -37,6 +37,28 @@
         tail += bytes.count
     }
 
+    /// Appends `name: value` and the end of the line.
+    ///
+    /// - Returns: where the value begins.
+    @discardableResult
+    package mutating func append(field name: Span<UInt8>, _ value: Span<UInt8>) -> Int {
+        let whole = name.count + value.count + 4
+        reserve(whole)
+        let base = tail
+        var free = storage.mutableSpan
+        var part = free._mutatingExtracting(base..<(base + whole))
+        for index in name.indices { part[index] = name[index] }
+        let start = name.count + 2
+        part[start - 2] = 0x3A
+        part[start - 1] = 0x20
+        var rest = part._mutatingExtracting(start..<(start + value.count))
+        for index in value.indices { rest[index] = value[index] }
+        part[whole - 2] = 0x0D
+        part[whole - 1] = 0x0A
+        tail += whole
+        return base - head + start
+    }
+
     package mutating func append(_ bytes: [UInt8]) { append(bytes.span) }
 
     /// Takes the oldest bytes of another queue.

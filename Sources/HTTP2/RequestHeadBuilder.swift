@@ -117,13 +117,9 @@ package struct RequestHeadBuilder: ~Copyable {
 
     private mutating func append(_ id: FieldName, _ name: Span<UInt8>, _ value: Span<UInt8>) {
         let start = lines.count
-        lines.append(name)
-        lines.append(": ")
-        let valueStart = lines.count
-        lines.append(value)
+        let valueStart = lines.append(field: name, value)
         fields.append(
             FieldTable.Line(id: id, name: ByteRange(start..<start + name.count), value: ByteRange(valueStart..<valueStart + value.count)))
-        lines.append("\r\n")
     }
 
     /// Completes the head.
@@ -168,14 +164,11 @@ package struct RequestHeadBuilder: ~Copyable {
     }
 
     private static func append(_ id: FieldName, _ value: Span<UInt8>, to arena: inout ByteQueue, _ fields: inout FieldTable) {
+        let name = id.text.utf8
         let start = arena.count
-        arena.append(id.text)
-        let end = arena.count
-        arena.append(": ")
+        let valueStart = arena.append(field: name.span, value)
         fields.append(
-            FieldTable.Line(id: id, name: ByteRange(start..<end), value: ByteRange(arena.count..<arena.count + value.count)))
-        arena.append(value)
-        arena.append("\r\n")
+            FieldTable.Line(id: id, name: ByteRange(start..<start + name.count), value: ByteRange(valueStart..<valueStart + value.count)))
     }
 
     private func target(_ method: Method) throws(MessageError) -> Range<Int> {

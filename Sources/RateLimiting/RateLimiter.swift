@@ -72,7 +72,7 @@ package final class RateLimiter {
 
     /// Limits in memory are charged first; if one further on refuses, they are given back.
     private func ask(_ indices: [Int], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress) {
-        var remote: [(store: String, index: Int, call: RemoteCall)] = []
+        var groups: [AdmissionProgress.Group] = []
         var leased: [AdmissionProgress.Group] = []
         for index in indices {
             let limit = limits[index]
@@ -81,17 +81,21 @@ package final class RateLimiter {
                 let call = RemoteCall(key: key.bytes, quota: limit.quota)
                 leased.append(AdmissionProgress.Group(store: store, indices: [index], calls: [call], leasedUnder: key.fingerprint))
             } else if case .redis(let store) = limit.store {
-                remote.append((store, index, RemoteCall(key: key.bytes, quota: limit.quota)))
+                let call = RemoteCall(key: key.bytes, quota: limit.quota)
+                if let present = groups.firstIndex(where: { $0.store == store }) {
+                    groups[present].indices.append(index)
+                    groups[present].calls.append(call)
+                } else {
+                    groups.append(AdmissionProgress.Group(store: store, indices: [index], calls: [call], leasedUnder: nil))
+                }
             } else if !admitLocally(index, key.fingerprint, now, &progress.present) {
                 return progress.finish()
             }
         }
-        guard !remote.isEmpty || !leased.isEmpty else { return progress.finish() }
+        guard !groups.isEmpty || !leased.isEmpty else { return progress.finish() }
         // The route's stores are asked one after the other; a route with more than one is rare.
-        progress.present.remoteGroups = Dictionary(grouping: remote, by: \.store).sorted { $0.key < $1.key }.map { store, calls in
-            AdmissionProgress.Group(store: store, indices: calls.map(\.index), calls: calls.map(\.call), leasedUnder: nil)
-        }
-        progress.present.remoteGroups += leased
+        if groups.count > 1 { groups.sort { $0.store < $1.store } }
+        progress.present.remoteGroups = groups + leased
         askNextStore(progress, now)
     }
 
@@ -271,8 +275,8 @@ package final class AdmissionProgress {
 
     struct Group {
         let store: String
-        let indices: [Int]
-        let calls: [RemoteCall]
+        var indices: [Int]
+        var calls: [RemoteCall]
         /// The fingerprint of the key, where the limit is spent by slices; the group is then that limit alone.
         let leasedUnder: UInt64?
     }

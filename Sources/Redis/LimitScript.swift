@@ -1,3 +1,4 @@
+import Bytes
 import RateLimiting
 
 /// The one Lua script that decides on all limits of a request, in the server and in one step.
@@ -47,13 +48,13 @@ enum LimitScript {
         """
 
     static func arguments(_ calls: [RemoteCall], isRefund: Bool) -> [[UInt8]] {
-        var arguments = [[UInt8](String(calls.count).utf8)]
+        var arguments = [decimal(UInt64(calls.count))]
         for call in calls { arguments.append(Array("portcullis:".utf8) + call.key) }
         arguments.append([UInt8]((isRefund ? "refund" : "decide").utf8))
         for call in calls {
             arguments.append(microseconds(call.quota.cost))
             arguments.append(microseconds(call.quota.tolerance))
-            arguments.append([UInt8](String(call.count).utf8))
+            arguments.append(decimal(call.count))
         }
         return arguments
     }
@@ -80,10 +81,19 @@ enum LimitScript {
         return decisions
     }
 
+    private static func decimal(_ value: UInt64) -> [UInt8] {
+        var text: [UInt8] = []
+        text.append(decimal: value)
+        return text
+    }
+
     /// With a fraction: a limit of millions a second costs less than a microsecond.
     private static func microseconds(_ nanoseconds: UInt64) -> [UInt8] {
-        let fraction = String(nanoseconds % 1_000)
-        return Array("\(nanoseconds / 1_000).\(String(repeating: "0", count: 3 - fraction.count))\(fraction)".utf8)
+        var text: [UInt8] = []
+        text.append(decimal: nanoseconds / 1_000)
+        text.append(0x2E)
+        for place: UInt64 in [100, 10, 1] { text.append(0x30 + UInt8(truncatingIfNeeded: nanoseconds / place % 10)) }
+        return text
     }
 }
 

@@ -85,7 +85,8 @@ package enum RedisCommand {
     package static func append(_ arguments: [[UInt8]], to output: inout ByteQueue) {
         var formatted: UnsafeMutablePointer<CChar>?
         // SAFETY: hiredis copies the arguments; the pointers into `joined` are valid while it is lent.
-        let joined = arguments.flatMap { $0 }
+        var joined: [UInt8] = []
+        for argument in arguments { joined += argument }
         let lengths = arguments.map(\.count)
         let count = unsafe joined.withUnsafeBytes { bytes in
             var start = 0

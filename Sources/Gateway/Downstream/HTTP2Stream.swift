@@ -45,6 +45,8 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     private var hasAnswerBegun = false
     private var answerFraming = BodyFraming.none
     private var isAnswerComplete = false
+    /// The session has asked for more of the body than there was.
+    private var isAwaited = false
     private var isBroken = false
     /// The client takes a byte now and then, to keep the answer from ending.
     private var isTooSlow = false
@@ -77,6 +79,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         awaitsContinue = false
         hasAnswerBegun = false
         isAnswerComplete = false
+        isAwaited = false
         isBroken = false
         isTooSlow = false
         uncredited = 0
@@ -261,7 +264,10 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
             let count = min(atMost, body.count)
             return .bytes(count, isLast: isAnswerComplete && count == body.count && answerTrailers.isEmpty)
         }
-        guard isAnswerComplete else { return .wait }
+        guard isAnswerComplete else {
+            isAwaited = true
+            return .wait
+        }
         return answerTrailers.isEmpty ? .bytes(0, isLast: true) : .trailers
     }
 
@@ -281,7 +287,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
             if connection.session.credit(id) <= count { downloadProgress.waits(at: services.loop.now) }
             armStallTimer()
         }
-        if body.count <= Limits.sendQueueLowBytes { passage.exchange.resumeAnswer() }
+        if !isAnswerComplete, body.count <= Limits.sendQueueLowBytes { passage.exchange.resumeAnswer() }
     }
 
     private func armStallTimer() { arm(&stallTimer, after: isTooSlow ? 0 : services.settings.timeouts.write) }
@@ -351,6 +357,13 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
             armStallTimer()
         }
         body.append(bytes)
+        goOn()
+    }
+
+    /// The session asks by itself for what it has not asked for yet.
+    private func goOn() {
+        guard isAwaited else { return connection.queueTurn() }
+        isAwaited = false
         connection.resume(id)
     }
 
@@ -362,7 +375,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
     func answerEnded() {
         isAnswerComplete = true
         services.path.finish(passage, isComplete: true)
-        connection.resume(id)
+        goOn()
     }
 
     func endAnswer(of stream: LiveStream) {
