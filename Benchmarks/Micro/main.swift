@@ -124,7 +124,7 @@ repeated("GCRA: 10,000 keys") {
 
 private var output = ByteQueue()
 private let origin = DownstreamOrigin(peer: [UInt8]("192.0.2.7".utf8), isPeerTrusted: false, isTLS: true, addresses: nil)
-private let value = Template(Word(text: "user-1", position: position, isQuoted: false), Diagnostics())!
+private let value = Template(Word(text: "user-1", position: Position(file: 0, offset: 0, length: 0), isQuoted: false), Diagnostics())!
 private let header = ForwardingRule.Header(name: "X-User-Id", value: value)
 private let forwarding = ForwardingRule(upstream: 0, headers: [header])
 private let outgoing = OutgoingHead(context, FieldFilter(headers: ["X-User-Id"], sources: authenticator.sources), forwarding, from: origin)

@@ -9,6 +9,11 @@ package final class ForwardingRule: Sendable {
     package struct Header: Hashable, Sendable {
         package let name: String
         package let value: Template
+
+        package init(name: String, value: Template) {
+            self.name = name
+            self.value = value
+        }
     }
 
     package enum Host: Equatable, Sendable {

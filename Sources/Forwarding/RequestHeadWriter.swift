@@ -95,14 +95,7 @@ package final class OutgoingHead {
     /// - Throws: when the rewritten path is not in normal form; `output` may then hold a part of the head.
     package func write(_ shape: RequestShape, to output: inout ByteQueue) throws(ForwardingError) {
         try write(context.head, context.target, to: &output)
-        switch shape.framing {
-        case .none, .close: break
-        case .length(let count):
-            output.append("Content-Length: ")
-            output.append(decimal: count)
-            output.append("\r\n")
-        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
-        }
+        shape.framing.appendField(to: &output)
         if let upgrade = shape.upgrade {
             output.append("Connection: Upgrade\r\nUpgrade: ")
             output.append(upgrade)

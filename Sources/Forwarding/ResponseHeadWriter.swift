@@ -27,14 +27,7 @@ package enum ResponseHeadWriter {
             runStart = -1
         }
         if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }
-        switch framing {
-        case .none, .close: break
-        case .length(let count):
-            output.append("Content-Length: ")
-            output.append(decimal: count)
-            output.append("\r\n")
-        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
-        }
+        framing.appendField(to: &output)
         output.append(extra)
         connection(keepAlive: keepAlive, clientVersion, to: &output)
         output.append("\r\n")
@@ -78,6 +71,20 @@ package enum ResponseHeadWriter {
         output.append(0x20)
         output.append(head.bytes.extracting(head.reasonRange.range))
         output.append("\r\n")
+    }
+}
+
+extension BodyFraming {
+    /// Appends the field line that tells it, if there is one.
+    func appendField(to output: inout ByteQueue) {
+        switch self {
+        case .none, .close: break
+        case .length(let count):
+            output.append("Content-Length: ")
+            output.append(decimal: count)
+            output.append("\r\n")
+        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
+        }
     }
 }
 
