@@ -58,12 +58,11 @@ package final class Exchange: UpstreamClient {
     // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
     private var began = Instant.never
     private var answered = Instant.never
-    private var isOpen = false
+    /// Whether the upstream still owes an answer.
+    private var isActive = false
     private var server: UpstreamServer?
     /// The server that was used, for the log; empty before there is one.
     package var serverText: String { server?.address.text ?? "" }
-    /// Whether the upstream still owes an answer.
-    package var isActive: Bool { isOpen }
 
     /// - Parameter outgoing: the head that each request is written from.
     package init(_ outgoing: OutgoingHead) { self.outgoing = outgoing }
@@ -85,7 +84,7 @@ package final class Exchange: UpstreamClient {
         began = now
         server = nil
         answered = .never
-        isOpen = true
+        isActive = true
         do {
             try connect(fresh: false)
         } catch {
@@ -251,7 +250,7 @@ package final class Exchange: UpstreamClient {
     }
 
     private func finish() {
-        isOpen = false
+        isActive = false
         waitTicket = nil
         downstream = nil
         channel = nil
