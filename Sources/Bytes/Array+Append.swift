@@ -10,6 +10,14 @@ extension [UInt8] {
         append(utf8.span)
     }
 
+    /// Appends `name: value` and the end of the line.
+    package mutating func append(field name: Span<UInt8>, _ value: Span<UInt8>) {
+        append(name)
+        append(": ")
+        append(value)
+        append("\r\n")
+    }
+
     package mutating func append(decimal value: Int) {
         if value < 0 { append(0x2D) }
         append(decimal: UInt64(value.magnitude))

@@ -48,10 +48,7 @@ package enum ResponseHeadWriter {
     package static func writeInterim(_ head: borrowing ResponseHead, to output: inout ByteQueue) {
         statusLine(head, to: &output)
         for line in head.fields.lines where !line.id.isHopByHop && line.id != .contentLength {
-            output.append(head.bytes.extracting(line.name.range))
-            output.append(": ")
-            output.append(head.bytes.extracting(line.value.range))
-            output.append("\r\n")
+            output.append(field: head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
         output.append("\r\n")
     }

@@ -64,11 +64,8 @@ package struct ResponseHeadBuilder: ~Copyable {
         default: break
         }
         let start = arena.count
-        arena.append(name)
-        arena.append(": ")
-        let valueStart = arena.count
-        arena.append(value)
-        arena.append("\r\n")
+        let valueStart = start + name.count + 2
+        arena.append(field: name, value)
         fields.append(
             FieldTable.Line(id: id, name: ByteRange(start..<start + name.count), value: ByteRange(valueStart..<valueStart + value.count)))
     }

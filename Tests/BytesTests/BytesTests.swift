@@ -2,6 +2,25 @@ import Bytes
 import Testing
 
 @Suite struct ByteQueueTests {
+    @Test func appendsAFieldWhereverTheQueueStands() {
+        for (dropped, valueLength) in [(0, 0), (3, 5), (1_000, 40), (10, 5_000)] {
+            let value = (0..<valueLength).map { UInt8(0x21 + $0 % 90) }
+            var queue = ByteQueue()
+            queue.append([UInt8](repeating: 0x2E, count: dropped + 4))
+            queue.drop(dropped)
+            let start = queue.append(field: [UInt8]("Name".utf8).span, value.span)
+            #expect(start == 4 + 6)
+            #expect(queue.readable.copied() == [UInt8]("....Name: ".utf8) + value + [0x0D, 0x0A])
+            var line: [UInt8] = []
+            line.append(field: [UInt8]("Name".utf8).span, value.span)
+            #expect(queue.readable.extracting(4..<queue.count).copied() == line)
+        }
+        var queue = ByteQueue()
+        let mixed = [UInt8]("X-Mixed@[`{\u{E4}Z".utf8)
+        queue.append(lowercased: mixed.span)
+        #expect(queue.readable.text == "x-mixed@[`{\u{E4}z")
+    }
+
     @Test func givesBackWhatWasAppendedInOrder() {
         var queue = ByteQueue()
         var expected: [UInt8] = []
@@ -118,7 +137,7 @@ import Testing
 
 @Suite struct FieldValueTests {
     @Test func endsWhereAByteIsThatNoValueHolds() {
-        for length in 0..<70 {
+        for length in Array(0..<70) + [125, 128, 131, 150, 200] {
             let good = (0..<length).map { UInt8(0x20 + $0 % 0x5F) } + [0x80, 0xFF, 0x09]
             for place in 0...good.count {
                 for bad in [UInt8(0x00), 0x0A, 0x0D, 0x1F, 0x7F] {

@@ -88,10 +88,7 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
         guard answerFraming == .chunked, line.id == .other else { return }
-        answerTrailers.append(bytes.extracting(line.name.range))
-        answerTrailers.append(": ")
-        answerTrailers.append(bytes.extracting(line.value.range))
-        answerTrailers.append("\r\n")
+        answerTrailers.append(field: bytes.extracting(line.name.range), bytes.extracting(line.value.range))
     }
 
     func answerEnded() {

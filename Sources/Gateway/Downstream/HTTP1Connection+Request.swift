@@ -156,10 +156,7 @@ extension HTTP1Connection {
     private func keepTrailer(_ line: FieldTable.Line, _ bytes: Span<UInt8>) {
         let name = bytes.extracting(line.name.range)
         guard line.id == .other, !services.settings.fieldFilter.isManaged(name) else { return }
-        requestTrailers.append(name)
-        requestTrailers.append(": ")
-        requestTrailers.append(bytes.extracting(line.value.range))
-        requestTrailers.append("\r\n")
+        requestTrailers.append(field: name, bytes.extracting(line.value.range))
     }
 
     private func forward(_ bytes: Span<UInt8>) {

@@ -140,10 +140,7 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
             return
         }
         guard FieldName(name) == .other, !services.settings.fieldFilter.isManaged(name) else { return }
-        requestTrailers.append(name)
-        requestTrailers.append(": ")
-        requestTrailers.append(value)
-        requestTrailers.append("\r\n")
+        requestTrailers.append(field: name, value)
     }
 
     func isTrailerWrong() { areTrailersWrong = true }
