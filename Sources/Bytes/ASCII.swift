@@ -43,30 +43,11 @@
 }
 
 extension Span<UInt8> {
-    /// Byte for byte.
-    @inlinable package func equals(_ other: Span<UInt8>) -> Bool {
-        guard count == other.count else { return false }
-        for index in indices where self[index] != other[index] { return false }
-        return true
-    }
-
     @inlinable package func equals(_ other: [UInt8]) -> Bool { equals(other.span) }
 
     @inlinable package func equals(_ text: String) -> Bool {
         let utf8 = text.utf8
         return equals(utf8.span)
-    }
-
-    /// Without regard to ASCII case.
-    @inlinable package func equalsIgnoringCase(_ other: Span<UInt8>) -> Bool {
-        guard count == other.count else { return false }
-        for index in indices {
-            let difference = self[index] ^ other[index]
-            if difference == 0 { continue }
-            // The two cases of a letter differ in this bit alone.
-            guard difference == 0x20, (self[index] | 0x20) &- 0x61 < 26 else { return false }
-        }
-        return true
     }
 
     @inlinable package func equalsIgnoringCase(_ text: String) -> Bool {

@@ -1,7 +1,9 @@
 extension [UInt8] {
     package mutating func append(_ bytes: Span<UInt8>) {
         append(addingCapacity: bytes.count) { free in
-            for index in bytes.indices { free.append(bytes[index]) }
+            free.append(repeating: 0, count: bytes.count)
+            var added = free.mutableSpan
+            added.copy(bytes)
         }
     }
 

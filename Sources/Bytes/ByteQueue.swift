@@ -23,18 +23,36 @@
         let base = tail
         var free = storage.mutableSpan
         var part = free._mutatingExtracting(base..<(base + bytes.count))
-        for index in part.indices { part[index] = bytes[index] }
+        part.copyHere(bytes)
         tail += bytes.count
     }
 
-    /// Appends ASCII in lower case, other bytes as they are.
-    package mutating func append(lowercased bytes: Span<UInt8>) {
-        reserve(bytes.count)
+    /// Appends several pieces, at less cost than one after the other.
+    package mutating func append(_ first: Span<UInt8>, _ second: Span<UInt8>, _ third: Span<UInt8>, _ fourth: Span<UInt8>) {
+        let whole = first.count + second.count + third.count + fourth.count
+        reserve(whole)
         let base = tail
         var free = storage.mutableSpan
-        var part = free._mutatingExtracting(base..<(base + bytes.count))
-        for index in part.indices { part[index] = ASCII.lowercased(bytes[index]) }
-        tail += bytes.count
+        var part = free._mutatingExtracting(base..<(base + whole))
+        part.copy(first, at: 0)
+        part.copy(second, at: first.count)
+        part.copy(third, at: first.count + second.count)
+        part.copy(fourth, at: whole - fourth.count)
+        tail += whole
+    }
+
+    /// Appends ASCII in lower case, other bytes as they are; then more as it is.
+    package mutating func append(lowercased bytes: Span<UInt8>, then more: Span<UInt8>) {
+        let whole = bytes.count + more.count
+        reserve(whole)
+        let base = tail
+        var free = storage.mutableSpan
+        var part = free._mutatingExtracting(base..<(base + whole))
+        var first = part._mutatingExtracting(0..<bytes.count)
+        first.copy(lowercased: bytes)
+        var rest = part._mutatingExtracting(bytes.count..<whole)
+        rest.copyHere(more)
+        tail += whole
     }
 
     /// Appends `name: value` and the end of the line.
@@ -47,12 +65,13 @@
         let base = tail
         var free = storage.mutableSpan
         var part = free._mutatingExtracting(base..<(base + whole))
-        for index in name.indices { part[index] = name[index] }
+        var first = part._mutatingExtracting(0..<name.count)
+        first.copyHere(name)
         let start = name.count + 2
         part[start - 2] = 0x3A
         part[start - 1] = 0x20
         var rest = part._mutatingExtracting(start..<(start + value.count))
-        for index in value.indices { rest[index] = value[index] }
+        rest.copyHere(value)
         part[whole - 2] = 0x0D
         part[whole - 1] = 0x0A
         tail += whole
@@ -165,17 +184,26 @@ package final class BufferPool {
         guard count > 0 else { return [UInt8](repeating: 0, count: bufferBytes) }
         count -= 1
         var taken: [UInt8] = []
-        swap(&taken, &spare[count])
+        exchange(&taken)
         return taken
     }
 
     /// Takes the buffer away from its holder; one that grew past the pool's size is freed.
     package func give(_ buffer: inout [UInt8]) {
         if buffer.count == bufferBytes, count < keptMax {
-            swap(&buffer, &spare[count])
+            exchange(&buffer)
             count += 1
         } else {
             buffer = []
         }
+    }
+
+    /// Exchanges a buffer with the one behind those that are there. The list is taken out meanwhile, so that no look at it has to
+    /// be checked for overlap with another.
+    private func exchange(_ buffer: inout [UInt8]) {
+        var list: [[UInt8]] = []
+        swap(&list, &spare)
+        swap(&buffer, &list[count])
+        swap(&list, &spare)
     }
 }

@@ -30,8 +30,7 @@ package struct FieldBlock: ~Copyable {
     package mutating func append(_ name: Span<UInt8>, _ value: Span<UInt8>) {
         let start = queue.count
         let end = start + name.count
-        queue.append(lowercased: name)
-        queue.append(value)
+        queue.append(lowercased: name, then: value)
         fields.append(Field(name: start..<end, value: end..<queue.count, isFleeting: Self.isFleeting(name)))
     }
 

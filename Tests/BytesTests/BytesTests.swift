@@ -17,9 +17,56 @@ import Testing
         }
         var queue = ByteQueue()
         let mixed = [UInt8]("X-Mixed@[`{\u{E4}Z".utf8)
-        queue.append(lowercased: mixed.span)
+        queue.append(lowercased: mixed.span, then: Span())
         #expect(queue.readable.text == "x-mixed@[`{\u{E4}z")
     }
+
+    /// Every length goes one of several ways, and every byte may be a letter or look like one.
+    @Test func copiesRunsOfEveryLength() {
+        for count in 0...200 {
+            let source = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ count) }
+            var queue = ByteQueue()
+            queue.append("..")
+            queue.append(source)
+            queue.append(lowercased: source.span, then: source.span)
+            queue.append(source.span, Span(), source.span, [UInt8]("!".utf8).span)
+            let lowered = source.map { (0x41...0x5A).contains($0) ? $0 + 0x20 : $0 }
+            #expect(queue.readable.copied() == [0x2E, 0x2E] + source + lowered + source + source + source + [0x21])
+            var array: [UInt8] = [0x2E]
+            array.append(source.span)
+            #expect(array == [0x2E] + source)
+        }
+    }
+
+    @Test func comparesRunsOfEveryLength() {
+        for count in 1...70 {
+            let one = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 11 &+ 0x41) }
+            #expect(isSame(one, one) && isSameIgnoringCase(one, one))
+            for place in one.indices {
+                var other = one
+                other[place] ^= 0x20
+                #expect(!isSame(one, other))
+                let isLetter = (0x41...0x5A).contains(one[place] & ~0x20)
+                #expect(isSameIgnoringCase(one, other) == isLetter, "\(one[place]) at \(place) of \(count)")
+                other[place] = one[place] ^ 0x80
+                #expect(!isSameIgnoringCase(one, other))
+            }
+        }
+    }
+
+    @Test func knowsTheCaseOfEveryByte() {
+        for byte in UInt8.min...UInt8.max {
+            for other in UInt8.min...UInt8.max {
+                let isExpected = ASCII.lowercased(byte) == ASCII.lowercased(other)
+                #expect(isSameIgnoringCase([byte], [other]) == isExpected)
+                let (long, otherLong) = ([UInt8](repeating: byte, count: 9), [UInt8](repeating: other, count: 9))
+                #expect(isSameIgnoringCase(long, otherLong) == isExpected, "\(byte) and \(other)")
+            }
+        }
+    }
+
+    private func isSame(_ one: [UInt8], _ other: [UInt8]) -> Bool { one.span.equals(other.span) }
+    private func isSameIgnoringCase(_ one: [UInt8], _ other: [UInt8]) -> Bool { one.span.equalsIgnoringCase(other.span) }
 
     @Test func givesBackWhatWasAppendedInOrder() {
         var queue = ByteQueue()
