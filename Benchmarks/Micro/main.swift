@@ -127,7 +127,8 @@ private let origin = DownstreamOrigin(peer: [UInt8]("192.0.2.7".utf8), isPeerTru
 private let value = Template(Word(text: "user-1", position: Position(file: 0, offset: 0, length: 0), isQuoted: false), Diagnostics())!
 private let header = ForwardingRule.Header(name: "X-User-Id", value: value)
 private let forwarding = ForwardingRule(upstream: 0, headers: [header])
-private let outgoing = OutgoingHead(context, FieldFilter(headers: ["X-User-Id"], sources: authenticator.sources), forwarding, from: origin)
+private let outgoing = OutgoingHead(
+    context, FieldFilter(headers: ["X-User-Id"], sources: authenticator.sources), ForwardedFields(), forwarding, from: origin)
 outgoing.begin(identity, forwarding, from: origin, tunnelLines: [])
 try outgoing.render()
 private let shape = RequestShape(method: .get, framing: .none, upgrade: nil)
@@ -136,11 +137,14 @@ repeated("head write: request") {
     output.removeAll()
     try outgoing.write(shape, to: &output)
 }
-private let added = [UInt8]("X-Request-Id: 0123456789abcdef0123456789abcdef\r\n".utf8)
+private let requestID = FieldStart("X-Request-Id", isFleeting: true)
 repeated("head write: answer") {
     output.removeAll()
-    ResponseHeadWriter.write(
-        responseHead, framing: .length(1_024), keepAlive: true, clientVersion: .http11, extra: added, to: &output)
+    ResponseHeadWriter.write(responseHead, framing: .length(1_024), to: &output)
+    output.begin(requestID)
+    output.append(context.requestID)
+    output.end()
+    ResponseHeadWriter.end(keepAlive: true, .http11, to: &output)
 }
 
 Benchmark.main()

@@ -13,7 +13,7 @@ extension OutgoingHead {
         Self.fields(context.head, filter, hasIdentity: identity != nil, to: &block)
         block.append(lines: ownLines)
         var lines = ByteQueue()
-        RequestHeadWriter.forwardedFields(context.head, context.requestID, origin, to: &lines)
+        forwardedFields.append(context.head, context.requestID, origin, to: &lines)
         if rule.forwardsToken, let identity { RequestHeadWriter.bearer(context.head, identity.token, to: &lines) }
         block.append(lines: lines.readable)
         if case .length(let count) = shape.framing { block.append("content-length", decimal: count) }

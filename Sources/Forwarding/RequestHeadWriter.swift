@@ -18,7 +18,7 @@ package final class DownstreamOrigin: Sendable {
     /// What the PROXY protocol tells an upstream that asks for it.
     package let addresses: ProxyProtocol.Addresses?
 
-    /// X-Forwarded-For and X-Forwarded-Proto of a peer that speaks for itself.
+    /// X-Forwarded-For, X-Forwarded-Proto and the beginning of Forwarded, of a peer that speaks for itself.
     let ownLines: [UInt8]
     /// The peer's own element of Forwarded, up to the host (RFC 7239 §4).
     let forwardedElement: [UInt8]
@@ -28,9 +28,11 @@ package final class DownstreamOrigin: Sendable {
         self.isPeerTrusted = isPeerTrusted
         self.isTLS = isTLS
         self.addresses = addresses
-        ownLines = [UInt8]("X-Forwarded-For: ") + peer + [UInt8](isTLS ? "\r\nX-Forwarded-Proto: https" : "\r\nX-Forwarded-Proto: http")
         let isV6 = peer.contains(0x3A)
         forwardedElement = [UInt8](isV6 ? "for=\"[" : "for=") + peer + [UInt8](isV6 ? "]\"" : "")
+        ownLines =
+            [UInt8]("X-Forwarded-For: ") + peer + [UInt8](isTLS ? "\r\nX-Forwarded-Proto: https" : "\r\nX-Forwarded-Proto: http")
+            + [UInt8]("\r\nForwarded: ") + forwardedElement
     }
 }
 
@@ -48,10 +50,15 @@ package final class OutgoingHead {
     private(set) var tunnelLines: [UInt8] = []
     /// The host to name where the client named none.
     var server = ""
+    let forwardedFields: ForwardedFields
 
-    package init(_ context: RequestContext, _ filter: FieldFilter, _ rule: ForwardingRule, from origin: DownstreamOrigin) {
+    package init(
+        _ context: RequestContext, _ filter: FieldFilter, _ forwardedFields: ForwardedFields, _ rule: ForwardingRule,
+        from origin: DownstreamOrigin
+    ) {
         self.context = context
         self.filter = filter
+        self.forwardedFields = forwardedFields
         self.rule = rule
         self.origin = origin
     }
@@ -112,7 +119,7 @@ package final class OutgoingHead {
         try RequestHeadWriter.requestLine(head, target, rule, to: &output)
         RequestHeadWriter.fields(head, filter, rule.host, server: server, hasIdentity: identity != nil, to: &output)
         output.append(ownLines)
-        RequestHeadWriter.forwardedFields(head, context.requestID, origin, to: &output)
+        forwardedFields.append(head, context.requestID, origin, to: &output)
         if rule.forwardsToken, let identity { RequestHeadWriter.bearer(head, identity.token, to: &output) }
     }
 }
@@ -165,14 +172,20 @@ enum RequestHeadWriter {
         _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String, hasIdentity: Bool,
         to output: inout ByteQueue
     ) {
-        output.append("Host: ")
+        let name = hostName.span
         switch host {
-        case .set(let name): output.append(name)
+        case .set(let text):
+            let utf8 = text.utf8
+            output.append(field: name, utf8.span)
         case .keep:
             // HTTP/1.0 may come without; an HTTP/1.1 request has one (RFC 9112 §3.2).
-            if let range = head.value(.host) { output.append(head.bytes.extracting(range)) } else { output.append(server) }
+            if let range = head.value(.host) {
+                output.append(field: name, head.bytes.extracting(range))
+            } else {
+                let utf8 = server.utf8
+                output.append(field: name, utf8.span)
+            }
         }
-        output.append("\r\n")
         let named = ConnectionOptions(head.fields, head.bytes)
         let bytes = head.bytes
         var runStart = -1
@@ -190,61 +203,6 @@ enum RequestHeadWriter {
         }
         // The head ends with an empty line, which is written later.
         if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }
-    }
-
-    /// X-Forwarded-For, -Proto, -Host, Forwarded (RFC 7239) and X-Request-Id. A trusted peer's own words are kept and added
-    /// to; anybody else's are dropped.
-    static func forwardedFields(
-        _ head: borrowing RequestHead, _ requestID: [UInt8], _ origin: DownstreamOrigin, to output: inout ByteQueue
-    ) {
-        let trusted = origin.isPeerTrusted
-        let ownHost = head.value(.host)
-        var host = ownHost
-        if trusted {
-            addedTo(head, origin, to: &output)
-            if let told = head.value(.xForwardedHost) { host = told }
-        } else {
-            output.append(origin.ownLines)
-        }
-        if let host {
-            output.append("\r\nX-Forwarded-Host: ")
-            output.append(head.bytes.extracting(host))
-        }
-        output.append("\r\nForwarded: ")
-        if trusted { elements(of: .forwarded, head, to: &output) }
-        output.append(origin.forwardedElement)
-        if let ownHost, !ownHost.isEmpty {
-            output.append(";host=\"")
-            output.append(head.bytes.extracting(ownHost))
-            output.append(origin.isTLS ? "\";proto=https\r\nX-Request-Id: " : "\";proto=http\r\nX-Request-Id: ")
-        } else {
-            output.append(origin.isTLS ? ";proto=https\r\nX-Request-Id: " : ";proto=http\r\nX-Request-Id: ")
-        }
-        output.append(requestID)
-        output.append("\r\n")
-    }
-
-    /// X-Forwarded-For and X-Forwarded-Proto, where the peer speaks for others.
-    private static func addedTo(_ head: borrowing RequestHead, _ origin: DownstreamOrigin, to output: inout ByteQueue) {
-        output.append("X-Forwarded-For: ")
-        elements(of: .xForwardedFor, head, to: &output)
-        output.append(origin.peer)
-        output.append("\r\nX-Forwarded-Proto: ")
-        var isTLS = origin.isTLS
-        if let told = head.value(.xForwardedProto) {
-            let scheme = head.bytes.extracting(told)
-            if scheme.equalsIgnoringCase("https") { isTLS = true }
-            if scheme.equalsIgnoringCase("http") { isTLS = false }
-        }
-        output.append(isTLS ? "https" : "http")
-    }
-
-    /// The values of a field, to which another one is added.
-    private static func elements(of name: FieldName, _ head: borrowing RequestHead, to output: inout ByteQueue) {
-        for line in head.fields.lines where line.id == name && !line.value.isEmpty {
-            output.append(head.bytes.extracting(line.value.range))
-            output.append(", ")
-        }
     }
 
     static func bearer(_ head: borrowing RequestHead, _ token: Range<Int>, to output: inout ByteQueue) {
@@ -276,3 +234,6 @@ struct ConnectionOptions {
         return false
     }
 }
+
+/// `Host`.
+private let hostName: [UInt8] = [0x48, 0x6F, 0x73, 0x74]

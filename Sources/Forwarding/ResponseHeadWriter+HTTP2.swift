@@ -5,8 +5,8 @@ package import HTTPMessage
 
 /// The same head, as an HTTP/2 client gets it.
 extension ResponseHeadWriter {
-    /// Replaces what is in `block`; parameters as for HTTP/1.
-    package static func write(_ head: borrowing ResponseHead, framing: BodyFraming, extra: [UInt8], to block: inout FieldBlock) {
+    /// Replaces what is in `block`; what the gateway adds follows.
+    package static func write(_ head: borrowing ResponseHead, framing: BodyFraming, to block: inout FieldBlock) {
         // A tunnel opens with 200, and without the proof that only HTTP/1.1 knows (RFC 8441 §5).
         let opensTunnel = head.status == 101
         begin(opensTunnel ? 200 : head.status, &block)
@@ -16,7 +16,6 @@ extension ResponseHeadWriter {
             block.append(head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
         if case .length(let count) = framing { block.append("content-length", decimal: count) }
-        block.append(lines: extra)
     }
 
     /// An interim answer (1xx).

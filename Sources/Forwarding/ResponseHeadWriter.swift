@@ -4,15 +4,10 @@ package import HTTPMessage
 
 /// Writes the head of an upstream's answer as an HTTP/1 client gets it.
 package enum ResponseHeadWriter {
-    /// Appends status line and fields.
+    /// Appends status line and fields; what the gateway adds follows, then ``end(keepAlive:_:to:)``.
     ///
-    /// - Parameters:
-    ///   - framing: of the body as it is sent on.
-    ///   - extra: whole lines that the gateway adds.
-    package static func write(
-        _ head: borrowing ResponseHead, framing: BodyFraming, keepAlive: Bool, clientVersion: HTTPVersion, extra: [UInt8],
-        to output: inout ByteQueue
-    ) {
+    /// - Parameter framing: of the body as it is sent on.
+    package static func write(_ head: borrowing ResponseHead, framing: BodyFraming, to output: inout ByteQueue) {
         statusLine(head, to: &output)
         let bytes = head.bytes
         let named = ConnectionOptions(head.fields, bytes)
@@ -28,9 +23,6 @@ package enum ResponseHeadWriter {
         }
         if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }
         framing.appendField(to: &output)
-        output.append(extra)
-        connection(keepAlive: keepAlive, clientVersion, to: &output)
-        output.append("\r\n")
     }
 
     /// Whether a field of the upstream's answer reaches the client.
@@ -53,12 +45,14 @@ package enum ResponseHeadWriter {
         output.append("\r\n")
     }
 
-    /// Appends the Connection field, where the client needs to be told.
-    package static func connection(keepAlive: Bool, _ clientVersion: HTTPVersion, to output: inout ByteQueue) {
+    /// Appends the Connection field, where the client needs to be told, and the end of the head.
+    package static func end(keepAlive: Bool, _ clientVersion: HTTPVersion, to output: inout ByteQueue) {
         if !keepAlive {
-            output.append("Connection: close\r\n")
+            output.append("Connection: close\r\n\r\n")
         } else if clientVersion == .http10 {
-            output.append("Connection: keep-alive\r\n")
+            output.append("Connection: keep-alive\r\n\r\n")
+        } else {
+            output.append("\r\n")
         }
     }
 

@@ -99,9 +99,6 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// Counts requests, so that what was asked for one is not answered to the next.
     private(set) var generation: UInt64 = 0
 
-    /// Field lines that the gateway adds to the answer; kept for their storage.
-    var addedLines: [UInt8] = []
-
     // For the log.
     var beganAt = Instant.never
     var authenticatedAt = Instant.never
@@ -114,7 +111,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     init(_ path: RequestPath, from origin: DownstreamOrigin) {
         self.path = path
         self.origin = origin
-        exchange = Exchange(OutgoingHead(context, path.fieldFilter, ForwardingRule(upstream: 0), from: origin))
+        exchange = Exchange(OutgoingHead(context, path.fieldFilter, path.forwardedFields, ForwardingRule(upstream: 0), from: origin))
         progress.waiter = self
     }
 

@@ -208,8 +208,8 @@ package enum Refusal: Error, Sendable {
 /// The fields and the body of a gateway-made answer.
 package struct RefusalAnswer {
     package let status: Int
-    /// Whole lines; without framing and connection fields.
-    package var fields: [UInt8]
+    /// Whole lines; without framing and connection fields, and without what is added to every answer (``AddedFields``).
+    package let fields: [UInt8]
     package let body: [UInt8]
 
     /// What the asking program reads.

@@ -24,6 +24,7 @@ import Routing
 final class RequestPath {
     private let settings: Settings
     var fieldFilter: FieldFilter { settings.fieldFilter }
+    let forwardedFields = ForwardedFields()
     private let loop: EventLoop
     private let authenticator: Authenticator
     private let limiter: RateLimiter
@@ -34,8 +35,8 @@ final class RequestPath {
     var requestKeys: (_ issuer: Int) -> Bool = { _ in false }
     private var awaitingKeys: [(passage: Passage, generation: UInt64, issuer: Int, since: Instant)] = []
     private var lastKeyRequest: [Instant]
-    /// By limit: the words of RateLimit-Policy, and the beginning of those of RateLimit.
-    private let limitTexts: [(policy: [UInt8], state: [UInt8])]
+    /// What the gateway adds to every answer.
+    let addedFields: AddedFields
     /// Streams and tunnels that end with their credential.
     private var streams: [ObjectIdentifier: Passage] = [:]
     /// Of them, those whose keys have changed since they were let in.
@@ -55,10 +56,7 @@ final class RequestPath {
         self.log = log
         self.counters = counters
         lastKeyRequest = [Instant](repeating: .past, count: settings.issuers.count)
-        limitTexts = settings.limits.map { limit in
-            let window = max(1, limit.quota.windowNanoseconds / 1_000_000_000)
-            return ([UInt8]("\"\(limit.name)\";q=\(limit.quota.count);w=\(window)"), [UInt8]("\"\(limit.name)\";r="))
-        }
+        addedFields = AddedFields(settings.limits)
     }
 
     // MARK: - The stages
@@ -231,40 +229,8 @@ final class RequestPath {
         case .overloaded: counters.add(.memoryRefusals)
         default: break
         }
-        var answer = RefusalAnswer(
-            refusal, requestID: passage.context.requestID, realm: settings.realm, form: form(passage))
-        appendFields(passage, to: &answer.fields)
+        let answer = RefusalAnswer(refusal, requestID: passage.context.requestID, realm: settings.realm, form: form(passage))
         passage.frontEnd?.answer(answer, to: refusal)
-    }
-
-    /// Makes the field lines that are added to an upstream's answer anew, in ``Passage/addedLines``.
-    func makeAddedLines(_ passage: Passage) {
-        passage.addedLines.removeAll(keepingCapacity: true)
-        appendFields(passage, to: &passage.addedLines)
-    }
-
-    /// Field lines that the gateway adds to every answer, its own and the upstreams'.
-    func appendFields(_ passage: Passage, to fields: inout [UInt8]) {
-        fields.append("X-Request-Id: ")
-        fields += passage.context.requestID
-        fields.append("\r\n")
-        let states = passage.progress.states
-        guard !states.isEmpty else { return }
-        // draft-ietf-httpapi-ratelimit-headers
-        fields.append("RateLimit-Policy: ")
-        for (index, state) in states.enumerated() {
-            if index > 0 { fields.append(", ") }
-            fields += limitTexts[state.limit].policy
-        }
-        fields.append("\r\nRateLimit: ")
-        for (index, state) in states.enumerated() {
-            if index > 0 { fields.append(", ") }
-            fields += limitTexts[state.limit].state
-            fields.append(decimal: state.remaining)
-            fields.append(";t=")
-            fields.append(decimal: state.resetAfter / 1_000_000_000 + (state.resetAfter % 1_000_000_000 > 0 ? 1 : 0))
-        }
-        fields.append("\r\n")
     }
 
     /// The answer is complete, or will never be: counts it and writes the log.

@@ -54,7 +54,7 @@ import Testing
         let rule = ForwardingRule(upstream: 0)
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
         let filter = FieldFilter(headers: [], sources: TokenSources(sources: []))
-        let exchange = Exchange(OutgoingHead(context, filter, rule, from: origin))
+        let exchange = Exchange(OutgoingHead(context, filter, ForwardedFields(), rule, from: origin))
         var parser = RequestParser()
         let bytes = [UInt8]((lines + ["Host: a", "", ""]).joined(separator: "\r\n").utf8)
         _ = try parser.parse(bytes.span, into: &context.head)
@@ -95,7 +95,7 @@ import Testing
         let context = RequestContext()
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
         let filter = FieldFilter(headers: ["X-Who"], sources: TokenSources(sources: []))
-        let exchange = Exchange(OutgoingHead(context, filter, try rule(nil), from: origin))
+        let exchange = Exchange(OutgoingHead(context, filter, ForwardedFields(), try rule(nil), from: origin))
         var parser = RequestParser()
         /// The head as the server gets it; empty where the request is not sent.
         func send(_ rule: ForwardingRule, _ tunnel: TunnelRequest? = nil) throws -> String {

@@ -47,10 +47,14 @@ extension HTTP1Connection: PassageFrontEnd {
         if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
         if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
         answerFraming = sent
-        services.path.makeAddedLines(passage)
-        outbound.prepare(from: services.buffers)
-        ResponseHeadWriter.write(
-            head, framing: sent, keepAlive: keepAlive, clientVersion: version, extra: passage.addedLines, to: &outbound)
+        // Taken out while it is written to: each look at a field of an object is checked for overlap with another.
+        var queue = ByteQueue()
+        swap(&queue, &outbound)
+        queue.prepare(from: services.buffers)
+        ResponseHeadWriter.write(head, framing: sent, to: &queue)
+        services.path.addedFields.append(passage, to: &queue)
+        ResponseHeadWriter.end(keepAlive: keepAlive, version, to: &queue)
+        swap(&queue, &outbound)
         queueTurn()
         if head.isStream { services.path.began(LiveStream(.events), of: passage) }
     }
@@ -60,12 +64,11 @@ extension HTTP1Connection: PassageFrontEnd {
         let upgrade = passage.tunnel?.upgrade ?? []
         answerFraming = .close
         keepAlive = false
-        services.path.makeAddedLines(passage)
-        passage.addedLines.append("Connection: Upgrade\r\nUpgrade: ")
-        passage.addedLines += upgrade
-        passage.addedLines.append("\r\n")
-        ResponseHeadWriter.write(
-            head, framing: .close, keepAlive: true, clientVersion: .http11, extra: passage.addedLines, to: &outbound)
+        ResponseHeadWriter.write(head, framing: .close, to: &outbound)
+        services.path.addedFields.append(passage, to: &outbound)
+        outbound.append("Connection: Upgrade\r\nUpgrade: ")
+        outbound.append(upgrade)
+        outbound.append("\r\n\r\n")
         requestBody = .tunnel
         clearTimer()
         setReadingPaused(false)
@@ -148,11 +151,11 @@ extension HTTP1Connection: PassageFrontEnd {
         outbound.append(TimeText.fieldDate(services.loop.wall))
         outbound.append("\r\n")
         outbound.append(answer.fields)
+        services.path.addedFields.append(passage, to: &outbound)
         outbound.append("Content-Length: ")
         outbound.append(decimal: UInt64(answer.body.count))
         outbound.append("\r\n")
-        ResponseHeadWriter.connection(keepAlive: keepAlive, passage.context.head.version, to: &outbound)
-        outbound.append("\r\n")
+        ResponseHeadWriter.end(keepAlive: keepAlive, passage.context.head.version, to: &outbound)
         if !head {
             outbound.append(answer.body)
             passage.bytesOut += UInt64(answer.body.count)

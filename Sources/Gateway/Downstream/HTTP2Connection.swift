@@ -315,7 +315,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     // MARK: - What a stream asks
 
-    func sendHead(_ stream: Int32, hasBody: Bool) {
+    func sendHead(_ block: borrowing FieldBlock, _ stream: Int32, hasBody: Bool) {
         session.submit(response: block, stream, hasBody: hasBody)
         queueTurn()
     }

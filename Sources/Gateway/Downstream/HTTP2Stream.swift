@@ -335,9 +335,13 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         passage.status = head.status
         hasAnswerBegun = true
         answerFraming = framing
-        services.path.makeAddedLines(passage)
-        ResponseHeadWriter.write(head, framing: framing, extra: passage.addedLines, to: &connection.block)
-        connection.sendHead(id, hasBody: !framing.isEmpty)
+        var block = FieldBlock()
+        // Taken out while it is written to: each look at a field of an object is checked for overlap with another.
+        swap(&block, &connection.block)
+        ResponseHeadWriter.write(head, framing: framing, to: &block)
+        services.path.addedFields.append(passage, to: &block)
+        connection.sendHead(block, id, hasBody: !framing.isEmpty)
+        swap(&block, &connection.block)
         if head.status == 101 {
             services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
             sendOn()
@@ -410,17 +414,21 @@ final class HTTP2Stream: PassageFrontEnd, TimerHandler {
         discardsBody = true
         upload.removeAll()
         bodyTimer?.clear()
-        ResponseHeadWriter.begin(answer.status, &connection.block)
-        connection.block.append("date", TimeText.fieldDate(services.loop.wall))
-        connection.block.append(lines: answer.fields)
-        if answer.status == refusal.status { connection.block.append("content-length", decimal: UInt64(answer.body.count)) }
+        var block = FieldBlock()
+        swap(&block, &connection.block)
+        ResponseHeadWriter.begin(answer.status, &block)
+        block.append("date", TimeText.fieldDate(services.loop.wall))
+        block.append(lines: answer.fields)
+        services.path.addedFields.append(passage, to: &block)
+        if answer.status == refusal.status { block.append("content-length", decimal: UInt64(answer.body.count)) }
         let hasBody = passage.context.head.method != .head && !answer.body.isEmpty
         if hasBody {
             body.append(answer.body)
             passage.bytesOut += UInt64(answer.body.count)
             armStallTimer()
         }
-        connection.sendHead(id, hasBody: hasBody)
+        connection.sendHead(block, id, hasBody: hasBody)
+        swap(&block, &connection.block)
         services.path.finish(passage, isComplete: true)
     }
 }

@@ -1,0 +1,48 @@
+import Bytes
+import HTTPMessage
+import RateLimiting
+import Routing
+
+/// The fields that the gateway adds to every answer, its own and the upstreams': who asked for it is to be found in the log by
+/// the first, and how much of each limit is left by the others (draft-ietf-httpapi-ratelimit-headers).
+struct AddedFields {
+    private let requestID = FieldStart("X-Request-Id", isFleeting: true)
+    /// By limit: RateLimit-Policy, and the beginning of RateLimit.
+    private let policies: [FieldStart]
+    private let states: [FieldStart]
+
+    init(_ limits: [Limit]) {
+        policies = limits.map { limit in
+            let window = max(1, limit.quota.windowNanoseconds / 1_000_000_000)
+            return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(limit.quota.count);w=\(window)")
+        }
+        states = limits.map { FieldStart("RateLimit", "\"\($0.name)\";r=", isFleeting: true) }
+    }
+
+    func append<Output: FieldOutput & ~Copyable>(_ passage: Passage, to output: inout Output) {
+        output.begin(requestID)
+        let identifier = passage.context.requestID
+        output.append(identifier.span)
+        output.end()
+        let asked = passage.progress.states
+        guard !asked.isEmpty else { return }
+        for index in asked.indices { Self.begin(policies[asked[index].limit], isFirst: index == 0, &output) }
+        output.end()
+        for index in asked.indices {
+            let state = asked[index]
+            Self.begin(states[state.limit], isFirst: index == 0, &output)
+            output.append(decimal: state.remaining)
+            output.append(";t=")
+            output.append(decimal: state.resetAfter / 1_000_000_000 + (state.resetAfter % 1_000_000_000 > 0 ? 1 : 0))
+        }
+        output.end()
+    }
+
+    /// Begins a field, or the next element of its list.
+    private static func begin<Output: FieldOutput & ~Copyable>(_ field: FieldStart, isFirst: Bool, _ output: inout Output) {
+        guard !isFirst else { return output.begin(field) }
+        output.append(", ")
+        let value = field.value
+        output.append(value.span)
+    }
+}
