@@ -259,10 +259,7 @@ package enum StreamCode {
             }
             unsafe fields.withUnsafeBufferPointer { fields in
                 guard hasBody else { return unsafe body(fields.baseAddress, fields.count, nil) }
-                var provider = unsafe nghttp2_data_provider()
-                unsafe provider.read_callback = { _, stream, _, length, flags, _, user in
-                    unsafe Session.of(user).readBody(stream, length, flags)
-                }
+                var provider = unsafe Callbacks.bodySource
                 unsafe body(fields.baseAddress, fields.count, &provider)
             }
         }
@@ -270,13 +267,7 @@ package enum StreamCode {
 
     // MARK: - What nghttp2 asks
 
-    /// The object that a callback belongs to.
-    fileprivate static func of(_ user: UnsafeMutableRawPointer?) -> Session {
-        // SAFETY: every session is made with a pointer to the object that owns it and outlives it.
-        unsafe Unmanaged<Session>.fromOpaque(user!).takeUnretainedValue()
-    }
-
-    private func readBody(_ stream: Int32, _ length: Int, _ flags: UnsafeMutablePointer<UInt32>?) -> Int {
+    func readBody(_ stream: Int32, _ length: Int, _ flags: UnsafeMutablePointer<UInt32>?) -> Int {
         switch handler.nextBody(stream, atMost: length) {
         case .wait: return failure(NGHTTP2_ERR_DEFERRED)
         case .broken: return failure(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE)
@@ -295,14 +286,14 @@ package enum StreamCode {
         }
     }
 
-    fileprivate func send(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
+    func send(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
         guard output.count < outputBytesMax else { return failure(NGHTTP2_ERR_WOULDBLOCK) }
         // SAFETY: valid for the call, which copies.
         unsafe output.append(Span(_unsafeElements: bytes))
         return bytes.count
     }
 
-    fileprivate func sendData(_ stream: Int32, _ header: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
+    func sendData(_ stream: Int32, _ header: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
         guard output.count < outputBytesMax else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
         // A header without its payload would have the peer take other frames for it.
         guard length == 0 || handler.holdsBody(stream, length) else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
@@ -312,7 +303,7 @@ package enum StreamCode {
         return 0
     }
 
-    fileprivate func frameBegan(_ header: nghttp2_frame_hd) {
+    func frameBegan(_ header: nghttp2_frame_hd) {
         let type = UInt32(header.type)
         let kind: ControlFrame
         switch type {
@@ -333,7 +324,7 @@ package enum StreamCode {
         handler.received(kind)
     }
 
-    fileprivate func frameReceived(_ frame: UnsafePointer<nghttp2_frame>) {
+    func frameReceived(_ frame: UnsafePointer<nghttp2_frame>) {
         // SAFETY: the frame lives for the callback; `hd` is common to all kinds, the others are read for their kind only.
         let header = unsafe frame.pointee.hd
         let endsStream = UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0
@@ -351,12 +342,12 @@ package enum StreamCode {
         unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST || frame.pointee.headers.cat == NGHTTP2_HCAT_RESPONSE
     }
 
-    fileprivate func headBegan(_ frame: UnsafePointer<nghttp2_frame>) {
+    func headBegan(_ frame: UnsafePointer<nghttp2_frame>) {
         guard UInt32(unsafe frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue else { return }
         handler.headBegan(unsafe frame.pointee.hd.stream_id, isFirst: unsafe isFirstHead(frame))
     }
 
-    fileprivate func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
+    func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
         // SAFETY: as in `frameReceived`.
         let header = unsafe frame.pointee.hd
         switch UInt32(header.type) {
@@ -367,83 +358,26 @@ package enum StreamCode {
         }
     }
 
-    fileprivate func frameNotSent(_ frame: UnsafePointer<nghttp2_frame>) {
+    func frameNotSent(_ frame: UnsafePointer<nghttp2_frame>) {
         guard UInt32(unsafe frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
             unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
         else { return }
         handler.requestNotSent(unsafe frame.pointee.hd.stream_id)
     }
 
-    fileprivate func bodyReceived(_ stream: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
+    func bodyReceived(_ stream: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
         unsafe nghttp2_session_consume_connection(session, bytes.count)
         // SAFETY: valid for the call.
         handler.received(body: unsafe Span(_unsafeElements: bytes), stream)
     }
 
-    fileprivate func field(_ stream: Int32, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) -> Int32 {
+    func field(_ stream: Int32, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) -> Int32 {
         // SAFETY: valid for the call.
         let goesOn = handler.field(unsafe Span(_unsafeElements: name), unsafe Span(_unsafeElements: value), stream)
         return goesOn ? 0 : NGHTTP2_ERR_PAUSE.rawValue
     }
 
-    fileprivate func invalidField(_ stream: Int32) { handler.invalidField(stream) }
-    fileprivate func closed(_ stream: Int32, _ code: UInt32) { handler.closed(stream, code: code) }
+    func invalidField(_ stream: Int32) { handler.invalidField(stream) }
+    func closed(_ stream: Int32, _ code: UInt32) { handler.closed(stream, code: code) }
     private func failure(_ error: nghttp2_error) -> Int { Int(error.rawValue) }
-}
-
-/// The functions that nghttp2 calls, the same for all sessions.
-@safe private struct Callbacks: @unchecked Sendable {
-    static let shared = Callbacks()
-    // SAFETY: written once before anybody reads it, never freed.
-    let pointer: OpaquePointer
-
-    // SAFETY: in all of these, pointers are nghttp2's and valid for the call.
-    private init() {
-        var made: OpaquePointer?
-        unsafe nghttp2_session_callbacks_new(&made)
-        unsafe pointer = made!
-        unsafe nghttp2_session_callbacks_set_send_callback(pointer) { _, bytes, count, _, user in
-            unsafe Session.of(user).send(UnsafeBufferPointer(start: bytes, count: count))
-        }
-        unsafe nghttp2_session_callbacks_set_send_data_callback(pointer) { _, frame, header, length, _, user in
-            unsafe Session.of(user).sendData(frame!.pointee.hd.stream_id, header!, length)
-        }
-        unsafe nghttp2_session_callbacks_set_on_begin_frame_callback(pointer) { _, header, user in
-            unsafe Session.of(user).frameBegan(header!.pointee)
-            return 0
-        }
-        unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(pointer) { _, frame, user in
-            unsafe Session.of(user).headBegan(frame!)
-            return 0
-        }
-        unsafe nghttp2_session_callbacks_set_on_header_callback(pointer) { _, frame, name, nameCount, value, valueCount, _, user in
-            unsafe Session.of(user).field(
-                frame!.pointee.hd.stream_id, UnsafeBufferPointer(start: name, count: nameCount),
-                UnsafeBufferPointer(start: value, count: valueCount))
-        }
-        unsafe nghttp2_session_callbacks_set_on_invalid_header_callback(pointer) { _, frame, _, _, _, _, _, user in
-            unsafe Session.of(user).invalidField(frame!.pointee.hd.stream_id)
-            return 0
-        }
-        unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(pointer) { _, frame, user in
-            unsafe Session.of(user).frameReceived(frame!)
-            return 0
-        }
-        unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(pointer) { _, _, stream, bytes, count, user in
-            unsafe Session.of(user).bodyReceived(stream, UnsafeBufferPointer(start: bytes, count: count))
-            return 0
-        }
-        unsafe nghttp2_session_callbacks_set_on_stream_close_callback(pointer) { _, stream, code, user in
-            unsafe Session.of(user).closed(stream, code)
-            return 0
-        }
-        unsafe nghttp2_session_callbacks_set_on_frame_not_send_callback(pointer) { _, frame, _, user in
-            unsafe Session.of(user).frameNotSent(frame!)
-            return 0
-        }
-        unsafe nghttp2_session_callbacks_set_on_frame_send_callback(pointer) { _, frame, user in
-            unsafe Session.of(user).frameSent(frame!)
-            return 0
-        }
-    }
 }

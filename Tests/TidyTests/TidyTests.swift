@@ -31,7 +31,9 @@ import Testing
     private static let shell: Set<String> = ["EventLoop", "TLS", "Redis", "Supervisor", "Control", "Gateway", "portcullis"]
 
     /// The files outside the shell in which a C library is called.
-    private static let wrappers: Set<String> = ["Authentication/Keys/VerificationKey.swift", "HTTP2/Session.swift"]
+    private static let wrappers: Set<String> = [
+        "Authentication/Keys/VerificationKey.swift", "HTTP2/Callbacks.swift", "HTTP2/Session.swift",
+    ]
 
     private func imports(_ source: Source) -> [String] {
         source.lines.compactMap { line in
