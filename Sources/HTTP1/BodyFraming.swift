@@ -116,7 +116,8 @@ extension RequestHead {
             if version == .http11 { throw .missingHost }
             return nil
         }
-        for index in host.range where !ASCII.isAuthorityCharacter(bytes[index]) { throw .badHost }
+        let name = bytes.extracting(host.range)
+        for index in name.indices where !ASCII.isAuthorityCharacter(name[index]) { throw .badHost }
         return host
     }
 

@@ -10,8 +10,12 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
 
     package init(_ name: Span<UInt8>) {
         let candidate = Self.candidate(name)
-        self = candidate != .other && name.equalsIgnoringCase(candidate.text) ? candidate : .other
+        let text = Self.texts[Int(candidate.rawValue)]
+        self = candidate != .other && name.equalsIgnoringCase(text.span) ? candidate : .other
     }
+
+    /// By raw value.
+    private static let texts: [[UInt8]] = allCases.map { [UInt8]($0.text) }
 
     // Written out, because what the language derives is called through a table of its own from other modules.
     package static func == (left: FieldName, right: FieldName) -> Bool { left.rawValue == right.rawValue }

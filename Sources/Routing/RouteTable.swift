@@ -31,13 +31,15 @@ package struct HostPattern: Hashable, Sendable {
 package struct RouteTable {
     private var exact: [[UInt8]: Int] = [:]
     private var wildcards: [(suffix: [UInt8], trie: Int)] = []
-    private var tries: [PathTrie] = [PathTrie()]
+    private var tries: [PathTrie] = []
+    /// Of the routes for every host; on its own, because one in a list is copied to be asked.
+    private var general = PathTrie()
 
     package init() {}
 
     /// Adds a route; the route that it collides with, if there is one.
     package mutating func insert(_ pattern: PathPattern, hosts: [HostPattern], route: Int) -> Int? {
-        if hosts.isEmpty { return tries[0].insert(pattern, value: route) }
+        if hosts.isEmpty { return general.insert(pattern, value: route) }
         var collision: Int?
         for host in hosts {
             let present = tries[trie(for: host)].insert(pattern, value: route)
@@ -53,7 +55,7 @@ package struct RouteTable {
             let end = host.span.extracting((host.count - suffix.count)..<host.count)
             if end.equals(suffix.span), let route = tries[trie].find(target) { return route }
         }
-        return tries[0].find(target)
+        return general.find(target)
     }
 
     private mutating func trie(for host: HostPattern) -> Int {
