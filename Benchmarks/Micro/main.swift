@@ -132,7 +132,7 @@ private let outgoing = OutgoingHead(
 outgoing.begin(identity, forwarding, from: origin, tunnelLines: [])
 try outgoing.render()
 private let shape = RequestShape(method: .get, framing: .none, upgrade: nil)
-context.requestID = [UInt8]("0123456789abcdef0123456789abcdef".utf8)
+context.identify([UInt8]("0123456789abcdef0123456789abcdef".utf8).span)
 repeated("head write: request") {
     output.removeAll()
     try outgoing.write(shape, to: &output)

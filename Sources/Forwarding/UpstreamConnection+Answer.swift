@@ -13,7 +13,8 @@ extension UpstreamConnection {
         if queue.isEmpty { queue.prepare(from: server.buffers) }
         var outcome = end ?? .moved(0)
         if end == nil, queue.count < Limits.streamBytes {
-            outcome = transport!.receive(to: &queue, minimum: min(Limits.streamBytes, max(4_096, queue.capacity - queue.count)))
+            let minimum = min(Limits.streamBytes, max(4_096, queue.capacity - queue.count))
+            outcome = withTransport { $0.receive(to: &queue, minimum: minimum) }
         }
         lastReadMoved = false
         if case .moved = outcome {
@@ -32,7 +33,7 @@ extension UpstreamConnection {
         guard state != .closed else { return }
         queue.release(to: server.buffers)
         swap(&queue, &inbound)
-        if state == .busy, !isReadingPaused, watch == nil || lastReadMoved && transport!.hasPending { queueFlush() }
+        if state == .busy, !isReadingPaused, watch == nil || lastReadMoved && hasPending { queueFlush() }
     }
 
     /// Reads what has come: heads, body, trailers, as far as the client takes them.
@@ -87,7 +88,10 @@ extension UpstreamConnection {
         var head = ResponseHead()
         swap(&head, &self.head)
         defer { swap(&head, &self.head) }
-        guard case .complete(let consumed) = try parser.parse(queue, into: &head) else { return false }
+        var parser = parser
+        let result = try parser.parse(queue, into: &head)
+        self.parser = parser
+        guard case .complete(let consumed) = result else { return false }
         queue.drop(consumed)
         try headComplete(head, isQueueEmpty: queue.isEmpty)
         return true
@@ -137,7 +141,7 @@ extension UpstreamConnection {
         let client = self.client
         self.client = nil
         // Both sides agree that the exchange is over, and nothing unasked-for was read: only then is there another one.
-        if allowsReuse, watch != nil, isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !transport!.hasPending, canBeKept {
+        if allowsReuse, watch != nil, isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !hasPending, canBeKept {
             becomeIdle()
             server.becameIdle(self)
         } else {

@@ -92,24 +92,28 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     }
 
     func send(head: OutgoingHead) throws(ForwardingError) {
+        var queue = ByteQueue()
+        swap(&queue, &outbound)
         do {
-            try head.write(shape, to: &outbound)
+            try head.write(shape, to: &queue)
         } catch {
             close()
             throw error
         }
+        swap(&queue, &outbound)
         queueFlush()
         // The timer is set when it goes out.
         if shape.framing.isEmpty { isRequestSent = true }
     }
 
     func send(_ bytes: Span<UInt8>) {
-        if shape.framing == .chunked { ChunkWriter.append(bytes, to: &outbound) } else { outbound.append(bytes) }
+        let isChunked = shape.framing == .chunked
+        withOutbound { queue in if isChunked { ChunkWriter.append(bytes, to: &queue) } else { queue.append(bytes) } }
         queueFlush()
     }
 
     func endRequest(trailers: [UInt8]) {
-        if shape.framing == .chunked { ChunkWriter.appendEnd(trailers: trailers, to: &outbound) }
+        if shape.framing == .chunked { withOutbound { ChunkWriter.appendEnd(trailers: trailers, to: &$0) } }
         if shape.upgrade != nil {
             endsWriting = true
             // The server has the last word, and no longer than for any answer.
@@ -147,7 +151,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     func moveUnsent(to other: any UpstreamChannel) {
         guard let other = other as? UpstreamConnection else { preconditionFailure("a group has channels of one kind") }
-        swap(&unsent, &other.outbound)
+        var queue = ByteQueue()
+        swap(&queue, &unsent)
+        swap(&queue, &other.outbound)
         other.isRequestSent = isRequestSent
         other.queueFlush()
     }
@@ -160,7 +166,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         }
         client = nil
         body = .none
-        outbound.removeAll()
+        withOutbound { $0.removeAll() }
         if state == .busy { becomeIdle() }
         server.becameIdle(self)
     }
@@ -168,7 +174,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func leave(saying bytes: [UInt8]) {
         guard state == .busy, !isLast, watch != nil else { return close() }
         client = nil
-        outbound.append(bytes)
+        withOutbound { $0.append(bytes) }
         endsWriting = true
         body = .untilClose
         if isReadingPaused {
@@ -190,8 +196,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         opening = nil
         if let watch { loop.end(watch) }
         watch = nil
-        transport?.sayGoodbye()
-        transport = nil
+        var last: Transport? = nil
+        swap(&last, &transport)
+        last?.sayGoodbye()
         timer?.cancel()
         timer = nil
         inbound = ByteQueue()
@@ -207,7 +214,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         case .idle:
             // A TLS server may send session tickets. Anything else that was not asked for ends the connection.
             var unasked = ByteQueue()
-            if transport!.receive(to: &unasked, minimum: 1) != .wouldBlock { close() }
+            if withTransport({ $0.receive(to: &unasked, minimum: 1) }) != .wouldBlock { close() }
         case .busy:
             if readiness.allowsWriting { flush() }
             if isReadingPaused, readiness.hasFailed { endWatch() }
@@ -230,7 +237,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         isFlushQueued = false
         guard state == .busy else { return }
         flush()
-        if state == .busy, !isReadingPaused, !inbound.isEmpty || end != nil || watch == nil || lastReadMoved && transport!.hasPending {
+        if state == .busy, !isReadingPaused, !inbound.isEmpty || end != nil || watch == nil || lastReadMoved && hasPending {
             receive()
         }
     }
@@ -257,6 +264,27 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     // MARK: - Sending
 
+    // What waits to be sent, and what sends it, are taken out of this object while they are changed, and put back: where every
+    // look at a property is over at once, none has to be checked for overlap with another.
+
+    @inline(__always) private func withOutbound(_ change: (inout ByteQueue) -> Void) {
+        var queue = ByteQueue()
+        swap(&queue, &outbound)
+        change(&queue)
+        swap(&queue, &outbound)
+    }
+
+    @inline(__always) func withTransport<Result>(_ use: (inout Transport) -> Result) -> Result {
+        var taken: Transport? = nil
+        swap(&taken, &transport)
+        let result = use(&taken!)
+        swap(&taken, &transport)
+        return result
+    }
+
+    /// Whether bytes wait in the TLS session, of which the socket tells nothing.
+    var hasPending: Bool { withTransport { $0.hasPending } }
+
     func queueFlush() {
         guard !isFlushQueued else { return }
         isFlushQueued = true
@@ -265,11 +293,10 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     private func flush() {
         guard state == .busy else { return }
-        // Taken out while it is sent: each look at a field of an object is checked for overlap with another.
         var queue = ByteQueue()
         swap(&queue, &outbound)
         let before = queue.count
-        let outcome = before > 0 ? transport!.flush(&queue) : .moved(0)
+        let outcome = before > 0 ? withTransport { $0.flush(&queue) } : .moved(0)
         let waiting = queue.count
         swap(&queue, &outbound)
         guard before > 0 else { return endWriting() }
@@ -290,7 +317,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         case .ended, .failed:
             if !mayHaveSent { return fail(.closedEarly) }
             // The answer may be there already: a server that has seen enough closes after it.
-            outbound.removeAll()
+            withOutbound { $0.removeAll() }
             isLast = true
             receive()
             if state == .busy, !hasAnswerBegun { fail(.closedEarly) }
@@ -301,7 +328,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     private func endWriting() {
         guard endsWriting, outbound.isEmpty, state == .busy, let watch else { return }
         endsWriting = false
-        transport?.sayGoodbye()
+        withTransport { $0.sayGoodbye() }
         Socket.endWriting(watch.descriptor)
     }
 
@@ -312,7 +339,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         if !hasOpened { server.refused(address, at: loop.now) }
         if !hasOpened || isReused && !mayHaveSent {
             hasUnsentRequest = true
-            swap(&unsent, &outbound)
+            var queue = ByteQueue()
+            swap(&queue, &outbound)
+            swap(&queue, &unsent)
         }
         let client = self.client
         close()

@@ -198,9 +198,12 @@ final class UpstreamServer {
 
     /// The connection that was used last, so that the others may time out.
     func takeIdle() -> UpstreamConnection? {
-        guard let connection = idle.popLast() else { return nil }
-        active += 1
-        return connection
+        var list: [UpstreamConnection] = []
+        swap(&list, &idle)
+        let last = list.popLast()
+        swap(&list, &idle)
+        if last != nil { active += 1 }
+        return last
     }
 
     var addressCount: Int { places.count }
@@ -230,12 +233,19 @@ final class UpstreamServer {
 
     func becameIdle(_ connection: UpstreamConnection) {
         active -= 1
-        idle.append(connection)
+        // Taken out while it is changed, here and elsewhere, so that no look at it has to be checked for overlap with another.
+        var list: [UpstreamConnection] = []
+        swap(&list, &idle)
+        list.append(connection)
+        swap(&list, &idle)
         group.connectionFreed()
     }
 
     func closed(_ connection: UpstreamConnection) {
-        if let index = idle.firstIndex(where: { $0 === connection }) { idle.remove(at: index) } else { active -= 1 }
+        var list: [UpstreamConnection] = []
+        swap(&list, &idle)
+        if let index = list.firstIndex(where: { $0 === connection }) { list.remove(at: index) } else { active -= 1 }
+        swap(&list, &idle)
         group.connectionFreed()
     }
 

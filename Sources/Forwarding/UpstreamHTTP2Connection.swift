@@ -53,7 +53,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     /// Whether one more exchange may begin here.
     var takesStreams: Bool {
         // Where the server takes nothing, requests would only pile up.
-        guard state != .closed, !isTakingLeave, session.hasStreamsLeft, session.output.count < Limits.sendQueueHighBytes else {
+        guard state != .closed, !isTakingLeave, session.hasStreamsLeft, session.outputBytes < Limits.sendQueueHighBytes else {
             return false
         }
         return streamCount < min(state == .open ? session.peerStreamsMax : streamsAtFirst, server.settings.streamsMax)
@@ -154,22 +154,22 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
             } catch {
                 return fail(.closedEarly)
             }
-            if session.output.isEmpty { break }
-            switch transport!.flush(&session.output) {
+            if session.outputBytes == 0 { break }
+            switch session.withOutput({ transport!.flush(&$0) }) {
             case .moved: continue
             case .wouldBlock: return want([.readable, .writable])
             case .ended, .failed: return receiveLast()
             }
         }
         guard state == .open else { return }
-        session.output.release(to: server.buffers)
+        session.withOutput { $0.release(to: server.buffers) }
         want(.readable)
         if !session.isOpen || isTakingLeave && streamCount == 0 { fail(.closedEarly) }
     }
 
     /// The server takes no more; answers may be there already.
     private func receiveLast() {
-        session.output.removeAll()
+        session.withOutput { $0.removeAll() }
         for _ in 0..<readsAtEnd where state == .open {
             receive()
             if !lastReadMoved { break }
@@ -218,7 +218,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         transport = nil
         timer?.cancel()
         timer = nil
-        session.output.removeAll()
+        session.withOutput { $0.removeAll() }
         server.closed(self)
     }
 

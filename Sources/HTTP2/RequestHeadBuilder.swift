@@ -7,7 +7,10 @@ package import HTTPMessage
 /// nghttp2 has looked at the fields before. All that could make a second line, a second field or a second request of
 /// them is looked for here again, because what stands in a ``RequestHead`` is copied into messages of HTTP/1 as it is.
 /// Source: RFC 9113 §8.2, §8.3; RFC 8441 §4.
-package struct RequestHeadBuilder: ~Copyable {
+///
+/// What it keeps is taken out of it while it is changed, and put back: where every look at a property is over at once, none has
+/// to be checked for overlap with another.
+package final class RequestHeadBuilder {
     /// Where the values of pseudo-fields and of Host stand in `values`.
     private var method: Range<Int>?
     private var scheme: Range<Int>?
@@ -15,15 +18,15 @@ package struct RequestHeadBuilder: ~Copyable {
     private var path: Range<Int>?
     private var tunnel: Range<Int>?
     private var host: Range<Int>?
-    private var values: [UInt8] = []
+    private var values = ByteQueue()
     /// All crumbs, as one field value (RFC 9113 §8.2.3).
     private var cookie: [UInt8] = []
-    /// Whole field lines, and where the fields stand in them.
-    private var lines = ByteQueue()
-    private var fields: [FieldTable.Line] = []
-    /// The head as it is put together; kept for its storage, as are the others.
+    /// The head as far as it is known: nothing before the last pseudo-field, then the request line, Host and whole field lines.
     private var arena = ByteQueue()
-    private var hasRegularField = false
+    private var fields = FieldTable()
+    private var named = Method.other
+    private var methodRange = ByteRange()
+    private var targetRange = ByteRange()
     private var count = 0
     private var bytes = 0
     /// The first thing that was wrong.
@@ -34,20 +37,40 @@ package struct RequestHeadBuilder: ~Copyable {
     package init(_ limits: HeadLimits = HeadLimits()) { self.limits = limits }
 
     /// The protocol of an extended CONNECT (`:protocol`); nil for every other request.
-    package var tunnelProtocol: [UInt8]? { tunnel.map { Array(values[$0]) } }
+    package var tunnelProtocol: [UInt8]? { tunnel.map(value) }
 
-    package mutating func reset() {
+    private func value(_ range: Range<Int>) -> [UInt8] {
+        var values = ByteQueue()
+        swap(&values, &self.values)
+        defer { swap(&values, &self.values) }
+        return values.readable.extracting(range).copied()
+    }
+
+    package func reset() {
         method = nil
         scheme = nil
         authority = nil
         path = nil
         tunnel = nil
         host = nil
-        values.removeAll(keepingCapacity: true)
-        cookie.removeAll(keepingCapacity: true)
-        lines.removeAll()
-        fields.removeAll(keepingCapacity: true)
-        hasRegularField = false
+        var values = ByteQueue()
+        var arena = ByteQueue()
+        var fields = FieldTable()
+        swap(&values, &self.values)
+        values.removeAll()
+        swap(&values, &self.values)
+        swap(&arena, &self.arena)
+        arena.removeAll()
+        swap(&arena, &self.arena)
+        swap(&fields, &self.fields)
+        if fields.count > 0 { fields.removeAll() }
+        swap(&fields, &self.fields)
+        if !cookie.isEmpty {
+            var whole: [UInt8] = []
+            swap(&whole, &cookie)
+            whole.removeAll(keepingCapacity: true)
+            swap(&whole, &cookie)
+        }
         count = 0
         bytes = 0
         error = nil
@@ -56,7 +79,7 @@ package struct RequestHeadBuilder: ~Copyable {
     /// Takes the next field. After the first error nothing more is kept, but the size is still counted.
     ///
     /// - Returns: the bytes that the peer has had decoded for this head, as the setting for the size of a header list counts them.
-    @discardableResult package mutating func add(_ name: Span<UInt8>, _ value: Span<UInt8>) -> Int {
+    @discardableResult package func add(_ name: Span<UInt8>, _ value: Span<UInt8>) -> Int {
         count += 1
         // RFC 9113 §6.5.2: 32 bytes of overhead for each field.
         bytes += name.count + value.count + 32
@@ -72,106 +95,140 @@ package struct RequestHeadBuilder: ~Copyable {
     }
 
     /// A field that nghttp2 would have passed over in silence.
-    package mutating func refuse() { if error == nil { error = .badFieldValue } }
+    package func refuse() { if error == nil { error = .badFieldValue } }
 
-    private mutating func addPseudo(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
-        guard !hasRegularField else { throw .badPseudoField }
-        switch true {
-        case name.equals(":method"): method = try keep(value, unless: method)
-        case name.equals(":scheme"): scheme = try keep(value, unless: scheme)
-        case name.equals(":authority"): authority = try keep(value, unless: authority)
-        case name.equals(":path"): path = try keep(value, unless: path)
-        case name.equals(":protocol"): tunnel = try keep(value, unless: tunnel)
-        default: throw .badPseudoField
+    private func addPseudo(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
+        guard arena.isEmpty else { throw .badPseudoField }
+        switch PseudoField(name) {
+        case .method: method = try keep(value, unless: method)
+        case .scheme: scheme = try keep(value, unless: scheme)
+        case .authority: authority = try keep(value, unless: authority)
+        case .path: path = try keep(value, unless: path)
+        case .protocol: tunnel = try keep(value, unless: tunnel)
+        case nil: throw .badPseudoField
         }
     }
 
     /// - Parameter present: the value that the field has already; a second one is refused.
-    private mutating func keep(_ value: Span<UInt8>, unless present: Range<Int>?) throws(MessageError) -> Range<Int> {
+    private func keep(_ value: Span<UInt8>, unless present: Range<Int>?) throws(MessageError) -> Range<Int> {
         guard present == nil else { throw .badPseudoField }
-        return keep(value)
-    }
-
-    private mutating func keep(_ value: Span<UInt8>) -> Range<Int> {
+        var values = ByteQueue()
+        swap(&values, &self.values)
         let start = values.count
         values.append(value)
-        return start..<values.count
+        swap(&values, &self.values)
+        return start..<start + value.count
     }
 
-    private mutating func addRegular(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
-        hasRegularField = true
+    private func addRegular(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
+        if arena.isEmpty { try begin() }
         try FieldCheck.check(name, value)
         switch FieldName(name) {
         case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade, .http2Settings: throw .connectionField
         case .te where !value.equalsIgnoringCase("trailers"): throw .connectionField
         case .host:
             guard host == nil else { throw .repeatedHost }
-            host = keep(value)
+            host = try keep(value, unless: nil)
         case .cookie:
             if value.isEmpty { return }
-            if !cookie.isEmpty { cookie.append("; ") }
-            cookie.append(value)
+            var whole: [UInt8] = []
+            swap(&whole, &cookie)
+            if !whole.isEmpty { whole.append("; ") }
+            whole.append(value)
+            swap(&whole, &cookie)
         case let id: append(id, name, value)
         }
     }
 
-    private mutating func append(_ id: FieldName, _ name: Span<UInt8>, _ value: Span<UInt8>) {
-        let start = lines.count
-        let valueStart = lines.append(field: name, value)
+    private func append(_ id: FieldName, _ name: Span<UInt8>, _ value: Span<UInt8>) {
+        var arena = ByteQueue()
+        var fields = FieldTable()
+        swap(&arena, &self.arena)
+        swap(&fields, &self.fields)
+        let start = arena.count
+        let valueStart = arena.append(field: name, value)
         fields.append(
             FieldTable.Line(id: id, name: ByteRange(start..<start + name.count), value: ByteRange(valueStart..<valueStart + value.count)))
+        swap(&arena, &self.arena)
+        swap(&fields, &self.fields)
+    }
+
+    /// Begins the head, now that all pseudo-fields are there.
+    private func begin() throws(MessageError) {
+        guard let method, !method.isEmpty, method.count <= methodBytesMax else { throw .badMethod }
+        var values = ByteQueue()
+        swap(&values, &self.values)
+        defer { swap(&values, &self.values) }
+        write(method, try target(of: method, in: values.readable), of: values.readable)
+    }
+
+    private func write(_ method: Range<Int>, _ target: Range<Int>, of values: Span<UInt8>) {
+        var arena = ByteQueue()
+        swap(&arena, &self.arena)
+        // What opens a tunnel is, in HTTP/1, a GET with Upgrade (RFC 8441 §4).
+        named = tunnel == nil ? Method(values.extracting(method)) : .get
+        if tunnel == nil { arena.append(values.extracting(method)) } else { arena.append("GET") }
+        methodRange = ByteRange(0..<arena.count)
+        arena.append(0x20)
+        targetRange = ByteRange(arena.count..<arena.count + target.count)
+        arena.append(values.extracting(target))
+        arena.append(" HTTP/1.1\r\n")
+        swap(&arena, &self.arena)
+        if let authority { appendOwn(.host, values.extracting(authority)) }
+    }
+
+    /// Appends a field under the name that it has in HTTP/1.
+    private func appendOwn(_ id: FieldName, _ value: Span<UInt8>) {
+        let name = id.text.utf8
+        append(id, name.span, value)
     }
 
     /// Completes the head.
     ///
-    /// - Parameter head: receives it. Where this throws, it holds at most a method and a target, for the log.
-    package mutating func finish(into head: inout RequestHead) throws(MessageError) {
+    /// - Parameter head: receives it. Where this throws, it holds nothing.
+    package func finish(into head: inout RequestHead) throws(MessageError) {
         head.reset()
         if let error { throw error }
-        guard let method, !method.isEmpty, method.count <= methodBytesMax else { throw .badMethod }
+        if arena.isEmpty { try begin() }
+        try finishHost()
+        if !cookie.isEmpty {
+            let whole = cookie
+            appendOwn(.cookie, whole.span)
+        }
+        var arena = ByteQueue()
+        var fields = FieldTable()
+        swap(&arena, &self.arena)
+        swap(&fields, &self.fields)
+        arena.append("\r\n")
+        head.method = named
+        head.methodRange = methodRange
+        head.targetRange = targetRange
+        head.version = .http11
+        head.adopt(&arena, &fields)
+        swap(&arena, &self.arena)
+        swap(&fields, &self.fields)
+    }
+
+    private func finishHost() throws(MessageError) {
+        var values = ByteQueue()
+        swap(&values, &self.values)
+        defer { swap(&values, &self.values) }
+        let host = try agreedHost(in: values.readable)
+        if authority == nil { appendOwn(.host, values.readable.extracting(host)) }
+    }
+
+    // MARK: - What pseudo-fields have to say
+
+    /// The target of a request whose pseudo-fields are sound.
+    private func target(of method: Range<Int>, in values: Span<UInt8>) throws(MessageError) -> Range<Int> {
         for index in method where !ASCII.isToken(values[index]) { throw .badMethod }
-        let named = Method(values.span.extracting(method))
-        let target = try target(named)
+        let target = try target(Method(values.extracting(method)), in: values)
         guard target.count <= Limits.targetBytesMax else { throw .targetTooLong }
         for index in target where values[index] <= 0x20 || values[index] >= 0x7F { throw .badTarget }
-        let host = try agreedHost()
-
-        var arena = ByteQueue()
-        swap(&arena, &self.arena)
-        defer { swap(&arena, &self.arena) }
-        arena.removeAll()
-        // What opens a tunnel is, in HTTP/1, a GET with Upgrade (RFC 8441 §4).
-        if tunnel == nil { arena.append(values.span.extracting(method)) } else { arena.append("GET") }
-        head.methodRange = ByteRange(0..<arena.count)
-        head.method = tunnel == nil ? named : .get
-        arena.append(0x20)
-        head.targetRange = ByteRange(arena.count..<arena.count + target.count)
-        arena.append(values.span.extracting(target))
-        arena.append(" HTTP/1.1\r\n")
-        Self.append(.host, values.span.extracting(host), to: &arena, &head.fields)
-        let base = UInt32(clamping: arena.count)
-        for field in fields {
-            head.fields.append(
-                FieldTable.Line(
-                    id: field.id, name: ByteRange(start: field.name.start + base, count: field.name.count),
-                    value: ByteRange(start: field.value.start + base, count: field.value.count)))
-        }
-        arena.append(lines.readable)
-        if !cookie.isEmpty { Self.append(.cookie, cookie.span, to: &arena, &head.fields) }
-        arena.append("\r\n")
-        head.version = .http11
-        head.adopt(arena.readable)
+        return target
     }
 
-    private static func append(_ id: FieldName, _ value: Span<UInt8>, to arena: inout ByteQueue, _ fields: inout FieldTable) {
-        let name = id.text.utf8
-        let start = arena.count
-        let valueStart = arena.append(field: name.span, value)
-        fields.append(
-            FieldTable.Line(id: id, name: ByteRange(start..<start + name.count), value: ByteRange(valueStart..<valueStart + value.count)))
-    }
-
-    private func target(_ method: Method) throws(MessageError) -> Range<Int> {
+    private func target(_ method: Method, in values: Span<UInt8>) throws(MessageError) -> Range<Int> {
         let isConnect = method == .connect
         if isConnect, tunnel == nil {
             // RFC 9113 §8.5. The request is refused later; until then its authority stands where HTTP/1 has it.
@@ -179,21 +236,49 @@ package struct RequestHeadBuilder: ~Copyable {
             return authority
         }
         guard isConnect || tunnel == nil, let scheme, let path else { throw .badPseudoField }
-        let named = values.span.extracting(scheme)
+        let named = values.extracting(scheme)
         guard named.equalsIgnoringCase("https") || named.equalsIgnoringCase("http") else { throw .badPseudoField }
         // An authority within the path would be a second one.
-        let place = values.span.extracting(path)
-        guard place.hasPrefix("/") || place.equals("*") && method == .options else { throw .badTarget }
+        let place = values.extracting(path)
+        guard place.count > 0, place[0] == 0x2F || place.equals("*") && method == .options else { throw .badTarget }
         return path
     }
 
     /// `:authority` and Host, where both are there, must be the same (RFC 9113 §8.3.1).
-    private func agreedHost() throws(MessageError) -> Range<Int> {
+    private func agreedHost(in values: Span<UInt8>) throws(MessageError) -> Range<Int> {
         guard let agreed = authority ?? host else { throw .missingHost }
-        if let host, !values.span.extracting(host).equalsIgnoringCase(values.span.extracting(agreed)) { throw .repeatedHost }
+        if let host, !values.extracting(host).equalsIgnoringCase(values.extracting(agreed)) { throw .repeatedHost }
         guard !agreed.isEmpty else { throw .badHost }
         for index in agreed where !ASCII.isAuthorityCharacter(values[index]) { throw .badHost }
         return agreed
+    }
+}
+
+/// The fields of a request that stand for its first line. Source: RFC 9113 §8.3.1, RFC 8441 §4.
+private enum PseudoField {
+    case method, scheme, authority, path, `protocol`
+
+    init?(_ name: Span<UInt8>) {
+        let candidate: PseudoField
+        switch name.count {
+        case 5: candidate = .path
+        case 7: candidate = name[1] == 0x6D ? .method : .scheme
+        case 9: candidate = .protocol
+        case 10: candidate = .authority
+        default: return nil
+        }
+        guard name.equals(candidate.text) else { return nil }
+        self = candidate
+    }
+
+    private var text: String {
+        switch self {
+        case .method: ":method"
+        case .scheme: ":scheme"
+        case .authority: ":authority"
+        case .path: ":path"
+        case .protocol: ":protocol"
+        }
     }
 }
 

@@ -90,7 +90,7 @@ package enum StreamCode {
 }
 
 /// One HTTP/2 connection's frames, header compression and stream states, by nghttp2. Does no I/O: bytes come in by
-/// ``receive(_:)`` and stand in ``output`` after ``fill()``.
+/// ``receive(_:)`` and stand in the output after ``fill()``.
 @safe package final class Session {
     private var session: OpaquePointer?
     /// Owns this object.
@@ -99,8 +99,9 @@ package enum StreamCode {
     private var vectors: [nghttp2_nv] = unsafe []
     /// Whether the last piece of a head that came was not the head's end.
     package private(set) var isHeadOpen = false
-    /// What is to be sent.
-    package var output = ByteQueue()
+    /// What is to be sent. Taken out while it is changed, and put back: where every look at a property is over at once, none has to
+    /// be checked for overlap with another.
+    private var output = ByteQueue()
     /// Where ``fill()`` stops.
     private let outputBytesMax: Int
 
@@ -159,7 +160,18 @@ package enum StreamCode {
         return taken
     }
 
-    /// Puts frames that wait into ``output``, as far as it has room.
+    /// How many bytes are to be sent.
+    package var outputBytes: Int { output.count }
+
+    /// Lends what is to be sent.
+    package func withOutput<Result>(_ use: (inout ByteQueue) -> Result) -> Result {
+        var queue = ByteQueue()
+        swap(&queue, &output)
+        defer { swap(&queue, &output) }
+        return use(&queue)
+    }
+
+    /// Puts frames that wait into the output, as far as it has room.
     package func fill() throws(SessionError) {
         let result = unsafe nghttp2_session_send(session)
         guard result == 0 else { throw SessionError(reason: unsafe String(cString: nghttp2_strerror(result))) }
@@ -289,7 +301,7 @@ package enum StreamCode {
     func send(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
         guard output.count < outputBytesMax else { return failure(NGHTTP2_ERR_WOULDBLOCK) }
         // SAFETY: valid for the call, which copies.
-        unsafe output.append(Span(_unsafeElements: bytes))
+        withOutput { unsafe $0.append(Span(_unsafeElements: bytes)) }
         return bytes.count
     }
 
@@ -298,8 +310,10 @@ package enum StreamCode {
         // A header without its payload would have the peer take other frames for it.
         guard length == 0 || handler.holdsBody(stream, length) else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
         // SAFETY: the frame's header has nine bytes (RFC 9113 §4.1).
-        unsafe output.append(Span(_unsafeStart: header, count: 9))
-        if length > 0 { handler.moveBody(stream, length, to: &output) }
+        withOutput { queue in
+            unsafe queue.append(Span(_unsafeStart: header, count: 9))
+            if length > 0 { handler.moveBody(stream, length, to: &queue) }
+        }
         return 0
     }
 

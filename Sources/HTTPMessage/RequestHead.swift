@@ -1,4 +1,4 @@
-import Bytes
+package import Bytes
 
 /// A protocol version that a message of HTTP/1 may name.
 package enum HTTPVersion: UInt8, Sendable {
@@ -9,7 +9,7 @@ package enum HTTPVersion: UInt8, Sendable {
 ///
 /// The bytes are those of the head as received; `method`, `target` and the fields are ranges of them.
 package struct RequestHead: ~Copyable {
-    private var own = HeadBytes()
+    private var own = ByteQueue()
     package var fields = FieldTable()
     package var method = Method.other
     package var methodRange = ByteRange()
@@ -19,11 +19,11 @@ package struct RequestHead: ~Copyable {
     package init() {}
 
     package var bytes: Span<UInt8> {
-        @_lifetime(borrow self) get { own.bytes }
+        @_lifetime(borrow self) get { own.readable }
     }
 
     package mutating func reset() {
-        own.count = 0
+        own.removeAll()
         fields.removeAll()
         method = .other
         methodRange = ByteRange()
@@ -32,7 +32,14 @@ package struct RequestHead: ~Copyable {
 
     /// Takes the bytes that the ranges index into.
     package mutating func adopt(_ bytes: Span<UInt8>) {
-        own.adopt(bytes)
+        own.removeAll()
+        own.append(bytes)
+    }
+
+    /// Takes bytes and fields as they are, and leaves its own storage for the next ones.
+    package mutating func adopt(_ bytes: inout ByteQueue, _ fields: inout FieldTable) {
+        swap(&own, &bytes)
+        swap(&self.fields, &fields)
     }
 
     /// How much storage the head holds on to.
@@ -77,7 +84,7 @@ package struct RequestHead: ~Copyable {
 
 /// An answer's head in its own storage.
 package struct ResponseHead: ~Copyable {
-    private var own = HeadBytes()
+    private var own = ByteQueue()
     package var fields = FieldTable()
     package var status = 0
     package var reasonRange = ByteRange()
@@ -86,39 +93,18 @@ package struct ResponseHead: ~Copyable {
     package init() {}
 
     package var bytes: Span<UInt8> {
-        @_lifetime(borrow self) get { own.bytes }
+        @_lifetime(borrow self) get { own.readable }
     }
 
     package mutating func reset() {
-        own.count = 0
+        own.removeAll()
         fields.removeAll()
         status = 0
         reasonRange = ByteRange()
     }
 
     package mutating func adopt(_ bytes: Span<UInt8>) {
-        own.adopt(bytes)
+        own.removeAll()
+        own.append(bytes)
     }
 }
-
-/// A head's own copy of its bytes.
-private struct HeadBytes: ~Copyable {
-    private var storage: [UInt8] = []
-    var count = 0
-
-    var capacity: Int { storage.count }
-
-    var bytes: Span<UInt8> {
-        @_lifetime(borrow self) get { storage.span.extracting(0..<count) }
-    }
-
-    mutating func adopt(_ bytes: Span<UInt8>) {
-        count = bytes.count
-        if storage.count < count { storage = [UInt8](repeating: 0, count: max(count, headBytesUsual)) }
-        // A loop that only stores is made into vector instructions.
-        var free = storage.mutableSpan
-        for index in bytes.indices { free[index] = bytes[index] }
-    }
-}
-
-private let headBytesUsual = 1_024

@@ -10,7 +10,7 @@ package final class RequestContext {
     package var host: [UInt8] = []
     /// The address that the request comes from, as text; behind a trusted proxy the one that it tells.
     package var clientIP: [UInt8] = []
-    package var requestID: [UInt8] = []
+    package private(set) var requestID: [UInt8] = []
     package var routeName: String { name }
     /// Where the captures of the route stand among the path's segments.
     package var captures: [String: Int] { places }
@@ -19,6 +19,19 @@ package final class RequestContext {
     private var places: [String: Int] = [:]
 
     package init() {}
+
+    /// Gives the request its identifier, in the place of the one before.
+    package func identify(_ identifier: Span<UInt8>) {
+        var kept: [UInt8] = []
+        swap(&kept, &requestID)
+        if kept.count == identifier.count {
+            var bytes = kept.mutableSpan
+            bytes.copy(identifier)
+        } else {
+            kept = identifier.copied()
+        }
+        swap(&kept, &requestID)
+    }
 
     /// The route has been found; none, at the beginning of a request.
     package func follow(route name: String, captures: [String: Int]) {

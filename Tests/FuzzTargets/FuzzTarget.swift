@@ -96,7 +96,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     ///
     /// The bytes are names and values in turn, each after a byte with its length.
     private func http2Head(_ bytes: [UInt8]) {
-        var builder = RequestHeadBuilder()
+        let builder = RequestHeadBuilder()
         let parts = parts(bytes)
         for pair in stride(from: 0, to: parts.count - 1, by: 2) {
             builder.add(bytes.span.extracting(parts[pair]), bytes.span.extracting(parts[pair + 1]))

@@ -5,7 +5,7 @@ import HTTPMessage
 /// A server's session that is fed with whatever comes, and answers each request that it understands.
 final class FuzzedSession: SessionHandler {
     private var session: Session!
-    private var builder = RequestHeadBuilder()
+    private let builder = RequestHeadBuilder()
     private var bodies: [Int32: Int] = [:]
 
     /// The first byte says in which pieces the rest arrives.
@@ -17,7 +17,7 @@ final class FuzzedSession: SessionHandler {
             guard (try? session.receive(rest.span.extracting(start..<min(rest.count, start + size)))) != nil, (try? session.fill()) != nil,
                 session.isOpen
             else { return }
-            session.output.removeAll()
+            session.withOutput { $0.removeAll() }
         }
     }
 

@@ -54,10 +54,10 @@ extension HTTP1Connection {
         requestCount += 1
         let passage = passage
         passage.begin(for: self, of: client, services)
-        requestTrailers.removeAll(keepingCapacity: true)
-        answerTrailers.removeAll(keepingCapacity: true)
+        if !requestTrailers.isEmpty { requestTrailers = [] }
+        if !answerTrailers.isEmpty { answerTrailers = [] }
         answerFraming = nil
-        upload.reset()
+        upload = Progress()
         takesBody = false
         discardsBody = false
         requestBody = .complete

@@ -6,17 +6,10 @@ import Observability
 
 /// What the session tells: which stream each head, body and end belongs to, and frames that carry no request.
 extension HTTP2Connection: SessionHandler {
-    private func known(_ number: Int32) -> HTTP2Stream? {
-        if let recent, recent.number == number { return recent.stream }
-        guard let stream = streams[number] else { return nil }
-        recent = (number, stream)
-        return stream
-    }
-
     func headBegan(_ stream: Int32, isFirst: Bool) {
         headOf = stream
         if let readTimer { services.loop.set(readTimer, after: services.settings.timeouts.head) }
-        trailersOf = isFirst ? nil : known(stream)
+        trailersOf = isFirst ? nil : streams.find(stream)
         guard isFirst else { return trailersOf?.trailersBegan() ?? () }
         headsInTurn += 1
         builder.reset()
@@ -34,13 +27,13 @@ extension HTTP2Connection: SessionHandler {
     }
 
     func invalidField(_ stream: Int32) {
-        if let known = known(stream) { known.isTrailerWrong() } else { builder.refuse() }
+        if let known = streams.find(stream) { known.isTrailerWrong() } else { builder.refuse() }
     }
 
     func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
         headIsOver()
         guard state == .open else { return }
-        if let known = known(stream) {
+        if let known = streams.find(stream) {
             if endsStream { known.requestEnded() }
             return
         }
@@ -51,10 +44,8 @@ extension HTTP2Connection: SessionHandler {
             if !isTakingLeave { services.counters.add(.lastRequests) }
             takeLeave()
         }
-        let new = spare.popLast() ?? HTTP2Stream(self)
-        streams[stream] = new
-        recent = (stream, new)
-        new.begin(stream, &builder, endsStream: endsStream)
+        let new = streams.begin(stream, on: self)
+        new.begin(stream, builder, endsStream: endsStream)
         queueTurn()
     }
 
@@ -65,19 +56,18 @@ extension HTTP2Connection: SessionHandler {
         if let readTimer, leavesAt != .never { services.loop.set(readTimer, at: leavesAt) }
     }
 
-    func received(body: Span<UInt8>, _ stream: Int32) { known(stream)?.received(body) }
-    func bodyEnded(_ stream: Int32) { known(stream)?.requestEnded() }
+    func received(body: Span<UInt8>, _ stream: Int32) { streams.find(stream)?.received(body) }
+    func bodyEnded(_ stream: Int32) { streams.find(stream)?.requestEnded() }
 
     func closed(_ stream: Int32, code: UInt32) {
-        let known = streams.removeValue(forKey: stream)
+        let known = streams.end(stream)
         guard known != nil || headOf == stream else { return }
-        recent = nil
         // Where nghttp2 refuses a stream for a head, it does not tell of that head's end. Of one whose end has not come the rest is
         // still waited for, and no longer than for any other.
         if headOf == stream, !session.isHeadOpen { headIsOver() }
         if let known {
             known.abandoned()
-            if spare.count < spareStreamsMax { spare.append(known) } else { known.retire() }
+            streams.keep(known)
         }
         guard streams.isEmpty, state == .open, headOf == nil else { return }
         if isTakingLeave {
@@ -87,18 +77,18 @@ extension HTTP2Connection: SessionHandler {
         }
     }
 
-    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { known(stream)?.nextBody(atMost: atMost) ?? .broken }
+    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { streams.find(stream)?.nextBody(atMost: atMost) ?? .broken }
 
-    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { known(stream)?.holdsBody(count) ?? false }
+    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { streams.find(stream)?.holdsBody(count) ?? false }
     func requestNotSent(_ stream: Int32) {}
 
     func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
         expectedUpdates += Self.updatesPerFrame
-        known(stream)?.moveBody(count, to: &output)
+        streams.find(stream)?.moveBody(count, to: &output)
     }
 
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {
-        if let known = known(stream) { body(known.answerTrailers) }
+        if let known = streams.find(stream) { body(known.answerTrailers) }
     }
 
     func received(_ frame: ControlFrame) {
@@ -113,7 +103,7 @@ extension HTTP2Connection: SessionHandler {
         }
     }
 
-    func sentEnd(_ stream: Int32) { known(stream)?.answerSent() }
+    func sentEnd(_ stream: Int32) { streams.find(stream)?.answerSent() }
     func sentReset(_ stream: Int32, code: UInt32) {
         switch code {
         case StreamCode.protocolError, StreamCode.streamClosed, StreamCode.flowControl, StreamCode.refused:
@@ -122,7 +112,7 @@ extension HTTP2Connection: SessionHandler {
         default: break
         }
         guard code == StreamCode.protocolError else { return }
-        if let known = known(stream) { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
+        if let known = streams.find(stream) { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
     }
     func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
 
@@ -137,5 +127,3 @@ extension HTTP2Connection: SessionHandler {
         closeAfterFlush()
     }
 }
-
-private let spareStreamsMax = 32

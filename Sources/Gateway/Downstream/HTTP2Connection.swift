@@ -33,12 +33,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var state = State.open
     private(set) var session: Session!
     private var inbound = ByteQueue()
-    var streams: [Int32: HTTP2Stream] = [:]
-    /// The stream that was asked for last: what concerns one comes together.
-    var recent: (number: Int32, stream: HTTP2Stream)?
-    /// Streams that are over, for the next ones.
-    var spare: [HTTP2Stream] = []
-    var builder: RequestHeadBuilder
+    let streams = StreamTable()
+    let builder: RequestHeadBuilder
     /// The stream whose header block has begun and not ended.
     var headOf: Int32?
     /// Whose trailers are being read.
@@ -156,7 +152,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         switch outcome {
         case .moved: if state == .closing { setLingerTimer() }
         case .wouldBlock: break
-        case .ended where state == .closing && !session.output.isEmpty: setReadingPaused(true)
+        case .ended where state == .closing && session.outputBytes > 0: setReadingPaused(true)
         case .ended, .failed: close()
         }
         guard state != .closed else { return }
@@ -192,21 +188,21 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             } catch {
                 return close()
             }
-            if session.output.isEmpty { break }
-            let before = session.output.count
-            switch transport!.flush(&session.output) {
+            let before = session.outputBytes
+            if before == 0 { break }
+            switch session.withOutput({ transport!.flush(&$0) }) {
             case .moved:
                 writeTimer?.clear()
                 uptake.hand(before)
             case .wouldBlock:
-                uptake.hand(before - session.output.count)
+                uptake.hand(before - session.outputBytes)
                 if writeTimer?.deadline ?? .never == .never { beginWaiting() }
                 return updateInterest()
             case .ended, .failed: return close()
             }
         }
         guard state != .closed else { return }
-        session.output.release(to: services.buffers)
+        session.withOutput { $0.release(to: services.buffers) }
         updateInterest()
         if state == .closing { endAfterFlush() } else if !session.isOpen { closeAfterFlush() }
     }
@@ -225,8 +221,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func updateInterest() {
         // A client that takes no answers is not heard either.
-        isReadingPaused = session.output.count >= Limits.sendQueueHighBytes
-        want(.waiting(toRead: !isReadingPaused, toWrite: !session.output.isEmpty))
+        isReadingPaused = session.outputBytes >= Limits.sendQueueHighBytes
+        want(.waiting(toRead: !isReadingPaused, toWrite: session.outputBytes > 0))
     }
 
     private func setReadingPaused(_ paused: Bool) {
@@ -267,13 +263,11 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     private func abandonStreams() {
-        for stream in Array(streams.values) {
+        for stream in streams.endAll() {
             stream.abandoned()
             stream.retire()
         }
-        streams = [:]
         // Whatever else would hold a stream: each holds this object.
-        recent = nil
         trailersOf = nil
         headOf = nil
     }
@@ -297,8 +291,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         guard state != .closed else { return }
         state = .closed
         abandonStreams()
-        for stream in spare { stream.retire() }
-        spare = []
+        streams.retireSpare()
         if let watch { services.loop.end(watch) }
         watch = nil
         transport?.sayGoodbye()
@@ -307,8 +300,10 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         readTimer = nil
         writeTimer?.cancel()
         writeTimer = nil
-        session.output.removeAll()
-        session.output.release(to: services.buffers)
+        session.withOutput { output in
+            output.removeAll()
+            output.release(to: services.buffers)
+        }
         services.closed(client)
         services.connectionEnded(self)
     }

@@ -11,7 +11,11 @@ final class Passages {
     init(_ path: RequestPath) { self.path = path }
 
     func take(for origin: DownstreamOrigin, isHTTP2: Bool) -> Passage {
-        let passage = spare.popLast() ?? Passage(path, from: origin)
+        // Taken out while it is changed, as below, so that no look at it has to be checked for overlap with another.
+        var list: [Passage] = []
+        swap(&list, &spare)
+        let passage = list.popLast() ?? Passage(path, from: origin)
+        swap(&list, &spare)
         passage.serve(origin, isHTTP2: isHTTP2)
         return passage
     }
@@ -21,7 +25,11 @@ final class Passages {
         precondition(passage.stage == .idle, "a passage given back with its request")
         // What one large head needed is not kept for ever.
         let headBytes = passage.context.head.capacity
-        if spare.count < spareMax, headBytes <= headBytesKept { spare.append(passage) }
+        guard spare.count < spareMax, headBytes <= headBytesKept else { return }
+        var list: [Passage] = []
+        swap(&list, &spare)
+        list.append(passage)
+        swap(&list, &spare)
     }
 }
 

@@ -11,8 +11,6 @@ struct Progress {
     /// The last window was too slow.
     private var isBehind = false
 
-    mutating func reset() { self = Progress() }
-
     /// From now on the peer is waited for.
     mutating func waits(at now: Instant) { if waitingSince == .never { waitingSince = now } }
 

@@ -1,0 +1,198 @@
+import Authentication
+import Bytes
+import EventLoop
+import Forwarding
+import HTTP1
+import HTTP2
+import HTTPMessage
+import Observability
+import Routing
+
+/// What the session asks of an answer's body.
+extension HTTP2Stream {
+    func nextBody(atMost: Int) -> BodyStep {
+        if isBroken { return .broken }
+        if !body.isEmpty {
+            let count = min(atMost, body.count)
+            return .bytes(count, isLast: isAnswerComplete && count == body.count && !hasAnswerTrailers)
+        }
+        guard isAnswerComplete else {
+            isAwaited = true
+            return .wait
+        }
+        return hasAnswerTrailers ? .trailers : .bytes(0, isLast: true)
+    }
+
+    func holdsBody(_ count: Int) -> Bool { body.count >= count }
+
+    func moveBody(_ count: Int, to output: inout ByteQueue) {
+        var queue = ByteQueue()
+        swap(&queue, &body)
+        var progress = downloadProgress
+        let now = services.loop.now
+        output.move(count, from: &queue)
+        isTooSlow = !progress.moved(count, at: now, atLeast: services.settings.clientLimits.downloadRate)
+        progress.rests(at: now)
+        let left = queue.count
+        if left == 0 {
+            stallTimer?.clear()
+            isTooSlow = false
+            queue.release(to: services.buffers)
+        } else {
+            // Only for want of credit the client is to blame, and not those before whom the stream has to wait.
+            if connection.session.credit(id) <= count { progress.waits(at: now) }
+            armStallTimer()
+        }
+        swap(&queue, &body)
+        downloadProgress = progress
+        if !isAnswerComplete, left <= Limits.sendQueueLowBytes { passage.exchange.resumeAnswer() }
+    }
+
+    private func armStallTimer() {
+        let timer = stallTimer ?? Timer(self)
+        stallTimer = timer
+        services.loop.set(timer, after: isTooSlow ? 0 : services.settings.timeouts.write)
+    }
+}
+
+/// Sending answers: the upstream's as it comes, or one that the gateway makes.
+extension HTTP2Stream: PassageFrontEnd {
+    var takesAnswer: Bool { body.count < Limits.sendQueueHighBytes }
+
+    func forwardingBegan() {
+        takesBody = true
+        if awaitsContinue {
+            awaitsContinue = false
+            ResponseHeadWriter.begin(100, &connection.block)
+            connection.sendInterim(id)
+        }
+        sendOn()
+    }
+
+    func uploadMayContinue() { sendOn() }
+
+    func received(interim head: borrowing ResponseHead) {
+        guard !hasAnswerBegun else { return }
+        ResponseHeadWriter.writeInterim(head, to: &connection.block)
+        connection.sendInterim(id)
+    }
+
+    func received(head: borrowing ResponseHead, framing: BodyFraming) {
+        let passage = passage
+        if passage.extendedProtocol != nil, (200..<300).contains(head.status) {
+            // To a client of HTTP/2 any success would mean that the tunnel is open.
+            passage.exchange.cancel()
+            return services.path.refuse(passage, .forwarding(.unexpectedAnswer("the upstream does not change to the protocol")))
+        }
+        passage.status = head.status
+        hasAnswerBegun = true
+        answerFraming = framing
+        var block = FieldBlock()
+        // Taken out while it is written to: each look at a field of an object is checked for overlap with another.
+        swap(&block, &connection.block)
+        ResponseHeadWriter.write(head, framing: framing, to: &block)
+        services.path.addedFields.append(passage, to: &block)
+        connection.sendHead(block, id, hasBody: !framing.isEmpty)
+        swap(&block, &connection.block)
+        if head.status == 101 {
+            services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
+            sendOn()
+        } else if head.isStream, passage.stream == nil {
+            services.path.began(LiveStream(.events), of: passage)
+        }
+    }
+
+    func send(body bytes: Span<UInt8>) {
+        guard !bytes.isEmpty else { return }
+        passage.bytesOut += UInt64(bytes.count)
+        var queue = ByteQueue()
+        swap(&queue, &body)
+        if queue.isEmpty {
+            queue.prepare(from: services.buffers)
+            if connection.session.credit(id) <= 0 {
+                var progress = downloadProgress
+                progress.waits(at: services.loop.now)
+                downloadProgress = progress
+            }
+            armStallTimer()
+        }
+        queue.append(bytes)
+        swap(&queue, &body)
+        goOn()
+    }
+
+    /// The session asks by itself for what it has not asked for yet.
+    private func goOn() {
+        guard isAwaited else { return connection.queueTurn() }
+        isAwaited = false
+        connection.resume(id)
+    }
+
+    func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
+        guard line.id == .other else { return }
+        answerTrailers.append(bytes.extracting(line.name.range), bytes.extracting(line.value.range))
+        hasAnswerTrailers = true
+    }
+
+    func answerEnded() {
+        isAnswerComplete = true
+        services.path.finish(passage, isComplete: true)
+        goOn()
+    }
+
+    func endAnswer(of stream: LiveStream) {
+        passage.exchange.cancel()
+        guard hasAnswerBegun else { return services.path.refuse(passage, .token(.expired)) }
+        // An answer of a given length cannot end before.
+        if case .length = answerFraming { return answerFailed(.closedEarly) }
+        if stream.kind == .grpc {
+            answerTrailers.append("grpc-status", decimal: 16)
+            answerTrailers.append("grpc-message", "the access token has expired")
+            hasAnswerTrailers = true
+        }
+        answerEnded()
+    }
+
+    func closeTunnel() {
+        guard let stream = passage.stream else { return }
+        if let frame = stream.pendingClose { send(body: frame.span) }
+        passage.exchange.leave(saying: stream.lastWord)
+        discardsBody = true
+        answerEnded()
+    }
+
+    func answerFailed(_ error: ForwardingError) {
+        guard hasAnswerBegun else { return services.path.refuse(passage, .forwarding(error)) }
+        // A part of the answer is with the client: only a reset tells that the rest is missing.
+        services.counters.add(.upstreamFailures)
+        services.path.finish(passage, isComplete: false)
+        isBroken = true
+        connection.reset(id, StreamCode.internalError)
+    }
+
+    func answer(_ answer: RefusalAnswer, to refusal: Refusal) {
+        hasAnswerBegun = true
+        isAnswerComplete = true
+        discardsBody = true
+        dropUpload()
+        bodyTimer?.clear()
+        var block = FieldBlock()
+        swap(&block, &connection.block)
+        ResponseHeadWriter.begin(answer.status, &block)
+        block.append("date", TimeText.fieldDate(services.loop.wall))
+        block.append(lines: answer.fields)
+        services.path.addedFields.append(passage, to: &block)
+        if answer.status == refusal.status { block.append("content-length", decimal: UInt64(answer.body.count)) }
+        let hasBody = passage.context.head.method != .head && !answer.body.isEmpty
+        if hasBody {
+            var queue = ByteQueue()
+            queue.append(answer.body)
+            swap(&queue, &body)
+            passage.bytesOut += UInt64(answer.body.count)
+            armStallTimer()
+        }
+        connection.sendHead(block, id, hasBody: hasBody)
+        swap(&block, &connection.block)
+        services.path.finish(passage, isComplete: true)
+    }
+}

@@ -1,0 +1,85 @@
+/// The streams of one connection: those that are open, by their number, and those that are over, for the next ones.
+///
+/// The lists are taken out of this object while they are changed, and put back: where every look at a property is over at once,
+/// none has to be checked for overlap with another.
+final class StreamTable {
+    /// In ascending order, because numbers only grow (RFC 9113 §5.1.1).
+    private var open: [(number: Int32, stream: HTTP2Stream)] = []
+    /// The stream that was asked for last: what concerns one comes together.
+    private var recent: (number: Int32, stream: HTTP2Stream)?
+    private var spare: [HTTP2Stream] = []
+
+    var isEmpty: Bool { open.isEmpty }
+
+    func find(_ number: Int32) -> HTTP2Stream? {
+        if let recent, recent.number == number { return recent.stream }
+        var list: [(number: Int32, stream: HTTP2Stream)] = []
+        swap(&list, &open)
+        let place = Self.place(of: number, in: list)
+        let found = place < list.count && list[place].number == number ? list[place].stream : nil
+        swap(&list, &open)
+        if let found { recent = (number, found) }
+        return found
+    }
+
+    /// Opens a stream, with an object that has served another one if there is one.
+    func begin(_ number: Int32, on connection: HTTP2Connection) -> HTTP2Stream {
+        var list: [HTTP2Stream] = []
+        swap(&list, &spare)
+        let stream = list.popLast() ?? HTTP2Stream(connection)
+        swap(&list, &spare)
+        var streams: [(number: Int32, stream: HTTP2Stream)] = []
+        swap(&streams, &open)
+        streams.insert((number, stream), at: Self.place(of: number, in: streams))
+        swap(&streams, &open)
+        recent = (number, stream)
+        return stream
+    }
+
+    /// Takes a stream out that is over; it is given back with ``keep(_:)``.
+    func end(_ number: Int32) -> HTTP2Stream? {
+        recent = nil
+        var list: [(number: Int32, stream: HTTP2Stream)] = []
+        swap(&list, &open)
+        defer { swap(&list, &open) }
+        let place = Self.place(of: number, in: list)
+        guard place < list.count, list[place].number == number else { return nil }
+        return list.remove(at: place).stream
+    }
+
+    /// Keeps a stream that is over for the next one.
+    func keep(_ stream: HTTP2Stream) {
+        guard spare.count < spareMax else { return stream.retire() }
+        var list: [HTTP2Stream] = []
+        swap(&list, &spare)
+        list.append(stream)
+        swap(&list, &spare)
+    }
+
+    /// Takes all streams out that are open.
+    func endAll() -> [HTTP2Stream] {
+        recent = nil
+        var list: [(number: Int32, stream: HTTP2Stream)] = []
+        swap(&list, &open)
+        return list.map(\.stream)
+    }
+
+    /// Lets go of the streams that were kept: each holds its connection.
+    func retireSpare() {
+        var list: [HTTP2Stream] = []
+        swap(&list, &spare)
+        for stream in list { stream.retire() }
+    }
+
+    /// Where a number stands, or would stand.
+    private static func place(of number: Int32, in list: [(number: Int32, stream: HTTP2Stream)]) -> Int {
+        var (low, high) = (0, list.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if list[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
+private let spareMax = 32
