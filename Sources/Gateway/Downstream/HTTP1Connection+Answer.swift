@@ -13,7 +13,7 @@ extension HTTP1Connection: PassageFrontEnd {
     func forwardingBegan() {
         takesBody = true
         if awaitsContinue {
-            outbound.append("HTTP/1.1 100 Continue\r\n\r\n")
+            withOutbound { $0.append("HTTP/1.1 100 Continue\r\n\r\n") }
             awaitsContinue = false
         }
         if !isRequestComplete {
@@ -34,7 +34,10 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func received(interim head: borrowing ResponseHead) {
         guard passage.context.head.version == .http11, answerFraming == nil else { return }
-        ResponseHeadWriter.writeInterim(head, to: &outbound)
+        var queue = ByteQueue()
+        swap(&queue, &outbound)
+        ResponseHeadWriter.writeInterim(head, to: &queue)
+        swap(&queue, &outbound)
         queueTurn()
     }
 
@@ -47,7 +50,6 @@ extension HTTP1Connection: PassageFrontEnd {
         if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
         if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
         answerFraming = sent
-        // Taken out while it is written to: each look at a field of an object is checked for overlap with another.
         var queue = ByteQueue()
         swap(&queue, &outbound)
         queue.prepare(from: services.buffers)
@@ -64,11 +66,14 @@ extension HTTP1Connection: PassageFrontEnd {
         let upgrade = passage.tunnel?.upgrade ?? []
         answerFraming = .close
         keepAlive = false
-        ResponseHeadWriter.write(head, framing: .close, to: &outbound)
-        services.path.addedFields.append(passage, to: &outbound)
-        outbound.append("Connection: Upgrade\r\nUpgrade: ")
-        outbound.append(upgrade)
-        outbound.append("\r\n\r\n")
+        var queue = ByteQueue()
+        swap(&queue, &outbound)
+        ResponseHeadWriter.write(head, framing: .close, to: &queue)
+        services.path.addedFields.append(passage, to: &queue)
+        queue.append("Connection: Upgrade\r\nUpgrade: ")
+        queue.append(upgrade)
+        queue.append("\r\n\r\n")
+        swap(&queue, &outbound)
         requestBody = .tunnel
         clearTimer()
         setReadingPaused(false)
@@ -79,12 +84,12 @@ extension HTTP1Connection: PassageFrontEnd {
     func send(body: Span<UInt8>) {
         passage.bytesOut += UInt64(body.count)
         if answerFraming == .chunked {
-            ChunkWriter.append(body, to: &outbound)
+            withOutbound { ChunkWriter.append(body, to: &$0) }
             queueTurn()
         } else if body.count >= directSendBytes {
             sendDirectly(body)
         } else {
-            outbound.append(body)
+            withOutbound { $0.append(body) }
             queueTurn()
         }
     }
@@ -95,7 +100,10 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func answerEnded() {
-        if answerFraming == .chunked { ChunkWriter.appendEnd(trailers: answerTrailers, to: &outbound) }
+        if answerFraming == .chunked {
+            let trailers = answerTrailers
+            withOutbound { ChunkWriter.appendEnd(trailers: trailers, to: &$0) }
+        }
         services.path.finish(passage, isComplete: true)
         answerIsOver()
     }
@@ -111,7 +119,7 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func closeTunnel() {
         guard let stream = passage.stream else { return }
-        if let frame = stream.pendingClose { outbound.append(frame) }
+        if let frame = stream.pendingClose { withOutbound { $0.append(frame) } }
         passage.exchange.leave(saying: stream.lastWord)
         requestBody = .length(.max)
         answerEnded()
@@ -143,23 +151,27 @@ extension HTTP1Connection: PassageFrontEnd {
                 keepAlive = false
             }
         }
-        outbound.append("HTTP/1.1 ")
-        outbound.append(decimal: UInt64(answer.status))
-        outbound.append(0x20)
-        outbound.append(Refusal.phrase(answer.status))
-        outbound.append("\r\nDate: ")
-        outbound.append(TimeText.fieldDate(services.loop.wall))
-        outbound.append("\r\n")
-        outbound.append(answer.fields)
-        services.path.addedFields.append(passage, to: &outbound)
-        outbound.append("Content-Length: ")
-        outbound.append(decimal: UInt64(answer.body.count))
-        outbound.append("\r\n")
-        ResponseHeadWriter.end(keepAlive: keepAlive, passage.context.head.version, to: &outbound)
+        let passage = passage
+        var queue = ByteQueue()
+        swap(&queue, &outbound)
+        queue.append("HTTP/1.1 ")
+        queue.append(decimal: UInt64(answer.status))
+        queue.append(0x20)
+        queue.append(Refusal.phrase(answer.status))
+        queue.append("\r\nDate: ")
+        queue.append(TimeText.fieldDate(services.loop.wall))
+        queue.append("\r\n")
+        queue.append(answer.fields)
+        services.path.addedFields.append(passage, to: &queue)
+        queue.append("Content-Length: ")
+        queue.append(decimal: UInt64(answer.body.count))
+        queue.append("\r\n")
+        ResponseHeadWriter.end(keepAlive: keepAlive, passage.context.head.version, to: &queue)
         if !head {
-            outbound.append(answer.body)
+            queue.append(answer.body)
             passage.bytesOut += UInt64(answer.body.count)
         }
+        swap(&queue, &outbound)
         services.path.finish(passage, isComplete: true)
         if discardsBody {
             setTimer(after: services.settings.timeouts.body)

@@ -31,6 +31,8 @@ extension HTTP1Connection {
     private func readHead(_ queue: inout ByteQueue) -> Bool {
         let isFirstPart = !parser.isInsideHead
         let result: HeadResult
+        var parser = parser
+        defer { self.parser = parser }
         do {
             result = try parser.parse(queue, into: &passage.context.head)
         } catch {

@@ -34,7 +34,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Held because the session calls into it; a listener that closes lets go of it.
     private let contexts: ServerContexts?
 
-    private var transport: Transport?
+    var transport: Transport?
     private var watch: Watch?
     /// What the client owes: a head, more of a body, its next request, its leave.
     private var readTimer: Timer?
@@ -143,7 +143,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         flush()
         // What was read already, or lies decrypted in the session, gives no event.
         let mayProcess = state == .readingHead || state == .exchanging && takesBody && !isRequestComplete && passageTakesUpload
-        if mayProcess, !inbound.isEmpty || hasPeerEnded || lastReadMoved && transport!.hasPending { advance() }
+        if mayProcess, !inbound.isEmpty || hasPeerEnded || lastReadMoved && hasPending { advance() }
     }
 
     /// Does the rest of the work at the end of this turn.
@@ -161,7 +161,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         var queue = ByteQueue()
         swap(&queue, &inbound)
         queue.prepare(from: services.buffers)
-        let outcome = transport!.receive(to: &queue, minimum: max(2_048, queue.capacity - queue.count))
+        let outcome = withTransport { $0.receive(to: &queue, minimum: max(2_048, queue.capacity - queue.count)) }
         lastReadMoved = false
         if case .moved = outcome { lastReadMoved = true }
         process(&queue)
@@ -174,18 +174,21 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         case .ended: return peerEnded()
         case .failed: return abort(isPeerGone: true)
         }
-        if lastReadMoved, transport!.hasPending, !isReadingPaused { queueTurn() }
+        if lastReadMoved, hasPending, !isReadingPaused { queueTurn() }
     }
 
     /// So many bytes have come, and the body is still not complete.
     private func checkUpload(_ count: Int) {
         guard state == .exchanging, takesBody, !isRequestComplete, !isTunnel else { return }
-        if !upload.moved(count, at: services.loop.now, atLeast: services.settings.clientLimits.uploadRate) { brokenBody(.bodyTooSlow) }
+        var progress = upload
+        let isFastEnough = progress.moved(count, at: services.loop.now, atLeast: services.settings.clientLimits.uploadRate)
+        upload = progress
+        if !isFastEnough { brokenBody(.bodyTooSlow) }
     }
 
     /// Goes on with what is there already, and reads more only where the session holds it.
     private func advance() {
-        if lastReadMoved, transport!.hasPending, inbound.count < Limits.streamBytes { return receive() }
+        if lastReadMoved, hasPending, inbound.count < Limits.streamBytes { return receive() }
         var queue = ByteQueue()
         swap(&queue, &inbound)
         process(&queue)
@@ -206,12 +209,18 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private var passageTakesUpload: Bool { discardsBody || passage.exchange.takesUpload }
 
     /// From here on the client is waited for, if it is read.
-    func awaitBody() { if !isReadingPaused { upload.waits(at: services.loop.now) } }
+    func awaitBody() { if !isReadingPaused { waitForUpload(true) } }
+
+    private func waitForUpload(_ waits: Bool) {
+        var progress = upload
+        if waits { progress.waits(at: services.loop.now) } else { progress.rests(at: services.loop.now) }
+        upload = progress
+    }
 
     func setReadingPaused(_ paused: Bool) {
         guard paused != isReadingPaused else { return }
         isReadingPaused = paused
-        if paused { upload.rests(at: services.loop.now) } else { upload.waits(at: services.loop.now) }
+        waitForUpload(!paused)
         updateInterest()
         if !paused { queueTurn() }
     }
@@ -247,7 +256,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private func linger() {
         var queue = ByteQueue()
         queue.prepare(from: services.buffers)
-        let outcome = transport!.receive(to: &queue, minimum: 4_096)
+        let outcome = withTransport { $0.receive(to: &queue, minimum: 4_096) }
         queue.removeAll()
         queue.release(to: services.buffers)
         switch outcome {
@@ -268,11 +277,10 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Sends what waits, as far as the client takes it.
     private func flush() {
         guard state != .closed else { return }
-        // Taken out while it is sent: each look at a field of an object is checked for overlap with another.
         var queue = ByteQueue()
         swap(&queue, &outbound)
         let before = queue.count
-        let outcome = before > 0 ? transport!.flush(&queue) : .moved(0)
+        let outcome = before > 0 ? withTransport { $0.flush(&queue) } : .moved(0)
         let waiting = queue.count
         if waiting == 0 { queue.release(to: services.buffers) }
         swap(&queue, &outbound)
@@ -307,14 +315,16 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         var sent = 0
         if outbound.isEmpty {
             while sent < bytes.count {
-                guard case .moved(let count) = transport!.send(bytes.extracting(sent..<bytes.count)) else { break }
+                guard case .moved(let count) = withTransport({ $0.send(bytes.extracting(sent..<bytes.count)) }) else { break }
                 sent += count
                 uptake.hand(count)
             }
         }
         if sent < bytes.count {
-            outbound.prepare(from: services.buffers)
-            outbound.append(bytes.extracting(sent..<bytes.count))
+            withOutbound { queue in
+                queue.prepare(from: services.buffers)
+                queue.append(bytes.extracting(sent..<bytes.count))
+            }
         }
         queueTurn()
     }
@@ -330,10 +340,11 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private func endAfterFlush() {
         guard case .complete = requestBody, inbound.isEmpty else {
             // Bytes that are not read when the socket closes make the system reset the connection, and the answer with it.
-            transport?.sayGoodbye()
+            withTransport { $0.sayGoodbye() }
             if let watch { Socket.endWriting(watch.descriptor) }
             closesAfterFlush = false
-            inbound.removeAll()
+            var dropped = ByteQueue()
+            swap(&dropped, &inbound)
             setReadingPaused(false)
             lingersUntil = services.loop.now.adding(Linger.longest)
             setLingerTimer()
@@ -366,16 +377,20 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             if !saysGoodbye, !client.isTLS { Socket.resetOnClose(watch.descriptor) }
         }
         watch = nil
-        if saysGoodbye { transport?.sayGoodbye() }
-        transport = nil
+        var last: Transport? = nil
+        swap(&last, &transport)
+        if saysGoodbye { last?.sayGoodbye() }
         readTimer?.cancel()
         readTimer = nil
         writeTimer?.cancel()
         writeTimer = nil
-        inbound.removeAll()
-        inbound.release(to: services.buffers)
-        outbound.removeAll()
-        outbound.release(to: services.buffers)
+        var queue = ByteQueue()
+        swap(&queue, &inbound)
+        queue.removeAll()
+        queue.release(to: services.buffers)
+        swap(&queue, &outbound)
+        queue.removeAll()
+        queue.release(to: services.buffers)
         givePassageBack()
         services.closed(client)
         services.connectionEnded(self)
