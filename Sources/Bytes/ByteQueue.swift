@@ -27,6 +27,13 @@
         tail += bytes.count
     }
 
+    /// Takes the place of all that waits, without room for more where there is too little.
+    package mutating func replace(with bytes: Span<UInt8>) {
+        removeAll()
+        if storage.count < bytes.count { storage = [UInt8](repeating: 0, count: max(bytes.count, 1024)) }
+        append(bytes)
+    }
+
     /// Appends several pieces, at less cost than one after the other.
     package mutating func append(_ first: Span<UInt8>, _ second: Span<UInt8>, _ third: Span<UInt8>, _ fourth: Span<UInt8>) {
         let whole = first.count + second.count + third.count + fourth.count
@@ -90,6 +97,9 @@
         let utf8 = text.utf8
         append(utf8.span)
     }
+
+    /// Appends CR LF. Those lines end more often than any other text is written, and a string has its price.
+    package mutating func appendLineEnd() { append(lineEnd) }
 
     package mutating func append(decimal value: UInt64) {
         var digits = DecimalDigits()
@@ -163,6 +173,8 @@
         }
     }
 }
+
+private let lineEnd: [UInt8] = [0x0D, 0x0A]
 
 /// Buffers of one size that connections borrow while they have something to hold.
 ///

@@ -1,7 +1,7 @@
-/// Short runs of bytes, many at once.
+/// Runs of bytes, many at once.
 ///
-/// Most of what is copied and compared is short: a name, a number, a path. It goes as two or four vectors, the last of which may
-/// overlap the one before, without a loop over the bytes.
+/// Most of what is copied and compared is short: a name, a number, a path. From eight bytes on it goes as vectors or words, the
+/// last of which may overlap the one before, so that no rest is left to go byte by byte.
 extension MutableSpan<UInt8> {
     /// Copies as many bytes as there are here.
     package mutating func copy(_ source: Span<UInt8>) { copyHere(source) }

@@ -22,7 +22,7 @@ package final class ForwardedFields {
             return output.append(lines.span, text.span, requestID.span, newLine.span)
         }
         output.append(requestID)
-        output.append("\r\n")
+        output.appendLineEnd()
     }
 
     private func known(_ host: Span<UInt8>, isTLS: Bool) -> KnownHost {

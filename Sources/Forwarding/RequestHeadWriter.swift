@@ -106,10 +106,10 @@ package final class OutgoingHead {
         if let upgrade = shape.upgrade {
             output.append("Connection: Upgrade\r\nUpgrade: ")
             output.append(upgrade)
-            output.append("\r\n")
+            output.appendLineEnd()
             output.append(tunnelLines)
         }
-        output.append("\r\n")
+        output.appendLineEnd()
     }
 
     private func write(
@@ -132,7 +132,7 @@ enum RequestHeadWriter {
         output.append(head.bytes.extracting(head.methodRange.range))
         output.append(0x20)
         try path(head, target, rule, to: &output)
-        output.append(" HTTP/1.1\r\n")
+        output.append(version)
     }
 
     /// The path as the route has it sent, with the query.
@@ -208,7 +208,7 @@ enum RequestHeadWriter {
     static func bearer(_ head: borrowing RequestHead, _ token: Range<Int>, to output: inout ByteQueue) {
         output.append("Authorization: Bearer ")
         output.append(head.bytes.extracting(token))
-        output.append("\r\n")
+        output.appendLineEnd()
     }
 }
 
@@ -235,5 +235,5 @@ struct ConnectionOptions {
     }
 }
 
-/// `Host`.
-private let hostName: [UInt8] = [0x48, 0x6F, 0x73, 0x74]
+private let hostName = [UInt8]("Host")
+private let version = [UInt8](" HTTP/1.1\r\n")

@@ -42,7 +42,7 @@ package enum ResponseHeadWriter {
         for line in head.fields.lines where !line.id.isHopByHop && line.id != .contentLength {
             output.append(field: head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
-        output.append("\r\n")
+        output.appendLineEnd()
     }
 
     /// Appends the Connection field, where the client needs to be told, and the end of the head.
@@ -52,7 +52,7 @@ package enum ResponseHeadWriter {
         } else if clientVersion == .http10 {
             output.append("Connection: keep-alive\r\n\r\n")
         } else {
-            output.append("\r\n")
+            output.appendLineEnd()
         }
     }
 
@@ -61,7 +61,7 @@ package enum ResponseHeadWriter {
         output.append(decimal: UInt64(head.status))
         output.append(0x20)
         output.append(head.bytes.extracting(head.reasonRange.range))
-        output.append("\r\n")
+        output.appendLineEnd()
     }
 }
 
@@ -73,7 +73,7 @@ extension BodyFraming {
         case .length(let count):
             output.append("Content-Length: ")
             output.append(decimal: count)
-            output.append("\r\n")
+            output.appendLineEnd()
         case .chunked: output.append("Transfer-Encoding: chunked\r\n")
         }
     }
@@ -84,15 +84,15 @@ package enum ChunkWriter {
     package static func append(_ body: Span<UInt8>, to output: inout ByteQueue) {
         guard !body.isEmpty else { return }
         output.append(hexadecimal: UInt64(body.count))
-        output.append("\r\n")
+        output.appendLineEnd()
         output.append(body)
-        output.append("\r\n")
+        output.appendLineEnd()
     }
 
     /// Appends the last chunk, trailer lines and the end.
     package static func appendEnd(trailers: [UInt8], to output: inout ByteQueue) {
         output.append("0\r\n")
         output.append(trailers)
-        output.append("\r\n")
+        output.appendLineEnd()
     }
 }

@@ -2,7 +2,7 @@ import Bytes
 package import HTTPMessage
 
 /// Makes a request's head of the decoded fields of HTTP/2, in the form in which HTTP/1 would have brought it: one request
-/// line, one Host, one Cookie, then the other fields in their order.
+/// line, one Host, the other fields in their order, one Cookie. A Host that `:authority` does not name comes behind the others.
 ///
 /// nghttp2 has looked at the fields before. All that could make a second line, a second field or a second request of
 /// them is looked for here again, because what stands in a ``RequestHead`` is copied into messages of HTTP/1 as it is.
@@ -21,7 +21,7 @@ package final class RequestHeadBuilder {
     private var values = ByteQueue()
     /// All crumbs, as one field value (RFC 9113 §8.2.3).
     private var cookie: [UInt8] = []
-    /// The head as far as it is known: nothing before the last pseudo-field, then the request line, Host and whole field lines.
+    /// The head as far as it is known: nothing until the last pseudo-field has come, then the request line and whole field lines.
     private var arena = ByteQueue()
     private var fields = FieldTable()
     private var named = Method.other
@@ -172,7 +172,7 @@ package final class RequestHeadBuilder {
         arena.append(0x20)
         targetRange = ByteRange(arena.count..<arena.count + target.count)
         arena.append(values.extracting(target))
-        arena.append(" HTTP/1.1\r\n")
+        arena.append(version)
         swap(&arena, &self.arena)
         if let authority { appendOwn(.host, values.extracting(authority)) }
     }
@@ -199,7 +199,7 @@ package final class RequestHeadBuilder {
         var fields = FieldTable()
         swap(&arena, &self.arena)
         swap(&fields, &self.fields)
-        arena.append("\r\n")
+        arena.appendLineEnd()
         head.method = named
         head.methodRange = methodRange
         head.targetRange = targetRange
@@ -255,7 +255,7 @@ package final class RequestHeadBuilder {
 }
 
 /// The fields of a request that stand for its first line. Source: RFC 9113 §8.3.1, RFC 8441 §4.
-private enum PseudoField {
+private enum PseudoField: Int {
     case method, scheme, authority, path, `protocol`
 
     init?(_ name: Span<UInt8>) {
@@ -267,19 +267,13 @@ private enum PseudoField {
         case 10: candidate = .authority
         default: return nil
         }
-        guard name.equals(candidate.text) else { return nil }
+        let text = Self.texts[candidate.rawValue]
+        guard name.equals(text.span) else { return nil }
         self = candidate
     }
 
-    private var text: String {
-        switch self {
-        case .method: ":method"
-        case .scheme: ":scheme"
-        case .authority: ":authority"
-        case .path: ":path"
-        case .protocol: ":protocol"
-        }
-    }
+    /// By raw value.
+    private static let texts = [":method", ":scheme", ":authority", ":path", ":protocol"].map { [UInt8]($0.utf8) }
 }
 
 /// What holds for every field of HTTP/2, so that it can become a line of HTTP/1. Source: RFC 9113 §8.2.1.
@@ -293,3 +287,4 @@ package enum FieldCheck {
 }
 
 private let methodBytesMax = 32
+private let version = [UInt8](" HTTP/1.1\r\n")

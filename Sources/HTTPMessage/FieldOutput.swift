@@ -30,5 +30,5 @@ package final class FieldStart: Sendable {
 
 extension ByteQueue: FieldOutput {
     package mutating func begin(_ field: FieldStart) { append(field.line) }
-    package mutating func end() { append("\r\n") }
+    package mutating func end() { appendLineEnd() }
 }

@@ -32,8 +32,7 @@ package struct RequestHead: ~Copyable {
 
     /// Takes the bytes that the ranges index into.
     package mutating func adopt(_ bytes: Span<UInt8>) {
-        own.removeAll()
-        own.append(bytes)
+        own.replace(with: bytes)
     }
 
     /// Takes bytes and fields as they are, and leaves its own storage for the next ones.
@@ -104,7 +103,6 @@ package struct ResponseHead: ~Copyable {
     }
 
     package mutating func adopt(_ bytes: Span<UInt8>) {
-        own.removeAll()
-        own.append(bytes)
+        own.replace(with: bytes)
     }
 }
