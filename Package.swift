@@ -92,6 +92,7 @@ let package = Package(
         tests("ConfigFile", ["TestSupport"]),
         tests("EventLoop", ["Bytes"]),
         tests("HTTP1", ["Bytes", "HTTPMessage", "TestSupport"]),
+        tests("HTTP2", ["Bytes", "HTTPMessage"]),
         tests("Routing", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
         tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "ConfigFile", "TestSupport"]),

@@ -40,7 +40,7 @@ package enum ControlFrame: Sendable {
 }
 
 /// The side of a session that knows what its streams are for. Called from within ``Session/receive(_:)`` and
-/// ``Session/fill()``; it must call neither of them, but may submit.
+/// ``Session/fill()``; it must call neither of them, nor look at what is to be sent, but may submit.
 package protocol SessionHandler: AnyObject {
     /// A header block begins: the first of its stream, or a later one.
     func headBegan(_ stream: Int32, isFirst: Bool)

@@ -20,6 +20,9 @@ package final class RequestContext {
 
     package init() {}
 
+    /// Gives the head's storage up if there is more of it.
+    package func releaseHead(above bytes: Int) { if head.capacity > bytes { head = RequestHead() } }
+
     /// Gives the request its identifier, in the place of the one before.
     package func identify(_ identifier: Span<UInt8>) {
         var kept: [UInt8] = []

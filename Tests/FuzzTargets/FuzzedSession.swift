@@ -6,6 +6,8 @@ import HTTPMessage
 final class FuzzedSession: SessionHandler {
     private var session: Session!
     private let builder = RequestHeadBuilder()
+    /// Used for each request anew, as a connection's is.
+    private var head = RequestHead()
     private var bodies: [Int32: Int] = [:]
 
     /// The first byte says in which pieces the rest arrives.
@@ -29,7 +31,6 @@ final class FuzzedSession: SessionHandler {
     func invalidField(_ stream: Int32) { builder.refuse() }
 
     func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
-        var head = RequestHead()
         let isGood = (try? builder.finish(into: &head)) != nil
         var block = FieldBlock()
         block.append(":status", isGood ? "200" : "400")

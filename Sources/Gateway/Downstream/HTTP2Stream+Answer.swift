@@ -130,8 +130,7 @@ extension HTTP2Stream: PassageFrontEnd {
 
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
         guard line.id == .other else { return }
-        answerTrailers.append(bytes.extracting(line.name.range), bytes.extracting(line.value.range))
-        hasAnswerTrailers = true
+        append(answerTrailer: bytes.extracting(line.name.range), bytes.extracting(line.value.range))
     }
 
     func answerEnded() {
@@ -146,9 +145,10 @@ extension HTTP2Stream: PassageFrontEnd {
         // An answer of a given length cannot end before.
         if case .length = answerFraming { return answerFailed(.closedEarly) }
         if stream.kind == .grpc {
-            answerTrailers.append("grpc-status", decimal: 16)
-            answerTrailers.append("grpc-message", "the access token has expired")
-            hasAnswerTrailers = true
+            for (name, value) in [("grpc-status", "16"), ("grpc-message", "the access token has expired")] {
+                let (name, value) = (name.utf8, value.utf8)
+                append(answerTrailer: name.span, value.span)
+            }
         }
         answerEnded()
     }

@@ -52,8 +52,8 @@ final class HTTP2Stream: TimerHandler {
     var isTooSlow = false
     /// What waits to be sent of the answer's body.
     var body = ByteQueue()
-    var answerTrailers = FieldBlock()
-    var hasAnswerTrailers = false
+    private(set) var answerTrailers = FieldBlock()
+    private(set) var hasAnswerTrailers = false
 
     /// Runs while more of the request's body is awaited.
     var bodyTimer: Timer?
@@ -265,6 +265,12 @@ final class HTTP2Stream: TimerHandler {
         guard !upload.isEmpty else { return }
         var dropped = ByteQueue()
         swap(&dropped, &upload)
+    }
+
+    /// Keeps a trailer of the answer until its body has gone out.
+    func append(answerTrailer name: Span<UInt8>, _ value: Span<UInt8>) {
+        answerTrailers.append(name, value)
+        hasAnswerTrailers = true
     }
 
     private func giveUp() {

@@ -24,8 +24,8 @@ final class Passages {
     func give(_ passage: Passage) {
         precondition(passage.stage == .idle, "a passage given back with its request")
         // What one large head needed is not kept for ever.
-        let headBytes = passage.context.head.capacity
-        guard spare.count < spareMax, headBytes <= headBytesKept else { return }
+        passage.context.releaseHead(above: headBytesKept)
+        guard spare.count < spareMax else { return }
         var list: [Passage] = []
         swap(&list, &spare)
         list.append(passage)
@@ -34,4 +34,5 @@ final class Passages {
 }
 
 private let spareMax = 1_024
-private let headBytesKept = 8_192
+/// Twice what a head with a token of common size takes: storage grows by doubling.
+private let headBytesKept = 16_384

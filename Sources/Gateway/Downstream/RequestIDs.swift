@@ -31,7 +31,7 @@ final class RequestIDs {
     }
 
     /// Counts the second half one up, digit by digit, of which most often one alone changes.
-    private static func count(_ digits: inout [UInt8]) {
+    static func count(_ digits: inout [UInt8]) {
         var place = 31
         while place > 15 {
             switch digits[place] {

@@ -1,0 +1,74 @@
+import Authentication
+import Bytes
+@testable import Forwarding
+import HTTP1
+import HTTPMessage
+import Routing
+import Testing
+
+/// What upstreams are told of a request's way, with one memory for all connections of a worker.
+@Suite struct ForwardedFieldsTests {
+    private let fields = ForwardedFields()
+    private let own = DownstreamOrigin(peer: [UInt8]("192.0.2.1".utf8), isPeerTrusted: false, isTLS: true, addresses: nil)
+    private let clear = DownstreamOrigin(peer: [UInt8]("192.0.2.2".utf8), isPeerTrusted: false, isTLS: false, addresses: nil)
+    private let v6 = DownstreamOrigin(peer: [UInt8]("2001:db8::1".utf8), isPeerTrusted: false, isTLS: true, addresses: nil)
+    private let proxy = DownstreamOrigin(peer: [UInt8]("10.0.0.1".utf8), isPeerTrusted: true, isTLS: true, addresses: nil)
+
+    /// The forwarded lines of a request with these fields, sorted.
+    private func lines(_ origin: DownstreamOrigin, _ request: String...) throws -> [String] {
+        var head = RequestHead()
+        var parser = RequestParser()
+        let bytes = [UInt8]((["GET / HTTP/1.1"] + request + ["", ""]).joined(separator: "\r\n").utf8)
+        _ = try parser.parse(bytes.span, into: &head)
+        var output = ByteQueue()
+        fields.append(head, [UInt8]("id".utf8), origin, to: &output)
+        let text = output.readable.text
+        #expect(text.hasSuffix("\r\n"))
+        return text.split(separator: "\r\n").map(String.init).sorted()
+    }
+
+    private func expected(_ peer: String, _ scheme: String, host: String, for element: String? = nil) -> [String] {
+        [
+            "Forwarded: for=\(element ?? peer);host=\"\(host)\";proto=\(scheme)", "X-Forwarded-For: \(peer)", "X-Forwarded-Host: \(host)",
+            "X-Forwarded-Proto: \(scheme)", "X-Request-Id: id",
+        ]
+    }
+
+    @Test func eachRequestNamesItsOwnHostAndWay() throws {
+        let long = String(repeating: "h", count: 300)
+        for _ in 0..<3 {
+            #expect(try lines(own, "Host: a.example") == expected("192.0.2.1", "https", host: "a.example"))
+            #expect(try lines(own, "Host: b.example") == expected("192.0.2.1", "https", host: "b.example"))
+            #expect(try lines(clear, "Host: b.example") == expected("192.0.2.2", "http", host: "b.example"))
+            #expect(try lines(own, "Host: b.example") == expected("192.0.2.1", "https", host: "b.example"))
+            #expect(try lines(v6, "Host: b.example") == expected("2001:db8::1", "https", host: "b.example", for: "\"[2001:db8::1]\""))
+            #expect(try lines(own, "Host: B.example") == expected("192.0.2.1", "https", host: "B.example"))
+            #expect(try lines(own, "Host: \(long)") == expected("192.0.2.1", "https", host: long))
+        }
+    }
+
+    @Test func aRequestWithoutAHostIsToldWithoutOne() throws {
+        for request in ["Host:", "Accept: */*"] {
+            #expect(try lines(own, "Host: a.example") == expected("192.0.2.1", "https", host: "a.example"))
+            #expect(
+                try lines(own, request) == [
+                    "Forwarded: for=192.0.2.1;proto=https", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Request-Id: id",
+                ])
+        }
+    }
+
+    @Test func whatATrustedPeerTellsIsAddedToAndKeptForNobodyElse() throws {
+        #expect(
+            try lines(
+                proxy, "Host: inner.example", "X-Forwarded-For: 198.51.100.7", "X-Forwarded-Host: outer.example", "X-Forwarded-Proto: http",
+                "Forwarded: for=198.51.100.7") == [
+                    "Forwarded: for=198.51.100.7, for=10.0.0.1;host=\"inner.example\";proto=https",
+                    "X-Forwarded-For: 198.51.100.7, 10.0.0.1",
+                    "X-Forwarded-Host: outer.example", "X-Forwarded-Proto: http", "X-Request-Id: id",
+                ])
+        #expect(try lines(own, "Host: inner.example") == expected("192.0.2.1", "https", host: "inner.example"))
+        #expect(
+            try lines(own, "Host: inner.example", "X-Forwarded-Host: evil.example", "Forwarded: for=6.6.6.6")
+                == expected("192.0.2.1", "https", host: "inner.example"))
+    }
+}
