@@ -63,8 +63,8 @@ package final class RateLimiter {
         present.start(consume permit)
         for index in indices where areRemote[index] { return false }
         for index in indices {
-            let key = key(of: limits[index], index, present.permit?.identity, in: context)
-            guard admitLocally(index, key.fingerprint, now, &present) else { break }
+            let fingerprint = fingerprint(of: limits[index], index, present.permit?.identity, in: context)
+            guard admitLocally(index, fingerprint, now, &present) else { break }
         }
         present.isDecided = true
         return true
@@ -97,6 +97,12 @@ package final class RateLimiter {
         if groups.count > 1 { groups.sort { $0.store < $1.store } }
         progress.present.remoteGroups = groups + leased
         askNextStore(progress, now)
+    }
+
+    /// The fingerprint of a request's key, where nobody has to be told the key itself.
+    private func fingerprint(of limit: Limit, _ index: Int, _ identity: Identity?, in context: RequestContext) -> UInt64 {
+        if limit.dependsOnClaimsAlone, let made = identity?.verified.limitFingerprint(index) { return made }
+        return key(of: limit, index, identity, in: context).fingerprint
     }
 
     /// The key of a request; what a token alone decides is made once for each token.

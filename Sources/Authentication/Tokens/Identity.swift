@@ -37,6 +37,9 @@ package final class VerifiedToken {
     /// What a limit counts this token under, by the limit's index, where the claims alone decide that; nil before it was made.
     package func limitKey(_ index: Int) -> RenderedKey? { index < renderedKeys.count ? renderedKeys[index] : nil }
 
+    /// Of that key the fingerprint alone, so that its bytes are not fetched.
+    package func limitFingerprint(_ index: Int) -> UInt64? { index < renderedKeys.count ? renderedKeys[index]?.fingerprint : nil }
+
     package func keep(_ key: RenderedKey, at index: Int) {
         while renderedKeys.count <= index { renderedKeys.append(nil) }
         renderedKeys[index] = key

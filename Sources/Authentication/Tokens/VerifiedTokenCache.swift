@@ -5,9 +5,15 @@ import Bytes
 /// Whole tokens are compared, so that a hash collision is a miss and never another's identity.
 struct VerifiedTokenCache {
     private static let ways = 4
-    private var places: [VerifiedToken?]
+    private var places: [Place]
     private let sets: Int
     private let hash: SipHash
+
+    private struct Place {
+        /// The hash of the entry's token: of those with another one not a byte is fetched.
+        var fingerprint: UInt64 = 0
+        var entry: VerifiedToken?
+    }
 
     /// - Parameter capacity: how many tokens, rounded up to a power of two.
     init(capacity: Int, hash: SipHash) {
@@ -15,13 +21,14 @@ struct VerifiedTokenCache {
         while sets * Self.ways < capacity { sets *= 2 }
         self.sets = sets
         self.hash = hash
-        places = [VerifiedToken?](repeating: nil, count: sets * Self.ways)
+        places = [Place](repeating: Place(), count: sets * Self.ways)
     }
 
     func find(_ token: Span<UInt8>, at seconds: UInt64) -> VerifiedToken? {
-        let first = firstPlace(of: token)
-        for place in first..<first + Self.ways {
-            guard let entry = places[place], entry.token.count == token.count else { continue }
+        let fingerprint = fingerprint(of: token)
+        let first = firstPlace(of: fingerprint)
+        for place in first..<first + Self.ways where places[place].fingerprint == fingerprint {
+            guard let entry = places[place].entry, entry.token.count == token.count else { continue }
             let held = entry.token
             if equalInConstantTime(held.span, token) { return seconds < entry.refusedFrom ? entry : nil }
         }
@@ -30,28 +37,30 @@ struct VerifiedTokenCache {
 
     mutating func insert(_ entry: VerifiedToken) {
         let token = entry.token
-        let first = firstPlace(of: token.span)
+        let fingerprint = fingerprint(of: token.span)
+        let first = firstPlace(of: fingerprint)
         var chosen = first
         var earliest = UInt64.max
         for place in first..<first + Self.ways {
-            guard let present = places[place] else {
+            guard let present = places[place].entry else {
                 chosen = place
                 break
             }
             if present.refusedFrom < earliest { (chosen, earliest) = (place, present.refusedFrom) }
         }
-        places[chosen] = entry
+        places[chosen] = Place(fingerprint: fingerprint, entry: entry)
     }
 
     mutating func removeAll(where condition: (VerifiedToken) -> Bool) {
         for place in places.indices {
-            if let entry = places[place], condition(entry) { places[place] = nil }
+            if let entry = places[place].entry, condition(entry) { places[place] = Place() }
         }
     }
 
     /// The end of a token is its signature, which differs where anything does; hashing it alone is enough.
-    private func firstPlace(of token: Span<UInt8>) -> Int {
-        let end = token.extracting(max(0, token.count - 32)..<token.count)
-        return (Int(truncatingIfNeeded: hash.hash(end)) & (sets - 1)) * Self.ways
+    private func fingerprint(of token: Span<UInt8>) -> UInt64 {
+        hash.hash(token.extracting(max(0, token.count - 32)..<token.count))
     }
+
+    private func firstPlace(of fingerprint: UInt64) -> Int { (Int(truncatingIfNeeded: fingerprint) & (sets - 1)) * Self.ways }
 }
