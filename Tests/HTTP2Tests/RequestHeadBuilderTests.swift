@@ -41,9 +41,21 @@ import Testing
             try builder.finish(into: &one)
             texts.append(one.bytes.text)
             #expect(one.fields.count == 1)
-            #expect(builder.tunnelProtocol == nil)
         }
         #expect(Set(texts) == ["GET /x?y=1 HTTP/1.1\r\nhost: a.example\r\n\r\n"])
+    }
+
+    /// RFC 8441 §4.
+    @Test func anExtendedConnectBecomesAGetAndIsForgotten() throws {
+        var head = RequestHead()
+        add([(":method", "CONNECT"), (":scheme", "https"), (":authority", "a"), (":path", "/ws"), (":protocol", "websocket")])
+        try builder.finish(into: &head)
+        #expect(builder.tunnelProtocol == [UInt8]("websocket".utf8))
+        let text = head.bytes.text
+        #expect(text == "GET /ws HTTP/1.1\r\nhost: a\r\n\r\n")
+        #expect(head.method == .get)
+        add(get)
+        #expect(builder.tunnelProtocol == nil)
     }
 
     @Test func anErrorLeavesNothing() throws {

@@ -52,9 +52,14 @@ import Testing
         signature[20] ^= 1
         parts[2] = Credentials.base64URL(Data(signature))
         let forged = parts.joined(separator: ".")
+        // The end of a token that the worker has just verified, under another payload.
+        #expect(try get(good).status == 200)
+        let payload = try stage.signer.token(["sub": "user-2"]).split(separator: ".")[1]
+        let goodParts = good.split(separator: ".")
+        let swapped = "\(goodParts[0]).\(payload).\(goodParts[2])"
         let other = try Credentials(in: stage.folder, name: "other")
         let cases: [(String, String)] = [
-            (forged, "token_signature_invalid"),
+            (forged, "token_signature_invalid"), (swapped, "token_signature_invalid"),
             (try stage.signer.token(expiresIn: -3_600), "token_expired"), (try stage.signer.token(["exp": nil]), "token_expiry_missing"),
             (try stage.signer.token(["iss": "https://evil.example"]), "token_issuer_unknown"),
             (try stage.signer.token(["aud": "other"]), "token_audience_mismatch"),

@@ -32,10 +32,11 @@ extension HTTP1Connection {
         let isFirstPart = !parser.isInsideHead
         let result: HeadResult
         var parser = parser
-        defer { self.parser = parser }
         do {
             result = try parser.parse(queue, into: &passage.context.head)
+            self.parser = parser
         } catch {
+            self.parser = parser
             queue.removeAll()
             refuseHead(.malformed(error))
             return false

@@ -34,5 +34,5 @@ final class Passages {
 }
 
 private let spareMax = 1_024
-/// Twice what a head with a token of common size takes: storage grows by doubling.
+/// Twice what a head with a token of common size takes: in HTTP/2 storage grows by doubling.
 private let headBytesKept = 16_384
