@@ -40,7 +40,7 @@ package enum ControlFrame: Sendable {
 }
 
 /// The side of a session that knows what its streams are for. Called from within ``Session/receive(_:)`` and
-/// ``Session/fill()``; it must call neither of them, nor look at what is to be sent, but may submit.
+/// ``Session/fill()``; it must call neither of them, but may submit.
 package protocol SessionHandler: AnyObject {
     /// A header block begins: the first of its stream, or a later one.
     func headBegan(_ stream: Int32, isFirst: Bool)
@@ -58,7 +58,8 @@ package protocol SessionHandler: AnyObject {
     func nextBody(_ stream: Int32, atMost: Int) -> BodyStep
     /// Whether what was promised is still there: a stream may have been given up while its frame waited.
     func holdsBody(_ stream: Int32, _ count: Int) -> Bool
-    /// Moves as many bytes as were promised.
+    /// Moves as many bytes as were promised. `output` is lent meanwhile: what the session says of it is not to be asked, and it is
+    /// not to be lent again.
     func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue)
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void)
     func received(_ frame: ControlFrame)
