@@ -23,7 +23,7 @@
         let base = tail
         var free = storage.mutableSpan
         var part = free._mutatingExtracting(base..<(base + bytes.count))
-        part.copyHere(bytes)
+        part.copyInline(bytes)
         tail += bytes.count
     }
 
@@ -34,9 +34,9 @@
         append(bytes)
     }
 
-    /// Appends several pieces, at less cost than one after the other.
-    package mutating func append(_ first: Span<UInt8>, _ second: Span<UInt8>, _ third: Span<UInt8>, _ fourth: Span<UInt8>) {
-        let whole = first.count + second.count + third.count + fourth.count
+    /// Appends a line's pieces and its end, at less cost than one after the other.
+    package mutating func append(line first: Span<UInt8>, _ second: Span<UInt8>, _ third: Span<UInt8>) {
+        let whole = first.count + second.count + third.count + 2
         reserve(whole)
         let base = tail
         var free = storage.mutableSpan
@@ -44,7 +44,8 @@
         part.copy(first, at: 0)
         part.copy(second, at: first.count)
         part.copy(third, at: first.count + second.count)
-        part.copy(fourth, at: whole - fourth.count)
+        part[whole - 2] = 0x0D
+        part[whole - 1] = 0x0A
         tail += whole
     }
 
@@ -58,7 +59,7 @@
         var first = part._mutatingExtracting(0..<bytes.count)
         first.copy(lowercased: bytes)
         var rest = part._mutatingExtracting(bytes.count..<whole)
-        rest.copyHere(more)
+        rest.copyInline(more)
         tail += whole
     }
 
@@ -73,12 +74,12 @@
         var free = storage.mutableSpan
         var part = free._mutatingExtracting(base..<(base + whole))
         var first = part._mutatingExtracting(0..<name.count)
-        first.copyHere(name)
+        first.copyInline(name)
         let start = name.count + 2
         part[start - 2] = 0x3A
         part[start - 1] = 0x20
         var rest = part._mutatingExtracting(start..<(start + value.count))
-        rest.copyHere(value)
+        rest.copyInline(value)
         part[whole - 2] = 0x0D
         part[whole - 1] = 0x0A
         tail += whole

@@ -4,9 +4,10 @@
 /// last of which may overlap the one before, so that no rest is left to go byte by byte.
 extension MutableSpan<UInt8> {
     /// Copies as many bytes as there are here.
-    package mutating func copy(_ source: Span<UInt8>) { copyHere(source) }
+    package mutating func copy(_ source: Span<UInt8>) { copyInline(source) }
 
-    @inline(__always) mutating func copyHere(_ source: Span<UInt8>) { copy(source, lowercases: false) }
+    /// As above, without a call.
+    @inline(__always) mutating func copyInline(_ source: Span<UInt8>) { copy(source, lowercases: false) }
 
     /// Copies all bytes to `start` and behind.
     mutating func copy(_ source: Span<UInt8>, at start: Int) {
@@ -98,9 +99,8 @@ extension Span<UInt8> {
     @inline(__always) fileprivate func vector16(_ start: Int, _ lowercases: Bool) -> SIMD16<UInt8> {
         let part = extracting(start..<start &+ 16)
         let vector = SIMD16(
-            part[0], part[1], part[2], part[3], part[4], part[5], part[6], part[7], part[8], part[9], part[10], part[11], part[12],
-            part[13],
-            part[14], part[15])
+            part[0], part[1], part[2], part[3], part[4], part[5], part[6], part[7],
+            part[8], part[9], part[10], part[11], part[12], part[13], part[14], part[15])
         guard lowercases else { return vector }
         let low = vector & 0x7F
         return vector | (((low &+ 0x3F) ^ (low &+ 0x25)) & ~vector & 0x80) &>> 2

@@ -12,15 +12,13 @@ package final class ForwardedFields {
     func append(_ head: borrowing RequestHead, _ requestID: [UInt8], _ origin: DownstreamOrigin, to output: inout ByteQueue) {
         let bytes = head.bytes
         let host = head.value(.host) ?? 0..<0
-        if origin.isPeerTrusted {
-            Self.appendPeers(head, origin, to: &output)
-            let told = head.value(.xForwardedHost) ?? host
-            Self.append(host: bytes.extracting(host), told: bytes.extracting(told), isTLS: origin.isTLS, to: &output)
-        } else {
-            let known = known(bytes.extracting(host), isTLS: origin.isTLS)
-            let (lines, text) = (origin.ownLines, known.text)
-            return output.append(lines.span, text.span, requestID.span, newLine.span)
+        guard origin.isPeerTrusted else {
+            let (lines, text) = (origin.ownLines, known(bytes.extracting(host), isTLS: origin.isTLS).text)
+            return output.append(line: lines.span, text.span, requestID.span)
         }
+        Self.appendPeers(head, origin, to: &output)
+        let told = head.value(.xForwardedHost) ?? host
+        Self.append(host: bytes.extracting(host), told: bytes.extracting(told), isTLS: origin.isTLS, to: &output)
         output.append(requestID)
         output.appendLineEnd()
     }
@@ -77,8 +75,6 @@ package final class ForwardedFields {
         }
     }
 }
-
-private let newLine: [UInt8] = [0x0D, 0x0A]
 
 /// What is said of a host, up to the request's identifier.
 private final class KnownHost {

@@ -29,9 +29,9 @@ import Testing
             queue.append("..")
             queue.append(source)
             queue.append(lowercased: source.span, then: source.span)
-            queue.append(source.span, Span(), source.span, [UInt8]("!".utf8).span)
+            queue.append(line: source.span, Span(), source.span)
             let lowered = source.map { (0x41...0x5A).contains($0) ? $0 + 0x20 : $0 }
-            #expect(queue.readable.copied() == [0x2E, 0x2E] + source + lowered + source + source + source + [0x21])
+            #expect(queue.readable.copied() == [0x2E, 0x2E] + source + lowered + source + source + source + [0x0D, 0x0A])
             var array: [UInt8] = [0x2E]
             array.append(source.span)
             #expect(array == [0x2E] + source)
