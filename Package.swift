@@ -91,6 +91,7 @@ let package = Package(
         tests("HTTPMessage", ["Bytes", "TestSupport"]),
         tests("ConfigFile", ["TestSupport"]),
         tests("EventLoop", ["Bytes"]),
+        tests("TLS", ["Bytes", "EventLoop"]),
         tests("HTTP1", ["Bytes", "HTTPMessage", "TestSupport"]),
         tests("HTTP2", ["Bytes", "HTTPMessage"]),
         tests("Routing", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
@@ -101,7 +102,8 @@ let package = Package(
         tests(
             "Forwarding",
             [
-                "Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "EventLoop", "Routing", "Authentication", "RateLimiting", "TestSupport",
+                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "EventLoop", "Routing", "Authentication", "RateLimiting",
+                "TestSupport",
                 "TestSockets",
             ]),
         tests("Observability", ["Bytes", "EventLoop"]),

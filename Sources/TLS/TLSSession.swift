@@ -19,7 +19,7 @@ package import EventLoop
         // SAFETY: the context lives; the session is owned by the value made of it and freed in its deinit.
         guard let session = unsafe SSL_new(context) else { return nil }
         let made = unsafe TLSSession(owning: session)
-        guard unsafe SSL_set_fd(session, descriptor) == 1 else { return nil }
+        guard unsafe SocketBIO.attach(descriptor, to: session) else { return nil }
         unsafe SSL_set_accept_state(session)
         return made
     }
@@ -30,7 +30,7 @@ package import EventLoop
         // SAFETY: as above; OpenSSL copies the name.
         guard let session = unsafe SSL_new(context) else { return nil }
         let made = unsafe TLSSession(owning: session)
-        guard unsafe SSL_set_fd(session, descriptor) == 1 else { return nil }
+        guard unsafe SocketBIO.attach(descriptor, to: session) else { return nil }
         unsafe SSL_set_connect_state(session)
         let isSet =
             isAddress
