@@ -43,14 +43,13 @@ extension OutgoingHead {
         _ head: borrowing RequestHead, _ filter: FieldFilter, hasIdentity: Bool, to block: inout FieldBlock
     ) {
         let bytes = head.bytes
-        let named = ConnectionOptions(head.fields, bytes)
         for line in head.fields.lines {
             let name = bytes.extracting(line.name.range)
             switch filter.verdict(on: line, in: bytes, hasIdentity: hasIdentity) {
             case .drop: continue
-            case .keep: if !named.contains(name, in: bytes) { block.append(name, bytes.extracting(line.value.range)) }
+            case .keep: if !head.connection.name(name, in: bytes) { block.append(name, bytes.extracting(line.value.range)) }
             case .rewrite:
-                guard !named.contains(name, in: bytes) else { continue }
+                guard !head.connection.name(name, in: bytes) else { continue }
                 var cookies = ByteQueue()
                 filter.appendCookies(line, in: bytes, to: &cookies)
                 block.append(lines: cookies.readable)

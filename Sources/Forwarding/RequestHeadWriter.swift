@@ -85,16 +85,17 @@ package final class OutgoingHead {
     package func render() throws(ForwardingError) {
         let rule = rule
         ownLines = []
+        var lines: [UInt8]
         switch rule.identityLines(identity?.verified) {
-        case .lines(let lines): ownLines = lines
+        case .lines(let made): lines = made
         case .unusable(let header): throw .headerUnusable(header)
         }
-        guard !rule.requestHeaders.isEmpty else { return }
         do throws(UnusableValue) {
-            for header in rule.requestHeaders { try header.append(identity?.verified, context, to: &ownLines) }
+            for header in rule.requestHeaders { try header.append(identity?.verified, context, to: &lines) }
         } catch {
             throw .headerUnusable(error.header)
         }
+        ownLines = lines
     }
 
     /// Appends the head to `output`.
@@ -115,7 +116,7 @@ package final class OutgoingHead {
     private func write(
         _ head: borrowing RequestHead, _ target: borrowing RequestTarget, to output: inout ByteQueue
     ) throws(ForwardingError) {
-        let rule = rule
+        let (rule, server) = (rule, server)
         try RequestHeadWriter.requestLine(head, target, rule, to: &output)
         RequestHeadWriter.fields(head, filter, rule.host, server: server, hasIdentity: identity != nil, to: &output)
         output.append(ownLines)
@@ -186,13 +187,13 @@ enum RequestHeadWriter {
                 output.append(field: name, utf8.span)
             }
         }
-        let named = ConnectionOptions(head.fields, head.bytes)
         let bytes = head.bytes
+        let namesFields = head.connection.namesFields
         var runStart = -1
         for line in head.fields.lines {
             let start = Int(line.name.start)
             var verdict = filter.verdict(on: line, in: bytes, hasIdentity: hasIdentity)
-            if verdict != .drop, named.contains(bytes.extracting(line.name.range), in: bytes) { verdict = .drop }
+            if namesFields, verdict != .drop, head.connection.name(bytes.extracting(line.name.range), in: bytes) { verdict = .drop }
             if verdict == .keep {
                 if runStart < 0 { runStart = start }
                 continue
@@ -209,29 +210,6 @@ enum RequestHeadWriter {
         output.append("Authorization: Bearer ")
         output.append(head.bytes.extracting(token))
         output.appendLineEnd()
-    }
-}
-
-/// The fields that a Connection field names as belonging to one connection (RFC 9110 §7.6.1).
-struct ConnectionOptions {
-    private var names: [Range<Int>] = []
-
-    init(_ fields: borrowing FieldTable, _ bytes: Span<UInt8>) {
-        guard fields.has(.connection) else { return }
-        for line in fields.lines where line.id == .connection {
-            var elements = ListElements(range: line.value.range)
-            while let element = elements.next(in: bytes) {
-                let name = bytes.extracting(element)
-                // The usual options name no field.
-                if name.equalsIgnoringCase("close") || name.equalsIgnoringCase("keep-alive") { continue }
-                names.append(element)
-            }
-        }
-    }
-
-    func contains(_ name: Span<UInt8>, in bytes: Span<UInt8>) -> Bool {
-        for range in names where bytes.extracting(range).equalsIgnoringCase(name) { return true }
-        return false
     }
 }
 

@@ -10,8 +10,7 @@ extension ResponseHeadWriter {
         // A tunnel opens with 200, and without the proof that only HTTP/1.1 knows (RFC 8441 §5).
         let opensTunnel = head.status == 101
         begin(opensTunnel ? 200 : head.status, &block)
-        let named = ConnectionOptions(head.fields, head.bytes)
-        for line in head.fields.lines where passes(line, of: head, framing, named) {
+        for line in head.fields.lines where passes(line, of: head, framing) {
             if opensTunnel, head.bytes.extracting(line.name.range).equalsIgnoringCase("sec-websocket-accept") { continue }
             block.append(head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }

@@ -8,32 +8,34 @@ package enum ResponseHeadWriter {
     ///
     /// - Parameter framing: of the body as it is sent on.
     package static func write(_ head: borrowing ResponseHead, framing: BodyFraming, to output: inout ByteQueue) {
-        statusLine(head, to: &output)
         let bytes = head.bytes
-        let named = ConnectionOptions(head.fields, bytes)
+        // Neighbours that pass are copied in one piece, the status line with them.
         var runStart = -1
+        if head.plainStatusLine == nil { statusLine(head, to: &output) } else { runStart = 0 }
+        var isLengthTold = false
         for line in head.fields.lines {
-            let start = Int(line.name.start)
-            if passes(line, of: head, framing, named) {
-                if runStart < 0 { runStart = start }
+            let tellsLength = !isLengthTold && line.id == .contentLength && framing.isTold(by: bytes.extracting(line.value.range))
+            if tellsLength || passes(line, of: head, framing) {
+                if tellsLength { isLengthTold = true }
+                if runStart < 0 { runStart = Int(line.name.start) }
                 continue
             }
-            if runStart >= 0 { output.append(bytes.extracting(runStart..<start)) }
+            if runStart >= 0 { output.append(bytes.extracting(runStart..<Int(line.name.start))) }
             runStart = -1
         }
         if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }
-        framing.appendField(to: &output)
+        if !isLengthTold { framing.appendField(to: &output) }
     }
 
     /// Whether a field of the upstream's answer reaches the client.
     static func passes(
-        _ line: FieldTable.Line, of head: borrowing ResponseHead, _ framing: BodyFraming, _ named: borrowing ConnectionOptions
+        _ line: FieldTable.Line, of head: borrowing ResponseHead, _ framing: BodyFraming
     ) -> Bool {
         if line.id.isHopByHop || line.id == .xRequestID { return false }
         // Without a body of ours the length is the upstream's word about the resource (HEAD, 304); 204 has none
         // (RFC 9110 §8.6).
         if line.id == .contentLength, framing != .none || head.status == 204 { return false }
-        return !named.contains(head.bytes.extracting(line.name.range), in: head.bytes)
+        return !head.connection.namesFields || !head.connection.name(head.bytes.extracting(line.name.range), in: head.bytes)
     }
 
     /// Appends an interim answer (1xx), as it came.
@@ -66,6 +68,12 @@ package enum ResponseHeadWriter {
 }
 
 extension BodyFraming {
+    /// Whether a Content-Length of this value tells it, as it would be written.
+    fileprivate func isTold(by value: Span<UInt8>) -> Bool {
+        guard case .length(let count) = self else { return false }
+        return value.decimal(max: .max) == count && (value.count == 1 || value[0] != 0x30)
+    }
+
     /// Appends the field line that tells it, if there is one.
     func appendField(to output: inout ByteQueue) {
         switch self {

@@ -17,11 +17,13 @@ extension UpstreamConnection {
             outcome = withTransport { $0.receive(to: &queue, minimum: minimum) }
         }
         lastReadMoved = false
-        if case .moved = outcome {
+        switch outcome {
+        case .moved:
             lastReadMoved = true
             progressed()
+        case .wouldBlock: break
+        case .ended, .failed: isLast = true
         }
-        if outcome == .ended || isFailure(outcome) { isLast = true }
         if !queue.isEmpty, state == .busy { process(&queue) }
         switch outcome {
         case .moved, .wouldBlock: break
@@ -107,7 +109,8 @@ extension UpstreamConnection {
         }
         try head.checkConnectionOptions()
         let framing = try BodyFraming.of(head, to: shape.method)
-        allowsReuse = head.allowsReuse && framing != .close && shape.upgrade == nil
+        allowsReuse = head.allowsReuse && shape.upgrade == nil
+        if case .close = framing { allowsReuse = false }
         if head.isStream {
             isStream = true
             progressed()
@@ -156,10 +159,6 @@ extension UpstreamConnection {
         isReadingPaused = false
         updateInterest()
         loop.set(timer!, after: server.settings.idleTimeout)
-    }
-
-    private func isFailure(_ transfer: Transfer) -> Bool {
-        if case .failed = transfer { true } else { false }
     }
 
     private func ended(isClean: Bool) {

@@ -70,16 +70,13 @@ extension BodyFraming {
     }
 }
 
-extension FieldTable {
-    fileprivate func checkConnectionOptions(in bytes: Span<UInt8>) throws(MessageError) {
-        guard has(.connection) else { return }
-        var count = 0
-        for line in lines where line.id == .connection {
-            var elements = ListElements(range: line.value.range)
-            while elements.next(in: bytes) != nil { count += 1 }
-        }
+extension ConnectionOptions {
+    fileprivate func checkCount() throws(MessageError) {
         guard count <= Limits.connectionOptionsMax else { throw .tooManyConnectionOptions }
     }
+
+    /// Whether the connection stays open, by the word of one side. Source: RFC 9112 §9.3.
+    fileprivate func keeps(_ version: HTTPVersion) -> Bool { !saysClose && (version == .http11 || saysKeepAlive) }
 }
 
 /// What a request's head says of its own delivery, and not of what is asked.
@@ -102,8 +99,8 @@ extension RequestHead {
     package func envelope() throws(MessageError) -> RequestEnvelope {
         let framing = try BodyFraming.of(self)
         // No client needs more options in Connection than these: each is compared with every field.
-        try fields.checkConnectionOptions(in: bytes)
-        return RequestEnvelope(framing: framing, host: try host(), wantsKeepAlive: wantsKeepAlive, expectation: expectation)
+        try connection.checkCount()
+        return RequestEnvelope(framing: framing, host: try host(), wantsKeepAlive: connection.keeps(version), expectation: expectation)
     }
 
     private func host() throws(MessageError) -> ByteRange? {
@@ -121,11 +118,6 @@ extension RequestHead {
         return host
     }
 
-    private var wantsKeepAlive: Bool {
-        if fields.list(.connection, contains: "close", in: bytes) { return false }
-        return version == .http11 || fields.list(.connection, contains: "keep-alive", in: bytes)
-    }
-
     private var expectation: RequestEnvelope.Expectation {
         guard let told = value(.expect) else { return .none }
         guard bytes.extracting(told).equalsIgnoringCase("100-continue") else { return .unknown }
@@ -135,11 +127,8 @@ extension RequestHead {
 
 extension ResponseHead {
     /// As for a request.
-    package func checkConnectionOptions() throws(MessageError) { try fields.checkConnectionOptions(in: bytes) }
+    package func checkConnectionOptions() throws(MessageError) { try connection.checkCount() }
 
-    /// Whether the upstream lets its connection be used again. Source: RFC 9112 §9.3.
-    package var allowsReuse: Bool {
-        if fields.list(.connection, contains: "close", in: bytes) { return false }
-        return version == .http11 || fields.list(.connection, contains: "keep-alive", in: bytes)
-    }
+    /// Whether the upstream lets its connection be used again.
+    package var allowsReuse: Bool { connection.keeps(version) }
 }

@@ -5,6 +5,9 @@ import Bytes
 package enum Method: UInt8, CaseIterable, Sendable {
     case get, head, post, put, delete, patch, options, connect, trace, other
 
+    // Written out, as for FieldName.
+    package static func == (left: Method, right: Method) -> Bool { left.rawValue == right.rawValue }
+
     /// Methods are case-sensitive.
     package init(_ bytes: Span<UInt8>) {
         self =

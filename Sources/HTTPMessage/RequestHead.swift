@@ -3,6 +3,9 @@ package import Bytes
 /// A protocol version that a message of HTTP/1 may name.
 package enum HTTPVersion: UInt8, Sendable {
     case http10, http11
+
+    // Written out, as for FieldName.
+    package static func == (left: HTTPVersion, right: HTTPVersion) -> Bool { left.rawValue == right.rawValue }
 }
 
 /// A request's head in its own storage, used again for the next request of the connection.
@@ -15,11 +18,12 @@ package struct RequestHead: ~Copyable {
     package var methodRange = ByteRange()
     package var targetRange = ByteRange()
     package var version = HTTPVersion.http11
+    package private(set) var connection = ConnectionOptions()
 
     package init() {}
 
     package var bytes: Span<UInt8> {
-        @_lifetime(borrow self) get { own.readable }
+        @_lifetime(borrow self) @inline(__always) get { own.readable }
     }
 
     package mutating func reset() {
@@ -28,17 +32,20 @@ package struct RequestHead: ~Copyable {
         method = .other
         methodRange = ByteRange()
         targetRange = ByteRange()
+        connection = ConnectionOptions()
     }
 
-    /// Takes the bytes that the ranges index into.
+    /// Takes the bytes that the ranges index into; the fields are there.
     package mutating func adopt(_ bytes: Span<UInt8>) {
         own.replace(with: bytes)
+        connection = ConnectionOptions(fields, bytes)
     }
 
     /// Takes bytes and fields as they are, and leaves its own storage for the next ones.
     package mutating func adopt(_ bytes: inout ByteQueue, _ fields: inout FieldTable) {
         swap(&own, &bytes)
         swap(&self.fields, &fields)
+        connection = ConnectionOptions(self.fields, self.bytes)
     }
 
     /// How much storage the head holds on to.
@@ -88,11 +95,19 @@ package struct ResponseHead: ~Copyable {
     package var status = 0
     package var reasonRange = ByteRange()
     package var version = HTTPVersion.http11
+    package private(set) var connection = ConnectionOptions()
 
     package init() {}
 
     package var bytes: Span<UInt8> {
-        @_lifetime(borrow self) get { own.readable }
+        @_lifetime(borrow self) @inline(__always) get { own.readable }
+    }
+
+    /// The status line with its end, where it came in the form in which it goes on; nil where it did not.
+    package var plainStatusLine: Range<Int>? {
+        let reason = reasonRange.range
+        guard version == .http11, reason.lowerBound == 13, bytes[reason.upperBound] == 0x0D else { return nil }
+        return 0..<reason.upperBound + 2
     }
 
     package mutating func reset() {
@@ -100,9 +115,12 @@ package struct ResponseHead: ~Copyable {
         fields.removeAll()
         status = 0
         reasonRange = ByteRange()
+        connection = ConnectionOptions()
     }
 
+    /// As for a request.
     package mutating func adopt(_ bytes: Span<UInt8>) {
         own.replace(with: bytes)
+        connection = ConnectionOptions(fields, bytes)
     }
 }

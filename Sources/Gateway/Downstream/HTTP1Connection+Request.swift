@@ -94,8 +94,11 @@ extension HTTP1Connection {
         case .length(let count): requestBody = .length(count)
         case .chunked: requestBody = .chunked(ChunkedDecoder())
         }
-        if envelope.expectation == .unknown { throw .unknownExpectation }
-        awaitsContinue = envelope.expectation == .leaveToSend && !isRequestComplete
+        switch envelope.expectation {
+        case .none: awaitsContinue = false
+        case .leaveToSend: awaitsContinue = !isRequestComplete
+        case .unknown: throw .unknownExpectation
+        }
         return envelope.wantsKeepAlive
     }
 
@@ -159,7 +162,10 @@ extension HTTP1Connection {
     private func keepTrailer(_ line: FieldTable.Line, _ bytes: Span<UInt8>) {
         let name = bytes.extracting(line.name.range)
         guard line.id == .other, !services.settings.fieldFilter.isManaged(name) else { return }
-        requestTrailers.append(field: name, bytes.extracting(line.value.range))
+        var lines = requestTrailers
+        requestTrailers = []
+        lines.append(field: name, bytes.extracting(line.value.range))
+        requestTrailers = lines
     }
 
     private func forward(_ bytes: Span<UInt8>) {
