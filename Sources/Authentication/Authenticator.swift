@@ -22,7 +22,7 @@ package final class Authenticator {
     private var keySets: [KeySet?]
     /// Counts the changes of each issuer's keys.
     private var versions: [UInt64]
-    private var cache: VerifiedTokenCache
+    private let cache: VerifiedTokenCache
     private let requirements: any RequirementAnswering
 
     package init(
@@ -40,7 +40,10 @@ package final class Authenticator {
     package func replaceKeys(of issuer: Int, with keySet: KeySet) {
         guard keySets.indices.contains(issuer) else { return }
         keySets[issuer] = keySet
-        versions[issuer] += 1
+        // Copied out and in, so that no look at them has to be checked for overlap with another.
+        var counted = versions
+        counted[issuer] += 1
+        versions = counted
         cache.removeAll { $0.issuer == issuer }
     }
 

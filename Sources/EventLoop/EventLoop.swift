@@ -107,7 +107,13 @@ package final class EventLoop {
     }
 
     /// Calls `handler` when the events of this turn are through. The handler sees to it that it asks once.
-    package func atEndOfTurn(_ handler: any EndOfTurnHandler) { endOfTurn.append(handler) }
+    package func atEndOfTurn(_ handler: any EndOfTurnHandler) {
+        // Taken out while it is changed, so that no look at it has to be checked for overlap with another.
+        var due: [any EndOfTurnHandler] = []
+        swap(&due, &endOfTurn)
+        due.append(handler)
+        swap(&due, &endOfTurn)
+    }
 
     /// Fires `timer` at `deadline`, instead of at any moment set before. A later deadline costs nothing.
     package func set(_ timer: Timer, at deadline: Instant) { wheel.set(timer, at: deadline) }

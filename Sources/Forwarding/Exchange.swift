@@ -73,11 +73,11 @@ package final class Exchange: UpstreamClient {
     /// - Parameter tunnel: what the request opens, if the upstream agrees.
     package func begin(
         _ admission: consuming Admission, for downstream: any ExchangeDownstream, rule: ForwardingRule, origin: DownstreamOrigin,
-        framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup, at now: Instant
+        method: Method, framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup, at now: Instant
     ) throws(ForwardingError) {
         self.downstream = downstream
         outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
-        shape = RequestShape(method: outgoing.context.head.method, framing: framing, upgrade: tunnel?.upgrade)
+        shape = RequestShape(method: method, framing: framing, upgrade: tunnel?.upgrade)
         self.group = group
         attempt = 0
         hasHead = false

@@ -76,7 +76,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// which an exchange that has given up does not know any more.
     func wait(_ exchange: Exchange) -> UInt64 {
         lastTicket += 1
-        waiting.append((exchange, lastTicket, loop.now.adding(settings.connectTimeout)))
+        let (ticket, deadline) = (lastTicket, loop.now.adding(settings.connectTimeout))
+        withWaiting { $0.append((exchange, ticket, deadline)) }
         if waiting.count == 1 { armTimer() }
         return lastTicket
     }
@@ -97,12 +98,20 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         var queue: [(exchange: Exchange, ticket: UInt64, deadline: Instant)] = []
         swap(&queue, &waiting)
         let served = queue.firstIndex { !$0.exchange.connectionMayBeHad($0.ticket, of: self) } ?? queue.count
-        waiting.insert(contentsOf: queue[served...], at: 0)
+        withWaiting { $0.insert(contentsOf: queue[served...], at: 0) }
+    }
+
+    /// Taken out while it is changed, as what the servers keep is, so that no look at it has to be checked for overlap with another.
+    private func withWaiting(_ change: (inout [(exchange: Exchange, ticket: UInt64, deadline: Instant)]) -> Void) {
+        var queue: [(exchange: Exchange, ticket: UInt64, deadline: Instant)] = []
+        swap(&queue, &waiting)
+        change(&queue)
+        swap(&queue, &waiting)
     }
 
     package func fired(_ timer: Timer) {
         while let first = waiting.first, first.deadline <= loop.now {
-            waiting.removeFirst()
+            withWaiting { $0.removeFirst() }
             first.exchange.waitedInVain(first.ticket, for: self)
         }
         armTimer()
@@ -253,7 +262,10 @@ final class UpstreamServer {
     func refused(_ address: SocketAddress?, at now: Instant) { avoid(address, until: now.adding(refusalNanoseconds)) }
 
     private func avoid(_ address: SocketAddress?, until moment: Instant) {
-        for index in places.indices where places[index].address == address { places[index].avoidedUntil = moment }
+        var list = places
+        places = []
+        for index in list.indices where list[index].address == address { list[index].avoidedUntil = moment }
+        places = list
     }
 }
 

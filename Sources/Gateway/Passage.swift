@@ -73,6 +73,11 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     var stage = Stage.idle
     private(set) var origin: DownstreamOrigin
+    /// Of the head, once it has been read.
+    var method = Method.other
+    var version = HTTPVersion.http11
+    /// How much storage the head held on to when it was last read.
+    var headCapacity = 0
     var framing = BodyFraming.none
     var route: Route?
     var methodRule: Route.MethodRule?
@@ -133,10 +138,11 @@ final class Passage: AdmissionWaiter, TimerHandler {
         tunnel = nil
         isGRPC = false
         extendedProtocol = nil
+        method = .other
+        version = .http11
         framing = .none
         isExpired = false
         hasAskedForKeys = false
-        context.follow(route: "", captures: [:])
         beganAt = now
         authenticatedAt = .never
         admittedAt = .never

@@ -66,8 +66,7 @@ final class RequestPath {
         counters.add(.requests)
         do throws(Refusal) {
             if isOutOfMemory { throw .overloaded }
-            try normalize(passage)
-            try route(passage)
+            try decide(passage, passage.context.head, &passage.context.target)
             guard try admitEarly(passage) else { return }
             try authenticate(passage)
         } catch {
@@ -75,55 +74,63 @@ final class RequestPath {
         }
     }
 
-    private func normalize(_ passage: Passage) throws(Refusal) {
-        let context = passage.context
-        switch context.head.method {
+    /// The stages that go by the head and the target alone.
+    private func decide(_ passage: Passage, _ head: borrowing RequestHead, _ target: inout RequestTarget) throws(Refusal) {
+        try normalize(head, &target)
+        try route(passage, head, target)
+    }
+
+    private func normalize(_ head: borrowing RequestHead, _ target: inout RequestTarget) throws(Refusal) {
+        switch head.method {
         case .trace, .connect: throw .methodNotImplemented
-        case .options where context.head.text(context.head.targetRange) == "*": throw .aboutServer
+        case .options where head.text(head.targetRange) == "*": throw .aboutServer
         default: break
         }
         do {
-            try context.target.normalize(context.head)
+            try target.normalize(head)
         } catch {
             throw .target(error)
         }
     }
 
-    private func route(_ passage: Passage) throws(Refusal) {
+    private func route(
+        _ passage: Passage, _ head: borrowing RequestHead, _ target: borrowing RequestTarget
+    ) throws(Refusal) {
         let context = passage.context
-        guard let index = settings.routeTable.find(host: context.host, context.target) else { throw .noRoute }
-        if context.target.hasParameters, routeWithoutParameters(context) != index { throw .target(.ambiguousParameter) }
+        let host = context.host
+        guard let index = settings.routeTable.find(host: host, target) else { throw .noRoute }
+        if target.hasParameters, routeWithoutParameters(host, target) != index { throw .target(.ambiguousParameter) }
         let route = settings.routes[index]
         passage.route = route
         context.follow(route: route.name, captures: route.pattern.captures)
-        let name = context.head.method == .other ? context.head.text(context.head.methodRange) : ""
-        guard let rule = route.rule(for: context.head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
+        let name = head.method == .other ? head.text(head.methodRange) : ""
+        guard let rule = route.rule(for: head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
         passage.methodRule = rule
         if case .length(let count) = passage.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
         let group = groups[route.upstream]
         passage.streamTimeout = group.streamTimeout
-        passage.isGRPC = passage.isHTTP2 && group.speaksHTTP2 && context.head.isGRPC
-        passage.tunnel = try tunnel(passage, route)
+        passage.isGRPC = passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC
+        passage.tunnel = try tunnel(passage, head, route)
     }
 
     /// What the request wants to change to, if its route lets it. An Upgrade that the route does not name is passed over, as
     /// HTTP has it (RFC 9110 §7.8); an extended CONNECT cannot be (RFC 8441 §4).
-    private func tunnel(_ passage: Passage, _ route: Route) throws(Refusal) -> TunnelRequest? {
+    private func tunnel(_ passage: Passage, _ head: borrowing RequestHead, _ route: Route) throws(Refusal) -> TunnelRequest? {
         if let name = passage.extendedProtocol {
             guard let known = route.upgrades.first(where: { name.span.equalsIgnoringCase($0) }) else { throw .protocolNotOffered }
-            let needsKey = known == "websocket" && passage.context.head.field(named: "sec-websocket-key") == nil
+            let needsKey = known == "websocket" && head.field(named: "sec-websocket-key") == nil
             return TunnelRequest(upgrade: Array(known.utf8), lines: needsKey ? WebSocketHandshake.keyLine() : [])
         }
         guard !route.upgrades.isEmpty, passage.framing == .none, !passage.isHTTP2 else { return nil }
-        return passage.context.head.upgrade(among: route.upgrades).map { TunnelRequest(upgrade: $0) }
+        return head.upgrade(among: route.upgrades).map { TunnelRequest(upgrade: $0) }
     }
 
     /// Where the path leads for a server that cuts `;` parameters off its segments; nil too when that is no path.
-    private func routeWithoutParameters(_ context: RequestContext) -> Int? {
-        let path = context.target.pathWithoutParameters
+    private func routeWithoutParameters(_ host: [UInt8], _ target: borrowing RequestTarget) -> Int? {
+        let path = target.pathWithoutParameters
         var cut = RequestTarget()
         guard (try? cut.normalize(0..<path.count, of: path.span)) != nil else { return nil }
-        return settings.routeTable.find(host: context.host, cut)
+        return settings.routeTable.find(host: host, cut)
     }
 
     /// Asks the limits that need no identity, so that they count those whom the next stages refuse. False when the request has
@@ -202,8 +209,8 @@ final class RequestPath {
         do {
             guard let frontEnd = passage.frontEnd else { return }
             try passage.exchange.begin(
-                admission, for: frontEnd, rule: route.forwarding, origin: passage.origin, framing: passage.framing, tunnel: passage.tunnel,
-                group: groups[route.forwarding.upstream], at: loop.now)
+                admission, for: frontEnd, rule: route.forwarding, origin: passage.origin, method: passage.method, framing: passage.framing,
+                tunnel: passage.tunnel, group: groups[route.forwarding.upstream], at: loop.now)
         } catch {
             return refuse(passage, .forwarding(error))
         }

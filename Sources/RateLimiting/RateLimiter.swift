@@ -50,17 +50,20 @@ package final class RateLimiter {
     private func begin(
         _ permit: consuming Permit?, _ indices: [Int], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress
     ) -> Bool {
-        if decideLocally(indices, consume permit, in: context, now, &progress.present) { return true }
+        var present: AdmissionProgress.Present?
+        progress.exchange(&present)
+        present!.start(consume permit)
+        let isDecided = decideLocally(indices, in: context, now, &present!)
+        progress.exchange(&present)
+        if isDecided { return true }
         ask(indices, in: context, now, progress)
-        return progress.present.isDecided
+        return progress.isDecided
     }
 
     /// Decides by limits that are all kept on this host; false when some are not, and nothing was decided.
     private func decideLocally(
-        _ indices: [Int], _ permit: consuming Permit?, in context: RequestContext, _ now: Instant,
-        _ present: inout AdmissionProgress.Present
+        _ indices: [Int], in context: RequestContext, _ now: Instant, _ present: inout AdmissionProgress.Present
     ) -> Bool {
-        present.start(consume permit)
         for index in indices where areRemote[index] { return false }
         for index in indices {
             let fingerprint = fingerprint(of: limits[index], index, present.permit?.identity, in: context)
@@ -88,14 +91,14 @@ package final class RateLimiter {
                 } else {
                     groups.append(AdmissionProgress.Group(store: store, indices: [index], calls: [call], leasedUnder: nil))
                 }
-            } else if !admitLocally(index, key.fingerprint, now, &progress.present) {
+            } else if !progress.change({ admitLocally(index, key.fingerprint, now, &$0) }) {
                 return progress.finish()
             }
         }
         guard !groups.isEmpty || !leased.isEmpty else { return progress.finish() }
         // The route's stores are asked one after the other; a route with more than one is rare.
         if groups.count > 1 { groups.sort { $0.store < $1.store } }
-        progress.present.remoteGroups = groups + leased
+        progress.change { $0.remoteGroups = groups + leased }
         askNextStore(progress, now)
     }
 
@@ -120,7 +123,7 @@ package final class RateLimiter {
     ///
     /// Every request is charged before it is forwarded, so that many at once cannot pass before the first is counted.
     package func settle(_ progress: AdmissionProgress, status: Int) {
-        settle(&progress.present, status)
+        progress.change { settle(&$0, status) }
     }
 
     private func settle(_ present: inout AdmissionProgress.Present, _ status: Int) {
@@ -161,18 +164,18 @@ package final class RateLimiter {
     }
 
     private func askNextStore(_ progress: AdmissionProgress, _ now: Instant) {
-        while let group = progress.present.remoteGroups.first {
+        while let group = progress.nextGroup {
             if let fingerprint = group.leasedUnder, spend(fingerprint, group, progress, now) {
-                progress.present.remoteGroups.removeFirst()
+                progress.forgetGroup()
                 continue
             }
             guard let store = stores[group.store], store.isAvailable else {
-                progress.present.remoteGroups.removeFirst()
+                progress.forgetGroup()
                 guard decideWithout(group, progress, now) else { return progress.finish() }
                 continue
             }
             let question = RemoteQuestion { [unowned self] decisions in self.answered(group, decisions, progress) }
-            progress.present.question = question
+            progress.change { $0.question = question }
             if let fingerprint = group.leasedUnder {
                 askForSlice(fingerprint, group, question, store, now)
             } else {
@@ -186,12 +189,15 @@ package final class RateLimiter {
     /// Spends one request of the slice that this worker has; false when it has none.
     private func spend(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
         guard let lease = leases.spend(fingerprint, at: now) else { return false }
-        progress.present.states.append(
-            LimitState(
-                limit: group.indices[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
-                resetAfter: lease.wholeAt.since(now), retryAfter: 0))
-        progress.present.chargedRemote.append(
-            AdmissionProgress.RemoteCharge(limit: group.indices[0], store: group.store, call: group.calls[0], leasedUnder: fingerprint))
+        let state = LimitState(
+            limit: group.indices[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
+            resetAfter: lease.wholeAt.since(now), retryAfter: 0)
+        let charge = AdmissionProgress.RemoteCharge(
+            limit: group.indices[0], store: group.store, call: group.calls[0], leasedUnder: fingerprint)
+        progress.change { present in
+            present.states.append(state)
+            present.chargedRemote.append(charge)
+        }
         return true
     }
 
@@ -224,27 +230,27 @@ package final class RateLimiter {
     }
 
     private func answered(_ group: AdmissionProgress.Group, _ decisions: [Quota.Decision]?, _ progress: AdmissionProgress) {
-        defer { if progress.present.isDecided { progress.waiter?.admissionDecided() } }
+        defer { if progress.isDecided { progress.waiter?.admissionDecided() } }
         let now = Clock.now()
         // A slice was granted, of which one may be left; otherwise the next one is asked for.
         if group.leasedUnder != nil, let first = decisions?.first, first.isAllowed { return askNextStore(progress, now) }
-        progress.present.remoteGroups.removeFirst()
+        progress.forgetGroup()
         guard let decisions, decisions.count == group.calls.count else {
             guard decideWithout(group, progress, now) else { return progress.finish() }
             return askNextStore(progress, now)
         }
-        for (index, decision) in zip(group.indices, decisions) {
-            progress.present.states.append(
-                LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
+        let states = zip(group.indices, decisions).map { index, decision in
+            LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter)
         }
+        progress.change { $0.states += states }
         if let refused = zip(group.indices, decisions).first(where: { !$0.1.isAllowed }) {
-            refuse(&progress.present, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter))
+            progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter)) }
             return progress.finish()
         }
-        for (index, call) in zip(group.indices, group.calls) {
-            progress.present.chargedRemote.append(
-                AdmissionProgress.RemoteCharge(limit: index, store: group.store, call: call, leasedUnder: nil))
+        let charges = zip(group.indices, group.calls).map { index, call in
+            AdmissionProgress.RemoteCharge(limit: index, store: group.store, call: call, leasedUnder: nil)
         }
+        progress.change { $0.chargedRemote += charges }
         askNextStore(progress, now)
     }
 
@@ -254,10 +260,11 @@ package final class RateLimiter {
             switch limits[index].whenStoreFails {
             case .open: continue
             case .closed:
-                refuse(&progress.present, .storeUnavailable(limit: index))
+                progress.change { refuse(&$0, .storeUnavailable(limit: index)) }
                 return false
             case .local:
-                if !admitLocally(index, table.fingerprint(call.key.span), now, &progress.present) { return false }
+                let fingerprint = table.fingerprint(call.key.span)
+                if !progress.change({ admitLocally(index, fingerprint, now, &$0) }) { return false }
             }
         }
         return true
@@ -287,7 +294,8 @@ package final class AdmissionProgress {
         let leasedUnder: UInt64?
     }
 
-    /// All that changes, in one: each look at a field of an object is checked anew for overlap with another.
+    /// All that changes, in one. It is taken out while it is changed, and put back: where every look at it is over at once, none
+    /// has to be checked for overlap with another. Nothing that is called meanwhile may look for it.
     fileprivate struct Present: ~Copyable {
         var states: [LimitState] = []
         var error: AdmissionError?
@@ -316,11 +324,7 @@ package final class AdmissionProgress {
             self.permit = consume permit
         }
 
-        mutating func takeAdmission() throws(AdmissionError) -> Admission? {
-            if let error { throw error }
-            guard isDecided, let permit = permit.take() else { return nil }
-            return Admission(identity: permit.identity)
-        }
+        mutating func takePermit() -> Permit? { isDecided ? permit.take() : nil }
 
         mutating func forgetCharges() {
             if !charged.isEmpty { charged.removeAll(keepingCapacity: true) }
@@ -328,30 +332,48 @@ package final class AdmissionProgress {
         }
     }
 
-    fileprivate var present = Present()
+    private var present: Present? = Present()
 
     /// What the limits said, for the answer's fields.
-    package var states: [LimitState] { present.states }
+    package var states: [LimitState] { change { $0.states } }
     /// Why the limits refused the request; nil where they did not.
-    package var error: AdmissionError? { present.error }
+    package var error: AdmissionError? { change { $0.error } }
     /// Lives while a question is out: a request that ends forgets its question.
     package unowned var waiter: (any AdmissionWaiter)?
 
     package init() {}
 
-    var identity: Identity? { present.permit?.identity }
+    fileprivate var isDecided: Bool { change { $0.isDecided } }
+    fileprivate var identity: Identity? { change { $0.permit?.identity } }
 
     /// The admission of a request whose limits have decided; nil the second time.
     ///
     /// - Throws: why they refused it.
-    package func takeAdmission() throws(AdmissionError) -> Admission? { try present.takeAdmission() }
-
-    /// Forgets the request; a decision that is still on its way reaches nobody.
-    package func reset() {
-        present.reset()
+    package func takeAdmission() throws(AdmissionError) -> Admission? {
+        if let error { throw error }
+        guard let permit = change({ $0.takePermit() }) else { return nil }
+        return Admission(identity: permit.identity)
     }
 
-    fileprivate func finish() { present.isDecided = true }
+    /// Forgets the request; a decision that is still on its way reaches nobody.
+    package func reset() { change { $0.reset() } }
+
+    fileprivate func finish() { change { $0.isDecided = true } }
+
+    /// The store that is asked next.
+    fileprivate var nextGroup: Group? { change { $0.remoteGroups.first } }
+
+    fileprivate func forgetGroup() { change { _ = $0.remoteGroups.removeFirst() } }
+
+    @inline(__always) fileprivate func exchange(_ other: inout Present?) { swap(&other, &present) }
+
+    @inline(__always) fileprivate func change<Result: ~Copyable>(_ body: (inout Present) -> Result) -> Result {
+        var taken: Present? = nil
+        swap(&taken, &present)
+        let result = body(&taken!)
+        swap(&taken, &present)
+        return result
+    }
 }
 
 /// One question to a store. A request that ends before the answer comes forgets its question, so that the answer cannot be

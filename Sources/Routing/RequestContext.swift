@@ -7,36 +7,53 @@ package final class RequestContext {
     package var head = RequestHead()
     package var target = RequestTarget()
     /// In lower case and without port; empty when the request names none.
-    package var host: [UInt8] = []
+    package var host: [UInt8] { hostName }
     /// The address that the request comes from, as text; behind a trusted proxy the one that it tells.
-    package var clientIP: [UInt8] = []
-    package private(set) var requestID: [UInt8] = []
+    package var clientIP: [UInt8] { client }
+    package var requestID: [UInt8] { identifier }
     package var routeName: String { name }
     /// Where the captures of the route stand among the path's segments.
     package var captures: [String: Int] { places }
 
+    // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
+    private var hostName: [UInt8] = []
+    private var client: [UInt8] = []
+    private var identifier: [UInt8] = []
     private var name = ""
     private var places: [String: Int] = [:]
 
     package init() {}
 
-    /// Gives the head's storage up if there is more of it.
-    package func releaseHead(above bytes: Int) { if head.capacity > bytes { head = RequestHead() } }
+    /// Gives the head up, with its storage.
+    package func releaseHead() { head = RequestHead() }
+
+    /// Another request begins, whose host and route are not known yet; its head stands here.
+    package func begin(clientIP: [UInt8]) {
+        client = clientIP
+        var kept: [UInt8] = []
+        swap(&kept, &hostName)
+        kept.removeAll(keepingCapacity: true)
+        swap(&kept, &hostName)
+        follow(route: "", captures: [:])
+    }
+
+    /// Exchanges the host with `other`, which keeps its storage.
+    package func exchange(host other: inout [UInt8]) { swap(&other, &hostName) }
 
     /// Gives the request its identifier, in the place of the one before.
     package func identify(_ identifier: Span<UInt8>) {
         var kept: [UInt8] = []
-        swap(&kept, &requestID)
+        swap(&kept, &self.identifier)
         if kept.count == identifier.count {
             var bytes = kept.mutableSpan
             bytes.copy(identifier)
         } else {
             kept = identifier.copied()
         }
-        swap(&kept, &requestID)
+        swap(&kept, &self.identifier)
     }
 
-    /// The route has been found; none, at the beginning of a request.
+    /// The route has been found.
     package func follow(route name: String, captures: [String: Int]) {
         self.name = name
         places = captures

@@ -20,7 +20,7 @@ import Testing
 
     /// The hash is of the end alone, so that all of these have the same: the signature of one with the payload of another.
     @Test func anotherPayloadUnderTheSameEndIsNotFound() {
-        var cache = VerifiedTokenCache(capacity: 16, hash: SipHash(key0: 1, key1: 2))
+        let cache = VerifiedTokenCache(capacity: 16, hash: SipHash(key0: 1, key1: 2))
         let good = Self.body + Self.ending
         cache.insert(entry(good))
         #expect(found(good, in: cache) == good)
@@ -38,14 +38,14 @@ import Testing
     }
 
     @Test func anExpiredTokenIsNotFound() {
-        var cache = VerifiedTokenCache(capacity: 16, hash: SipHash(key0: 1, key1: 2))
+        let cache = VerifiedTokenCache(capacity: 16, hash: SipHash(key0: 1, key1: 2))
         cache.insert(entry("a-token", until: 1_000))
         #expect(found("a-token", in: cache, at: 999) == "a-token")
         #expect(found("a-token", in: cache, at: 1_000) == nil)
     }
 
     @Test func whatIsWithdrawnIsNotFound() {
-        var cache = VerifiedTokenCache(capacity: 1_024, hash: SipHash(key0: 1, key1: 2))
+        let cache = VerifiedTokenCache(capacity: 1_024, hash: SipHash(key0: 1, key1: 2))
         for number in 0..<100 { cache.insert(entry("token-\(number)", issuer: number % 2)) }
         cache.removeAll { $0.issuer == 1 }
         for number in 0..<100 {
@@ -56,7 +56,7 @@ import Testing
     }
 
     @Test func theOneThatExpiresFirstGivesWay() {
-        var cache = VerifiedTokenCache(capacity: 4, hash: SipHash(key0: 1, key1: 2))
+        let cache = VerifiedTokenCache(capacity: 4, hash: SipHash(key0: 1, key1: 2))
         for number in 1...5 { cache.insert(entry("token-\(number)", until: UInt64(number == 3 ? 10 : 100 + number))) }
         for number in 1...5 { #expect(found("token-\(number)", in: cache) == (number == 3 ? nil : "token-\(number)")) }
     }

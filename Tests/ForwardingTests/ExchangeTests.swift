@@ -61,7 +61,8 @@ import Testing
         try context.target.normalize(context.head)
         let length = body.utf8.count
         try exchange.begin(
-            Admission(identity: nil), for: recorder, rule: rule, origin: origin, framing: length > 0 ? .length(UInt64(length)) : .none,
+            Admission(identity: nil), for: recorder, rule: rule, origin: origin, method: context.head.method,
+            framing: length > 0 ? .length(UInt64(length)) : .none,
             group: group, at: loop.now)
         if length > 0 {
             let utf8 = [UInt8](body.utf8)
@@ -106,7 +107,8 @@ import Testing
             let recorder = Recorder()
             do throws(ForwardingError) {
                 try exchange.begin(
-                    Admission(identity: nil), for: recorder, rule: rule, origin: origin, framing: .none, tunnel: tunnel, group: group,
+                    Admission(identity: nil), for: recorder, rule: rule, origin: origin, method: context.head.method, framing: .none,
+                    tunnel: tunnel, group: group,
                     at: loop.now)
             } catch {
                 return ""

@@ -30,8 +30,10 @@ package final class VerifiedToken {
     package func lines(_ index: Int) -> RenderedLines? { index < renderedLines.count ? renderedLines[index] : nil }
 
     package func keep(_ lines: RenderedLines, at index: Int) {
-        while renderedLines.count <= index { renderedLines.append(nil) }
-        renderedLines[index] = lines
+        var made = renderedLines
+        while made.count <= index { made.append(nil) }
+        made[index] = lines
+        renderedLines = made
     }
 
     /// What a limit counts this token under, by the limit's index, where the claims alone decide that; nil before it was made.
@@ -41,8 +43,10 @@ package final class VerifiedToken {
     package func limitFingerprint(_ index: Int) -> UInt64? { index < renderedKeys.count ? renderedKeys[index]?.fingerprint : nil }
 
     package func keep(_ key: RenderedKey, at index: Int) {
-        while renderedKeys.count <= index { renderedKeys.append(nil) }
-        renderedKeys[index] = key
+        var made = renderedKeys
+        while made.count <= index { made.append(nil) }
+        made[index] = key
+        renderedKeys = made
     }
 }
 

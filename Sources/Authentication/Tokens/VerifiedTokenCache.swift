@@ -3,7 +3,7 @@ import Bytes
 /// Tokens that were verified lately. Bounded: four places for each hash, the one that expires first gives way.
 ///
 /// Whole tokens are compared, so that a hash collision is a miss and never another's identity.
-struct VerifiedTokenCache {
+final class VerifiedTokenCache {
     private static let ways = 4
     private var places: [Place]
     private let sets: Int
@@ -35,7 +35,7 @@ struct VerifiedTokenCache {
         return nil
     }
 
-    mutating func insert(_ entry: VerifiedToken) {
+    func insert(_ entry: VerifiedToken) {
         let token = entry.token
         let fingerprint = fingerprint(of: token.span)
         let first = firstPlace(of: fingerprint)
@@ -48,13 +48,23 @@ struct VerifiedTokenCache {
             }
             if present.refusedFrom < earliest { (chosen, earliest) = (place, present.refusedFrom) }
         }
-        places[chosen] = Place(fingerprint: fingerprint, entry: entry)
+        change { $0[chosen] = Place(fingerprint: fingerprint, entry: entry) }
     }
 
-    mutating func removeAll(where condition: (VerifiedToken) -> Bool) {
-        for place in places.indices {
-            if let entry = places[place].entry, condition(entry) { places[place] = Place() }
+    func removeAll(where condition: (VerifiedToken) -> Bool) {
+        change { places in
+            for place in places.indices {
+                if let entry = places[place].entry, condition(entry) { places[place] = Place() }
+            }
         }
+    }
+
+    /// Taken out while they are changed, so that no look at them has to be checked for overlap with another.
+    private func change(_ body: (inout [Place]) -> Void) {
+        var taken: [Place] = []
+        swap(&taken, &places)
+        body(&taken)
+        swap(&taken, &places)
     }
 
     /// The end of a token is its signature, which differs where anything does; hashing it alone is enough.

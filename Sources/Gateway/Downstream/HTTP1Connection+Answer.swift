@@ -45,7 +45,7 @@ extension HTTP1Connection: PassageFrontEnd {
         let passage = passage
         passage.status = head.status
         if head.status == 101 { return tunnelOpened(head) }
-        let version = passage.context.head.version
+        let version = passage.version
         var sent = framing
         if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
         if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
@@ -83,7 +83,7 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func send(body: Span<UInt8>) {
         passage.bytesOut += UInt64(body.count)
-        if answerFraming == .chunked {
+        if case .chunked = answerFraming {
             withOutbound { ChunkWriter.append(body, to: &$0) }
             queueTurn()
         } else if body.count >= directSendBytes {
@@ -96,11 +96,14 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
         guard answerFraming == .chunked, line.id == .other else { return }
-        answerTrailers.append(field: bytes.extracting(line.name.range), bytes.extracting(line.value.range))
+        var lines = answerTrailers
+        answerTrailers = []
+        lines.append(field: bytes.extracting(line.name.range), bytes.extracting(line.value.range))
+        answerTrailers = lines
     }
 
     func answerEnded() {
-        if answerFraming == .chunked {
+        if case .chunked = answerFraming {
             let trailers = answerTrailers
             withOutbound { ChunkWriter.appendEnd(trailers: trailers, to: &$0) }
         }

@@ -9,7 +9,8 @@ import TLS
 
 /// A client's connection that speaks HTTP/1: reads its requests one after the other, and sends the answers.
 ///
-/// Read with the request path: this file is the connection itself; `+Request` reads, `+Answer` writes.
+/// Read with the request path: this file is the connection itself, and what it sends; `+Reading` takes bytes from the client,
+/// `+Request` makes requests of them, `+Answer` writes.
 final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, ClientConnection {
     enum State {
         /// Between requests, or within a head.
@@ -72,15 +73,15 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// How the request's body comes, and how what is sent is taken.
     var upload = Progress()
     private var uptake = Uptake()
-    private var isReadingPaused = false
+    var isReadingPaused = false
     private var isTurnQueued = false
     /// Whether the last read gave anything, so that more may lie in the TLS session.
-    private var lastReadMoved = false
+    var lastReadMoved = false
     /// Requests wait because the client has not taken the answers before them.
     var wasStoppedByAnswers = false
     private var closesAfterFlush = false
     /// The client has ended its side while requests of it wait for room for their answers.
-    private var hasPeerEnded = false
+    var hasPeerEnded = false
     private var lingersUntil = Instant.never
 
     /// - Parameter watch: of the transport's socket; it is handed to this object.
@@ -120,7 +121,11 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func fired(_ timer: Timer) {
         if timer === writeTimer {
-            guard !uptake.goesOn(watch?.descriptor, services) else { return armWriteTimer() }
+            // Copied out and in, as the progress of an upload is.
+            var progress = uptake
+            let goesOn = progress.goesOn(watch?.descriptor, services)
+            uptake = progress
+            guard !goesOn else { return armWriteTimer() }
             services.counters.add(.slowReaders)
             return abort()
         }
@@ -151,125 +156,6 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         guard !isTurnQueued else { return }
         isTurnQueued = true
         services.loop.atEndOfTurn(self)
-    }
-
-    // MARK: - Reading
-
-    private func receive() {
-        if state == .closing { return linger() }
-        // The queue is taken out, so that nothing done on the way meets it half read.
-        var queue = ByteQueue()
-        swap(&queue, &inbound)
-        queue.prepare(from: services.buffers)
-        let outcome = withTransport { $0.receive(to: &queue, minimum: max(2_048, queue.capacity - queue.count)) }
-        lastReadMoved = false
-        if case .moved = outcome { lastReadMoved = true }
-        process(&queue)
-        guard state != .closed else { return }
-        if case .moved(let count) = outcome { checkUpload(count) }
-        guard state != .closed else { return }
-        putBack(&queue)
-        switch outcome {
-        case .moved, .wouldBlock: break
-        case .ended: return peerEnded()
-        case .failed: return abort(isPeerGone: true)
-        }
-        if lastReadMoved, hasPending, !isReadingPaused { queueTurn() }
-    }
-
-    /// So many bytes have come, and the body is still not complete.
-    private func checkUpload(_ count: Int) {
-        guard state == .exchanging, takesBody, !isRequestComplete, !isTunnel else { return }
-        var progress = upload
-        let isFastEnough = progress.moved(count, at: services.loop.now, atLeast: services.settings.clientLimits.uploadRate)
-        upload = progress
-        if !isFastEnough { brokenBody(.bodyTooSlow) }
-    }
-
-    /// Goes on with what is there already, and reads more only where the session holds it.
-    private func advance() {
-        if lastReadMoved, hasPending, inbound.count < Limits.streamBytes { return receive() }
-        var queue = ByteQueue()
-        swap(&queue, &inbound)
-        process(&queue)
-        guard state != .closed else { return }
-        putBack(&queue)
-        if hasPeerEnded { peerEnded() }
-    }
-
-    private func putBack(_ queue: inout ByteQueue) {
-        queue.release(to: services.buffers)
-        swap(&queue, &inbound)
-        // Requests that follow one another without waiting are read up to a bound; a body, as far as the upstream takes it.
-        let awaitsUpstream = state == .exchanging && takesBody && !isRequestComplete && !passageTakesUpload
-        if awaitsUpstream { clearTimer() }
-        setReadingPaused(inbound.count >= Limits.streamBytes || awaitsUpstream || hasPeerEnded)
-    }
-
-    private var passageTakesUpload: Bool { discardsBody || passage.exchange.takesUpload }
-
-    /// From here on the client is waited for, if it is read.
-    func awaitBody() { if !isReadingPaused { waitForUpload(true) } }
-
-    private func waitForUpload(_ waits: Bool) {
-        var progress = upload
-        if waits { progress.waits(at: services.loop.now) } else { progress.rests(at: services.loop.now) }
-        upload = progress
-    }
-
-    func setReadingPaused(_ paused: Bool) {
-        guard paused != isReadingPaused else { return }
-        isReadingPaused = paused
-        waitForUpload(!paused)
-        updateInterest()
-        if !paused { queueTurn() }
-    }
-
-    /// The client has ended its side.
-    private func peerEnded() {
-        switch state {
-        case .readingHead where !inbound.isEmpty && wasStoppedByAnswers:
-            // Requests that it sent before wait for room for their answers.
-            hasPeerEnded = true
-            setReadingPaused(true)
-        case .readingHead where outbound.isEmpty: close()
-        case .readingHead: closeAfterFlush()
-        // One of those requests is under way; the others follow.
-        case .exchanging where isTunnel:
-            // What it has said goes on first.
-            guard inbound.isEmpty else {
-                hasPeerEnded = true
-                return setReadingPaused(true)
-            }
-            requestBody = .complete
-            setReadingPaused(true)
-            passage.exchange.endRequest(trailers: [])
-        case .exchanging where hasPeerEnded && (isRequestComplete || !inbound.isEmpty): break
-        // It has its answer; the body that was thrown away stays short.
-        case .exchanging where discardsBody: closeAfterFlush()
-        case .exchanging: abort(isPeerGone: true)
-        case .closing, .closed: break
-        }
-    }
-
-    /// Throws away what a client still sends after its last answer, so that the answer is not lost to a reset.
-    private func linger() {
-        var queue = ByteQueue()
-        queue.prepare(from: services.buffers)
-        let outcome = withTransport { $0.receive(to: &queue, minimum: 4_096) }
-        queue.removeAll()
-        queue.release(to: services.buffers)
-        switch outcome {
-        case .moved: if outbound.isEmpty { setLingerTimer() }
-        case .wouldBlock: break
-        // Who has said its last word still gets the answer to it: only reading is over.
-        case .ended where !outbound.isEmpty: setReadingPaused(true)
-        case .ended, .failed: close()
-        }
-    }
-
-    private func setLingerTimer() {
-        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(Linger.silence)))
     }
 
     // MARK: - Sending
@@ -353,10 +239,14 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         close()
     }
 
+    func setLingerTimer() {
+        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(Linger.silence)))
+    }
+
     func abort() { abort(isPeerGone: false) }
 
     /// Ends the connection in the middle of an answer, in a way that cannot be taken for its end.
-    private func abort(isPeerGone: Bool) {
+    func abort(isPeerGone: Bool) {
         if state == .exchanging {
             passage.exchange.cancel()
             if isPeerGone {
@@ -422,7 +312,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func beginWaiting() {
         guard let watch else { return }
-        uptake.begin(watch.descriptor, at: services.loop.now)
+        var progress = uptake
+        progress.begin(watch.descriptor, at: services.loop.now)
+        uptake = progress
         armWriteTimer()
     }
 
@@ -432,7 +324,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         services.loop.set(timer, after: services.settings.uptakeCheck)
     }
 
-    private func updateInterest() {
+    func updateInterest() {
         want(.waiting(toRead: !isReadingPaused, toWrite: !outbound.isEmpty))
     }
 

@@ -106,7 +106,11 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func fired(_ timer: Timer) {
         if timer === writeTimer {
-            guard !uptake.goesOn(watch?.descriptor, services) else { return armWriteTimer() }
+            // Copied out and in, as the progress of an upload is.
+            var progress = uptake
+            let goesOn = progress.goesOn(watch?.descriptor, services)
+            uptake = progress
+            guard !goesOn else { return armWriteTimer() }
             services.counters.add(.slowReaders)
         }
         if timer === writeTimer || state == .closing { return close() }
@@ -209,7 +213,9 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func beginWaiting() {
         guard let watch else { return }
-        uptake.begin(watch.descriptor, at: services.loop.now)
+        var progress = uptake
+        progress.begin(watch.descriptor, at: services.loop.now)
+        uptake = progress
         armWriteTimer()
     }
 

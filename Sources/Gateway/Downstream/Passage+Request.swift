@@ -10,16 +10,26 @@ extension Passage {
     func begin(for frontEnd: any PassageFrontEnd, of client: Client, _ services: DownstreamServices) {
         begin(for: frontEnd, at: services.loop.now)
         handshakeNanoseconds = client.handshakeNanoseconds
-        context.clientIP = client.text(context.head, trusted: services.settings.trustedProxies)
+        let trusted = services.settings.trustedProxies
+        context.begin(clientIP: client.isTrusted ? client.text(context.head, trusted: trusted) : client.addressText)
         services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
-        context.host.removeAll(keepingCapacity: true)
     }
 
     /// Reads how the request is delivered, and what host it is for.
-    func readEnvelope() throws(MessageError) -> RequestEnvelope {
-        let envelope = try context.head.envelope()
+    func readEnvelope() throws(MessageError) -> RequestEnvelope { try readEnvelope(context.head) }
+
+    private func readEnvelope(_ head: borrowing RequestHead) throws(MessageError) -> RequestEnvelope {
+        headCapacity = head.capacity
+        let envelope = try head.envelope()
         framing = envelope.framing
-        if let host = envelope.host { try context.head.appendHostName(host, to: &context.host) }
+        method = head.method
+        version = head.version
+        if let place = envelope.host {
+            var host: [UInt8] = []
+            context.exchange(host: &host)
+            try head.appendHostName(place, to: &host)
+            context.exchange(host: &host)
+        }
         return envelope
     }
 }

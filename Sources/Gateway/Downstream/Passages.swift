@@ -24,7 +24,10 @@ final class Passages {
     func give(_ passage: Passage) {
         precondition(passage.stage == .idle, "a passage given back with its request")
         // What one large head needed is not kept for ever.
-        passage.context.releaseHead(above: headBytesKept)
+        if passage.headCapacity > headBytesKept {
+            passage.context.releaseHead()
+            passage.headCapacity = 0
+        }
         guard spare.count < spareMax else { return }
         var list: [Passage] = []
         swap(&list, &spare)
