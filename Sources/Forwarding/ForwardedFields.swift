@@ -64,7 +64,7 @@ package final class ForwardedFields {
         output.append(isTLS ? "https" : "http")
         output.append("\r\nForwarded: ")
         elements(of: .forwarded, head, to: &output)
-        output.append(origin.forwardedElement)
+        origin.appendForwardedElement(to: &output)
     }
 
     /// The values of a field, to which another one is added.

@@ -20,8 +20,8 @@ package final class DownstreamOrigin: Sendable {
 
     /// X-Forwarded-For, X-Forwarded-Proto and the beginning of Forwarded, of a peer that speaks for itself.
     let ownLines: [UInt8]
-    /// The peer's own element of Forwarded, up to the host (RFC 7239 §4).
-    let forwardedElement: [UInt8]
+    /// Where in it the peer's own element of Forwarded begins, which goes up to the host (RFC 7239 §4).
+    private let elementStart: Int
 
     package init(peer: [UInt8], isPeerTrusted: Bool, isTLS: Bool, addresses: ProxyProtocol.Addresses?) {
         self.peer = peer
@@ -29,10 +29,21 @@ package final class DownstreamOrigin: Sendable {
         self.isTLS = isTLS
         self.addresses = addresses
         let isV6 = peer.contains(0x3A)
-        forwardedElement = [UInt8](isV6 ? "for=\"[" : "for=") + peer + [UInt8](isV6 ? "]\"" : "")
-        ownLines =
+        let lines =
             [UInt8]("X-Forwarded-For: ") + peer + [UInt8](isTLS ? "\r\nX-Forwarded-Proto: https" : "\r\nX-Forwarded-Proto: http")
-            + [UInt8]("\r\nForwarded: ") + forwardedElement
+            + [UInt8]("\r\nForwarded: ")
+        elementStart = lines.count
+        ownLines = lines + [UInt8](isV6 ? "for=\"[" : "for=") + peer + [UInt8](isV6 ? "]\"" : "")
+    }
+
+    func appendForwardedElement(to output: inout ByteQueue) {
+        let lines = ownLines
+        output.append(lines.span.extracting(elementStart..<lines.count))
+    }
+
+    /// Whether another connection of this peer has nothing else to say.
+    package func isOrigin(of peer: [UInt8], isPeerTrusted: Bool, isTLS: Bool, addresses: ProxyProtocol.Addresses?) -> Bool {
+        self.peer == peer && self.isPeerTrusted == isPeerTrusted && self.isTLS == isTLS && self.addresses == nil && addresses == nil
     }
 }
 

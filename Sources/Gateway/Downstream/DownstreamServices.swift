@@ -1,5 +1,6 @@
 import EventLoop
 import Bytes
+import Forwarding
 import Observability
 
 /// How long, in nanoseconds, what a client still sends after its last answer is thrown away: a connection that closes on
@@ -24,6 +25,8 @@ final class DownstreamServices {
     var isDraining = false
     /// Set when nobody comes after this worker: idle connections close.
     var isStopping = false
+    /// Of the connection that came last: many may come from one proxy.
+    var lastOrigin: DownstreamOrigin?
     private var connectionCount = 0
     private var connectionsOf: [IPAddress: Int] = [:]
     /// Called when a connection is gone.

@@ -85,13 +85,16 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private var lingersUntil = Instant.never
 
     /// - Parameter watch: of the transport's socket; it is handed to this object.
-    init(_ transport: consuming Transport, _ watch: Watch, _ client: Client, contexts: ServerContexts?, _ services: DownstreamServices) {
+    init(
+        _ transport: consuming Transport, _ watch: Watch, _ client: Client, _ origin: DownstreamOrigin, contexts: ServerContexts?,
+        _ services: DownstreamServices
+    ) {
         self.services = services
         self.client = client
         self.contexts = contexts
         self.transport = consume transport
         self.watch = watch
-        origin = client.origin
+        self.origin = origin
         parser = RequestParser(services.settings.clientLimits.head)
         readTimer = Timer(self)
         setTimer(after: services.settings.timeouts.head)

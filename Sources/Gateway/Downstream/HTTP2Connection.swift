@@ -61,10 +61,13 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private var lingersUntil = Instant.never
 
     /// - Parameter watch: of the transport's socket; it is handed to this object.
-    init(_ transport: consuming Transport, _ watch: Watch, _ client: Client, contexts: ServerContexts?, _ services: DownstreamServices) {
+    init(
+        _ transport: consuming Transport, _ watch: Watch, _ client: Client, _ origin: DownstreamOrigin, contexts: ServerContexts?,
+        _ services: DownstreamServices
+    ) {
         self.services = services
         self.client = client
-        origin = client.origin
+        self.origin = origin
         self.contexts = contexts
         self.transport = consume transport
         self.watch = watch

@@ -25,8 +25,6 @@ struct Client {
     private(set) var addressText: [UInt8]
     /// Whether the peer may speak for the client (`trusted_proxies`).
     private(set) var isTrusted: Bool
-    /// Both ends of the connection, where an upstream wants to know them.
-    private(set) var addresses: ProxyProtocol.Addresses?
     let isTLS: Bool
     /// Whether the listener only sends clients to https.
     let isRedirect: Bool
@@ -40,18 +38,28 @@ struct Client {
         self.isRedirect = isRedirect
     }
 
-    /// What its requests are said to come from; one for the connection.
-    var origin: DownstreamOrigin { DownstreamOrigin(peer: addressText, isPeerTrusted: isTrusted, isTLS: isTLS, addresses: addresses) }
+    /// What its requests are said to come from; one for the connection, or for several of the same peer one after the other.
+    ///
+    /// - Parameters:
+    ///   - addresses: both ends of the connection, where an upstream wants to know them.
+    ///   - last: the origin of the connection before.
+    fileprivate mutating func origin(_ addresses: ProxyProtocol.Addresses?, after last: inout DownstreamOrigin?) -> DownstreamOrigin {
+        if let last, last.isOrigin(of: addressText, isPeerTrusted: isTrusted, isTLS: isTLS, addresses: addresses) {
+            // The same bytes, held once.
+            addressText = last.peer
+            return last
+        }
+        let new = DownstreamOrigin(peer: addressText, isPeerTrusted: isTrusted, isTLS: isTLS, addresses: addresses)
+        last = new
+        return new
+    }
 
     /// Takes what the PROXY protocol says of the connection.
     fileprivate mutating func adopt(_ addresses: ProxyProtocol.Addresses, _ settings: Settings) {
         address = addresses.source
         addressText = [UInt8](addresses.source.text)
         isTrusted = settings.trusts(addresses.source)
-        self.addresses = addresses
     }
-
-    fileprivate mutating func adopt(endsOf descriptor: Int32) { addresses = Socket.ends(of: descriptor) }
 }
 
 /// A connection that was accepted: reads what the PROXY protocol says, has the TLS handshake made, then hands over to the version of HTTP that was agreed on.
@@ -59,6 +67,8 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     private let services: DownstreamServices
     private let contexts: ServerContexts?
     private var client: Client
+    /// Both ends of the connection, where an upstream wants to know them.
+    private var addresses: ProxyProtocol.Addresses?
     private var transport: Transport?
     private var watch: Watch?
     private var timer: Timer?
@@ -73,8 +83,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool, proxies: ProxyPeers?,
         _ services: DownstreamServices
     ) {
-        var client = Client(address, isTLS: contexts != nil, isRedirect: isRedirect, services.settings)
-        if services.settings.tellsUpstreams { client.adopt(endsOf: descriptor.raw) }
+        let client = Client(address, isTLS: contexts != nil, isRedirect: isRedirect, services.settings)
         let isProxy = proxies?.contains(address) ?? false
         guard services.admits(client, isProxy: isProxy) else { return }
         guard let connection = try? IncomingConnection(descriptor, client, contexts: contexts, isProxy: isProxy, services) else {
@@ -93,6 +102,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         acceptedAt = services.loop.now
         if isProxy { proxyHeader = [] }
         let raw = descriptor.raw
+        if services.settings.tellsUpstreams { addresses = Socket.ends(of: raw) }
         var transport = Transport(descriptor)
         if let contexts, !isProxy {
             guard let session = contexts.makeSession(raw) else { throw SystemError("SSL_new", code: 12) }
@@ -142,6 +152,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
                 return close()
             }
             client = told
+            self.addresses = addresses
         }
         guard let contexts else { return speakHTTP() }
         guard let raw = transport?.raw, let session = contexts.makeSession(raw) else { return close() }
@@ -172,12 +183,13 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         timer?.cancel()
         timer = nil
         services.loop.change(&watch, to: .readable)
+        let origin = client.origin(addresses, after: &services.lastOrigin)
         if isHTTP2 {
-            let connection = HTTP2Connection(transport, watch, client, contexts: contexts, services)
+            let connection = HTTP2Connection(transport, watch, client, origin, contexts: contexts, services)
             handOver(watch, to: connection)
             connection.begin()
         } else {
-            let connection = HTTP1Connection(transport, watch, client, contexts: contexts, services)
+            let connection = HTTP1Connection(transport, watch, client, origin, contexts: contexts, services)
             handOver(watch, to: connection)
             connection.begin()
         }
