@@ -30,7 +30,8 @@ package final class RequestHeadBuilder {
     private var count = 0
     private var bytes = 0
     /// The first thing that was wrong.
-    package private(set) var error: MessageError?
+    package var error: MessageError? { firstError }
+    private var firstError: MessageError?
 
     private let limits: HeadLimits
 
@@ -73,7 +74,7 @@ package final class RequestHeadBuilder {
         }
         count = 0
         bytes = 0
-        error = nil
+        firstError = nil
     }
 
     /// Takes the next field. After the first error nothing more is kept, but the size is still counted.
@@ -83,19 +84,19 @@ package final class RequestHeadBuilder {
         count += 1
         // RFC 9113 §6.5.2: 32 bytes of overhead for each field.
         bytes += name.count + value.count + 32
-        guard error == nil else { return bytes }
+        guard firstError == nil else { return bytes }
         do throws(MessageError) {
             guard bytes <= limits.bytes else { throw .headTooLarge }
             guard count <= limits.fields else { throw .tooManyFields }
             if name.count > 0, name[0] == 0x3A { try addPseudo(name, value) } else { try addRegular(name, value) }
         } catch {
-            self.error = error
+            firstError = error
         }
         return bytes
     }
 
     /// A field that nghttp2 would have passed over in silence.
-    package func refuse() { if error == nil { error = .badFieldValue } }
+    package func refuse() { if firstError == nil { firstError = .badFieldValue } }
 
     private func addPseudo(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
         guard arena.isEmpty else { throw .badPseudoField }
@@ -188,7 +189,7 @@ package final class RequestHeadBuilder {
     /// - Parameter head: receives it. Where this throws, it holds nothing.
     package func finish(into head: inout RequestHead) throws(MessageError) {
         head.reset()
-        if let error { throw error }
+        if let firstError { throw firstError }
         if arena.isEmpty { try begin() }
         try finishHost()
         if !cookie.isEmpty {

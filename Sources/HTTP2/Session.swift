@@ -99,7 +99,8 @@ package enum StreamCode {
     /// Kept for its storage.
     private var vectors: [nghttp2_nv] = unsafe []
     /// Whether the last piece of a head that came was not the head's end.
-    package private(set) var isHeadOpen = false
+    package var isHeadOpen: Bool { hasOpenHead }
+    private var hasOpenHead = false
     /// What is to be sent. Taken out while it is changed, and put back: where every look at a property is over at once, none has to
     /// be checked for overlap with another.
     private var output = ByteQueue()
@@ -323,7 +324,7 @@ package enum StreamCode {
         let kind: ControlFrame
         switch type {
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue:
-            isHeadOpen = UInt32(header.flags) & NGHTTP2_FLAG_END_HEADERS.rawValue == 0
+            hasOpenHead = UInt32(header.flags) & NGHTTP2_FLAG_END_HEADERS.rawValue == 0
             return
         case NGHTTP2_GOAWAY.rawValue: return
         case NGHTTP2_DATA.rawValue:

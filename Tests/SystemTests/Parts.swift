@@ -248,11 +248,11 @@ final class Gateway: @unchecked Sendable {
         }
     }
 
-    /// Memory that a process has for itself, in KiB.
+    /// Memory that a process has written to and has for itself, in KiB: without the pages of the program that it was the first to need.
     static func residentKiB(_ process: pid_t) -> Int {
         let text = (try? String(contentsOfFile: "/proc/\(process)/smaps_rollup", encoding: .utf8)) ?? ""
         var total = 0
-        for line in text.split(separator: "\n") where line.hasPrefix("Private_") {
+        for line in text.split(separator: "\n") where line.hasPrefix("Private_Dirty") {
             total += line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
         }
         return total
