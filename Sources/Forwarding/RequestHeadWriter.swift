@@ -8,7 +8,7 @@ package import Routing
 
 /// What is known of the way a request came, for the fields that tell the upstream.
 ///
-/// One for all requests of a connection: what it says of each of them is written once.
+/// One for all requests of a connection, and of others of the same peer: what it says of each of them is written once.
 package final class DownstreamOrigin: Sendable {
     /// The address of the peer itself.
     package let peer: [UInt8]

@@ -14,7 +14,7 @@ package enum ResponseHeadWriter {
         if head.plainStatusLine == nil { statusLine(head, to: &output) } else { runStart = 0 }
         var isLengthTold = false
         for line in head.fields.lines {
-            let tellsLength = !isLengthTold && line.id == .contentLength && framing.isTold(by: bytes.extracting(line.value.range))
+            let tellsLength = !isLengthTold && line.id == .contentLength && framing.isTold(by: line, in: bytes)
             if tellsLength || passes(line, of: head, framing) {
                 if tellsLength { isLengthTold = true }
                 if runStart < 0 { runStart = Int(line.name.start) }
@@ -68,10 +68,13 @@ package enum ResponseHeadWriter {
 }
 
 extension BodyFraming {
-    /// Whether a Content-Length of this value tells it, as it would be written.
-    fileprivate func isTold(by value: Span<UInt8>) -> Bool {
+    /// Whether a Content-Length tells it, in the form in which it would be written: one space before the number, nothing behind it.
+    fileprivate func isTold(by line: FieldTable.Line, in bytes: Span<UInt8>) -> Bool {
         guard case .length(let count) = self else { return false }
+        let (name, place) = (line.name.range, line.value.range)
+        let value = bytes.extracting(place)
         return value.decimal(max: .max) == count && (value.count == 1 || value[0] != 0x30)
+            && place.lowerBound == name.upperBound + 2 && bytes[place.lowerBound - 1] == 0x20 && bytes[place.upperBound] == 0x0D
     }
 
     /// Appends the field line that tells it, if there is one.

@@ -1,6 +1,9 @@
 import Bytes
 
 /// What the Connection fields of one head say, read once. Source: RFC 9110 §7.6.1.
+///
+/// A head with more than ``Limits/connectionOptionsMax`` of them is refused where its framing is read. Here they are counted, and
+/// what they say is not kept any more: two bytes of a head would otherwise hold sixteen of memory.
 package struct ConnectionOptions: Sendable {
     package private(set) var count = 0
     package private(set) var saysClose = false
@@ -21,7 +24,7 @@ package struct ConnectionOptions: Sendable {
                     saysKeepAlive = true
                 } else if option.count == close.count, option.equalsIgnoringCase(close.span) {
                     saysClose = true
-                } else {
+                } else if count <= Limits.connectionOptionsMax {
                     others.append(element)
                 }
             }

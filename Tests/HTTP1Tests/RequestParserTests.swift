@@ -98,6 +98,45 @@ private func summary(_ head: borrowing RequestHead) -> String {
     }
 }
 
+@Suite struct ConnectionOptionsTests {
+    /// A head is used again: nothing of the one before may decide about the next.
+    @Test func theHeadBeforeIsForgotten() throws {
+        var head = RequestHead()
+        var parser = RequestParser()
+        for (field, isKept, named) in [
+            ("Connection: close, X-Mine", false, true), ("A: b", true, false), ("Connection: x-mine\r\nConnection: Keep-Alive", true, true),
+            ("Connection: keep-alive", true, false), ("Connection:", true, false), ("Connection: CLOSE", false, false),
+        ] {
+            let bytes = [UInt8]("GET / HTTP/1.1\r\nHost: a\r\n\(field)\r\n\r\n".utf8)
+            _ = try parser.parse(bytes.span, into: &head)
+            #expect(try head.envelope().wantsKeepAlive == isKept)
+            let (name, holds) = ([UInt8]("x-mine".utf8), head.connection.namesFields)
+            let says = head.connection.name(name.span, in: head.bytes)
+            #expect(says == named && holds == named)
+        }
+        head.reset()
+        let left = head.connection.count
+        #expect(left == 0)
+    }
+
+    /// What is refused for their number is not kept either: it would take many times the head's own bytes.
+    @Test func moreOptionsThanAnybodyHasAreOnlyCounted() throws {
+        var head = RequestHead()
+        var parser = RequestParser()
+        let names = (0..<5_000).map { "a\($0)" }
+        let bytes = [UInt8]("GET / HTTP/1.1\r\nHost: a\r\nConnection: \(names.joined(separator: ","))\r\n\r\n".utf8)
+        _ = try parser.parse(bytes.span, into: &head)
+        #expect(throws: MessageError.tooManyConnectionOptions) { _ = try head.envelope() }
+        let count = head.connection.count
+        #expect(count == 5_000)
+        for (index, name) in names.enumerated() {
+            let text = [UInt8](name.utf8)
+            let isKept = head.connection.name(text.span, in: head.bytes)
+            #expect(isKept == (index < Limits.connectionOptionsMax))
+        }
+    }
+}
+
 @Suite struct FramingTests {
     private func framing(_ fields: String, version: String = "1.1") throws -> BodyFraming {
         let bytes = [UInt8]("POST / HTTP/\(version)\r\nHost: a\r\n\(fields)\r\n".utf8)

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import TestSockets
+import Testing
 
 /// Where the program under test is: built for release by `make test`, else the debug build.
 enum Executable {
@@ -252,9 +253,11 @@ final class Gateway: @unchecked Sendable {
     static func residentKiB(_ process: pid_t) -> Int {
         let text = (try? String(contentsOfFile: "/proc/\(process)/smaps_rollup", encoding: .utf8)) ?? ""
         var total = 0
-        for line in text.split(separator: "\n") where line.hasPrefix("Private_Dirty") {
+        for line in text.split(separator: "\n") where line.hasPrefix("Private_Dirty") || line.hasPrefix("Swap:") {
             total += line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
         }
+        // A process that is gone has not grown.
+        #expect(total > 0, "the process \(process) is not there")
         return total
     }
 

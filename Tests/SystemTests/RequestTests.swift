@@ -189,6 +189,23 @@ import Testing
         }
     }
 
+    /// Connections of one address share what is said of it; over what each came is its own.
+    @Test func eachConnectionIsToldByItsOwnWay() throws {
+        let (stage, port) = try plainStage(routes: "route /** { upstream app; public; } route /in { upstream app; auth sso; }")
+        for _ in 0..<2 {
+            let secure = try stage.gateway.curl("/")
+            #expect(secure.body.contains("\"proto\":\"https\""))
+            #expect(secure.body.contains("\"xff\":\"127.0.0.1\""))
+            for host in [UInt8(1), 2] {
+                let client = try RawClient(port: port, from: host)
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                let clear = client.read(until: "}")
+                #expect(clear.contains("\"proto\":\"http\""))
+                #expect(clear.contains("\"xff\":\"127.0.0.\(host)\"") && clear.contains("for=127.0.0.\(host);"))
+            }
+        }
+    }
+
     @Test(arguments: HTTPVersions.all) func believesTrustedProxiesAlone(version: String) throws {
         let stage = try Stage(
             version: version,

@@ -88,7 +88,7 @@ extension HTTP2Connection: SessionHandler {
     }
 
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {
-        if let known = streams.find(stream) { body(known.answerTrailers) }
+        if let known = streams.find(stream) { known.withAnswerTrailers { body($0) } }
     }
 
     func received(_ frame: ControlFrame) {

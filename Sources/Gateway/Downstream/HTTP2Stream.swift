@@ -52,7 +52,7 @@ final class HTTP2Stream: TimerHandler {
     var isTooSlow = false
     /// What waits to be sent of the answer's body.
     var body = ByteQueue()
-    private(set) var answerTrailers = FieldBlock()
+    private var answerTrailers = FieldBlock()
     private(set) var hasAnswerTrailers = false
 
     /// Runs while more of the request's body is awaited.
@@ -75,7 +75,7 @@ final class HTTP2Stream: TimerHandler {
         self.id = id
         isRequestComplete = endsStream
         trailersBegan()
-        if hasAnswerTrailers { answerTrailers.removeAll() }
+        if hasAnswerTrailers { withAnswerTrailers { $0.removeAll() } }
         hasAnswerTrailers = false
         areTrailersWrong = false
         takesBody = false
@@ -150,7 +150,10 @@ final class HTTP2Stream: TimerHandler {
             return
         }
         guard FieldName(name) == .other, !services.settings.fieldFilter.isManaged(name) else { return }
-        requestTrailers.append(field: name, value)
+        var lines = requestTrailers
+        requestTrailers = []
+        lines.append(field: name, value)
+        requestTrailers = lines
     }
 
     func isTrailerWrong() { areTrailersWrong = true }
@@ -269,8 +272,15 @@ final class HTTP2Stream: TimerHandler {
 
     /// Keeps a trailer of the answer until its body has gone out.
     func append(answerTrailer name: Span<UInt8>, _ value: Span<UInt8>) {
-        answerTrailers.append(name, value)
+        withAnswerTrailers { $0.append(name, value) }
         hasAnswerTrailers = true
+    }
+
+    func withAnswerTrailers(_ use: (inout FieldBlock) -> Void) {
+        var block = FieldBlock()
+        swap(&block, &answerTrailers)
+        use(&block)
+        swap(&block, &answerTrailers)
     }
 
     private func giveUp() {
