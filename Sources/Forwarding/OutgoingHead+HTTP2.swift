@@ -47,9 +47,9 @@ extension OutgoingHead {
             let name = bytes.extracting(line.name.range)
             switch filter.verdict(on: line, in: bytes, hasIdentity: hasIdentity) {
             case .drop: continue
-            case .keep: if !head.connection.name(name, in: bytes) { block.append(name, bytes.extracting(line.value.range)) }
+            case .keep: if !head.connection.names(name, in: bytes) { block.append(name, bytes.extracting(line.value.range)) }
             case .rewrite:
-                guard !head.connection.name(name, in: bytes) else { continue }
+                guard !head.connection.names(name, in: bytes) else { continue }
                 var cookies = ByteQueue()
                 filter.appendCookies(line, in: bytes, to: &cookies)
                 block.append(lines: cookies.readable)

@@ -204,7 +204,7 @@ enum RequestHeadWriter {
         for line in head.fields.lines {
             let start = Int(line.name.start)
             var verdict = filter.verdict(on: line, in: bytes, hasIdentity: hasIdentity)
-            if namesFields, verdict != .drop, head.connection.name(bytes.extracting(line.name.range), in: bytes) { verdict = .drop }
+            if namesFields, verdict != .drop, head.connection.names(bytes.extracting(line.name.range), in: bytes) { verdict = .drop }
             if verdict == .keep {
                 if runStart < 0 { runStart = start }
                 continue

@@ -35,7 +35,7 @@ package enum ResponseHeadWriter {
         // Without a body of ours the length is the upstream's word about the resource (HEAD, 304); 204 has none
         // (RFC 9110 §8.6).
         if line.id == .contentLength, framing != .none || head.status == 204 { return false }
-        return !head.connection.namesFields || !head.connection.name(head.bytes.extracting(line.name.range), in: head.bytes)
+        return !head.connection.namesFields || !head.connection.names(head.bytes.extracting(line.name.range), in: head.bytes)
     }
 
     /// Appends an interim answer (1xx), as it came.

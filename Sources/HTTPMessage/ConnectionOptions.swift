@@ -37,7 +37,7 @@ package struct ConnectionOptions: Sendable {
     /// Whether a field of this name belongs to the connection alone.
     ///
     /// - Parameter bytes: the head's.
-    package func name(_ name: Span<UInt8>, in bytes: Span<UInt8>) -> Bool {
+    package func names(_ name: Span<UInt8>, in bytes: Span<UInt8>) -> Bool {
         for range in others where bytes.extracting(range).equalsIgnoringCase(name) { return true }
         return false
     }

@@ -111,7 +111,7 @@ private func summary(_ head: borrowing RequestHead) -> String {
             _ = try parser.parse(bytes.span, into: &head)
             #expect(try head.envelope().wantsKeepAlive == isKept)
             let (name, holds) = ([UInt8]("x-mine".utf8), head.connection.namesFields)
-            let says = head.connection.name(name.span, in: head.bytes)
+            let says = head.connection.names(name.span, in: head.bytes)
             #expect(says == named && holds == named)
         }
         head.reset()
@@ -131,7 +131,7 @@ private func summary(_ head: borrowing RequestHead) -> String {
         #expect(count == 5_000)
         for (index, name) in names.enumerated() {
             let text = [UInt8](name.utf8)
-            let isKept = head.connection.name(text.span, in: head.bytes)
+            let isKept = head.connection.names(text.span, in: head.bytes)
             #expect(isKept == (index < Limits.connectionOptionsMax))
         }
     }

@@ -11,6 +11,7 @@ extension Passage {
         begin(for: frontEnd, at: services.loop.now)
         handshakeNanoseconds = client.handshakeNanoseconds
         let trusted = services.settings.trustedProxies
+        // Nobody else has a say in it: then the head is not looked at.
         context.begin(clientIP: client.isTrusted ? client.text(context.head, trusted: trusted) : client.addressText)
         services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
     }
