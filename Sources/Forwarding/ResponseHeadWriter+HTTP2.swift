@@ -20,7 +20,7 @@ extension ResponseHeadWriter {
     /// An interim answer (1xx).
     package static func writeInterim(_ head: borrowing ResponseHead, to block: inout FieldBlock) {
         begin(head.status, &block)
-        for line in head.fields.lines where !line.id.isHopByHop && line.id != .contentLength {
+        for line in head.fields.lines where passesInterim(line, of: head) {
             block.append(head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
     }

@@ -38,10 +38,15 @@ package enum ResponseHeadWriter {
         return !head.connection.namesFields || !head.connection.names(head.bytes.extracting(line.name.range), in: head.bytes)
     }
 
+    /// Whether a field of an interim answer reaches the client.
+    static func passesInterim(_ line: FieldTable.Line, of head: borrowing ResponseHead) -> Bool {
+        !line.id.isHopByHop && line.id != .contentLength && !head.connection.names(head.bytes.extracting(line.name.range), in: head.bytes)
+    }
+
     /// Appends an interim answer (1xx), as it came.
     package static func writeInterim(_ head: borrowing ResponseHead, to output: inout ByteQueue) {
         statusLine(head, to: &output)
-        for line in head.fields.lines where !line.id.isHopByHop && line.id != .contentLength {
+        for line in head.fields.lines where passesInterim(line, of: head) {
             output.append(field: head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
         output.appendLineEnd()

@@ -100,14 +100,14 @@ extension UpstreamConnection {
     }
 
     private func headComplete(_ head: borrowing ResponseHead, isQueueEmpty: Bool) throws(MessageError) {
-        if head.status == 101 { return try tunnelOpened(head) }
+        try head.checkConnectionOptions()
+        if head.status == 101 { return tunnelOpened(head) }
         if head.status < 200 {
             interimCount += 1
             guard interimCount <= Limits.interimResponsesMax else { return fail(.unexpectedAnswer("too many interim answers")) }
             client?.received(interim: head, on: self)
             return
         }
-        try head.checkConnectionOptions()
         let framing = try BodyFraming.of(head, to: shape.method)
         allowsReuse = head.allowsReuse && shape.upgrade == nil
         if case .close = framing { allowsReuse = false }
@@ -126,8 +126,7 @@ extension UpstreamConnection {
     }
 
     /// The upstream agrees to the protocol that was asked for: from here on bytes go both ways as they come.
-    private func tunnelOpened(_ head: borrowing ResponseHead) throws(MessageError) {
-        try head.checkConnectionOptions()
+    private func tunnelOpened(_ head: borrowing ResponseHead) {
         guard let upgrade = shape.upgrade, let given = head.fields.first(.upgrade)?.value.range,
             head.bytes.extracting(given).equalsIgnoringCase(upgrade.span),
             head.fields.list(.connection, contains: "upgrade", in: head.bytes)

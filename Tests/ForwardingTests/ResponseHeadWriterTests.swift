@@ -1,7 +1,7 @@
 import Bytes
 import Forwarding
 import HTTP1
-import HTTP2
+@testable import HTTP2
 import HTTPMessage
 import Testing
 
@@ -85,6 +85,22 @@ import Testing
             let told = try lines(["HTTP/1.1 200 OK"] + answer + ["Content-Length: 0"])
             #expect(told == ["HTTP/1.1 200 OK"] + (passes ? ["X-Mine: 1"] : []) + ["Content-Length: 0"])
         }
+    }
+
+    @Test func anInterimAnswerKeepsToTheSameRules() throws {
+        var head = ResponseHead()
+        var parser = ResponseParser()
+        let answer = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x-mine\r\nX-Mine: 1\r\nContent-Length: 3\r\nA: b\r\n\r\n"
+        let bytes = [UInt8](answer.utf8)
+        _ = try parser.parse(bytes.span, into: &head)
+        var output = ByteQueue()
+        ResponseHeadWriter.writeInterim(head, to: &output)
+        let text = output.readable.text
+        #expect(text == "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nA: b\r\n\r\n")
+        var block = FieldBlock()
+        ResponseHeadWriter.writeInterim(head, to: &block)
+        let fields = block.bytes.text
+        #expect(fields == ":status103link</a>ab")
     }
 
     /// A head is used again: nothing of the one before may decide about the next.
