@@ -189,7 +189,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         }
         if outbound.isEmpty {
             if state == .readingHead, !parser.isInsideHead { givePassageBack() }
-            if closesAfterFlush { endAfterFlush() }
+            // What went on above may have closed the connection.
+            if closesAfterFlush, state == .closing { endAfterFlush() }
         }
     }
 
