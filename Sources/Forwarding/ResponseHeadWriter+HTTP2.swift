@@ -17,10 +17,10 @@ extension ResponseHeadWriter {
         if case .length(let count) = framing { block.append("content-length", decimal: count) }
     }
 
-    /// An interim answer (1xx).
+    /// An interim answer (1xx), as above.
     package static func writeInterim(_ head: borrowing ResponseHead, to block: inout FieldBlock) {
         begin(head.status, &block)
-        for line in head.fields.lines where passesInterim(line, of: head) {
+        for line in head.fields.lines where passes(line, of: head, .close) {
             block.append(head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
     }

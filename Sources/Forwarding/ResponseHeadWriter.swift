@@ -11,7 +11,7 @@ package enum ResponseHeadWriter {
         let bytes = head.bytes
         // Neighbours that pass are copied in one piece, the status line with them.
         var runStart = -1
-        if head.plainStatusLine == nil { statusLine(head, to: &output) } else { runStart = 0 }
+        if head.hasPlainStatusLine { runStart = 0 } else { statusLine(head, to: &output) }
         var isLengthTold = false
         for line in head.fields.lines {
             let tellsLength = !isLengthTold && line.id == .contentLength && framing.isTold(by: line, in: bytes)
@@ -38,15 +38,10 @@ package enum ResponseHeadWriter {
         return !head.connection.namesFields || !head.connection.names(head.bytes.extracting(line.name.range), in: head.bytes)
     }
 
-    /// Whether a field of an interim answer reaches the client.
-    static func passesInterim(_ line: FieldTable.Line, of head: borrowing ResponseHead) -> Bool {
-        !line.id.isHopByHop && line.id != .contentLength && !head.connection.names(head.bytes.extracting(line.name.range), in: head.bytes)
-    }
-
-    /// Appends an interim answer (1xx), as it came.
+    /// Appends an interim answer (1xx): the fields that would pass in an answer whose length is not told.
     package static func writeInterim(_ head: borrowing ResponseHead, to output: inout ByteQueue) {
         statusLine(head, to: &output)
-        for line in head.fields.lines where passesInterim(line, of: head) {
+        for line in head.fields.lines where passes(line, of: head, .close) {
             output.append(field: head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
         output.appendLineEnd()

@@ -20,9 +20,9 @@ package struct ConnectionOptions: Sendable {
             while let element = elements.next(in: bytes) {
                 count += 1
                 let option = bytes.extracting(element)
-                if option.count == keepAlive.count, option.equalsIgnoringCase(keepAlive.span) {
+                if option.equalsIgnoringCase(keepAlive.span) {
                     saysKeepAlive = true
-                } else if option.count == close.count, option.equalsIgnoringCase(close.span) {
+                } else if option.equalsIgnoringCase(close.span) {
                     saysClose = true
                 } else if count <= Limits.connectionOptionsMax {
                     others.append(element)

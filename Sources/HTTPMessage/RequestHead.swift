@@ -103,11 +103,10 @@ package struct ResponseHead: ~Copyable {
         @_lifetime(borrow self) @inline(__always) get { own.readable }
     }
 
-    /// The status line with its end, where it came in the form in which it goes on; nil where it did not.
-    package var plainStatusLine: Range<Int>? {
+    /// Whether the status line, with which the bytes begin, came in the form in which it goes on.
+    package var hasPlainStatusLine: Bool {
         let reason = reasonRange.range
-        guard version == .http11, reason.lowerBound == 13, bytes[reason.upperBound] == 0x0D else { return nil }
-        return 0..<reason.upperBound + 2
+        return version == .http11 && reason.lowerBound == 13 && bytes[reason.upperBound] == 0x0D
     }
 
     package mutating func reset() {

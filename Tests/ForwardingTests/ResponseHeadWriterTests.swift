@@ -90,7 +90,8 @@ import Testing
     @Test func anInterimAnswerKeepsToTheSameRules() throws {
         var head = ResponseHead()
         var parser = ResponseParser()
-        let answer = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x-mine\r\nX-Mine: 1\r\nContent-Length: 3\r\nA: b\r\n\r\n"
+        let answer =
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x-mine\r\nX-Mine: 1\r\nContent-Length: 3\r\nX-Request-Id: theirs\r\nA: b\r\n\r\n"
         let bytes = [UInt8](answer.utf8)
         _ = try parser.parse(bytes.span, into: &head)
         var output = ByteQueue()

@@ -31,6 +31,7 @@ package final class VerifiedToken {
 
     package func keep(_ lines: RenderedLines, at index: Int) {
         var made = renderedLines
+        renderedLines = []
         while made.count <= index { made.append(nil) }
         made[index] = lines
         renderedLines = made
@@ -44,6 +45,7 @@ package final class VerifiedToken {
 
     package func keep(_ key: RenderedKey, at index: Int) {
         var made = renderedKeys
+        renderedKeys = []
         while made.count <= index { made.append(nil) }
         made[index] = key
         renderedKeys = made

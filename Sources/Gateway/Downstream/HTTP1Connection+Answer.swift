@@ -33,7 +33,7 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func received(interim head: borrowing ResponseHead) {
-        guard passage.context.head.version == .http11, answerFraming == nil else { return }
+        guard passage.version == .http11, answerFraming == nil else { return }
         var queue = ByteQueue()
         swap(&queue, &outbound)
         ResponseHeadWriter.writeInterim(head, to: &queue)
