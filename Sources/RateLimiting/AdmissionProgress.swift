@@ -1,0 +1,135 @@
+import Authentication
+import Authorization
+
+/// One request's way through its limits. Used again for the next request of its connection.
+package final class AdmissionProgress {
+    struct LocalCharge {
+        let limit: Int
+        let fingerprint: UInt64
+    }
+
+    struct RemoteCharge {
+        let limit: Int
+        let store: String
+        let call: RemoteCall
+        /// The fingerprint of the key whose slice was spent.
+        let leasedUnder: UInt64?
+    }
+
+    struct Group {
+        let store: String
+        var indices: [Int]
+        var calls: [RemoteCall]
+        /// The fingerprint of the key, where the limit is spent by slices; the group is then that limit alone.
+        let leasedUnder: UInt64?
+    }
+
+    /// All that changes, in one. It is taken out while it is changed, and put back: where every look at it is over at once, none
+    /// has to be checked for overlap with another. Nothing that is called meanwhile may look for it.
+    struct Present: ~Copyable {
+        var states: [LimitState] = []
+        var error: AdmissionError?
+        var isDecided = false
+        var charged: [LocalCharge] = []
+        var chargedRemote: [RemoteCharge] = []
+        var remoteGroups: [Group] = []
+        var question: RemoteQuestion?
+        var permit: Permit?
+
+        mutating func reset() {
+            if !states.isEmpty { states.removeAll(keepingCapacity: true) }
+            forgetCharges()
+            if !remoteGroups.isEmpty { remoteGroups = [] }
+            error = nil
+            isDecided = false
+            question?.answer = nil
+            question = nil
+            permit = nil
+        }
+
+        /// Begins to decide; without a permit, before it is known who asks.
+        mutating func start(_ permit: consuming Permit?) {
+            error = nil
+            isDecided = false
+            self.permit = consume permit
+        }
+
+        mutating func takePermit() -> Permit? { isDecided ? permit.take() : nil }
+
+        mutating func forgetCharges() {
+            if !charged.isEmpty { charged.removeAll(keepingCapacity: true) }
+            if !chargedRemote.isEmpty { chargedRemote.removeAll(keepingCapacity: true) }
+        }
+    }
+
+    private var present: Present? = Present()
+
+    /// What the limits said, for the answer's fields.
+    package var states: [LimitState] { change { $0.states } }
+    /// Why the limits refused the request; nil where they did not.
+    package var error: AdmissionError? { change { $0.error } }
+    /// Lives while a question is out: a request that ends forgets its question.
+    package unowned var waiter: (any AdmissionWaiter)?
+
+    package init() {}
+
+    var isDecided: Bool { change { $0.isDecided } }
+    var identity: Identity? { change { $0.permit?.identity } }
+
+    /// The admission of a request whose limits have decided; nil the second time.
+    ///
+    /// - Throws: why they refused it.
+    package func takeAdmission() throws(AdmissionError) -> Admission? {
+        if let error { throw error }
+        guard let permit = change({ $0.takePermit() }) else { return nil }
+        return Admission(identity: permit.identity)
+    }
+
+    /// Forgets the request; a decision that is still on its way reaches nobody.
+    package func reset() { change { $0.reset() } }
+
+    func finish() { change { $0.isDecided = true } }
+
+    /// The store that is asked next.
+    var nextGroup: Group? { change { $0.remoteGroups.first } }
+
+    func forgetGroup() { change { _ = $0.remoteGroups.removeFirst() } }
+
+    @inline(__always) func exchange(_ other: inout Present?) { swap(&other, &present) }
+
+    @inline(__always) func change<Result: ~Copyable>(_ body: (inout Present) -> Result) -> Result {
+        var taken: Present? = nil
+        swap(&taken, &present)
+        let result = body(&taken!)
+        swap(&taken, &present)
+        return result
+    }
+}
+
+/// One question to a store. A request that ends before the answer comes forgets its question, so that the answer cannot be
+/// taken for that of a later one.
+final class RemoteQuestion: RemoteDecisionReceiver {
+    var answer: (([Quota.Decision]?) -> Void)?
+
+    init(_ answer: @escaping ([Quota.Decision]?) -> Void) { self.answer = answer }
+
+    func decided(_ decisions: [Quota.Decision]?) {
+        guard let answer else { return }
+        self.answer = nil
+        answer(decisions)
+    }
+}
+
+/// One question for a slice, and all who wait for it. It is answered whether they do or not.
+final class LeaseQuestion: RemoteDecisionReceiver {
+    var askers: [RemoteQuestion] = []
+    private let answer: ([RemoteQuestion], Quota.Decision?) -> Void
+
+    init(_ answer: @escaping ([RemoteQuestion], Quota.Decision?) -> Void) { self.answer = answer }
+
+    func decided(_ decisions: [Quota.Decision]?) {
+        let waiting = askers
+        askers = []
+        answer(waiting, decisions?.first)
+    }
+}
