@@ -13,8 +13,8 @@
     @inlinable package static func isUnreserved(_ byte: UInt8) -> Bool { isIn(0x03FF_6000_0000_0000, 0x47FF_FFFE_87FF_FFFE, byte) }
     /// What a query may hold as it is: `pchar`, `/`, `?`, and the brackets, bars and quotes that clients send unencoded.
     @inlinable package static func isQueryCharacter(_ byte: UInt8) -> Bool { isIn(0xFFFF_FFD6_0000_0000, 0x7FFF_FFFF_FFFF_FFFF, byte) }
-    /// What a registered name, an IPv4 or a bracketed IPv6 address with a port may hold (RFC 3986 §3.2.2, without `%`).
-    @inlinable package static func isAuthorityCharacter(_ byte: UInt8) -> Bool { isIn(0x2FFF_7FD2_0000_0000, 0x47FF_FFFE_AFFF_FFFE, byte) }
+    /// What a label of a host name may hold: letters, digits, `-` and `_`.
+    @inlinable package static func isHostCharacter(_ byte: UInt8) -> Bool { isIn(0x03FF_2000_0000_0000, 0x07FF_FFFE_87FF_FFFE, byte) }
 
     /// - Parameters:
     ///   - low: the bits of the bytes 0 to 63.

@@ -74,7 +74,8 @@ struct KeySetFetch: Sendable {
         let authority = String(rest[..<slash])
         var path = String(rest[slash...])
         if !path.hasPrefix("/") { path = "/" + path }
-        guard !authority.isEmpty, path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), authority.utf8.allSatisfy(ASCII.isAuthorityCharacter)
+        let authorityBytes = [UInt8](authority)
+        guard path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), Authority(authorityBytes.span) != nil
         else {
             return nil
         }

@@ -1,14 +1,21 @@
 package import Authentication
-import Bytes
-import HTTPMessage
+package import Bytes
+package import HTTPMessage
 
 /// Which fields of a client's request reach an upstream.
 ///
-/// What any route sets is taken from every request, public routes too, with every alias of its name, so that a backend can
-/// trust what arrives under it.
+/// What any route sets is taken from every request, public routes too, under every spelling of its name (``FieldIdentity``), so that a
+/// backend can trust what arrives under it. So is the family of X-Forwarded-* with its relatives, which tell of a request what only a proxy
+/// may tell; a trusted one's go on under their usual spelling.
 package final class FieldFilter: Sendable {
-    /// Folded names, by their length.
-    private let managed: [[[UInt8]]]
+    private struct Managed {
+        let name: [UInt8]
+        /// Whether a trusted proxy may say it.
+        let isProxys: Bool
+    }
+
+    /// Names by their length.
+    private let managed: [[Managed]]
     private let hiddenCookies: [[UInt8]]
     private let hidesBearer: Bool
 
@@ -16,24 +23,36 @@ package final class FieldFilter: Sendable {
     ///   - headers: all names that any route sets.
     ///   - sources: where tokens may be.
     package init(headers: [String], sources: TokenSources) {
-        var names = headers.map { FieldAlias.fold($0) } + Self.alwaysManaged.map { FieldAlias.fold($0) }
+        var names = Set(headers.map { FieldIdentity.fold($0) } + Self.alwaysManaged.map { FieldIdentity.fold($0) })
         var hidesBearer = false
         for source in sources.sources {
             switch source {
             case .bearer: hidesBearer = true
             // A field in which a token may be is a token to some service behind, whichever way its name is spelled.
-            case .field(let name): names.append(FieldAlias.fold(name.span))
+            case .field(let name): names.insert(FieldIdentity.fold(name.span))
             case .cookie: break
             }
         }
         self.hidesBearer = hidesBearer
-        var byLength: [[[UInt8]]] = []
-        for name in Set(names) {
+        var byLength: [[Managed]] = []
+        func add(_ name: [UInt8], isProxys: Bool) {
             while byLength.count <= name.count { byLength.append([]) }
-            byLength[name.count].append(name)
+            byLength[name.count].append(Managed(name: name, isProxys: isProxys))
         }
+        for name in names { add(name, isProxys: false) }
+        for name in Self.proxyFields.map({ FieldIdentity.fold($0) }) where !names.contains(name) { add(name, isProxys: true) }
         managed = byLength
         hiddenCookies = sources.hiddenCookies
+    }
+
+    /// What is known of who sends a request.
+    struct Sender {
+        /// Whether the request was let in by a token. Then no other credential goes with it that a service behind might believe instead.
+        let hasIdentity: Bool
+        /// Whether it comes from a proxy that may speak for others.
+        let isTrusted: Bool
+        /// How many Authorization fields it has.
+        let authorizations: Int
     }
 
     enum Verdict {
@@ -42,58 +61,89 @@ package final class FieldFilter: Sendable {
         case rewrite
     }
 
-    /// - Parameter hasIdentity: whether the request was let in by a token. Then no other bearer token goes with it, which a
-    ///   service behind might believe instead.
-    func verdict(on line: FieldTable.Line, in bytes: Span<UInt8>, hasIdentity: Bool) -> Verdict {
+    func verdict(on line: FieldTable.Line, in bytes: Span<UInt8>, from sender: Sender) -> Verdict {
         switch line.id {
         case .cookie: return hiddenCookies.isEmpty ? .keep : .rewrite
         case .host, .contentLength, .expect, .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRequestID,
-            .xRealIP:
+            .xRealIP, .xForwardedPrefix:
             return .drop
         case .authorization:
-            if isManaged(bytes.extracting(line.name.range)) { return .drop }
-            return (hidesBearer || hasIdentity) && TokenSources.bearerToken(line.value.range, bytes) != nil ? .drop : .keep
+            if isManaged(bytes.extracting(line.name.range), fromTrustedProxy: false) { return .drop }
+            guard hidesBearer || sender.hasIdentity else { return .keep }
+            return sender.authorizations == 1 && Credential.isForeign(bytes.extracting(line.value.range)) ? .keep : .drop
         default:
             if line.id.isHopByHop { return .drop }
-            let name = bytes.extracting(line.name.range)
-            return isManaged(name) ? .drop : .keep
+            return isManaged(bytes.extracting(line.name.range), fromTrustedProxy: sender.isTrusted) ? .drop : .keep
         }
     }
 
-    /// Whether a name is, or is an alias of, one that the gateway sets.
-    package func isManaged(_ name: Span<UInt8>) -> Bool {
+    /// Whether a trailer of this name reaches an upstream: not one that the gateway sets, and none that a proxy tells.
+    package func passes(trailer name: Span<UInt8>) -> Bool { !isManaged(name, fromTrustedProxy: false) }
+
+    /// Whether a name is, or is another spelling of, one that the gateway sets or that only a trusted proxy may send.
+    private func isManaged(_ name: Span<UInt8>, fromTrustedProxy: Bool) -> Bool {
+        if name.count >= forwardedPrefix.count, name[0] | 0x20 == 0x78, isSame(name.extracting(0..<forwardedPrefix.count), forwardedPrefix)
+        {
+            return !fromTrustedProxy || !FieldIdentity.isUsualSpelling(name) || isListed(name, fromTrustedProxy: true)
+        }
+        return isListed(name, fromTrustedProxy: fromTrustedProxy)
+    }
+
+    private func isListed(_ name: Span<UInt8>, fromTrustedProxy: Bool) -> Bool {
         guard name.count < managed.count else { return false }
-        for candidate in managed[name.count] {
-            var isSame = true
-            for index in name.indices where FieldAlias.fold(name[index]) != candidate[index] {
-                isSame = false
-                break
-            }
-            if isSame { return true }
+        for candidate in managed[name.count] where isSame(name, candidate.name) {
+            return !candidate.isProxys || !fromTrustedProxy || !FieldIdentity.isUsualSpelling(name)
         }
         return false
     }
 
-    /// Appends the pairs of a Cookie field that an upstream may see, with the field's name; nothing if there are none.
-    func appendCookies(_ line: FieldTable.Line, in bytes: Span<UInt8>, to output: inout ByteQueue) {
-        var reader = CookieReader(range: line.value.range)
-        var isFirst = true
-        while let pair = reader.next(in: bytes) {
-            let name = bytes.extracting(pair.name)
-            var isHidden = false
-            for hidden in hiddenCookies where name.equals(hidden) { isHidden = true }
-            if isHidden { continue }
-            output.append(isFirst ? "Cookie: " : "; ")
-            output.append(bytes.extracting(pair.whole))
-            isFirst = false
-        }
-        if !isFirst { output.append("\r\n") }
+    private func isSame(_ name: Span<UInt8>, _ folded: [UInt8]) -> Bool {
+        for index in name.indices where FieldIdentity.fold(name[index]) != folded[index] { return false }
+        return true
     }
 
-    /// Aliases of fields that frame a message or that the gateway sets on every request, and `Proxy`, which CGI would
-    /// make into the variable that names a proxy to use.
+    /// Appends what an upstream may see of a Cookie field, with the field's name; nothing if there is nothing. All but the named
+    /// cookies goes on byte for byte.
+    package func appendCookies(_ line: FieldTable.Line, in bytes: Span<UInt8>, to output: inout ByteQueue) {
+        var pieces = CookiePieces(range: line.value.range)
+        var isFirst = true
+        while let piece = pieces.next(in: bytes) {
+            if isHidden(bytes.extracting(piece.name)) { continue }
+            if isFirst {
+                output.append("Cookie: ")
+                // A field's value does not begin with the space behind a cookie that is gone.
+                output.append(bytes.extracting(bytes.trimmed(piece.whole).lowerBound..<piece.whole.upperBound))
+            } else {
+                output.append(0x3B)
+                output.append(bytes.extracting(piece.whole))
+            }
+            isFirst = false
+        }
+        if !isFirst { output.appendLineEnd() }
+    }
+
+    private func isHidden(_ name: Span<UInt8>) -> Bool {
+        for hidden in hiddenCookies where name.equals(hidden) { return true }
+        return false
+    }
+
+    /// Fields that frame a message or that the gateway sets on every request, and `Proxy`, which CGI would make into the variable that
+    /// names a proxy to use.
     private static let alwaysManaged = [
-        "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "x-request-id", "content-length",
-        "transfer-encoding", "proxy-authorization", "proxy-connection", "keep-alive", "proxy",
+        "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-forwarded-prefix", "x-real-ip", "x-request-id",
+        "content-length", "transfer-encoding", "proxy-authorization", "proxy-connection", "keep-alive", "proxy",
+    ]
+
+    /// What tells a service of the client's address, or of another scheme, host or path than the request's, and is believed by
+    /// some framework; besides all that begins with X-Forwarded-.
+    private static let proxyFields = [
+        "x-forwarded", "forwarded-for", "x-client-ip", "client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip",
+        "fastly-client-ip", "x-appengine-user-ip", "x-remote-ip", "x-remote-addr", "x-originating-ip", "x-host", "x-real-host",
+        "x-real-port", "x-real-proto", "x-real-scheme", "x-scheme", "x-url-scheme", "front-end-https", "x-original-url", "x-original-uri",
+        "x-original-host", "x-original-method", "x-original-proto", "x-original-remote-addr", "x-original-forwarded-for",
+        "x-original-prefix", "x-rewrite-url", "x-http-host-override", "x-proxyuser-ip", "x-envoy-external-address",
+        "x-envoy-original-path", "x-envoy-original-host", "x-envoy-internal", "x-script-name", "x-request-uri", "x-remote-user",
     ]
 }
+
+private let forwardedPrefix = [UInt8]("x-forwarded-".utf8)

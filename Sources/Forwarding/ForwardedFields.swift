@@ -1,67 +1,71 @@
 import Bytes
 import HTTPMessage
+import Routing
 
-/// X-Forwarded-For, -Proto, -Host, Forwarded (RFC 7239) and X-Request-Id, as an upstream gets them. A trusted peer's own words are
-/// kept and added to; anybody else's are dropped. One for all requests of a worker.
+/// X-Forwarded-For, -Proto, -Host and -Port, Forwarded (RFC 7239) and X-Request-Id, as an upstream gets them. A trusted peer's own lists
+/// are kept and added to; scheme and host are those by which the request was routed. Anybody else's are dropped. One for all requests of a
+/// worker.
 package final class ForwardedFields {
     /// Of the last request: most name the same host as the one before.
     private var known: KnownHost?
 
     package init() {}
 
-    func append(_ head: borrowing RequestHead, _ requestID: [UInt8], _ origin: DownstreamOrigin, to output: inout ByteQueue) {
-        let bytes = head.bytes
-        let host = head.value(.host) ?? 0..<0
+    func append(_ head: borrowing RequestHead, _ context: RequestContext, _ origin: DownstreamOrigin, to output: inout ByteQueue) {
+        let host = head.bytes.extracting(context.authority?.range ?? 0..<0)
+        let (requestID, isHTTPS) = (context.requestID, context.isHTTPS)
         guard origin.isPeerTrusted else {
-            let (lines, text) = (origin.ownLines, known(bytes.extracting(host), isTLS: origin.isTLS).text)
+            let (lines, text) = (origin.ownLines, known(host, isHTTPS: isHTTPS).text)
             return output.append(line: lines.span, text.span, requestID.span)
         }
-        Self.appendPeers(head, origin, to: &output)
-        let told = head.value(.xForwardedHost) ?? host
-        Self.append(host: bytes.extracting(host), told: bytes.extracting(told), isTLS: origin.isTLS, to: &output)
+        Self.appendPeers(head, context, origin, to: &output)
+        Self.append(host: host, isHTTPS: isHTTPS, to: &output)
         output.append(requestID)
         output.appendLineEnd()
     }
 
-    private func known(_ host: Span<UInt8>, isTLS: Bool) -> KnownHost {
-        if let known, known.isTLS == isTLS, host.equals(known.host) { return known }
+    private func known(_ host: Span<UInt8>, isHTTPS: Bool) -> KnownHost {
+        if let known, known.isHTTPS == isHTTPS, host.equals(known.host) { return known }
         var text = ByteQueue()
-        Self.append(host: host, told: host, isTLS: isTLS, to: &text)
-        let new = KnownHost(host: host.copied(), isTLS: isTLS, text: text.readable.copied())
-        // No longer than a name in the DNS, with a port: this outlives the request.
-        if host.count < 262 { known = new }
+        Self.append(host: host, isHTTPS: isHTTPS, to: &text)
+        let new = KnownHost(host: host.copied(), isHTTPS: isHTTPS, text: text.readable.copied())
+        known = new
         return new
     }
 
-    /// The rest of Forwarded, X-Forwarded-Host, and the name of X-Request-Id.
+    /// The rest of Forwarded, X-Forwarded-Host and -Port, and the name of X-Request-Id.
     ///
-    /// - Parameters:
-    ///   - host: what the request names; empty where it names none.
-    ///   - told: what its client named, by the word of a peer that may speak for it.
-    private static func append(host: Span<UInt8>, told: Span<UInt8>, isTLS: Bool, to output: inout ByteQueue) {
+    /// - Parameter host: what the request is routed by; empty where it names none.
+    private static func append(host: Span<UInt8>, isHTTPS: Bool, to output: inout ByteQueue) {
         if !host.isEmpty {
             output.append(";host=\"")
             output.append(host)
             output.append("\"")
         }
-        output.append(isTLS ? ";proto=https\r\n" : ";proto=http\r\n")
-        if !told.isEmpty { output.append(field: "X-Forwarded-Host".utf8.span, told) }
+        output.append(isHTTPS ? ";proto=https\r\n" : ";proto=http\r\n")
+        if !host.isEmpty {
+            output.append(field: "X-Forwarded-Host".utf8.span, host)
+            output.append("X-Forwarded-Port: ")
+            output.append(decimal: UInt64(Authority(host)?.port ?? (isHTTPS ? 443 : 80)))
+            output.appendLineEnd()
+        }
         output.append("X-Request-Id: ")
     }
 
     /// X-Forwarded-For, X-Forwarded-Proto and the beginning of Forwarded, where the peer speaks for others.
-    private static func appendPeers(_ head: borrowing RequestHead, _ origin: DownstreamOrigin, to output: inout ByteQueue) {
+    private static func appendPeers(
+        _ head: borrowing RequestHead, _ context: RequestContext, _ origin: DownstreamOrigin, to output: inout ByteQueue
+    ) {
         output.append("X-Forwarded-For: ")
-        elements(of: .xForwardedFor, head, to: &output)
-        output.append(origin.peer)
-        output.append("\r\nX-Forwarded-Proto: ")
-        var isTLS = origin.isTLS
-        if let told = head.value(.xForwardedProto) {
-            let scheme = head.bytes.extracting(told)
-            if scheme.equalsIgnoringCase("https") { isTLS = true }
-            if scheme.equalsIgnoringCase("http") { isTLS = false }
+        if head.fields.has(.xForwardedFor) {
+            elements(of: .xForwardedFor, head, to: &output)
+        } else if context.clientIP != origin.peer {
+            // Told in Forwarded alone.
+            output.append(context.clientIP)
+            output.append(", ")
         }
-        output.append(isTLS ? "https" : "http")
+        output.append(origin.peer)
+        output.append(context.isHTTPS ? "\r\nX-Forwarded-Proto: https" : "\r\nX-Forwarded-Proto: http")
         output.append("\r\nForwarded: ")
         elements(of: .forwarded, head, to: &output)
         origin.appendForwardedElement(to: &output)
@@ -79,12 +83,12 @@ package final class ForwardedFields {
 /// What is said of a host, up to the request's identifier.
 private final class KnownHost {
     let host: [UInt8]
-    let isTLS: Bool
+    let isHTTPS: Bool
     let text: [UInt8]
 
-    init(host: [UInt8], isTLS: Bool, text: [UInt8]) {
+    init(host: [UInt8], isHTTPS: Bool, text: [UInt8]) {
         self.host = host
-        self.isTLS = isTLS
+        self.isHTTPS = isHTTPS
         self.text = text
     }
 }

@@ -129,18 +129,18 @@ extension ForwardingRule {
                     diagnostics.error("'\(name.text)' is not a field name", at: name)
                     return nil
                 }
-                guard !ForwardingRule.reservedHeaders.contains(name.text.lowercased()) else {
+                let identity = String(decoding: FieldIdentity.fold(name.text), as: UTF8.self)
+                guard !ForwardingRule.reservedHeaders.contains(identity) else {
                     diagnostics.error("the gateway itself sets or strips \(name.text)", at: name, hint: "choose another name")
                     return nil
                 }
-                if !names.insert(name.text.lowercased()).inserted { diagnostics.error("\(name.text) is set twice in this route", at: name) }
+                if !names.insert(identity).inserted { diagnostics.error("\(name.text) is set twice in this route", at: name) }
                 return Template(directive.arguments[1], diagnostics).map { Header(name: name.text, value: $0) }
             }
             switch block.one("forward_host").flatMap({ $0.word("keep or NAME", diagnostics) }) {
             case .some(let word) where word.text != "keep":
-                if !word.text.utf8.allSatisfy(ASCII.isAuthorityCharacter) || word.text.isEmpty {
-                    diagnostics.error("'\(word.text)' is not a host", at: word)
-                }
+                let bytes = [UInt8](word.text)
+                if Authority(bytes.span) == nil { diagnostics.error("'\(word.text)' is not a host", at: word) }
                 host = .set(word.text)
             default: host = .keep
             }
@@ -163,8 +163,8 @@ extension ForwardingRule {
         FieldName.allCases.filter { name in
             name.isHopByHop
                 || [
-                    .contentLength, .host, .cookie, .expect, .trailer, .xForwardedFor, .xForwardedHost, .xForwardedProto, .forwarded,
-                    .xRequestID,
+                    .contentLength, .host, .cookie, .expect, .trailer, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedPrefix,
+                    .xForwardedProto, .xRealIP, .forwarded, .xRequestID,
                 ]
                 .contains(name)
         }.map(\.text))

@@ -9,27 +9,27 @@ import Routing
 extension OutgoingHead {
     /// Appends pseudo-fields and fields. Source: RFC 9113 §8.3.1.
     func write(_ shape: RequestShape, isTLS: Bool, to block: inout FieldBlock) throws(ForwardingError) {
-        try Self.pseudoFields(context.head, context.target, rule, server: server, isTLS: isTLS, to: &block)
-        Self.fields(context.head, filter, hasIdentity: identity != nil, to: &block)
+        try Self.pseudoFields(context.head, context.authority, context.target, rule, server: server, isTLS: isTLS, to: &block)
+        Self.fields(context.head, filter, sender, to: &block)
         block.append(lines: ownLines)
         var lines = ByteQueue()
-        forwardedFields.append(context.head, context.requestID, origin, to: &lines)
+        forwardedFields.append(context.head, context, origin, to: &lines)
         if rule.forwardsToken, let identity { RequestHeadWriter.bearer(context.head, identity.token, to: &lines) }
         block.append(lines: lines.readable)
         if case .length(let count) = shape.framing { block.append("content-length", decimal: count) }
     }
 
     private static func pseudoFields(
-        _ head: borrowing RequestHead, _ target: borrowing RequestTarget, _ rule: ForwardingRule, server: String, isTLS: Bool,
-        to block: inout FieldBlock
+        _ head: borrowing RequestHead, _ authority: ByteRange?, _ target: borrowing RequestTarget, _ rule: ForwardingRule, server: String,
+        isTLS: Bool, to block: inout FieldBlock
     ) throws(ForwardingError) {
         block.append(":method", head.bytes.extracting(head.methodRange.range))
         block.append(":scheme", isTLS ? "https" : "http")
         switch rule.host {
         case .set(let name): block.append(":authority", name)
         case .keep:
-            if let range = head.value(.host) {
-                block.append(":authority", head.bytes.extracting(range))
+            if let authority {
+                block.append(":authority", head.bytes.extracting(authority.range))
             } else {
                 block.append(":authority", server)
             }
@@ -40,12 +40,12 @@ extension OutgoingHead {
     }
 
     private static func fields(
-        _ head: borrowing RequestHead, _ filter: FieldFilter, hasIdentity: Bool, to block: inout FieldBlock
+        _ head: borrowing RequestHead, _ filter: FieldFilter, _ sender: FieldFilter.Sender, to block: inout FieldBlock
     ) {
         let bytes = head.bytes
         for line in head.fields.lines {
             let name = bytes.extracting(line.name.range)
-            switch filter.verdict(on: line, in: bytes, hasIdentity: hasIdentity) {
+            switch filter.verdict(on: line, in: bytes, from: sender) {
             case .drop: continue
             case .keep: if !head.connection.names(name, in: bytes) { block.append(name, bytes.extracting(line.value.range)) }
             case .rewrite:

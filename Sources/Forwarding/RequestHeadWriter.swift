@@ -82,6 +82,12 @@ package final class OutgoingHead {
         self.tunnelLines = tunnelLines
     }
 
+    /// What is known of who sends the request, for the filter of its fields.
+    var sender: FieldFilter.Sender {
+        FieldFilter.Sender(
+            hasIdentity: identity != nil, isTrusted: origin.isPeerTrusted, authorizations: context.head.fields.count(of: .authorization))
+    }
+
     /// Forgets who asked, and what was written for them.
     func end() {
         identity = nil
@@ -127,11 +133,12 @@ package final class OutgoingHead {
     private func write(
         _ head: borrowing RequestHead, _ target: borrowing RequestTarget, to output: inout ByteQueue
     ) throws(ForwardingError) {
-        let (rule, server) = (rule, server)
+        let (rule, server, authority) = (rule, server, context.authority)
         try RequestHeadWriter.requestLine(head, target, rule, to: &output)
-        RequestHeadWriter.fields(head, filter, rule.host, server: server, hasIdentity: identity != nil, to: &output)
+        RequestHeadWriter.fields(
+            head, authority, filter, rule.host, server: server, sender: sender, to: &output)
         output.append(ownLines)
-        forwardedFields.append(head, context.requestID, origin, to: &output)
+        forwardedFields.append(head, context, origin, to: &output)
         if rule.forwardsToken, let identity { RequestHeadWriter.bearer(head, identity.token, to: &output) }
     }
 }
@@ -181,8 +188,8 @@ enum RequestHeadWriter {
 
     /// Host, and the client's own fields that pass the filter. Neighbours that pass are copied in one piece.
     fileprivate static func fields(
-        _ head: borrowing RequestHead, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String, hasIdentity: Bool,
-        to output: inout ByteQueue
+        _ head: borrowing RequestHead, _ authority: ByteRange?, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String,
+        sender: FieldFilter.Sender, to output: inout ByteQueue
     ) {
         let name = hostName.span
         switch host {
@@ -191,8 +198,8 @@ enum RequestHeadWriter {
             output.append(field: name, utf8.span)
         case .keep:
             // HTTP/1.0 may come without; an HTTP/1.1 request has one (RFC 9112 §3.2).
-            if let range = head.value(.host) {
-                output.append(field: name, head.bytes.extracting(range))
+            if let authority {
+                output.append(field: name, head.bytes.extracting(authority.range))
             } else {
                 let utf8 = server.utf8
                 output.append(field: name, utf8.span)
@@ -203,7 +210,7 @@ enum RequestHeadWriter {
         var runStart = -1
         for line in head.fields.lines {
             let start = Int(line.name.start)
-            var verdict = filter.verdict(on: line, in: bytes, hasIdentity: hasIdentity)
+            var verdict = filter.verdict(on: line, in: bytes, from: sender)
             if namesFields, verdict != .drop, head.connection.names(bytes.extracting(line.name.range), in: bytes) { verdict = .drop }
             if verdict == .keep {
                 if runStart < 0 { runStart = start }

@@ -73,6 +73,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     var stage = Stage.idle
     private(set) var origin: DownstreamOrigin
+    /// Where the host stands that a trusted proxy tells of.
+    var toldHost: ByteRange?
     /// Of the head, once it has been read.
     var method = Method.other
     var version = HTTPVersion.http11

@@ -74,13 +74,34 @@ final class RequestPath {
         }
     }
 
+    /// Answers a request of a listener that sends everybody to https.
+    func redirect(_ passage: Passage, toPort port: UInt16) {
+        counters.add(.requests)
+        do throws(Refusal) {
+            throw try place(passage.context, passage.context.head, &passage.context.target, port)
+        } catch {
+            refuse(passage, error)
+        }
+    }
+
+    private func place(
+        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget, _ port: UInt16
+    ) throws(Refusal) -> Refusal {
+        try normalize(context, head, &target)
+        guard !context.host.isEmpty else { throw .malformed(.missingHost) }
+        let host = String(decoding: context.host, as: UTF8.self) + (port == 443 ? "" : ":\(port)")
+        return .redirect("https://\(host)\(target.pathSpan.text)\(head.text(target.query))")
+    }
+
     /// The stages that go by the head and the target alone.
     private func decide(_ passage: Passage, _ head: borrowing RequestHead, _ target: inout RequestTarget) throws(Refusal) {
-        try normalize(head, &target)
+        try normalize(passage.context, head, &target)
         try route(passage, head, target)
     }
 
-    private func normalize(_ head: borrowing RequestHead, _ target: inout RequestTarget) throws(Refusal) {
+    private func normalize(
+        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget
+    ) throws(Refusal) {
         switch head.method {
         case .trace, .connect: throw .methodNotImplemented
         case .options where head.text(head.targetRange) == "*": throw .aboutServer
@@ -90,6 +111,10 @@ final class RequestPath {
             try target.normalize(head)
         } catch {
             throw .target(error)
+        }
+        // HTTP/1.0 may name its host here alone.
+        if context.authority == nil, !target.authority.isEmpty, let named = NamedHost(target.authority, in: head.bytes) {
+            context.serve(named.authority, at: named.place, of: head.bytes)
         }
     }
 

@@ -175,8 +175,9 @@ package final class Worker: MessageReceiver, TimerHandler {
                     contexts[index] = try ServerContexts(
                         certificates: tls.certificates, minimum: tls.minimum, protocols: settings.protocols, tickets: tickets)
                 }
-                let isRedirect = if case .redirect = settings.role { true } else { false }
-                let listener = try Listener(socket, contexts: contexts[index], isRedirect: isRedirect, proxies: settings.proxies, services)
+                let redirectPort: UInt16? = if case .redirect(let port) = settings.role { port ?? self.settings.securePort } else { nil }
+                let listener = try Listener(
+                    socket, contexts: contexts[index], redirectPort: redirectPort, proxies: settings.proxies, services)
                 listeners.append(listener)
             } catch {
                 report("cannot take connections at \(settings.address.text): \(error)")

@@ -79,6 +79,19 @@ extension ConnectionOptions {
     fileprivate func keeps(_ version: HTTPVersion) -> Bool { !saysClose && (version == .http11 || saysKeepAlive) }
 }
 
+/// A host that a head names, and where.
+package struct NamedHost: Sendable {
+    package let place: ByteRange
+    package let authority: Authority
+
+    /// Nil where no ``Authority`` stands.
+    package init?(_ place: ByteRange, in bytes: Span<UInt8>) {
+        guard let authority = Authority(bytes.extracting(place.range)) else { return nil }
+        self.place = place
+        self.authority = authority
+    }
+}
+
 /// What a request's head says of its own delivery, and not of what is asked.
 package struct RequestEnvelope {
     package enum Expectation: Sendable {
@@ -88,8 +101,8 @@ package struct RequestEnvelope {
     }
 
     package let framing: BodyFraming
-    /// The value of the one Host field, checked; nil in HTTP/1.0 without one. Source: RFC 9112 §3.2.
-    package let host: ByteRange?
+    /// The one Host field; nil in HTTP/1.0 without one. Source: RFC 9112 §3.2.
+    package let host: NamedHost?
     /// Whether the connection stays open after this exchange, as far as the client says. Source: RFC 9112 §9.3.
     package let wantsKeepAlive: Bool
     package let expectation: Expectation
@@ -103,7 +116,7 @@ extension RequestHead {
         return RequestEnvelope(framing: framing, host: try host(), wantsKeepAlive: connection.keeps(version), expectation: expectation)
     }
 
-    private func host() throws(MessageError) -> ByteRange? {
+    private func host() throws(MessageError) -> NamedHost? {
         var host: ByteRange?
         for line in fields.lines where line.id == .host {
             guard host == nil else { throw .repeatedHost }
@@ -113,9 +126,8 @@ extension RequestHead {
             if version == .http11 { throw .missingHost }
             return nil
         }
-        let name = bytes.extracting(host.range)
-        for index in name.indices where !ASCII.isAuthorityCharacter(name[index]) { throw .badHost }
-        return host
+        guard let named = NamedHost(host, in: bytes) else { throw .badHost }
+        return named
     }
 
     private var expectation: RequestEnvelope.Expectation {

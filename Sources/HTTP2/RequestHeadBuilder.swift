@@ -28,6 +28,8 @@ package final class RequestHeadBuilder {
     private var methodRange = ByteRange()
     private var targetRange = ByteRange()
     private var count = 0
+    /// Of them, parts of the one Cookie field.
+    private var crumbs = 0
     private var bytes = 0
     /// The first thing that was wrong.
     package var error: MessageError? { firstError }
@@ -73,6 +75,7 @@ package final class RequestHeadBuilder {
             swap(&whole, &cookie)
         }
         count = 0
+        crumbs = 0
         bytes = 0
         firstError = nil
     }
@@ -87,7 +90,12 @@ package final class RequestHeadBuilder {
         guard firstError == nil else { return bytes }
         do throws(MessageError) {
             guard bytes <= limits.bytes else { throw .headTooLarge }
-            guard count <= limits.fields else { throw .tooManyFields }
+            // A browser sends each cookie as a field of its own.
+            if name.count == 6, FieldName(name) == .cookie {
+                crumbs += 1
+                guard crumbs <= Limits.cookieCrumbsMax else { throw .tooManyFields }
+            }
+            guard count - crumbs <= limits.fields else { throw .tooManyFields }
             if name.count > 0, name[0] == 0x3A { try addPseudo(name, value) } else { try addRegular(name, value) }
         } catch {
             firstError = error
@@ -249,8 +257,7 @@ package final class RequestHeadBuilder {
     private func agreedHost(in values: Span<UInt8>) throws(MessageError) -> Range<Int> {
         guard let agreed = authority ?? host else { throw .missingHost }
         if let host, !values.extracting(host).equalsIgnoringCase(values.extracting(agreed)) { throw .repeatedHost }
-        guard !agreed.isEmpty else { throw .badHost }
-        for index in agreed where !ASCII.isAuthorityCharacter(values[index]) { throw .badHost }
+        guard Authority(values.extracting(agreed)) != nil else { throw .badHost }
         return agreed
     }
 }

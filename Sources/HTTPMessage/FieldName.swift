@@ -6,7 +6,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
     case accept, authorization, connection, contentLength, cookie, expect, forwarded, host, keepAlive, proxyAuthenticate
     case proxyAuthorization, proxyConnection, te, trailer, transferEncoding, upgrade, userAgent
     case xForwardedFor, xForwardedHost, xForwardedPort, xForwardedProto, xRequestID, xRealIP
-    case secFetchMode, server, date, http2Settings, setCookie, contentType
+    case secFetchMode, server, date, http2Settings, setCookie, contentType, xForwardedPrefix
 
     package init(_ name: Span<UInt8>) {
         let candidate = Self.candidate(name)
@@ -52,6 +52,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         case (16, _): return name[12] | 0x20 == 0x70 ? .xForwardedPort : .xForwardedHost
         case (17, 0x74): return .transferEncoding
         case (17, _): return .xForwardedProto
+        case (18, 0x78): return .xForwardedPrefix
         case (18, _): return .proxyAuthenticate
         case (19, _): return .proxyAuthorization
         default: return .other
@@ -88,6 +89,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         case .xForwardedFor: "x-forwarded-for"
         case .xForwardedHost: "x-forwarded-host"
         case .xForwardedPort: "x-forwarded-port"
+        case .xForwardedPrefix: "x-forwarded-prefix"
         case .xForwardedProto: "x-forwarded-proto"
         case .xRealIP: "x-real-ip"
         case .xRequestID: "x-request-id"
@@ -105,11 +107,16 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
     }
 }
 
-/// Folds the spellings of a field name that a backend may take for the same variable (CGI makes `X_USER_ID` of all of
-/// `X-User-Id`, `x_user_id` and `X.User.Id`): lower case, and `_` and `.` become `-`.
-package enum FieldAlias {
-    package static func fold(_ byte: UInt8) -> UInt8 {
-        byte == 0x5F || byte == 0x2E ? 0x2D : ASCII.lowercased(byte)
+/// What a field name is to whoever makes a variable of it: its letters and digits, without regard to case. Every other byte that a
+/// name may hold is one separator.
+///
+/// CGI makes `X_USER_ID` of `X-User-Id`, and servers differ in what else they make `_` of: some `_` and `.`, lighttpd every
+/// byte that is no letter or digit (RFC 3875 §4.1.18). Two names that are the same here may be the same to a service behind.
+package enum FieldIdentity {
+    @inlinable package static func fold(_ byte: UInt8) -> UInt8 {
+        let lower = byte | 0x20
+        if lower &- 0x61 < 26 { return lower }
+        return byte &- 0x30 < 10 ? byte : 0x2D
     }
 
     package static func fold(_ name: Span<UInt8>) -> [UInt8] {
@@ -119,4 +126,10 @@ package enum FieldAlias {
     }
 
     package static func fold(_ name: String) -> [UInt8] { name.utf8.map(fold) }
+
+    /// Whether a name is spelled as its identity is written: with hyphens alone between letters and digits.
+    package static func isUsualSpelling(_ name: Span<UInt8>) -> Bool {
+        for index in name.indices where fold(name[index]) == 0x2D && name[index] != 0x2D { return false }
+        return true
+    }
 }

@@ -23,6 +23,8 @@ package enum Limits {
     /// An answer's head. Upstreams are the operator's, so a little more.
     package static let responseHeadBytesMax = 65_536
     package static let fieldCountMax = 100
+    /// Fields of HTTP/2 that carry a part of the Cookie field each; browsers keep 180 cookies for a host.
+    package static let cookieCrumbsMax = 256
     /// Elements of Connection in one head; honest ones have one or two.
     package static let connectionOptionsMax = 16
     package static let targetBytesMax = 8_192

@@ -58,13 +58,13 @@ package struct RequestHead: ~Copyable {
 
     package func copy(_ range: ByteRange) -> [UInt8] { bytes.extracting(range.range).copied() }
 
-    /// The value of the field of this name or an alias of it; nil too when several have different values, because an
+    /// The value of the field of this name or another spelling of it (``FieldIdentity``); nil too when several have different values, because an
     /// upstream might take another one of them.
     package func field(named name: String) -> [UInt8]? {
-        let folded = FieldAlias.fold(name)
+        let folded = FieldIdentity.fold(name)
         var found: ByteRange?
-        for line in fields.lines where Int(line.name.count) == folded.count && FieldAlias.fold(bytes.extracting(line.name.range)) == folded
-        {
+        for line in fields.lines
+        where Int(line.name.count) == folded.count && FieldIdentity.fold(bytes.extracting(line.name.range)) == folded {
             if let found, !bytes.extracting(found.range).equals(bytes.extracting(line.value.range)) { return nil }
             found = line.value
         }

@@ -123,10 +123,9 @@ package struct RequestTarget: ~Copyable {
         let start = range.lowerBound + scheme
         var end = start
         while end < range.upperBound, bytes[end] != 0x2F, bytes[end] != 0x3F, bytes[end] != 0x23 {
-            guard ASCII.isAuthorityCharacter(bytes[end]) else { throw .badAuthority }
             end += 1
         }
-        guard end > start else { throw .badAuthority }
+        guard Authority(bytes.extracting(start..<end)) != nil else { throw .badAuthority }
         authority = ByteRange(start..<end)
         return end
     }

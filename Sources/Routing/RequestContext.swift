@@ -6,8 +6,12 @@ package import HTTPMessage
 package final class RequestContext {
     package var head = RequestHead()
     package var target = RequestTarget()
-    /// In lower case and without port; empty when the request names none.
+    /// As ``Authority`` compares hosts; empty when the request names none.
     package var host: [UInt8] { hostName }
+    /// Where the host that is routed by stands in the head, with its port: it is the one that goes on. Nil when the request names none.
+    package var authority: ByteRange? { named }
+    /// Whether the client's own connection is secure: this one, or the one that a trusted proxy tells of.
+    package var isHTTPS: Bool { isSecure }
     /// The address that the request comes from, as text; behind a trusted proxy the one that it tells.
     package var clientIP: [UInt8] { client }
     package var requestID: [UInt8] { identifier }
@@ -17,6 +21,8 @@ package final class RequestContext {
 
     // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
     private var hostName: [UInt8] = []
+    private var named: ByteRange?
+    private var isSecure = false
     private var client: [UInt8] = []
     private var identifier: [UInt8] = []
     private var name = ""
@@ -28,8 +34,10 @@ package final class RequestContext {
     package func releaseHead() { head = RequestHead() }
 
     /// Another request begins, whose host and route are not known yet; its head stands here.
-    package func begin(clientIP: [UInt8]) {
+    package func begin(clientIP: [UInt8], isHTTPS: Bool) {
         client = clientIP
+        isSecure = isHTTPS
+        named = nil
         var kept: [UInt8] = []
         swap(&kept, &hostName)
         kept.removeAll(keepingCapacity: true)
@@ -37,8 +45,15 @@ package final class RequestContext {
         follow(route: "", captures: [:])
     }
 
-    /// Exchanges the host with `other`, which keeps its storage.
-    package func exchange(host other: inout [UInt8]) { swap(&other, &hostName) }
+    /// The request is for the host that stands at `place` of the head, whose bytes these are.
+    package func serve(_ authority: Authority, at place: ByteRange, of bytes: Span<UInt8>) {
+        named = place
+        var name: [UInt8] = []
+        swap(&name, &hostName)
+        name.removeAll(keepingCapacity: true)
+        authority.appendHost(of: bytes.extracting(place.range), to: &name)
+        swap(&name, &hostName)
+    }
 
     /// Gives the request its identifier, in the place of the one before.
     package func identify(_ identifier: Span<UInt8>) {

@@ -4,23 +4,21 @@ package import HTTPMessage
 
 /// Which hosts a route is for.
 package struct HostPattern: Hashable, Sendable {
-    /// In lower case, without port; for `*.example.com` the part from the dot.
+    /// As ``Authority`` compares hosts; for `*.example.com` the part from the dot.
     package let name: String
     package let isWildcard: Bool
 
     package init?(_ word: Word, _ diagnostics: Diagnostics) {
         let text = word.text.lowercased()
         isWildcard = text.hasPrefix("*.")
-        let plain = isWildcard ? String(text.dropFirst()) : text
-        name = plain.count > 1 && plain.hasSuffix(".") ? String(plain.dropLast()) : plain
-        let utf8 = name.utf8
-        var valid = utf8.count <= 255 && !utf8.isEmpty && !name.contains("*")
-        for byte in utf8 where !ASCII.isUnreserved(byte) && byte != 0x5B && byte != 0x5D && byte != 0x3A { valid = false }
-        if name.contains(":"), !name.hasPrefix("[") { valid = false }
-        guard valid else {
+        let plain = [UInt8](isWildcard ? String(text.dropFirst(2)) : text)
+        guard let authority = Authority(plain.span), authority.host.count == plain.count, !(isWildcard && authority.isIPv6) else {
             diagnostics.error("'\(word.text)' is not a host name", at: word, hint: "write api.example.com or *.example.com, without port")
             return nil
         }
+        var normal: [UInt8] = isWildcard ? [0x2E] : []
+        authority.appendHost(of: plain.span, to: &normal)
+        name = String(decoding: normal, as: UTF8.self)
     }
 }
 

@@ -203,7 +203,7 @@ import Testing
         let classes: [(String, (UInt8) -> Bool)] = [
             (alphanumeric + "!#$%&'*+-.^_`|~", ASCII.isToken), (path, ASCII.isPathCharacter), (alphanumeric + "-._~", ASCII.isUnreserved),
             (path + "/?" + "[]{}|^`\"<>\\", ASCII.isQueryCharacter),
-            (alphanumeric + "-._~" + "!$&'()*+,;=" + ":[]", ASCII.isAuthorityCharacter),
+            (alphanumeric + "-_", ASCII.isHostCharacter),
         ]
         for (characters, isMember) in classes {
             let members = Set(characters.utf8)

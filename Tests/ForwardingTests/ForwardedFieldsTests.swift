@@ -15,27 +15,32 @@ import Testing
     private let proxy = DownstreamOrigin(peer: [UInt8]("10.0.0.1".utf8), isPeerTrusted: true, isTLS: true, addresses: nil)
 
     /// The forwarded lines of a request with these fields, sorted.
-    private func lines(_ origin: DownstreamOrigin, _ request: String...) throws -> [String] {
-        var head = RequestHead()
+    private func lines(_ origin: DownstreamOrigin, client: String? = nil, isHTTPS: Bool? = nil, _ request: String...) throws -> [String] {
+        let context = RequestContext()
         var parser = RequestParser()
         let bytes = [UInt8]((["GET / HTTP/1.1"] + request + ["", ""]).joined(separator: "\r\n").utf8)
-        _ = try parser.parse(bytes.span, into: &head)
+        _ = try parser.parse(bytes.span, into: &context.head)
+        context.begin(clientIP: client.map { [UInt8]($0) } ?? origin.peer, isHTTPS: isHTTPS ?? origin.isTLS)
+        context.identify([UInt8]("id".utf8).span)
+        if let place = context.head.fields.first(.host)?.value, let named = NamedHost(place, in: context.head.bytes) {
+            context.serve(named.authority, at: place, of: context.head.bytes)
+        }
         var output = ByteQueue()
-        fields.append(head, [UInt8]("id".utf8), origin, to: &output)
+        fields.append(context.head, context, origin, to: &output)
         let text = output.readable.text
         #expect(text.hasSuffix("\r\n"))
         return text.split(separator: "\r\n").map(String.init).sorted()
     }
 
-    private func expected(_ peer: String, _ scheme: String, host: String, for element: String? = nil) -> [String] {
+    private func expected(_ peer: String, _ scheme: String, host: String, for element: String? = nil, port: Int? = nil) -> [String] {
         [
             "Forwarded: for=\(element ?? peer);host=\"\(host)\";proto=\(scheme)", "X-Forwarded-For: \(peer)", "X-Forwarded-Host: \(host)",
-            "X-Forwarded-Proto: \(scheme)", "X-Request-Id: id",
+            "X-Forwarded-Port: \(port ?? (scheme == "https" ? 443 : 80))", "X-Forwarded-Proto: \(scheme)", "X-Request-Id: id",
         ]
     }
 
     @Test func eachRequestNamesItsOwnHostAndWay() throws {
-        let long = String(repeating: "h", count: 300)
+        let long = String(repeating: "h", count: 255)
         for _ in 0..<3 {
             #expect(try lines(own, "Host: a.example") == expected("192.0.2.1", "https", host: "a.example"))
             #expect(try lines(own, "Host: b.example") == expected("192.0.2.1", "https", host: "b.example"))
@@ -44,6 +49,8 @@ import Testing
             #expect(try lines(v6, "Host: b.example") == expected("2001:db8::1", "https", host: "b.example", for: "\"[2001:db8::1]\""))
             #expect(try lines(own, "Host: B.example") == expected("192.0.2.1", "https", host: "B.example"))
             #expect(try lines(own, "Host: \(long)") == expected("192.0.2.1", "https", host: long))
+            #expect(try lines(own, "Host: b.example:8443") == expected("192.0.2.1", "https", host: "b.example:8443", port: 8_443))
+            #expect(try lines(own, "Host: [::1]:81") == expected("192.0.2.1", "https", host: "[::1]:81", port: 81))
         }
     }
 
@@ -60,12 +67,16 @@ import Testing
     @Test func whatATrustedPeerTellsIsAddedToAndKeptForNobodyElse() throws {
         #expect(
             try lines(
-                proxy, "Host: inner.example", "X-Forwarded-For: 198.51.100.7", "X-Forwarded-Host: outer.example", "X-Forwarded-Proto: http",
+                proxy, client: "198.51.100.7", isHTTPS: false, "Host: outer.example", "X-Forwarded-For: 198.51.100.7",
                 "Forwarded: for=198.51.100.7") == [
-                    "Forwarded: for=198.51.100.7, for=10.0.0.1;host=\"inner.example\";proto=https",
-                    "X-Forwarded-For: 198.51.100.7, 10.0.0.1",
-                    "X-Forwarded-Host: outer.example", "X-Forwarded-Proto: http", "X-Request-Id: id",
+                    "Forwarded: for=198.51.100.7, for=10.0.0.1;host=\"outer.example\";proto=http",
+                    "X-Forwarded-For: 198.51.100.7, 10.0.0.1", "X-Forwarded-Host: outer.example", "X-Forwarded-Port: 80",
+                    "X-Forwarded-Proto: http", "X-Request-Id: id",
                 ])
+        // A service that knows X-Forwarded-For alone learns the client that was told otherwise.
+        #expect(
+            try lines(proxy, client: "198.51.100.7", "Host: a.example", "Forwarded: for=198.51.100.7").contains(
+                "X-Forwarded-For: 198.51.100.7, 10.0.0.1"))
         #expect(try lines(own, "Host: inner.example") == expected("192.0.2.1", "https", host: "inner.example"))
         #expect(
             try lines(own, "Host: inner.example", "X-Forwarded-Host: evil.example", "Forwarded: for=6.6.6.6")

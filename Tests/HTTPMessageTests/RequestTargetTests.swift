@@ -93,7 +93,7 @@ import Testing
     }
 
     @Test func foldsAliases() {
-        #expect(FieldAlias.fold("X_User.Id") == [UInt8]("x-user-id".utf8))
+        #expect(FieldIdentity.fold("X_User~Id") == [UInt8]("x-user-id".utf8))
     }
 }
 

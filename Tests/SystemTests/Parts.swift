@@ -33,7 +33,8 @@ enum Executable {
     static func peerServer(_ script: String, _ port: Int, in folder: TemporaryFolder) throws -> Program {
         let program = try Program(
             "\(root)/.build/python/bin/python", ["\(root)/Tests/SystemTests/Peers/\(script).py", "serve", "\(port)"],
-            log: "\(folder.path)/\(script).log")
+            // It keeps nothing, and the threads of a test block the signal that would end it in good order.
+            log: "\(folder.path)/\(script).log", stopSignal: SIGKILL)
         guard eventually({ Ports.isOpen(port) }) else { throw StartFailed(log: program.log) }
         return program
     }

@@ -231,7 +231,19 @@ import Testing
         let stage = try Stage(general: "listen 127.0.0.1:\(port) { redirect https; }")
         let answer = try stage.gateway.curl("/a?b=c", ["-H", "Host: www.example.com:8080"], scheme: "http", port: port)
         #expect(answer.status == 308)
-        #expect(answer["location"] == "https://www.example.com/a?b=c")
+        #expect(answer["location"] == "https://www.example.com:\(stage.gateway.port)/a?b=c")
+        let whole = try RawClient(port: port)
+        whole.send("GET http://a.example/x?y HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        #expect(whole.read().contains("\r\nLocation: https://a.example:\(stage.gateway.port)/x?y\r\n"))
+        let nameless = try RawClient(port: port)
+        nameless.send("GET / HTTP/1.0\r\n\r\n")
+        let refused = nameless.read()
+        #expect(refused.hasPrefix("HTTP/1.1 400 ") && refused.contains("request_missing_host"))
+        for (word, place) in [("443", "https://a.example/"), ("8443", "https://a.example:8443/")] {
+            try stage.gateway.rewrite(stage.configuration(Stage.usualRoute, "listen 127.0.0.1:\(port) { redirect https \(word); }"))
+            try #require(stage.gateway.reload())
+            #expect(try stage.gateway.curl("/", ["-H", "Host: a.example"], scheme: "http", port: port)["location"] == place)
+        }
     }
 
     @Test(arguments: HTTPVersions.all) func writesALineForEachRequestAndAnotherForRefusals(version: String) throws {

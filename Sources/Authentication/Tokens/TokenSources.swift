@@ -81,8 +81,9 @@ package struct TokenSources: Sendable {
     private func bearer(_ head: borrowing RequestHead) throws(TokenError) -> Range<Int>? {
         var found: Range<Int>?
         for line in head.fields.lines where line.id == .authorization {
-            guard found == nil else { throw .ambiguous }
-            found = Self.bearerToken(line.value.range, head.bytes)
+            guard let token = Self.bearerToken(line.value.range, head.bytes) else { continue }
+            if let found, !head.bytes.extracting(found).equals(head.bytes.extracting(token)) { throw .ambiguous }
+            found = token
         }
         return found
     }

@@ -76,14 +76,7 @@ extension HTTP1Connection {
         let isLast = requestCount >= services.settings.clientLimits.requestsPerConnection
         if isLast { services.counters.add(.lastRequests) }
         keepAlive = wantsKeepAlive && !isLast
-        if client.isRedirect {
-            let context = passage.context
-            let target = context.head.text(context.head.targetRange)
-            let host = String(decoding: context.host, as: UTF8.self)
-            let place = host.isEmpty || !target.hasPrefix("/") ? "/" : "https://\(host)\(target)"
-            return services.path.refuse(passage, .redirect(place))
-        }
-        services.path.enter(passage)
+        if let port = client.redirectPort { services.path.redirect(passage, toPort: port) } else { services.path.enter(passage) }
     }
 
     /// Returns whether the client wants to keep the connection.
@@ -161,7 +154,7 @@ extension HTTP1Connection {
     /// gateway vouches for.
     private func keepTrailer(_ line: FieldTable.Line, _ bytes: Span<UInt8>) {
         let name = bytes.extracting(line.name.range)
-        guard line.id == .other, !services.settings.fieldFilter.isManaged(name) else { return }
+        guard line.id == .other, services.settings.fieldFilter.passes(trailer: name) else { return }
         var lines = requestTrailers
         requestTrailers = []
         lines.append(field: name, bytes.extracting(line.value.range))

@@ -149,7 +149,7 @@ final class HTTP2Stream: TimerHandler {
             areTrailersWrong = true
             return
         }
-        guard FieldName(name) == .other, !services.settings.fieldFilter.isManaged(name) else { return }
+        guard FieldName(name) == .other, services.settings.fieldFilter.passes(trailer: name) else { return }
         var lines = requestTrailers
         requestTrailers = []
         lines.append(field: name, value)

@@ -26,16 +26,16 @@ struct Client {
     /// Whether the peer may speak for the client (`trusted_proxies`).
     private(set) var isTrusted: Bool
     let isTLS: Bool
-    /// Whether the listener only sends clients to https.
-    let isRedirect: Bool
+    /// Where the listener sends everybody who comes to it: the port of https; nil for a listener that serves.
+    let redirectPort: UInt16?
     fileprivate(set) var handshakeNanoseconds: UInt64 = 0
 
-    init(_ address: IPAddress?, isTLS: Bool, isRedirect: Bool, _ settings: Settings) {
+    init(_ address: IPAddress?, isTLS: Bool, redirectPort: UInt16?, _ settings: Settings) {
         self.address = address
         addressText = [UInt8](address?.text ?? "unix")
         isTrusted = address.map { settings.trusts($0) } ?? true
         self.isTLS = isTLS
-        self.isRedirect = isRedirect
+        self.redirectPort = redirectPort
     }
 
     /// What its requests are said to come from; one for the connection, or for several of the same peer one after the other.
@@ -80,10 +80,11 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     ///
     /// - Parameter proxies: whose connections begin with a PROXY header.
     static func take(
-        _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, isRedirect: Bool, proxies: ProxyPeers?,
+        _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, redirectPort: UInt16?,
+        proxies: ProxyPeers?,
         _ services: DownstreamServices
     ) {
-        let client = Client(address, isTLS: contexts != nil, isRedirect: isRedirect, services.settings)
+        let client = Client(address, isTLS: contexts != nil, redirectPort: redirectPort, services.settings)
         let isProxy = proxies?.contains(address) ?? false
         guard services.admits(client, isProxy: isProxy) else { return }
         guard let connection = try? IncomingConnection(descriptor, client, contexts: contexts, isProxy: isProxy, services) else {

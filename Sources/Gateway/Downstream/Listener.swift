@@ -6,18 +6,19 @@ import TLS
 final class Listener: EventHandler, TimerHandler {
     private let services: DownstreamServices
     private let contexts: ServerContexts?
-    private let isRedirect: Bool
+    private let redirectPort: UInt16?
     private let proxies: ProxyPeers?
     private var socket: Descriptor?
     private var watch: Watch?
     private var timer: Timer?
 
     init(
-        _ socket: consuming Descriptor, contexts: ServerContexts?, isRedirect: Bool, proxies: ProxyPeers?, _ services: DownstreamServices
+        _ socket: consuming Descriptor, contexts: ServerContexts?, redirectPort: UInt16?, proxies: ProxyPeers?,
+        _ services: DownstreamServices
     ) throws(SystemError) {
         self.services = services
         self.contexts = contexts
-        self.isRedirect = isRedirect
+        self.redirectPort = redirectPort
         self.proxies = proxies
         try Socket.startListening(socket.raw)
         watch = try services.loop.watch(socket.raw, for: .readable, self)
@@ -49,7 +50,7 @@ final class Listener: EventHandler, TimerHandler {
             switch Socket.accept(raw) {
             case .connection(let descriptor, let address):
                 IncomingConnection.take(
-                    descriptor, from: address, contexts: contexts, isRedirect: isRedirect, proxies: proxies, services)
+                    descriptor, from: address, contexts: contexts, redirectPort: redirectPort, proxies: proxies, services)
             case .none: return
             case .exhausted:
                 services.counters.add(.acceptPauses)

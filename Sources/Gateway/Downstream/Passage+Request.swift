@@ -10,13 +10,19 @@ extension Passage {
     func begin(for frontEnd: any PassageFrontEnd, of client: Client, _ services: DownstreamServices) {
         begin(for: frontEnd, at: services.loop.now)
         handshakeNanoseconds = client.handshakeNanoseconds
-        let trusted = services.settings.trustedProxies
         // Nobody else has a say in it: then the head is not looked at.
-        context.begin(clientIP: client.isTrusted ? client.text(context.head, trusted: trusted) : client.addressText)
+        if client.isTrusted {
+            let told = ProxyReport(context.head, trusted: services.settings.trustedProxies)
+            context.begin(clientIP: told.address.map { [UInt8]($0.text) } ?? client.addressText, isHTTPS: told.isHTTPS ?? client.isTLS)
+            toldHost = told.host
+        } else {
+            context.begin(clientIP: client.addressText, isHTTPS: client.isTLS)
+            toldHost = nil
+        }
         services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
     }
 
-    /// Reads how the request is delivered, and what host it is for.
+    /// Reads how the request is delivered, and what host it is for: the one that a trusted proxy tells, else the one of Host.
     func readEnvelope() throws(MessageError) -> RequestEnvelope { try readEnvelope(context.head) }
 
     private func readEnvelope(_ head: borrowing RequestHead) throws(MessageError) -> RequestEnvelope {
@@ -25,33 +31,12 @@ extension Passage {
         framing = envelope.framing
         method = head.method
         version = head.version
-        if let place = envelope.host {
-            var host: [UInt8] = []
-            context.exchange(host: &host)
-            try head.appendHostName(place, to: &host)
-            context.exchange(host: &host)
+        if let toldHost {
+            guard let named = NamedHost(toldHost, in: head.bytes) else { throw .badHost }
+            context.serve(named.authority, at: toldHost, of: head.bytes)
+        } else if let host = envelope.host {
+            context.serve(host.authority, at: host.place, of: head.bytes)
         }
         return envelope
-    }
-}
-
-extension RequestHead {
-    /// Appends the host of a Host field's value in lower case, without port.
-    fileprivate func appendHostName(_ range: ByteRange, to host: inout [UInt8]) throws(MessageError) {
-        let value = bytes.extracting(range.range)
-        var end = value.count
-        if value.count > 0, value[0] == 0x5B {
-            guard let close = value.firstIndex(of: 0x5D) else { throw .badHost }
-            end = close + 1
-        } else if let colon = value.firstIndex(of: 0x3A) {
-            end = colon
-        }
-        if end < value.count {
-            let port = value.extracting((end + 1)..<value.count)
-            guard value[end] == 0x3A, port.isEmpty || port.decimal(max: 65_535) != nil else { throw .badHost }
-        }
-        // A last dot names the root: the same host.
-        if end > 1, value[end - 1] == 0x2E { end -= 1 }
-        for index in 0..<end { host.append(ASCII.lowercased(value[index])) }
     }
 }

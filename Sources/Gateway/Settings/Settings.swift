@@ -114,6 +114,15 @@ package struct Settings {
     /// Whether a peer may speak for the client.
     func trusts(_ peer: IPAddress) -> Bool { trustedProxies.contains { $0.contains(peer) } }
 
+    /// The port of https: that of the listeners with TLS, if they all have the same one, else 443.
+    var securePort: UInt16 {
+        var ports: Set<UInt16> = []
+        for listener in listeners {
+            if case .tls = listener.role, case .ip(_, let port) = listener.address { ports.insert(port) }
+        }
+        return ports.count == 1 ? ports.first ?? 443 : 443
+    }
+
     /// How often it is looked at whether a client takes what it is sent.
     var uptakeCheck: UInt64 { min(timeouts.write, clientLimits.downloadRate.windowNanoseconds) }
 
