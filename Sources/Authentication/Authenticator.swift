@@ -13,8 +13,17 @@ package struct AuthenticationRule: Sendable {
 package final class Authenticator {
     package enum Outcome {
         case identity(Identity)
-        /// The token names a key that is not known; the issuer's key set may have changed.
-        case needsKeys(issuer: Int)
+        /// The issuer's key set may have changed: it is to be fetched again.
+        case needsKeys(KeyDoubt)
+    }
+
+    /// A token that a newer key set may let in.
+    package struct KeyDoubt: Equatable {
+        package let issuer: Int
+        /// The key that the token names.
+        package let keyID: String?
+        /// What is wrong if the keys are what they were.
+        package let error: TokenError
     }
 
     package let issuers: [Issuer]
@@ -24,6 +33,8 @@ package final class Authenticator {
     private var versions: [UInt64]
     private let cache: VerifiedTokenCache
     private let requirements: any RequirementAnswering
+    /// Whom the last token spoke of that was not let in, where it was looked at; nobody vouches for it.
+    package private(set) var claimedSubject: String?
 
     package init(
         issuers: [Issuer], sources: TokenSources, cacheCapacity: Int, cacheHash: SipHash, requirements: any RequirementAnswering
@@ -37,7 +48,9 @@ package final class Authenticator {
     }
 
     /// Replaces the keys of an issuer and forgets what was verified with the old ones.
-    package func replaceKeys(of issuer: Int, with keySet: KeySet) {
+    ///
+    /// - Parameter keySet: nil where those that were had are too old to be used.
+    package func replaceKeys(of issuer: Int, with keySet: KeySet?) {
         guard keySets.indices.contains(issuer) else { return }
         keySets[issuer] = keySet
         // Copied out and in, so that no look at them has to be checked for overlap with another.
@@ -54,23 +67,70 @@ package final class Authenticator {
 
     /// Checks the token of a request.
     ///
-    /// - Parameter now: seconds since 1970.
+    /// - Parameters:
+    ///   - now: seconds since 1970.
+    ///   - mayVerify: asked before the signature of a token is checked that is not known yet.
     /// - Throws: why there is no identity.
     package func authenticate(
-        _ head: borrowing RequestHead, by rule: AuthenticationRule, at now: UInt64
+        _ head: borrowing RequestHead, by rule: AuthenticationRule, at now: UInt64, mayVerify: () throws(TokenError) -> Void = {}
     ) throws(TokenError) -> Outcome {
-        guard let range = try sources.find(head) else { throw .missing }
-        let token = head.bytes.extracting(range)
+        switch try sources.find(head) {
+        case .none: throw .missing
+        case .one(let range, let kind): return try authenticate(head.bytes.extracting(range), kind, by: rule, at: now, mayVerify)
+        case .cookies(let ranges): return try authenticate(head, ranges, by: rule, at: now, mayVerify)
+        case .password(let token, let user):
+            let outcome = try authenticate(token.span, .password, by: rule, at: now, mayVerify)
+            if case .identity(let identity) = outcome, let claim = sources.userClaim {
+                let names = identity.verified.claims.texts(claim) ?? []
+                guard names.contains(where: { $0.utf8.elementsEqual(user) }) else { throw .claimUnmet(claim) }
+            }
+            return outcome
+        }
+    }
+
+    private func authenticate(
+        _ token: Span<UInt8>, _ kind: CredentialKind, by rule: AuthenticationRule, at now: UInt64,
+        _ mayVerify: () throws(TokenError) -> Void
+    ) throws(TokenError) -> Outcome {
         if let verified = cache.find(token, at: now) {
             guard rule.issuers.contains(verified.issuer) else { throw .issuerNotAccepted }
-            return .identity(Identity(verified: verified, token: range))
+            return .identity(Identity(verified: verified, kind: kind))
         }
+        try mayVerify()
         switch try verify(token, at: now, accepting: rule.issuers) {
         case .verified(let verified):
             cache.insert(verified)
-            return .identity(Identity(verified: verified, token: range))
-        case .needsKeys(let issuer): return .needsKeys(issuer: issuer)
+            return .identity(Identity(verified: verified, kind: kind))
+        case .needsKeys(let doubt): return .needsKeys(doubt)
         }
+    }
+
+    /// Of several cookies with one name, set for the host and for its domain, the one that lets in counts, if exactly one does.
+    private func authenticate(
+        _ head: borrowing RequestHead, _ ranges: [Range<Int>], by rule: AuthenticationRule, at now: UInt64,
+        _ mayVerify: () throws(TokenError) -> Void
+    ) throws(TokenError) -> Outcome {
+        var identity: Identity?
+        var doubt: KeyDoubt?
+        var firstError: TokenError?
+        for range in ranges {
+            let outcome: Outcome
+            do {
+                outcome = try authenticate(head.bytes.extracting(range), .cookie, by: rule, at: now, mayVerify)
+            } catch {
+                firstError = firstError ?? error
+                continue
+            }
+            switch outcome {
+            case .identity(let found):
+                guard identity == nil else { throw .ambiguous }
+                identity = found
+            case .needsKeys(let found): doubt = doubt ?? found
+            }
+        }
+        if let identity { return .identity(identity) }
+        if let doubt { return .needsKeys(doubt) }
+        throw firstError ?? .missing
     }
 
     /// Whether a token that was let in earlier would be let in now: its issuer's keys may have changed since.
@@ -82,33 +142,44 @@ package final class Authenticator {
 
     package enum Verification {
         case verified(VerifiedToken)
-        case needsKeys(issuer: Int)
+        case needsKeys(KeyDoubt)
     }
 
-    /// Checks a token that is not in the cache. The issuer is chosen by the `iss` claim among those of the file; nothing
-    /// else in the token has a say in how it is checked.
+    /// Checks a token that is not in the cache: its header, then its signature, and only then what it says. The issuer is chosen by the
+    /// `iss` claim among those of the file; nothing else in the token has a say in how it is checked.
     package func verify(_ token: Span<UInt8>, at now: UInt64, accepting: [Int]) throws(TokenError) -> Verification {
+        claimedSubject = nil
         let jws = try CompactJWS(token)
-        if let type = jws.type?.lowercased(), !["jwt", "at+jwt", "application/at+jwt"].contains(type) { throw .typeUnsupported }
-        let payload: JSONValue
-        do {
-            payload = try JSONReader.read(jws.payload)
-        } catch {
-            throw .malformed
-        }
-        guard case .object = payload, let claimed = payload["iss"]?.string else { throw .malformed }
+        let scan = PayloadScan(jws.payload.span)
+        claimedSubject = scan.subject
+        guard let claimed = scan.issuer else { throw .malformed }
         guard let index = issuers.firstIndex(where: { $0.url.isExactly(claimed) }) else { throw .issuerUnknown }
         guard accepting.contains(index) else { throw .issuerNotAccepted }
         let issuer = issuers[index]
+        guard issuer.takes(type: jws.type) else { throw .typeUnsupported }
         guard issuer.algorithms.contains(jws.algorithm) else { throw .algorithmNotAllowed }
-        guard let keySet = keySets[index] else { return .needsKeys(issuer: index) }
+        guard let keySet = keySets[index] else { return .needsKeys(KeyDoubt(issuer: index, keyID: jws.keyID, error: .keysUnavailable)) }
         do {
             try keySet.verify(jws, token)
-        } catch .keyUnknown where jws.keyID != nil {
-            return .needsKeys(issuer: index)
+        } catch {
+            switch error {
+            // The key may be new, or another one under its old name.
+            case .keyUnknown, .signatureInvalid, .keyUnusable:
+                guard jws.keyID != nil else { throw error }
+                return .needsKeys(KeyDoubt(issuer: index, keyID: jws.keyID, error: error))
+            default: throw error
+            }
         }
+        let payload: JSONValue
+        do {
+            payload = try JSONReader.read(jws.payload, valuesMax: Limits.tokenValuesMax)
+        } catch {
+            throw .malformed
+        }
+        guard case .object = payload, payload["iss"]?.string?.isExactly(claimed) ?? false else { throw .malformed }
         let claims = Claims(payload)
         let refusedFrom = try issuer.check(claims, at: now)
+        claimedSubject = nil
         return .verified(
             VerifiedToken(
                 token: token.copied(), issuer: index, claims: claims,

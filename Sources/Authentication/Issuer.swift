@@ -43,11 +43,17 @@ package struct Issuer: Sendable {
     package let scopeClaims: [String]
     package let scopeMatch: ScopeMatch
     package let subjectClaims: [String]
+    /// What a token's `typ` may be, in lower case; empty text for a token without one. Source: RFC 7515 §4.1.9, RFC 9068 §2.1.
+    package let tokenTypes: [String]
+    /// How long keys at a URL are used when they can no longer be fetched, in nanoseconds.
+    package let staleNanosecondsMax: UInt64
+    /// Through which keys are fetched.
+    package let proxy: KeyProxy?
 
     package init(
         name: String, url: String, keys: KeySource, audiences: [String], algorithms: [Algorithm], rules: [ClaimRule] = [],
         leeway: UInt64 = 30, scopeClaims: [String] = Self.usualScopeClaims, scopeMatch: ScopeMatch = .exact,
-        subjectClaims: [String] = ["sub"]
+        subjectClaims: [String] = ["sub"], tokenTypes: [String] = Self.usualTokenTypes
     ) {
         self.name = name
         self.url = url
@@ -59,14 +65,27 @@ package struct Issuer: Sendable {
         self.scopeClaims = scopeClaims
         self.scopeMatch = scopeMatch
         self.subjectClaims = subjectClaims
+        self.tokenTypes = tokenTypes
+        staleNanosecondsMax = 86_400_000_000_000
+        proxy = nil
     }
 
+    package static let usualTokenTypes = ["", "jwt", "application/jwt", "at+jwt", "application/at+jwt"]
     package static let usualScopeClaims = ["scopes", "scope", "scp"]
+
+    func takes(type: String?) -> Bool { tokenTypes.containsExactly(type?.lowercased() ?? "") }
 
     /// Checks all claims but the signature's; returns the second from which on the token is refused.
     ///
     /// - Parameter now: seconds since 1970.
     func check(_ claims: Claims, at now: UInt64) throws(TokenError) -> UInt64 {
+        // An ID token, a logout token and a token that is bound to a key are no access tokens for whoever bears them (OpenID Connect
+        // Core §2, Back-Channel Logout §2.4, RFC 8417 §2.2, RFC 9449 §7.1, RFC 8705 §3).
+        for name in ["events", "nonce", "at_hash", "c_hash"] where claims[name] != nil { throw .notAccessToken(name) }
+        if claims["token_use"] == .string("id") { throw .notAccessToken("token_use") }
+        if claims["cnf"] != nil { throw .bound }
+        // RFC 7519 §4.1.2
+        if let subject = claims["sub"], subject.string == nil { throw .claimMalformed("sub") }
         guard let expiry = claims["exp"] else { throw .expiryMissing }
         let refusedFrom = try date(expiry, "exp") + leeway
         guard now < refusedFrom else { throw .expired }

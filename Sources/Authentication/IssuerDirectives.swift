@@ -1,3 +1,4 @@
+import Bytes
 package import ConfigFile
 
 extension Issuer {
@@ -11,7 +12,7 @@ extension Issuer {
         let keys = block.one("keys").flatMap { $0.word("FILE or https URL", diagnostics) }
         let audiences = block.all("audience")
         let given = block.one("algorithms").map { $0.words("NAME …", diagnostics) }
-        rules = block.all("require").compactMap { ClaimRule($0, diagnostics) }
+        let givenRules = block.all("require").compactMap { ClaimRule($0, diagnostics) }
         let leewayDirective = block.one("leeway")
         let leewayGiven = leewayDirective?.duration(diagnostics, in: .zero...(.seconds(600)))
         if let leewayDirective, let leewayGiven, leewayGiven.components.attoseconds != 0 {
@@ -21,6 +22,25 @@ extension Issuer {
         scopeClaims = block.one("scope_claims")?.words("NAME …", diagnostics).map(\.text) ?? Self.usualScopeClaims
         scopeMatch = block.one("scope_match").flatMap { ScopeMatch($0, diagnostics) } ?? .exact
         subjectClaims = block.one("subject_claims")?.words("NAME …", diagnostics).map(\.text) ?? ["sub"]
+        // A token of USSO says what it is for; one that does not, or says another thing, is no access token.
+        let isUSSO = scopeMatch == .usso || scopeMatch == .ussoAnchored
+        rules =
+            isUSSO && !givenRules.contains { $0.claim == "token_type" }
+            ? [ClaimRule(claim: "token_type", comparison: .isOneOf, values: ["access"])] + givenRules : givenRules
+        tokenTypes = block.one("token_types").map { Self.tokenTypes($0, diagnostics) } ?? Self.usualTokenTypes
+        let maxStale = block.one("max_stale")
+        let staleGiven = maxStale?.duration(diagnostics, in: .seconds(60)...(.seconds(366 * 86_400)))
+        if let maxStale, keys.map({ !$0.text.hasPrefix("https://") }) ?? false {
+            diagnostics.error("max_stale is for keys at a URL: a file is never stale", at: maxStale.name, hint: "remove this line")
+        }
+        staleNanosecondsMax = UInt64(clamping: (staleGiven ?? .seconds(86_400)).nanoseconds)
+        proxy = block.one("proxy").flatMap { $0.word("http://HOST:PORT", diagnostics) }.flatMap { word in
+            if KeyProxy(word.text) == nil {
+                diagnostics.error(
+                    "'\(word.text)' is not a proxy", at: word, hint: "write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT")
+            }
+            return KeyProxy(word.text)
+        }
         _ = block.one("trusted_certificate")
         block.finish(later: ["introspect", "api_keys", "revocation", "discovery"])
 
@@ -67,6 +87,18 @@ extension Issuer {
         case .none: self.keys = .file("")
         }
         if diagnostics.count > errors { return nil }
+    }
+}
+
+extension Issuer {
+    /// Reads `token_types NAME …;`; `none` stands for a token without `typ`.
+    private static func tokenTypes(_ directive: Directive, _ diagnostics: Diagnostics) -> [String] {
+        directive.words("NAME …", diagnostics).map { word in
+            if word.text.isEmpty || !word.text.utf8.allSatisfy({ ASCII.isToken($0) || $0 == 0x2F }) {
+                diagnostics.error("'\(word.text)' is not a type", at: word, hint: "such as at+jwt, or none for a token without typ")
+            }
+            return word.text == "none" ? "" : word.text.lowercased()
+        }
     }
 }
 

@@ -11,10 +11,16 @@ package enum TokenError: Error, Equatable, Sendable {
     /// A header parameter that would let the token choose how it is checked.
     case forbiddenHeader(String)
     case typeUnsupported
+    /// A claim that an access token has not: it is an ID token, a logout token or another kind.
+    case notAccessToken(String)
+    /// Bound to a key of its holder's, which is not checked here.
+    case bound
     case issuerUnknown
     case issuerNotAccepted
     case keyUnknown
     case keyAmbiguous
+    /// The issuer publishes the key, but it cannot be used; why.
+    case keyUnusable(String)
     case signatureInvalid
     case expiryMissing
     case expired
@@ -23,7 +29,7 @@ package enum TokenError: Error, Equatable, Sendable {
     case audienceMismatch
     case claimMalformed(String)
     case claimUnmet(String)
-    /// No key of the issuer has been had yet; the gateway's trouble, not the client's.
+    /// No current key set of the issuer is loaded; the gateway's trouble, not the client's.
     case keysUnavailable
 
     /// A stable identifier.
@@ -38,10 +44,13 @@ package enum TokenError: Error, Equatable, Sendable {
         case .algorithmNotAllowed: "token_algorithm_not_allowed"
         case .forbiddenHeader: "token_header_forbidden"
         case .typeUnsupported: "token_type_unsupported"
+        case .notAccessToken: "token_not_access_token"
+        case .bound: "token_bound"
         case .issuerUnknown: "token_issuer_unknown"
         case .issuerNotAccepted: "token_issuer_not_accepted"
         case .keyUnknown: "token_key_unknown"
         case .keyAmbiguous: "token_key_ambiguous"
+        case .keyUnusable: "token_key_unusable"
         case .signatureInvalid: "token_signature_invalid"
         case .expiryMissing: "token_expiry_missing"
         case .expired: "token_expired"
@@ -66,10 +75,13 @@ package enum TokenError: Error, Equatable, Sendable {
         case .algorithmNotAllowed: "The access token is signed with an algorithm that its issuer may not use here."
         case .forbiddenHeader(let name): "The access token's header has a parameter that is not accepted: \(name)."
         case .typeUnsupported: "The token is not an access token."
+        case .notAccessToken(let claim): "The token is not an access token: it has the claim \(claim)."
+        case .bound: "The access token is bound to a key, and proofs of such keys are not checked here."
         case .issuerUnknown: "The access token's issuer is not known here."
         case .issuerNotAccepted: "The access token's issuer is not accepted for this resource."
         case .keyUnknown: "The access token is signed with a key that its issuer does not publish."
         case .keyAmbiguous: "The access token does not say which key it is signed with."
+        case .keyUnusable(let cause): "The access token is signed with a key of its issuer that cannot be used: \(cause)."
         case .signatureInvalid: "The access token's signature is not valid."
         case .expiryMissing: "The access token does not say when it expires."
         case .expired: "The access token has expired."

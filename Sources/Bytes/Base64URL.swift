@@ -6,20 +6,34 @@ package enum Base64URL {
     /// Appends the decoded bytes to `output`; false (with `output` in an unspecified state) when `text` is not base64url.
     package static func decode(_ text: Span<UInt8>, into output: inout [UInt8]) -> Bool {
         guard text.count % 4 != 1 else { return false }
-        var bits: UInt32 = 0
-        var held = 0
-        output.reserveCapacity(output.count + text.count / 4 * 3 + 2)
-        for index in text.indices {
-            let value = values[Int(text[index])]
-            guard value < 64 else { return false }
-            bits = bits << 6 | UInt32(value)
-            held += 6
-            if held >= 8 {
-                held -= 8
-                output.append(UInt8(truncatingIfNeeded: bits >> UInt32(held)))
+        // Looked at once: a global is asked for through a lock of the language's.
+        let table = values
+        let whole = text.count / 4 * 4
+        // Of all values together; what is no character of the alphabet has the high bit.
+        var all: UInt8 = 0
+        output.append(addingCapacity: text.count / 4 * 3 + 2) { free in
+            var index = 0
+            while index < whole {
+                let (a, b) = (table[Int(text[index])], table[Int(text[index + 1])])
+                let (c, d) = (table[Int(text[index + 2])], table[Int(text[index + 3])])
+                all |= a | b | c | d
+                free.append(a &<< 2 | b &>> 4)
+                free.append(b &<< 4 | c &>> 2)
+                free.append(c &<< 6 | d & 63)
+                index += 4
             }
+            guard index < text.count else { return }
+            let (a, b) = (table[Int(text[index])], table[Int(text[index + 1])])
+            free.append(a &<< 2 | b &>> 4)
+            guard index + 2 < text.count else {
+                all |= a | b | (b & 15 == 0 ? 0 : 0x80)
+                return
+            }
+            let c = table[Int(text[index + 2])]
+            free.append(b &<< 4 | c &>> 2)
+            all |= a | b | c | (c & 3 == 0 ? 0 : 0x80)
         }
-        return bits & ((1 << UInt32(held)) - 1) == 0
+        return all < 64
     }
 
     package static func decode(_ text: Span<UInt8>) -> [UInt8]? {

@@ -1,4 +1,4 @@
-/// All that is wrong with a configuration, collected while it is read so that one run shows everything.
+/// All that is wrong, or hardly meant, in a configuration, collected while it is read so that one run shows everything.
 package final class Diagnostics {
     private struct Entry {
         let position: Position?
@@ -7,6 +7,7 @@ package final class Diagnostics {
     }
 
     private var entries: [Entry] = []
+    private var doubts: [Entry] = []
     /// What came from the environment, with the words that stand for it in the file: it may be a password.
     private var substituted: [(value: String, spelling: String)] = []
     private var sources: [SourceText] = []
@@ -23,6 +24,16 @@ package final class Diagnostics {
         guard entries.count < errorsMax else { return }
         entries.append(Entry(position: position, message: hidingValues(message), hint: hint.map(hidingValues)))
     }
+
+    /// What is no error, but hardly meant.
+    package func warning(_ message: String, at position: Position?, hint: String? = nil) {
+        guard doubts.count < errorsMax else { return }
+        doubts.append(Entry(position: position, message: hidingValues(message), hint: hint.map(hidingValues)))
+    }
+
+    package func warning(_ message: String, at word: Word, hint: String? = nil) { warning(message, at: word.position, hint: hint) }
+
+    package var hasWarnings: Bool { !doubts.isEmpty }
 
     /// Has a value of the environment appear in messages as the file spells it.
     func hide(_ value: String, spelling: String) {
@@ -52,8 +63,12 @@ package final class Diagnostics {
     }
 
     /// The messages alone, in the order of the file; for tests and logs.
-    package var messages: [String] {
-        sorted.map { entry in
+    package var messages: [String] { lines(entries) }
+    /// The same for warnings.
+    package var warnings: [String] { lines(doubts) }
+
+    private func lines(_ entries: [Entry]) -> [String] {
+        sorted(entries).map { entry in
             guard let position = entry.position else { return entry.message }
             return "\(place(position)): \(entry.message)" + (entry.hint.map { "; \($0)" } ?? "")
         }
@@ -61,10 +76,17 @@ package final class Diagnostics {
 
     /// Every error with its line, a caret below the word, and the hint.
     package func rendered() -> String {
+        rendered(entries, "error") + (entries.count >= errorsMax ? "only the first \(errorsMax) errors are shown\n" : "")
+    }
+
+    /// The same for warnings.
+    package func renderedWarnings() -> String { rendered(doubts, "warning") }
+
+    private func rendered(_ entries: [Entry], _ kind: String) -> String {
         var text = ""
-        for entry in sorted {
+        for entry in sorted(entries) {
             guard let position = entry.position, sources.indices.contains(position.file) else {
-                text += "error: \(entry.message)\n"
+                text += "\(kind): \(entry.message)\n"
                 if let hint = entry.hint { text += "  hint: \(hint)\n" }
                 continue
             }
@@ -73,16 +95,15 @@ package final class Diagnostics {
             let number = String(place.line)
             let margin = String(repeating: " ", count: number.count)
             let marks = String(repeating: "^", count: max(1, min(position.length, 80)))
-            text += "\(source.name):\(place.line):\(place.column): error: \(entry.message)\n"
+            text += "\(source.name):\(place.line):\(place.column): \(kind): \(entry.message)\n"
             text += "  \(number) | \(source.line(at: position.offset))\n"
             text += "  \(margin) | \(String(repeating: " ", count: place.column - 1))\(marks)\n"
             if let hint = entry.hint { text += "  \(margin) = \(hint)\n" }
         }
-        if entries.count >= errorsMax { text += "only the first \(errorsMax) errors are shown\n" }
         return text
     }
 
-    private var sorted: [Entry] {
+    private func sorted(_ entries: [Entry]) -> [Entry] {
         entries.enumerated().sorted { left, right in
             let (a, b) = (left.element.position, right.element.position)
             let first = (a?.file ?? -1, a?.offset ?? -1, left.offset)

@@ -27,6 +27,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     private var evictionsTold: UInt64 = 0
     private var limitsTold: [UInt64] = []
     private var limitsToldNext = Instant.past
+    private var rememberedAt = Instant.past
     private let report: (String) -> Void
 
     /// A log file in a class, so that it can stand in a dictionary.
@@ -36,7 +37,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     }
 
     package init(
-        settings: Settings, files: FileBundle, memory: HostMemory, supervisor: consuming Descriptor, report: @escaping (String) -> Void
+        settings: Settings, files: FileBundle, environment: [String: String], memory: HostMemory, supervisor: consuming Descriptor,
+        report: @escaping (String) -> Void
     ) throws {
         self.memory = memory
         self.report = report
@@ -44,7 +46,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         evictionsTold = memory.limitTable.evictions
         droppedSeen = (0..<HostMemory.slotsMax).reduce(0) { $0 + memory.logRing($1).dropped }
         loop = try EventLoop()
-        keySets = try KeySets(settings, files: files, on: loop, report: report)
+        keySets = try KeySets(settings, files: files, environment: environment, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
         self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
         keySets.changed = { [unowned self] issuer, document in
@@ -52,8 +54,15 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
             for worker in workers { worker.channel.send(message) }
             remember()
         }
-        keySets.unchanged = { [unowned self] issuer in
+        keySets.unchanged = { [unowned self] issuer, hasFailed in
             var message = MessageWriter(.keySetUnchanged)
+            message.number(UInt64(issuer))
+            message.number(hasFailed ? 1 : 0)
+            for worker in workers { worker.channel.send(message.output) }
+            if !hasFailed { rememberSome() }
+        }
+        keySets.withdrawn = { [unowned self] issuer in
+            var message = MessageWriter(.keySetWithdrawn)
             message.number(UInt64(issuer))
             for worker in workers { worker.channel.send(message.output) }
         }
@@ -118,11 +127,13 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     /// Tells the supervisor what the next control process should start from: the one of a new generation, or the one after a
     /// crash. So a reload while a key server or a resolver is away changes nothing.
     private func remember() {
-        for (place, document) in keySets.remembered {
+        rememberedAt = loop.now
+        for (place, document, goodAt) in keySets.remembered {
             var message = MessageWriter(.remember)
             message.text("keys")
             message.text(place)
             message.bytes(document)
+            message.number(goodAt)
             supervisor?.send(message.output)
         }
         for (host, addresses) in names.known {
@@ -134,10 +145,13 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         }
     }
 
+    /// Once in a while, because of documents that are still current.
+    private func rememberSome() { if loop.now.since(rememberedAt) > rememberPause { remember() } }
+
     private func recall(_ reader: inout MessageReader) {
         guard let kind = reader.text(), let name = reader.text(), let value = reader.bytes() else { return }
         if kind == "keys" {
-            keySets.recall(name, value)
+            keySets.recall(name, value, goodAt: reader.number() ?? 0)
         } else {
             names.recall(name, String(decoding: value, as: UTF8.self).split(separator: " ").compactMap { IPAddress(String($0)) })
         }
@@ -219,3 +233,4 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
 
 private let drainPause: UInt64 = 50_000_000
 private let limitsPause: UInt64 = 10_000_000_000
+private let rememberPause: UInt64 = 60_000_000_000

@@ -23,6 +23,13 @@ package struct HTTPSClient {
         }
     }
 
+    /// What a proxy is asked for, so that TLS goes through it to the server. Source: RFC 9110 §9.3.6.
+    package struct Tunnel: Sendable {
+        let authority: String
+        /// The value of Proxy-Authorization.
+        let authorization: String?
+    }
+
     private let context: ClientContext
     private let bodyBytesMax: Int
     private let deadline: Instant
@@ -36,7 +43,11 @@ package struct HTTPSClient {
     }
 
     /// Sends `request`, whole, to the server called `host` at `address`, and reads the answer to its end.
-    package func exchange(_ request: String, with host: String, at address: SocketAddress) throws(Failure) -> Answer {
+    ///
+    /// - Parameter tunnel: what to ask for at `address`, where that is a proxy's.
+    package func exchange(
+        _ request: String, with host: String, at address: SocketAddress, through tunnel: Tunnel? = nil
+    ) throws(Failure) -> Answer {
         let socket: Descriptor
         do {
             socket = try Socket.connect(to: address)
@@ -48,6 +59,7 @@ package struct HTTPSClient {
         let code = Socket.pendingError(raw)
         guard code == 0 else { throw Failure(reason: "connecting to \(address.text): \(SystemError.text(code))") }
         var transport = Transport(socket)
+        if let tunnel { try open(tunnel, &transport, raw) }
         guard let session = context.makeSession(raw, host: host) else { throw Failure(reason: "no TLS session could be made") }
         transport.secure(with: session)
         handshake: while true {
@@ -58,6 +70,11 @@ package struct HTTPSClient {
             case .failed(let reason): throw Failure(reason: reason)
             }
         }
+        try send(request, &transport, raw)
+        return try answer(&transport, raw, to: request.hasPrefix("HEAD ") ? .head : .get)
+    }
+
+    private func send(_ request: String, _ transport: inout Transport, _ raw: Int32) throws(Failure) {
         var outbound = ByteQueue()
         outbound.append(request)
         while !outbound.isEmpty {
@@ -67,7 +84,38 @@ package struct HTTPSClient {
             case .ended, .failed: throw Failure(reason: "the connection broke while asking")
             }
         }
-        return try answer(&transport, raw, to: request.hasPrefix("HEAD ") ? .head : .get)
+    }
+
+    /// Has a proxy connect; what follows its answer is the server's.
+    private func open(_ tunnel: Tunnel, _ transport: inout Transport, _ raw: Int32) throws(Failure) {
+        let authorization = tunnel.authorization.map { "Proxy-Authorization: \($0)\r\n" } ?? ""
+        try send("CONNECT \(tunnel.authority) HTTP/1.1\r\nHost: \(tunnel.authority)\r\n\(authorization)\r\n", &transport, raw)
+        var queue = ByteQueue()
+        var parser = ResponseParser()
+        var head = ResponseHead()
+        do {
+            while true {
+                if case .complete(let consumed) = try parser.parse(queue, into: &head) {
+                    guard consumed == queue.count else { throw Failure(reason: "the proxy sent more than its answer") }
+                    if head.status >= 200 { break }
+                    queue.removeAll()
+                    continue
+                }
+                // Byte by byte, so that nothing of the server's is taken.
+                switch transport.receive(to: &queue, exactlyAtMost: 1) {
+                case .moved: break
+                case .wouldBlock: try wait(raw, Int16(POLLIN))
+                case .ended, .failed: throw Failure(reason: "the proxy closed the connection")
+                }
+            }
+        } catch let error as MessageError {
+            throw Failure(reason: "the proxy's answer is malformed: \(error.explanation)")
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            throw Failure(reason: "\(error)")
+        }
+        guard 200..<300 ~= head.status else { throw Failure(reason: "the proxy answered \(head.status)") }
     }
 
     private func answer(_ transport: inout Transport, _ raw: Int32, to method: Method) throws(Failure) -> Answer {

@@ -1,3 +1,4 @@
+import Authentication
 import Bytes
 import CLinux
 import EventLoop
@@ -21,6 +22,7 @@ struct KeySetFetch: Sendable {
     let url: String
     /// The certificates to trust; nil for the system's trust store.
     let trustedPEM: [UInt8]?
+    let proxy: KeyProxy?
 
     func run() throws(Failure) -> Document {
         guard let (host, port, path) = Self.parts(of: url) else { throw Failure(reason: "\(url) is not an https URL") }
@@ -34,12 +36,17 @@ struct KeySetFetch: Sendable {
         let authority = port == 443 ? host : "\(host):\(port)"
         let request =
             "GET \(path) HTTP/1.1\r\nHost: \(authority)\r\nAccept: application/jwk-set+json, application/json\r\n"
-            + "User-Agent: portcullis\r\nConnection: close\r\n\r\n"
+            + "Accept-Encoding: identity\r\nUser-Agent: portcullis\r\nConnection: close\r\n\r\n"
+        let (place, placePort) = proxy.map { ($0.host, $0.port) } ?? (host, port)
+        let tunnel = proxy.map {
+            HTTPSClient.Tunnel(authority: "\(host.contains(":") ? "[\(host)]" : host):\(port)", authorization: $0.authorization)
+        }
+        if proxy != nil { last = Failure(reason: "the proxy \(place) has no address") }
         // A few addresses, each with a time of its own: the first may lead nowhere.
-        for address in NameLookup(host: host).run().prefix(3) {
+        for address in NameLookup(host: place).run().prefix(3) {
             let client = HTTPSClient(context, bodyBytesMax: Limits.keySetBytesMax, within: fetchNanosecondsMax)
             do {
-                return try document(of: try client.exchange(request, with: host, at: .ip(address, port: port)))
+                return try document(of: try client.exchange(request, with: host, at: .ip(address, port: placePort), through: tunnel))
             } catch {
                 last = Failure(reason: error.reason)
             }
@@ -48,7 +55,16 @@ struct KeySetFetch: Sendable {
     }
 
     private func document(of answer: consuming HTTPSClient.Answer) throws(HTTPSClient.Failure) -> Document {
+        if 300..<400 ~= answer.head.status, let location = answer.field("location") {
+            throw HTTPSClient.Failure(
+                reason:
+                    "the key server answered \(answer.head.status) and names \(location); redirects are not followed: write that address as keys"
+            )
+        }
         guard answer.head.status == 200 else { throw HTTPSClient.Failure(reason: "the key server answered \(answer.head.status)") }
+        if let coding = answer.field("content-encoding"), coding.lowercased() != "identity" {
+            throw HTTPSClient.Failure(reason: "the key server answered in the coding \(coding), which was not asked for")
+        }
         return Document(bytes: answer.body, maxAge: maxAge(answer.head))
     }
 

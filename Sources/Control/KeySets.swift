@@ -29,11 +29,17 @@ final class KeySets: TimerHandler {
         var lastFailure: String?
         /// Whether the workers have been sent the document by this process.
         var hasBeenTold = false
+        /// When the document was known to be current, in seconds since 1970; 0 when that is not known.
+        var goodAt: UInt64 = 0
     }
 
     /// Called with an issuer's index when its keys have changed, or when they have been looked for and have not.
     var changed: (_ issuer: Int, _ document: [UInt8]) -> Void = { _, _ in }
-    var unchanged: (_ issuer: Int) -> Void = { _ in }
+    ///
+    /// - Parameter hasFailed: whether nobody could find out whether they have changed.
+    var unchanged: (_ issuer: Int, _ hasFailed: Bool) -> Void = { _, _ in }
+    /// Called when the keys could not be fetched for so long that they are used no longer.
+    var withdrawn: (_ issuer: Int) -> Void = { _ in }
     /// Called when everything has been tried once.
     var firstRoundComplete: () -> Void = {}
 
@@ -45,7 +51,10 @@ final class KeySets: TimerHandler {
     private let report: (String) -> Void
     private(set) var isFirstRoundComplete = false
 
-    init(_ settings: Settings, files: FileBundle, on loop: EventLoop, report: @escaping (String) -> Void) throws(SystemError) {
+    /// - Parameter environment: where a proxy may be named.
+    init(
+        _ settings: Settings, files: FileBundle, environment: [String: String], on loop: EventLoop, report: @escaping (String) -> Void
+    ) throws(SystemError) {
         self.loop = loop
         self.report = report
         issuers = settings.issuers
@@ -55,7 +64,13 @@ final class KeySets: TimerHandler {
                 sources.append(Source(place: .file(path, signature: nil), document: files.contents[path]))
             case .url(let url):
                 let trusted = directive.block?.first { $0.name.text == "trusted_certificate" }?.arguments.first?.text
-                sources.append(Source(place: .url(KeySetFetch(url: url, trustedPEM: trusted.flatMap { files.contents[$0] }))))
+                sources.append(
+                    Source(
+                        place: .url(
+                            KeySetFetch(
+                                url: url, trustedPEM: trusted.flatMap { files.contents[$0] },
+                                proxy: issuer.proxy
+                                    ?? KeySetFetch.parts(of: url).flatMap { KeyProxy(for: $0.host, environment: environment) }))))
             }
         }
         work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1) }
@@ -70,14 +85,19 @@ final class KeySets: TimerHandler {
 
     /// Takes what an earlier control process had from `place`, a URL or a file, until it can be had again: of a file that is
     /// newer than what the configuration was read with.
-    func recall(_ place: String, _ document: [UInt8]) {
+    ///
+    /// - Parameter goodAt: when it was known to be current, in seconds since 1970.
+    func recall(_ place: String, _ document: [UInt8], goodAt: UInt64) {
         guard (try? KeySet(document)) != nil else { return }
-        for index in sources.indices where sources[index].place.name == place { sources[index].document = document }
+        for index in sources.indices where sources[index].place.name == place {
+            sources[index].document = document
+            sources[index].goodAt = goodAt
+        }
     }
 
     /// What is worth remembering beyond this process: the documents by the place that they came from.
-    var remembered: [(place: String, document: [UInt8])] {
-        sources.compactMap { source in source.document.map { (source.place.name, $0) } }
+    var remembered: [(place: String, document: [UInt8], goodAt: UInt64)] {
+        sources.compactMap { source in source.document.map { (source.place.name, $0, source.goodAt) } }
     }
 
     /// A worker has seen a key that it does not know.
@@ -86,12 +106,13 @@ final class KeySets: TimerHandler {
         switch sources[issuer].place {
         case .file:
             look(at: issuer)
-            unchanged(issuer)
+            unchanged(issuer, sources[issuer].lastFailure != nil)
         case .url:
             if sources[issuer].isFetching { return }
             let pause = sources[issuer].document != nil ? refetchPause : failurePause
             let isRecent = loop.now.since(sources[issuer].lastStarted) < pause
-            if isRecent { unchanged(issuer) } else { fetch(issuer) }
+            // Held back: nobody knows what has been published since.
+            if isRecent { unchanged(issuer, true) } else { fetch(issuer) }
         }
     }
 
@@ -99,11 +120,25 @@ final class KeySets: TimerHandler {
         for index in sources.indices {
             switch sources[index].place {
             case .file: look(at: index)
-            case .url: if !sources[index].isFetching, sources[index].nextAt <= loop.now { fetch(index) }
+            case .url:
+                withdrawIfStale(index)
+                if !sources[index].isFetching, sources[index].nextAt <= loop.now { fetch(index) }
             }
         }
         checkFirstRound()
         loop.set(timer, after: tick)
+    }
+
+    private func withdrawIfStale(_ index: Int) {
+        guard sources[index].document != nil, sources[index].goodAt > 0 else { return }
+        let age = Clock.wall() / 1_000_000_000
+        guard age > sources[index].goodAt, (age - sources[index].goodAt) > issuers[index].staleNanosecondsMax / 1_000_000_000 else {
+            return
+        }
+        report("the keys of issuer \(issuers[index].name) could not be fetched for longer than max_stale: its tokens are let in no longer")
+        sources[index].document = nil
+        sources[index].hasBeenTold = false
+        withdrawn(index)
     }
 
     private func look(at index: Int) {
@@ -149,15 +184,28 @@ final class KeySets: TimerHandler {
     /// Keeps a document if it is a key set.
     private func take(_ document: [UInt8], _ index: Int) {
         do {
-            _ = try KeySet(document)
+            let keys = try KeySet(document)
+            sources[index].goodAt = Clock.wall() / 1_000_000_000
             if sources[index].lastFailure != nil { report("the keys of issuer \(issuers[index].name) can be had again") }
             sources[index].lastFailure = nil
-            if sources[index].document == document, sources[index].hasBeenTold { return unchanged(index) }
+            if sources[index].document == document, sources[index].hasBeenTold { return unchanged(index, false) }
+            if sources[index].document != document { tell(keys, of: index) }
             sources[index].document = document
             sources[index].hasBeenTold = true
             changed(index, document)
         } catch {
             failedToFetch(index, error.explanation)
+        }
+    }
+
+    /// Says of a new set what an operator should know of it.
+    private func tell(_ keys: KeySet, of index: Int) {
+        let name = issuers[index].name
+        let unusable = keys.unusable.map(\.text).joined(separator: "; ")
+        if keys.keys.isEmpty {
+            report("issuer \(name) has no key that can be used\(unusable.isEmpty ? "" : " (\(unusable))"): its tokens are let in no longer")
+        } else if !unusable.isEmpty {
+            report("of the keys of issuer \(name) some cannot be used: \(unusable)")
         }
     }
 
@@ -168,7 +216,7 @@ final class KeySets: TimerHandler {
             report("the keys of issuer \(issuers[index].name) cannot be had (\(kept)): \(reason)")
         }
         sources[index].lastFailure = reason
-        unchanged(index)
+        unchanged(index, true)
     }
 
     private func checkFirstRound() {

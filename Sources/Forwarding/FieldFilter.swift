@@ -18,6 +18,7 @@ package final class FieldFilter: Sendable {
     private let managed: [[Managed]]
     private let hiddenCookies: [[UInt8]]
     private let hidesBearer: Bool
+    private let hidesPasswords: Bool
 
     /// - Parameters:
     ///   - headers: all names that any route sets.
@@ -30,10 +31,11 @@ package final class FieldFilter: Sendable {
             case .bearer: hidesBearer = true
             // A field in which a token may be is a token to some service behind, whichever way its name is spelled.
             case .field(let name): names.insert(FieldIdentity.fold(name.span))
-            case .cookie: break
+            case .cookie, .password: break
             }
         }
         self.hidesBearer = hidesBearer
+        hidesPasswords = sources.takesPasswords
         var byLength: [[Managed]] = []
         func add(_ name: [UInt8], isProxys: Bool) {
             while byLength.count <= name.count { byLength.append([]) }
@@ -69,8 +71,10 @@ package final class FieldFilter: Sendable {
             return .drop
         case .authorization:
             if isManaged(bytes.extracting(line.name.range), fromTrustedProxy: false) { return .drop }
-            guard hidesBearer || sender.hasIdentity else { return .keep }
-            return sender.authorizations == 1 && Credential.isForeign(bytes.extracting(line.value.range)) ? .keep : .drop
+            guard hidesBearer || hidesPasswords || sender.hasIdentity else { return .keep }
+            let value = bytes.extracting(line.value.range)
+            if hidesPasswords, BasicCredential.carriesToken(value) { return .drop }
+            return sender.authorizations == 1 && Credential.isForeign(value) ? .keep : .drop
         default:
             if line.id.isHopByHop { return .drop }
             return isManaged(bytes.extracting(line.name.range), fromTrustedProxy: sender.isTrusted) ? .drop : .keep

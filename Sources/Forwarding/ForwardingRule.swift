@@ -9,11 +9,23 @@ package final class ForwardingRule: Sendable {
     package struct Header: Hashable, Sendable {
         package let name: String
         package let value: Template
+        package let form: ValueForm
 
-        package init(name: String, value: Template) {
+        package init(name: String, value: Template, form: ValueForm = .joined(",")) {
             self.name = name
             self.value = value
+            self.form = form
         }
+    }
+
+    /// How the values of a claim stand in a field.
+    package enum ValueForm: Hashable, Sendable {
+        /// The elements of an array with this text between them; an element that holds it cannot be told apart, and is refused.
+        case joined(String)
+        /// An array as JSON, in ASCII.
+        case json
+        /// Every byte that is no letter, digit, `-`, `.`, `_` or `~` percent-encoded; elements of an array with commas between them.
+        case percent
     }
 
     package enum Host: Equatable, Sendable {
@@ -85,10 +97,8 @@ extension ForwardingRule.Header {
             switch part {
             case .text(let text): bytes.append(text)
             case .variable(.claim(let claim)):
-                guard let texts = verified?.claims.texts(claim) else { return }
-                // A comma in an element of a list would make two of it.
-                if texts.count > 1, texts.contains(where: { $0.utf8.contains(0x2C) }) { throw UnusableValue(header: name) }
-                bytes.append(texts.joined(separator: ","))
+                guard let claims = verified?.claims, let texts = claims.texts(claim) else { return }
+                try append(texts, isArray: claims.isArray(claim), to: &bytes)
             case .variable(let variable):
                 guard let found = context?.value(of: variable) else { return }
                 bytes += found
@@ -99,6 +109,54 @@ extension ForwardingRule.Header {
         lines.append(": ")
         lines += bytes
         lines.append("\r\n")
+    }
+
+    /// Appends a claim's values in the form that the route says.
+    private func append(_ texts: [String], isArray: Bool, to bytes: inout [UInt8]) throws(UnusableValue) {
+        switch form {
+        case .joined(let separator):
+            // In an element of a list the separator would make two of it, also where there is no other.
+            if isArray, texts.contains(where: { $0.contains(separator) }) { throw UnusableValue(header: name) }
+            bytes.append(texts.joined(separator: separator))
+        case .json where isArray:
+            bytes.append(0x5B)
+            for (index, text) in texts.enumerated() {
+                if index > 0 { bytes.append(0x2C) }
+                Self.appendJSON(text, to: &bytes)
+            }
+            bytes.append(0x5D)
+        case .json: for text in texts { bytes.append(text) }
+        case .percent:
+            for (index, text) in texts.enumerated() {
+                if index > 0 { bytes.append(0x2C) }
+                for byte in text.utf8 {
+                    if ASCII.isUnreserved(byte) {
+                        bytes.append(byte)
+                    } else {
+                        bytes.append(0x25)
+                        bytes.append(ASCII.hexDigit(byte >> 4, uppercase: true))
+                        bytes.append(ASCII.hexDigit(byte & 15, uppercase: true))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends a JSON string, with all that is not printable ASCII escaped (RFC 8259 §7).
+    private static func appendJSON(_ text: String, to bytes: inout [UInt8]) {
+        bytes.append(0x22)
+        for unit in text.utf16 {
+            switch unit {
+            case 0x22, 0x5C:
+                bytes.append(0x5C)
+                bytes.append(UInt8(truncatingIfNeeded: unit))
+            case 0x20..<0x7F: bytes.append(UInt8(truncatingIfNeeded: unit))
+            default:
+                bytes.append("\\u")
+                bytes.append(hexadecimal: UInt64(unit), digits: 4)
+            }
+        }
+        bytes.append(0x22)
     }
 
     /// Whether a value arrives as it is sent: no control characters, and no white space at its ends, which receivers cut
@@ -123,7 +181,8 @@ extension ForwardingRule {
             let diagnostics = block.diagnostics
             var names: Set<String> = []
             headers = block.all("set_header").compactMap { directive in
-                guard directive.takes(2...2, "NAME VALUE", diagnostics) else { return nil }
+                guard directive.takes(2...4, "NAME VALUE [separator TEXT|json|percent]", diagnostics) else { return nil }
+                guard let form = ValueForm(directive, diagnostics) else { return nil }
                 let name = directive.arguments[0]
                 guard !name.text.isEmpty, name.text.utf8.allSatisfy(ASCII.isToken) else {
                     diagnostics.error("'\(name.text)' is not a field name", at: name)
@@ -135,7 +194,7 @@ extension ForwardingRule {
                     return nil
                 }
                 if !names.insert(identity).inserted { diagnostics.error("\(name.text) is set twice in this route", at: name) }
-                return Template(directive.arguments[1], diagnostics).map { Header(name: name.text, value: $0) }
+                return Template(directive.arguments[1], diagnostics).map { Header(name: name.text, value: $0, form: form) }
             }
             switch block.one("forward_host").flatMap({ $0.word("keep or NAME", diagnostics) }) {
             case .some(let word) where word.text != "keep":
@@ -168,6 +227,27 @@ extension ForwardingRule {
                 ]
                 .contains(name)
         }.map(\.text))
+}
+
+extension ForwardingRule.ValueForm {
+    /// Reads what follows the value of `set_header`.
+    fileprivate init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+        let words = directive.arguments.dropFirst(2)
+        switch words.map(\.text) {
+        case []: self = .joined(",")
+        case ["json"]: self = .json
+        case ["percent"]: self = .percent
+        case let given
+        where given.count == 2 && given[0] == "separator" && !given[1].isEmpty
+            && given[1].utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }):
+            self = .joined(given[1])
+        default:
+            diagnostics.error(
+                "the form of this value is not understood", at: words.first?.position ?? directive.position,
+                hint: "write separator TEXT, json or percent")
+            return nil
+        }
+    }
 }
 
 /// A path prefix in normal form.

@@ -139,7 +139,7 @@ package final class OutgoingHead {
             head, authority, filter, rule.host, server: server, sender: sender, to: &output)
         output.append(ownLines)
         forwardedFields.append(head, context, origin, to: &output)
-        if rule.forwardsToken, let identity { RequestHeadWriter.bearer(head, identity.token, to: &output) }
+        if rule.forwardsToken, let identity { RequestHeadWriter.bearer(identity.verified.token, to: &output) }
     }
 }
 
@@ -224,9 +224,9 @@ enum RequestHeadWriter {
         if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }
     }
 
-    static func bearer(_ head: borrowing RequestHead, _ token: Range<Int>, to output: inout ByteQueue) {
+    static func bearer(_ token: [UInt8], to output: inout ByteQueue) {
         output.append("Authorization: Bearer ")
-        output.append(head.bytes.extracting(token))
+        output.append(token)
         output.appendLineEnd()
     }
 }

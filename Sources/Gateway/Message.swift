@@ -35,12 +35,15 @@ package enum MessageKind: UInt8, Sendable {
     // control to worker
     /// A number names the issuer; the key set's document.
     case keySet
-    /// A number names the issuer whose keys are what they were: they could not be fetched, or have not changed.
+    /// A number names the issuer whose keys are what they were; another is 1 where nobody could find out whether they have changed.
     case keySetUnchanged
     /// A host name, a number of addresses, the addresses.
     case addresses
     /// All that was to be found out at first has been tried.
     case initialStateComplete
+
+    /// A number names the issuer whose keys could not be fetched for so long that they are used no longer.
+    case keySetWithdrawn
 
     // worker to control
     /// A number names the issuer of which an unknown key was seen.

@@ -101,8 +101,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// The answer goes on for as long as both sides like.
     private(set) var stream: LiveStream?
     private var expiryTimer: Timer?
-    /// Whether this request has already caused its issuer's keys to be fetched.
-    var hasAskedForKeys = false
+    var keyFetch = KeyFetch.notAsked
+    /// Whom a token that was not let in speaks of; nobody vouches for it.
+    var claimedSubject: String?
     /// Counts requests, so that what was asked for one is not answered to the next.
     private(set) var generation: UInt64 = 0
 
@@ -144,7 +145,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
         version = .http11
         framing = .none
         isExpired = false
-        hasAskedForKeys = false
+        keyFetch = .notAsked
+        claimedSubject = nil
         beganAt = now
         authenticatedAt = .never
         admittedAt = .never

@@ -28,6 +28,8 @@ package enum Refusal: Error, Sendable {
     case protocolNotOffered
     /// The worker holds as much memory as it may.
     case overloaded
+    /// A browser was to use a credential that it sends by itself, for a page of another origin.
+    case crossOrigin
     /// A listener that sends everybody to https; the place to go to.
     case redirect(String)
 
@@ -62,6 +64,7 @@ package enum Refusal: Error, Sendable {
         case .headTimeout, .bodyTimeout, .bodyTooSlow: 408
         case .protocolNotOffered: 501
         case .overloaded: 503
+        case .crossOrigin: 403
         case .redirect: 308
         }
     }
@@ -85,6 +88,7 @@ package enum Refusal: Error, Sendable {
         case .bodyTooSlow: "body_too_slow"
         case .protocolNotOffered: "protocol_not_offered"
         case .overloaded: "overloaded"
+        case .crossOrigin: "csrf_refused"
         case .redirect: "redirect_https"
         }
     }
@@ -113,6 +117,7 @@ package enum Refusal: Error, Sendable {
         case .bodyTooSlow: "The request's body comes too slowly."
         case .protocolNotOffered: "This resource does not speak that protocol."
         case .overloaded: "The gateway has as much to do as it can hold. Try again soon."
+        case .crossOrigin: "A page of another origin may not do this with your credentials."
         case .redirect(let place): "This is served at \(place)."
         }
     }
@@ -217,19 +222,18 @@ package struct RefusalAnswer {
         case problem, html, grpc
     }
 
-    package init(_ refusal: Refusal, requestID: [UInt8], realm: String, form: Form) {
+    package init(_ refusal: Refusal, requestID: [UInt8], challenge: Challenge, form: Form) {
         let status = refusal.status
         var fields: [UInt8] = []
         func field(_ name: String, _ value: String) { fields.append("\(name): \(value)\r\n") }
         switch refusal {
-        case .token(.missing): field("WWW-Authenticate", "Bearer realm=\"\(realm)\"")
-        case .token(let error) where error != .keysUnavailable:
-            field(
-                "WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"invalid_token\", error_description=\"\(quoted(error.explanation))\""
-            )
+        case .token(.missing): for text in challenge.fields() { field("WWW-Authenticate", text) }
+        case .token(let error) where status == 401:
+            let cause = "error=\"invalid_token\", error_description=\"\(quoted(error.explanation))\""
+            for text in challenge.fields(cause) { field("WWW-Authenticate", text) }
         case .authorization(.scopeMissing(let scopes)):
-            field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"insufficient_scope\", scope=\"\(scopes)\"")
-        case .authorization(.ruleUnmet): field("WWW-Authenticate", "Bearer realm=\"\(realm)\", error=\"insufficient_scope\"")
+            field("WWW-Authenticate", challenge.bearer("error=\"insufficient_scope\", scope=\"\(scopes)\""))
+        case .authorization(.ruleUnmet): field("WWW-Authenticate", challenge.bearer("error=\"insufficient_scope\""))
         case .methodNotAllowed(let allowed): field("Allow", allowed)
         case .aboutServer:
             field("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
@@ -271,6 +275,29 @@ package struct RefusalAnswer {
         field("Cache-Control", "no-store")
         self.status = status
         self.fields = fields
+    }
+}
+
+/// What a client that brings no good credential is told of those that would do (RFC 9110 §11.6.1).
+package struct Challenge: Sendable {
+    let realm: String
+    /// Given in place of the usual one, such as that of a registry, which names its token service.
+    let text: String?
+    /// Whether a token may come as the password of Basic: clients that speak nothing else ask for it then.
+    let offersBasic: Bool
+
+    package init(realm: String, text: String? = nil, offersBasic: Bool = false) {
+        self.realm = realm
+        self.text = text
+        self.offersBasic = offersBasic
+    }
+
+    func bearer(_ cause: String? = nil) -> String {
+        (text ?? "Bearer realm=\"\(realm)\"") + (cause.map { ", \($0)" } ?? "")
+    }
+
+    func fields(_ cause: String? = nil) -> [String] {
+        [bearer(cause)] + (offersBasic ? ["Basic realm=\"\(realm)\", charset=\"UTF-8\""] : [])
     }
 }
 

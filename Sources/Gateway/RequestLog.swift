@@ -12,15 +12,13 @@ final class RequestLog {
     private let ring: LogRing
     private let writesAccess: Bool
     private let writesSecurity: Bool
-    private let sources: TokenSources
     private let issuers: [Issuer]
     private var line = JSONLine()
 
-    init(ring: LogRing, access: LogTarget, security: LogTarget, sources: TokenSources, issuers: [Issuer]) {
+    init(ring: LogRing, access: LogTarget, security: LogTarget, issuers: [Issuer]) {
         self.ring = ring
         writesAccess = access != .off
         writesSecurity = security != .off
-        self.sources = sources
         self.issuers = issuers
     }
 
@@ -104,20 +102,9 @@ final class RequestLog {
         if let verified = passage.identity?.verified {
             if let subject = verified.subject { line.member("subject", subject) }
             line.member("issuer", issuers[verified.issuer].name)
-        } else if let claimed = claimedSubject(passage.context.head) {
+        } else if let claimed = passage.claimedSubject {
             line.member("claimed_subject", claimed)
         }
-    }
-
-    /// Whom a token that was not accepted speaks of; nobody vouches for it.
-    private func claimedSubject(_ head: borrowing RequestHead) -> String? {
-        guard let range = (try? sources.find(head)) ?? nil else { return nil }
-        let token = head.bytes.extracting(range)
-        guard token.count <= Limits.tokenBytesMax, let first = token.firstIndex(of: 0x2E),
-            let second = token.firstIndex(of: 0x2E, from: first + 1),
-            let payload = Base64URL.decode(token.extracting((first + 1)..<second)), let claims = try? JSONReader.read(payload)
-        else { return nil }
-        return claims["sub"]?.string
     }
 
     /// The path without the query, in which secrets may stand; as received when it could not be normalised.

@@ -31,10 +31,7 @@ final class RequestPath {
     private let groups: [UpstreamGroup]
     private let log: RequestLog
     private let counters: Counters
-    /// Asks the control process for an issuer's keys; false when nobody can be asked now.
-    var requestKeys: (_ issuer: Int) -> Bool = { _ in false }
-    private var awaitingKeys: [(passage: Passage, generation: UInt64, issuer: Int, since: Instant)] = []
-    private var lastKeyRequest: [Instant]
+    let keyWaits: KeyWaits
     /// What the gateway adds to every answer.
     let addedFields: AddedFields
     /// Streams and tunnels that end with their credential.
@@ -55,7 +52,7 @@ final class RequestPath {
         self.groups = groups
         self.log = log
         self.counters = counters
-        lastKeyRequest = [Instant](repeating: .past, count: settings.issuers.count)
+        keyWaits = KeyWaits(settings.issuers, on: loop)
         addedFields = AddedFields(settings.limits)
     }
 
@@ -178,16 +175,32 @@ final class RequestPath {
             do {
                 outcome = try authenticator.authenticate(passage.context.head, by: issuers, at: loop.wall / 1_000_000_000)
             } catch {
+                passage.claimedSubject = authenticator.claimedSubject
                 throw .token(error)
             }
             switch outcome {
             case .identity(let identity):
                 passage.identity = identity
+                if identity.kind.isAmbient { try checkOrigin(passage, passage.context.head) }
                 passage.keysVersion = authenticator.keysVersion(of: identity.verified.issuer)
                 try authorize(passage, identity, rule)
-            case .needsKeys(let issuer): try awaitKeys(passage, of: issuer)
+            case .needsKeys(let doubt):
+                do {
+                    try keyWaits.wait(passage, for: doubt, hasKeys: authenticator.hasKeys(of: doubt.issuer))
+                } catch {
+                    passage.claimedSubject = authenticator.claimedSubject
+                    throw .token(error)
+                }
             }
         }
+    }
+
+    /// A browser sends some credentials by itself, whoever has it ask.
+    private func checkOrigin(_ passage: Passage, _ head: borrowing RequestHead) throws(Refusal) {
+        let context = passage.context
+        let isAllowed = settings.tokenSources.crossOrigin.allows(
+            head, isUpgrade: passage.tunnel != nil, authority: context.authority, isHTTPS: context.isHTTPS)
+        guard isAllowed else { throw .crossOrigin }
     }
 
     private func authorize(_ passage: Passage, _ identity: Identity, _ rule: Route.MethodRule) throws(Refusal) {
@@ -261,7 +274,8 @@ final class RequestPath {
         case .overloaded: counters.add(.memoryRefusals)
         default: break
         }
-        let answer = RefusalAnswer(refusal, requestID: passage.context.requestID, realm: settings.realm, form: form(passage))
+        let answer = RefusalAnswer(
+            refusal, requestID: passage.context.requestID, challenge: passage.route?.challenge ?? settings.challenge, form: form(passage))
         passage.frontEnd?.answer(answer, to: refusal)
     }
 
@@ -337,6 +351,7 @@ final class RequestPath {
 
     /// An issuer's keys have changed: streams that were let in with the old ones are looked at again, a few at a time.
     func keysChanged(of issuer: Int) {
+        keyWaits.changed(issuer)
         doubted += streams.values.filter { $0.identity?.verified.issuer == issuer }
         recheckSome()
     }
@@ -353,34 +368,14 @@ final class RequestPath {
 
     // MARK: - Waiting for keys
 
-    /// Lets the request wait while its issuer's keys are fetched, unless that was done just now.
-    private func awaitKeys(_ passage: Passage, of issuer: Int) throws(Refusal) {
-        let known = authenticator.hasKeys(of: issuer)
-        let isRecent = known && loop.now.since(lastKeyRequest[issuer]) < keyRequestPause && lastKeyRequest[issuer].nanoseconds > 0
-        let isAsking = awaitingKeys.contains { $0.issuer == issuer }
-        if passage.hasAskedForKeys || isRecent && !isAsking { throw .token(known ? .keyUnknown : .keysUnavailable) }
-        if !isAsking {
-            guard requestKeys(issuer) else { throw .token(known ? .keyUnknown : .keysUnavailable) }
-            lastKeyRequest[issuer] = loop.now
-        }
-        guard awaitingKeys.count < awaitingKeysMax else { throw .token(.keysUnavailable) }
-        passage.hasAskedForKeys = true
-        passage.stage = .awaitingKeys
-        awaitingKeys.append((passage, passage.generation, issuer, loop.now))
-    }
-
     /// The fetching of an issuer's keys has ended, well or not: who waited goes on.
-    func keysSettled(of issuer: Int) { resume { $0.issuer == issuer } }
+    func keysSettled(of issuer: Int, hasFailed: Bool) { resume(keyWaits.settled(issuer, hasFailed: hasFailed)) }
 
     /// Lets go of those who have waited for too long.
-    func giveUpWaiting() { resume { loop.now.since($0.since) > keyWaitMax } }
+    func giveUpWaiting() { resume(keyWaits.overdue()) }
 
-    private func resume(where condition: ((passage: Passage, generation: UInt64, issuer: Int, since: Instant)) -> Bool) {
-        let due = awaitingKeys.filter(condition)
-        guard !due.isEmpty else { return }
-        awaitingKeys.removeAll(where: condition)
-        for (passage, generation, _, _) in due where passage.generation == generation && passage.stage == .awaitingKeys {
-            passage.stage = .deciding
+    private func resume(_ passages: [Passage]) {
+        for passage in passages {
             do throws(Refusal) {
                 try authenticate(passage)
             } catch {
@@ -390,10 +385,6 @@ final class RequestPath {
     }
 }
 
-/// An issuer is asked for its keys because of an unknown one at most this often.
-private let keyRequestPause: UInt64 = 10_000_000_000
-private let keyWaitMax: UInt64 = 5_000_000_000
-private let awaitingKeysMax = 1_024
 private let endingTime: UInt64 = 5_000_000_000
 private let credentialCheckPause: UInt64 = 60_000_000_000
 /// A signature costs up to 120 µs.

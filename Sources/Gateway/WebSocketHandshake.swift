@@ -8,21 +8,9 @@ enum WebSocketHandshake {
     /// RFC 8441 §5). What the upstream makes of it is not looked at: it proves a handshake that took place elsewhere.
     static func keyLine() -> [UInt8] {
         var line = [UInt8]("Sec-WebSocket-Key: ")
-        line += base64(SystemRandom.bytes(16))
+        line += Base64.encode(SystemRandom.bytes(16))
         line.append("\r\n")
         return line
-    }
-
-    /// RFC 4648 §4.
-    private static func base64(_ bytes: [UInt8]) -> [UInt8] {
-        let alphabet = [UInt8]("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-        var text: [UInt8] = []
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let group = bytes[start..<min(start + 3, bytes.count)]
-            let word = group.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - group.count))
-            for place in 0..<4 { text.append(place <= group.count ? alphabet[word >> (18 - place * 6) & 63] : 0x3D) }
-        }
-        return text
     }
 }
 

@@ -72,7 +72,7 @@ package final class Worker: MessageReceiver, TimerHandler {
             settings: settings, loop: loop, authenticator: authenticator,
             limiter: RateLimiter(limits: settings.limits, table: memory.limitTable, stores: stores), groups: groups,
             log: RequestLog(
-                ring: memory.logRing(slot), access: settings.accessLog, security: settings.securityLog, sources: settings.tokenSources,
+                ring: memory.logRing(slot), access: settings.accessLog, security: settings.securityLog,
                 issuers: settings.issuers), counters: counters)
         services = DownstreamServices(
             loop: loop, path: path, settings: settings, counters: counters,
@@ -80,7 +80,7 @@ package final class Worker: MessageReceiver, TimerHandler {
         services.connectionBegan = { [unowned self] connection in connections[ObjectIdentifier(connection)] = connection }
         services.connectionEnded = { [unowned self] connection in ended(connection) }
         for link in redisLinks { link.settled = { [unowned self] in becomeReadyIfPossible() } }
-        path.requestKeys = { [unowned self] issuer in requestKeys(of: issuer) }
+        path.keyWaits.requestKeys = { [unowned self] issuer in requestKeys(of: issuer) }
         for (index, issuer) in settings.issuers.enumerated() {
             guard case .file(let file) = issuer.keys, let content = files.contents[file], let keys = try? KeySet(content) else { continue }
             authenticator.replaceKeys(of: index, with: keys)
@@ -112,9 +112,14 @@ package final class Worker: MessageReceiver, TimerHandler {
                 authenticator.replaceKeys(of: index, with: keys)
                 path.keysChanged(of: index)
             }
-            path.keysSettled(of: index)
+            path.keysSettled(of: index, hasFailed: false)
         case .keySetUnchanged:
-            if let issuer = reader.number(), let index = Int(exactly: issuer) { path.keysSettled(of: index) }
+            guard let issuer = reader.number(), let hasFailed = reader.number(), let index = Int(exactly: issuer) else { return }
+            path.keysSettled(of: index, hasFailed: hasFailed == 1)
+        case .keySetWithdrawn:
+            guard let issuer = reader.number(), let index = Int(exactly: issuer) else { return }
+            authenticator.replaceKeys(of: index, with: nil)
+            path.keysChanged(of: index)
         case .addresses:
             guard let host = reader.text(), let count = reader.number(), count <= 64 else { return }
             resolve(host, (0..<count).compactMap { _ in reader.text().flatMap { IPAddress($0) } })
@@ -132,7 +137,7 @@ package final class Worker: MessageReceiver, TimerHandler {
             drain(closingIdle: true)
         } else if channel === control {
             control = nil
-            for index in settings.issuers.indices { path.keysSettled(of: index) }
+            for index in settings.issuers.indices { path.keysSettled(of: index, hasFailed: true) }
         }
     }
 

@@ -7,6 +7,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
     case proxyAuthorization, proxyConnection, te, trailer, transferEncoding, upgrade, userAgent
     case xForwardedFor, xForwardedHost, xForwardedPort, xForwardedProto, xRequestID, xRealIP
     case secFetchMode, server, date, http2Settings, setCookie, contentType, xForwardedPrefix
+    case origin, secFetchSite
 
     package init(_ name: Span<UInt8>) {
         let candidate = Self.candidate(name)
@@ -32,6 +33,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         case (6, 0x61): return .accept
         case (6, 0x63): return .cookie
         case (6, 0x65): return .expect
+        case (6, 0x6F): return .origin
         case (6, _): return .server
         case (7, 0x74): return .trailer
         case (7, _): return .upgrade
@@ -46,7 +48,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         case (13, _): return .authorization
         case (14, 0x63): return .contentLength
         case (14, 0x68): return .http2Settings
-        case (14, _): return .secFetchMode
+        case (14, _): return name[10] | 0x20 == 0x6D ? .secFetchMode : .secFetchSite
         case (15, _): return .xForwardedFor
         case (16, 0x70): return .proxyConnection
         case (16, _): return name[12] | 0x20 == 0x70 ? .xForwardedPort : .xForwardedHost
@@ -78,7 +80,9 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         case .proxyAuthenticate: "proxy-authenticate"
         case .proxyAuthorization: "proxy-authorization"
         case .proxyConnection: "proxy-connection"
+        case .origin: "origin"
         case .secFetchMode: "sec-fetch-mode"
+        case .secFetchSite: "sec-fetch-site"
         case .server: "server"
         case .setCookie: "set-cookie"
         case .te: "te"

@@ -44,11 +44,15 @@ package enum Limits {
 
     /// One access token, in its compact form.
     package static let tokenBytesMax = 16_384
+    /// Values of all kinds in a token's payload: the 200 groups that directories put into one, many times over.
+    package static let tokenValuesMax = 2_048
+    /// Different values of the cookie that holds the token, each of which is looked at.
+    package static let tokenCookiesMax = 3
     package static let jsonDepthMax = 16
     package static let jsonMembersMax = 512
     /// A key set document; fits into one message from the control process to a worker.
-    package static let keySetBytesMax = 131_072
-    package static let keySetKeysMax = 64
+    package static let keySetBytesMax = 184_320
+    package static let keySetKeysMax = 256
 
     /// Where a send queue stops its reader, and where the reader goes on.
     package static let sendQueueHighBytes = 65_536

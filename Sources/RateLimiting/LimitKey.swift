@@ -6,9 +6,10 @@ import Routing
 
 extension Limit {
     /// Appends the key of a request: the limit's name and rate, then each part with its length, so that no two lists of parts
-    /// render alike. An IPv6 address counts as its network of 64 bits, all of which one subscriber has.
+    /// render alike; and of a claim that is an array each element with its own. An IPv6 address counts as its network of 64 bits, all of
+    /// which one subscriber has.
     ///
-    /// Requests for which a variable has no value share one key.
+    /// Where a variable has no value, the client's address stands for it: else all for whom it has none would share one quota.
     func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) {
         output.append(name)
         // A limit whose rate is changed starts anew; its old times mean something else.
@@ -23,18 +24,31 @@ extension Limit {
                 switch part {
                 case .text(let text): output.append(text)
                 case .variable(.claim(let name)):
-                    for (index, text) in (identity?.verified.claims.texts(name) ?? []).enumerated() {
-                        if index > 0 { output.append(0x2C) }
+                    guard let claims = identity?.verified.claims, let texts = claims.texts(name), !texts.isEmpty else {
+                        Self.appendMissing(context, to: &output)
+                        continue
+                    }
+                    guard claims.isArray(name) else {
+                        output.append(ofValue)
+                        output.append(texts[0])
+                        continue
+                    }
+                    output.append(ofArray)
+                    for text in texts {
+                        output.append(decimal: text.utf8.count)
+                        output.append(0x2C)
                         output.append(text)
                     }
                 case .variable(.clientIP):
-                    let text = String(decoding: context.clientIP, as: UTF8.self)
-                    if context.clientIP.contains(0x3A), let address = IPAddress(text), !address.isV4 {
-                        output.append(decimal: address.high)
-                    } else {
-                        output.append(contentsOf: context.clientIP)
+                    output.append(ofValue)
+                    Self.appendNetwork(context, to: &output)
+                case .variable(let variable):
+                    guard let value = context.value(of: variable) else {
+                        Self.appendMissing(context, to: &output)
+                        continue
                     }
-                case .variable(let variable): output.append(contentsOf: context.value(of: variable) ?? [])
+                    output.append(ofValue)
+                    output.append(value.span)
                 }
             }
             let length = output.count - start
@@ -42,4 +56,23 @@ extension Limit {
             output.append(decimal: length)
         }
     }
+
+    private static func appendMissing(_ context: RequestContext, to output: inout [UInt8]) {
+        output.append(ofNothing)
+        appendNetwork(context, to: &output)
+    }
+
+    private static func appendNetwork(_ context: RequestContext, to output: inout [UInt8]) {
+        let client = context.clientIP
+        if client.contains(0x3A), let address = IPAddress(String(decoding: client, as: UTF8.self)), !address.isV4 {
+            output.append(decimal: address.high)
+        } else {
+            output.append(client.span)
+        }
+    }
 }
+
+// What stands before a variable's value, so that none is taken for one of another kind.
+private let ofValue = UInt8(ascii: "=")
+private let ofArray = UInt8(ascii: "*")
+private let ofNothing = UInt8(ascii: "~")

@@ -201,6 +201,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             service.ready()
             return
         }
+        if diagnostics.hasWarnings { log.warning("\(path) says what is hardly meant:\n\(diagnostics.renderedWarnings())") }
         do {
             try start(settings, files.bundle)
             log.info("reloading \(path)")

@@ -60,8 +60,8 @@ struct ControlCommand: ParsableCommand {
         let inherited = try Inherited(config: file.config)
         let log = makeLogger("portcullis control")
         let control = try ControlProcess(
-            settings: inherited.settings, files: inherited.files, memory: inherited.memory, supervisor: Descriptor(owning: 3),
-            report: { log.warning("\($0)") })
+            settings: inherited.settings, files: inherited.files, environment: Environment.all, memory: inherited.memory,
+            supervisor: Descriptor(owning: 3), report: { log.warning("\($0)") })
         control.run()
     }
 }

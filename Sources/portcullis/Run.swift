@@ -36,15 +36,18 @@ struct Check: ParsableCommand {
         abstract: "Read the configuration as 'run' would, and show its errors or what it means.")
 
     @OptionGroup var file: ConfigurationOption
+    @Flag(help: "Take what is hardly meant for an error.") var strict = false
 
     func run() throws {
-        let (settings, _) = try readSettings(file.config)
+        let (settings, _) = try readSettings(file.config, isStrict: strict)
         print(Summary(settings).text, terminator: "")
     }
 }
 
 /// Reads the configuration; shows all its errors and exits with 1 if there are any.
-func readSettings(_ path: String) throws -> (Settings, FileBundle) {
+///
+/// - Parameter isStrict: whether warnings, which are shown in any case, count as errors.
+func readSettings(_ path: String, isStrict: Bool = false) throws -> (Settings, FileBundle) {
     let diagnostics = Diagnostics()
     let files = RecordingFiles()
     let settings = Settings(path, files: files, environment: Environment.all, processors: ProcessorCount.online, diagnostics)
@@ -52,6 +55,10 @@ func readSettings(_ path: String) throws -> (Settings, FileBundle) {
         complain(diagnostics.rendered())
         complain("\(diagnostics.count) error\(diagnostics.count == 1 ? "" : "s") in \(path)")
         throw ExitCode(1)
+    }
+    if diagnostics.hasWarnings {
+        complain(diagnostics.renderedWarnings())
+        if isStrict { throw ExitCode(1) }
     }
     return (settings, files.bundle)
 }

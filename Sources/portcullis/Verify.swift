@@ -90,10 +90,12 @@ struct Token: ParsableCommand {
                 case .verified(let verified):
                     print(report(verified, settings, seconds), terminator: "")
                     guard isLetInSomewhere(verified, settings) else { throw ExitCode(1) }
-                case .needsKeys(let issuer):
+                case .needsKeys(let doubt):
+                    let name = settings.issuers[doubt.issuer].name
                     print(
-                        "refused: the key is not known, or the keys of issuer \(settings.issuers[issuer].name) are at a URL and not fetched here"
-                    )
+                        doubt.error == .keysUnavailable
+                            ? "refused: the keys of issuer \(name) are at a URL and not fetched here"
+                            : "refused: \(doubt.error.explanation) (\(doubt.error.reason))")
                     throw ExitCode(1)
                 }
             } catch let error as TokenError {

@@ -22,6 +22,12 @@ private func errors(_ text: String) -> [String] {
     return diagnostics.messages
 }
 
+private func warnings(_ text: String) -> (errors: [String], warnings: [String]) {
+    let diagnostics = Diagnostics()
+    _ = Settings("f", files: MemoryFiles(["f": text, "/k.json": keySet]), environment: [:], processors: 2, diagnostics)
+    return (diagnostics.messages, diagnostics.warnings)
+}
+
 @Suite struct SettingsTests {
     @Test func aGoodFileHasNoErrors() { #expect(errors(good + "route /** { upstream app; auth sso; limit few; }") == []) }
 
@@ -67,9 +73,18 @@ private func errors(_ text: String) -> [String] {
         ("limit x { rate 5/minute; key $client.ip; when_store_fails open; }", "is for limits kept in Redis"),
         ("limit x { rate 5/minute; key $client.ip; lease 2; }", "lease is for limits kept in Redis"),
         ("redis main { address 127.0.0.1:1; } limit x { rate 5/minute; key $client.ip; store main; lease 6; }", "more than the 5"),
-        ("redis r { address 127.0.0.1:6379; }", "redis 'r' is used nowhere"),
         ("redis r { address a:1; address b:2; }", "more than one address is not available yet"),
-        ("upstream spare { server 127.0.0.1:9; }", "upstream 'spare' is used nowhere"),
+        ("listen 127.0.0.1:9 { redirect http; }", "'redirect' cannot be 'http'"),
+        ("listen 127.0.0.1:9 { redirect https 0; }", "'0' is not a port"),
+        ("issuer two { url https://two; keys /k.json; audience a; algorithms EdDSA; max_stale 1h; }", "a file is never stale"),
+        ("issuer two { url https://two; keys https://a/b; audience a; algorithms EdDSA; proxy a:1; }", "'a:1' is not a proxy"),
+        ("issuer two { url https://two; keys /k.json; audience a; algorithms EdDSA; token_types 'a b'; }", "'a b' is not a type"),
+        ("token { cookie a; csrf_origins https://a/b; }", "'https://a/b' is not an origin"),
+        ("token { cookie a; csrf maybe; }", "'csrf' cannot be 'maybe'"),
+        ("route /a { upstream app; auth sso; set_header X-A $claim.b separator; }", "the form of this value is not understood"),
+        ("route /a { upstream app; auth sso; set_header X-User_Id a; set_header x-user-id b; }", "is set twice"),
+        ("route /a { upstream app; auth sso; set_header X_Forwarded_For a; }", "the gateway itself sets or strips"),
+        ("route /a { host 'a,b'; upstream app; auth sso; }", "is not a host name"),
         ("listen 127.0.0.1:9 { }", "neither tls nor redirect"), ("listen 127.0.0.1:1 { plaintext; }", "is listened on twice"),
         ("listen 127.0.0.1:9 { plaintext; protocols h2; }", "HTTP/2 needs a listener with tls"),
         ("trusted_proxies 10.0.0.1/8;", "is not a network"), ("worker 2;", "did you mean 'workers'?"),
@@ -85,6 +100,17 @@ private func errors(_ text: String) -> [String] {
     func complains(more: String, expected: String) {
         let found = errors(good + more + "\nroute /z/** { upstream app; auth sso; limit few; }")
         #expect(found.contains { $0.contains(expected) }, "\(found)")
+    }
+
+    @Test(arguments: [
+        ("redis r { address 127.0.0.1:6379; }", "redis 'r' is used nowhere"),
+        ("upstream spare { server 127.0.0.1:9; }", "upstream 'spare' is used nowhere"),
+        ("route /n { upstream app; auth sso; set_header X-R $claim.realm_access.roles; }", "write $claim./realm_access/roles"),
+    ])
+    func warns(more: String, expected: String) {
+        let found = warnings(good + more + "\nroute /z/** { upstream app; auth sso; limit few; }")
+        #expect(found.errors.isEmpty, "\(found.errors)")
+        #expect(found.warnings.contains { $0.contains(expected) }, "\(found.warnings)")
     }
 
     @Test func aBadFileNeverTraps() {

@@ -131,6 +131,22 @@ package final class RawClient: Sendable {
         }
     }
 
+    /// Passes bytes both ways until one side ends.
+    package func splice(with other: RawClient) {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            var entries = [
+                pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: other.descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            guard poll(&entries, 2, 20_000) > 0 else { return }
+            for (from, to) in [(0, other), (1, self)] where entries[from].revents != 0 {
+                let count = recv(entries[from].fd, &buffer, buffer.count, 0)
+                guard count > 0 else { return }
+                to.send(Array(buffer[..<count]))
+            }
+        }
+    }
+
     /// Whether the connection has been reset or its other side closed (POLLRDHUP), without reading from it.
     package var isBroken: Bool {
         var entry = pollfd(fd: descriptor, events: Int16(0x2000), revents: 0)

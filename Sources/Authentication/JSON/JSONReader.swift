@@ -14,10 +14,16 @@ package struct JSONReader {
     private var index = 0
     private var values = 0
 
-    private init(_ bytes: [UInt8]) { self.bytes = bytes }
+    private let valuesMax: Int
 
-    package static func read(_ bytes: [UInt8]) throws(JSONError) -> JSONValue {
-        var reader = JSONReader(bytes)
+    private init(_ bytes: [UInt8], valuesMax: Int) {
+        self.bytes = bytes
+        self.valuesMax = valuesMax
+    }
+
+    /// - Parameter valuesMax: objects, arrays, strings, numbers and words in all.
+    package static func read(_ bytes: [UInt8], valuesMax: Int = 8_192) throws(JSONError) -> JSONValue {
+        var reader = JSONReader(bytes, valuesMax: valuesMax)
         reader.skipSpace()
         let value = try reader.value(depth: 0)
         reader.skipSpace()
@@ -179,5 +185,4 @@ package struct JSONReader {
     }
 }
 
-private let valuesMax = 8_192
 private let numberBytesMax = 64

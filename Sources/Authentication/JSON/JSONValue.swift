@@ -19,6 +19,15 @@ package enum JSONValue: Equatable, Sendable {
         return members.first { $0.name.isExactly(name) }?.value
     }
 
+    /// The member of an object, or the element of an array, that a part of a JSON Pointer names (RFC 6901 §4).
+    func member(_ part: String) -> JSONValue? {
+        guard case .array(let elements) = self else { return self[part] }
+        guard part.utf8.allSatisfy(ASCII.isDigit), part == "0" || part.utf8.first != 0x30, let index = Int(part),
+            elements.indices.contains(index)
+        else { return nil }
+        return elements[index]
+    }
+
     package var string: String? {
         if case .string(let text) = self { text } else { nil }
     }

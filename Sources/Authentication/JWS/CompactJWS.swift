@@ -11,8 +11,9 @@ package struct CompactJWS {
     package let payload: [UInt8]
     package let signature: [UInt8]
 
-    /// - Throws: what is wrong with the form or the header. Header parameters that name keys or extensions are refused,
-    ///   so that nothing in the token says how the token is checked (RFC 8725 §3.1, §3.5, §3.10).
+    /// - Throws: what is wrong with the form or the header. Parameters that change what is signed or how it is read are refused; those
+    ///   that name keys (`jku`, `jwk`, `x5u`, `x5c`) are not looked at (RFC 7515 §4), so that nothing in the token says which key checks it
+    ///   (RFC 8725 §3.1, §3.5, §3.10).
     package init(_ token: Span<UInt8>) throws(TokenError) {
         guard token.count <= Limits.tokenBytesMax else { throw .tooLarge }
         guard let first = token.firstIndex(of: 0x2E), let second = token.firstIndex(of: 0x2E, from: first + 1) else { throw .malformed }
@@ -43,7 +44,7 @@ package struct CompactJWS {
             case "alg": algorithmName = try Self.text(member)
             case "kid": keyID = try Self.text(member)
             case "typ": type = try Self.text(member)
-            case "crit", "jku", "jwk", "x5u", "x5c", "b64", "zip", "enc": throw .forbiddenHeader(member.name)
+            case "crit", "b64", "zip", "enc": throw .forbiddenHeader(member.name)
             default: break
             }
         }

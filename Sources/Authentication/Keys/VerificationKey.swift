@@ -20,30 +20,58 @@ import COpenSSL
 
     deinit { unsafe EVP_PKEY_free(key) }
 
-    /// Reads a JWK; nil for a key that is not for verifying signatures of the supported algorithms. Source: RFC 7517 §4, RFC
-    /// 7518 §6, RFC 8037 §2.
-    package static func read(_ jwk: JSONValue) -> VerificationKey? {
-        if let use = jwk["use"], use != .string("sig") { return nil }
+    /// Why a published key cannot be used.
+    package struct Unusable: Error {
+        package let cause: String
+    }
+
+    /// Reads a JWK. Source: RFC 7517 §4, RFC 7518 §6, RFC 8037 §2.
+    ///
+    /// - Throws: why it is no key for verifying signatures of the supported algorithms.
+    package static func read(_ jwk: JSONValue) throws(Unusable) -> VerificationKey {
+        if let use = jwk["use"], use != .string("sig") { throw Unusable(cause: "its use is \(use.string ?? "no text"), not sig") }
         if let operations = jwk["key_ops"] {
-            guard let names = operations.strings, names.contains("verify") || names.contains("sign") else { return nil }
+            guard let names = operations.strings, names.contains("verify") || names.contains("sign") else {
+                throw Unusable(cause: "its key_ops do not have verify")
+            }
         }
         var keyID: String?
         if let kid = jwk["kid"] {
-            guard let text = kid.string else { return nil }
+            guard let text = kid.string else { throw Unusable(cause: "its kid is no text") }
             keyID = text
         }
         var algorithm: Algorithm?
         if let alg = jwk["alg"] {
             // ES521 is no algorithm, but stands in published keys on P-521 where ES512 is meant.
-            guard let text = alg.string, let known = Algorithm(text == "ES521" ? "ES512" : text) else { return nil }
+            guard let text = alg.string, let known = Algorithm(text == "ES521" ? "ES512" : text) else {
+                throw Unusable(cause: "its alg is \(alg.string ?? "no text"), which is not supported")
+            }
             algorithm = known
         }
-        guard let (type, key) = unsafe publicKey(jwk) else { return nil }
+        guard let (type, key) = unsafe publicKey(jwk) else { throw Unusable(cause: whatIsWrong(jwk)) }
         guard algorithm == nil || algorithm?.keyType == type else {
             unsafe EVP_PKEY_free(key)
-            return nil
+            throw Unusable(cause: "its alg \(algorithm?.name ?? "") is not for keys of its type")
         }
         return unsafe VerificationKey(keyID: keyID, type: type, algorithm: algorithm, key: key)
+    }
+
+    private static func whatIsWrong(_ jwk: JSONValue) -> String {
+        let (type, curve) = (jwk["kty"]?.string ?? "missing", jwk["crv"]?.string)
+        switch (type, curve) {
+        case ("RSA", _): return "its n and e are no RSA key of 2048 to 8192 bits"
+        case ("EC", "P-256"), ("EC", "P-384"), ("EC", "P-521"): return "its x and y are no point on \(curve ?? "")"
+        case ("OKP", "Ed25519"): return "its x is no Ed25519 key"
+        default: return "its kty is \(type)\(curve.map { " with crv \($0)" } ?? ""), which is not supported"
+        }
+    }
+
+    /// Whether both are the same public key, whatever they are called.
+    func isSameKey(as other: VerificationKey) -> Bool {
+        // SAFETY: both keys live as long as their objects.
+        let isSame = unsafe self === other || EVP_PKEY_eq(key, other.key) == 1
+        ERR_clear_error()
+        return isSame
     }
 
     package func fits(_ algorithm: Algorithm) -> Bool {

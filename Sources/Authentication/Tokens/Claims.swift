@@ -4,12 +4,21 @@ package struct Claims: Sendable {
 
     package init(_ object: JSONValue) { self.object = object }
 
-    package subscript(_ name: String) -> JSONValue? { object[name] }
+    /// A claim by its name, or where the name begins with a slash by its place among nested ones (JSON Pointer, RFC 6901).
+    package subscript(_ name: String) -> JSONValue? {
+        guard name.utf8.first == 0x2F else { return object[name] }
+        var value = object
+        for part in name.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
+            guard let next = value.member(String(part).replacing("~1", with: "/").replacing("~0", with: "~")) else { return nil }
+            value = next
+        }
+        return value
+    }
 
     /// A claim as the texts that it stands for: one for a string, number or boolean, several for an array of those; nil
     /// when it is absent or holds anything else.
     package func texts(_ name: String) -> [String]? {
-        guard let value = object[name] else { return nil }
+        guard let value = self[name] else { return nil }
         if case .array(let elements) = value {
             var result: [String] = []
             for element in elements {
@@ -21,10 +30,13 @@ package struct Claims: Sendable {
         return Self.text(value).map { [$0] }
     }
 
+    /// Whether a claim is an array, whose elements are told apart wherever they are joined.
+    package func isArray(_ name: String) -> Bool { if case .array = self[name] { true } else { false } }
+
     /// The scopes under the first of `names` that is there: an array of strings, or one string with spaces (RFC 8693 §4.2).
     package func scopes(_ names: [String]) -> [String] {
         for name in names {
-            guard let value = object[name] else { continue }
+            guard let value = self[name] else { continue }
             if let text = value.string { return text.split(separator: " ").map(String.init) }
             return value.strings ?? []
         }

@@ -1,4 +1,5 @@
 import Bytes
+import HTTPMessage
 
 /// The value of an Authorization field. Source: RFC 9110 §11.4.
 package enum Credential {
@@ -75,5 +76,24 @@ package enum Credential {
             index += 1
             skipSpace(text, &index)
         }
+    }
+}
+
+/// `Basic base64(user:password)`. Source: RFC 7617 §2.
+package enum BasicCredential {
+    /// User and password; nil for a value of another scheme or form.
+    package static func read(_ value: Span<UInt8>) -> (user: [UInt8], password: [UInt8])? {
+        guard value.count > 6, value.count <= Limits.tokenBytesMax * 2, value.extracting(0..<5).equalsIgnoringCase("basic"),
+            value[5] == 0x20
+        else { return nil }
+        let encoded = value.extracting(value.trimmed(6..<value.count))
+        guard let plain = Base64.decode(encoded), let colon = plain.firstIndex(of: 0x3A) else { return nil }
+        return (Array(plain[..<colon]), Array(plain[(colon + 1)...]))
+    }
+
+    /// Whether the password of a value has the form of a token.
+    package static func carriesToken(_ value: Span<UInt8>) -> Bool {
+        guard let (_, password) = read(value) else { return false }
+        return (try? CompactJWS(password.span)) != nil
     }
 }

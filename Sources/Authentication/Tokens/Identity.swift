@@ -12,7 +12,7 @@ package final class VerifiedToken {
     package let answers: RequirementAnswers
     private var renderedLines: [RenderedLines?] = []
     private var renderedKeys: [RenderedKey?] = []
-    let token: [UInt8]
+    package let token: [UInt8]
 
     init(
         token: [UInt8], issuer: Int, claims: Claims, subject: String?, keyID: String?, refusedFrom: UInt64, answers: RequirementAnswers
@@ -94,11 +94,20 @@ package protocol RequirementAnswering: AnyObject {
 /// Only ``Authenticator`` makes one.
 package struct Identity {
     package let verified: VerifiedToken
-    /// Where the token stands in the request's head.
-    package let token: Range<Int>
+    package let kind: CredentialKind
 
-    init(verified: VerifiedToken, token: Range<Int>) {
+    init(verified: VerifiedToken, kind: CredentialKind) {
         self.verified = verified
-        self.token = token
+        self.kind = kind
     }
+}
+
+/// How a token came.
+package enum CredentialKind: Equatable, Sendable {
+    case cookie, field
+    /// As the password of Basic.
+    case password
+
+    /// Whether a browser sends it by itself, whichever site has it ask.
+    package var isAmbient: Bool { self != .field }
 }

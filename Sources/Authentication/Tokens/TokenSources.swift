@@ -10,14 +10,32 @@ package struct TokenSources: Sendable {
         case bearer
         /// A field whose whole value is the token; its name in lower case.
         case field([UInt8])
+        /// The password of `Authorization: Basic …`, for clients that speak nothing else.
+        case password
+    }
+
+    /// What a request brings.
+    package enum Found: Equatable {
+        case none
+        case one(Range<Int>, CredentialKind)
+        /// Different values of one cookie's name.
+        case cookies([Range<Int>])
+        case password([UInt8], user: [UInt8])
     }
 
     package let sources: [Source]
+    /// The claim that the user's name of Basic must equal; nil for any name.
+    package let userClaim: String?
+    package let crossOrigin: CrossOriginRule
     /// Names of cookies that never reach an upstream: those of the sources, and those named by `strip_cookie`.
     package let hiddenCookies: [[UInt8]]
 
-    package init(sources: [Source], strippedCookies: [[UInt8]] = []) {
+    package init(
+        sources: [Source], strippedCookies: [[UInt8]] = [], userClaim: String? = nil, crossOrigin: CrossOriginRule = CrossOriginRule()
+    ) {
         self.sources = sources
+        self.userClaim = userClaim
+        self.crossOrigin = crossOrigin
         hiddenCookies =
             sources.compactMap { source in
                 if case .cookie(let name) = source { name } else { nil }
@@ -33,7 +51,15 @@ package struct TokenSources: Sendable {
         let block = Block(of: directive, title: "token", diagnostics)
         _ = directive.hasArguments(0...0, "{ … }", diagnostics)
         var placed: [Source] = []
-        for place in block.all("cookie", "header") {
+        var userClaim: String?
+        for place in block.all("cookie", "header", "basic_password") {
+            if place.name.text == "basic_password" {
+                guard place.takes(0...1, "[CLAIM]", diagnostics) else { continue }
+                if placed.contains(.password) { diagnostics.error("this place stands twice", at: place.name) }
+                userClaim = place.arguments.first.map { $0.text.hasPrefix("$claim.") ? String($0.text.dropFirst(7)) : $0.text }
+                placed.append(.password)
+                continue
+            }
             guard let word = place.word("NAME", diagnostics), TokenSources.isToken(word, diagnostics) else { continue }
             let name = word.text.lowercased()
             let source: Source =
@@ -42,38 +68,61 @@ package struct TokenSources: Sendable {
             placed.append(source)
         }
         let stripped = block.all("strip_cookie").flatMap { $0.words("NAME …", diagnostics) }.map { [UInt8]($0.text) }
+        let crossOrigin = CrossOriginRule(block, diagnostics)
         block.finish(later: ["query"])
         if placed.isEmpty {
             diagnostics.error("token names no place", at: directive.name, hint: "add: cookie NAME; or header Authorization;")
         }
-        self.init(sources: placed, strippedCookies: stripped)
+        self.init(sources: placed, strippedCookies: stripped, userClaim: userClaim, crossOrigin: crossOrigin)
     }
 
-    /// The token of a request, as a range of the head's bytes; nil when there is none.
+    /// Whether a token may come as the password of Basic.
+    package var takesPasswords: Bool { sources.contains(.password) }
+
+    /// The token of a request, or what may be one, in the first place that has any.
     ///
-    /// - Throws: `ambiguous` when the deciding place holds two different tokens.
-    package func find(_ head: borrowing RequestHead) throws(TokenError) -> Range<Int>? {
+    /// - Throws: `ambiguous` when the deciding place holds two different tokens, `malformed` when it holds nonsense.
+    package func find(_ head: borrowing RequestHead) throws(TokenError) -> Found {
         for source in sources {
-            let found: Range<Int>?
             switch source {
-            case .cookie(let name): found = try cookie(name, head)
-            case .bearer: found = try bearer(head)
-            case .field(let name): found = try field(name, head)
+            case .cookie(let name):
+                let found = cookies(name, head)
+                if found.count == 1 { return .one(found[0], .cookie) }
+                guard found.count <= Limits.tokenCookiesMax else { throw .ambiguous }
+                if found.count > 1 { return .cookies(found) }
+            case .bearer: if let found = try bearer(head) { return .one(found, .field) }
+            case .field(let name): if let found = try field(name, head) { return .one(found, .field) }
+            case .password: if let found = try password(head) { return found }
             }
-            if let found { return found }
         }
-        return nil
+        return .none
     }
 
-    private func cookie(_ name: [UInt8], _ head: borrowing RequestHead) throws(TokenError) -> Range<Int>? {
-        var found: Range<Int>?
+    /// The different values of the cookies of this name.
+    private func cookies(_ name: [UInt8], _ head: borrowing RequestHead) -> [Range<Int>] {
+        guard head.fields.has(.cookie) else { return [] }
+        var found: [Range<Int>] = []
         for line in head.fields.lines where line.id == .cookie {
             var reader = CookieReader(range: line.value.range)
             while let pair = reader.next(in: head.bytes) {
                 guard !pair.value.isEmpty, head.bytes.extracting(pair.name).equals(name) else { continue }
-                if let found, !head.bytes.extracting(found).equals(head.bytes.extracting(pair.value)) { throw .ambiguous }
-                found = pair.value
+                let value = head.bytes.extracting(pair.value)
+                var isKnown = false
+                for other in found where head.bytes.extracting(other).equals(value) { isKnown = true }
+                if !isKnown, found.count <= Limits.tokenCookiesMax { found.append(pair.value) }
             }
+        }
+        return found
+    }
+
+    /// User and password of Basic (RFC 7617 §2), where exactly one such field is there.
+    private func password(_ head: borrowing RequestHead) throws(TokenError) -> Found? {
+        var found: Found?
+        for line in head.fields.lines where line.id == .authorization {
+            guard let (user, password) = BasicCredential.read(head.bytes.extracting(line.value.range)), !password.isEmpty else { continue }
+            let next = Found.password(password, user: user)
+            if let found, found != next { throw .ambiguous }
+            found = next
         }
         return found
     }

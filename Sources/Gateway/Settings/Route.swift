@@ -15,6 +15,7 @@ package final class Route {
     package let hosts: [HostPattern]
     package let access: Access
     package let forwarding: ForwardingRule
+    package let challenge: Challenge
     package var upstream: Int { forwarding.upstream }
     /// Bytes; nil for no bound.
     package let bodyBytesMax: UInt64?
@@ -27,7 +28,8 @@ package final class Route {
     package let methods: [MethodRule]
 
     init(
-        name: String, pattern: PathPattern, hosts: [HostPattern], access: Access, forwarding: ForwardingRule, bodyBytesMax: UInt64?,
+        name: String, pattern: PathPattern, hosts: [HostPattern], access: Access, forwarding: ForwardingRule, challenge: Challenge,
+        bodyBytesMax: UInt64?,
         upgrades: [String], endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.name = name
@@ -35,6 +37,7 @@ package final class Route {
         self.hosts = hosts
         self.access = access
         self.forwarding = forwarding
+        self.challenge = challenge
         self.bodyBytesMax = bodyBytesMax
         self.upgrades = upgrades
         self.endsStreamsOnExpiry = endsStreamsOnExpiry
@@ -96,6 +99,8 @@ struct RouteReader {
     let upstreamIndex: [String: Int]
     let requirements: RequirementTable
     let bodyBytesMax: UInt64?
+    /// Of routes that do not say otherwise.
+    let challenge: Challenge
     let diagnostics: Diagnostics
     var usedIssuers: Set<Int> = []
     var usedLimits: Set<Int> = []
@@ -105,7 +110,7 @@ struct RouteReader {
 
     init(
         issuers: [Issuer], issuerIndex: [String: Int], limits: [Limit], limitIndex: [String: Int], upstreamIndex: [String: Int],
-        requirements: RequirementTable, bodyBytesMax: UInt64?, diagnostics: Diagnostics
+        requirements: RequirementTable, bodyBytesMax: UInt64?, challenge: Challenge, diagnostics: Diagnostics
     ) {
         self.issuers = issuers
         self.issuerIndex = issuerIndex
@@ -114,6 +119,7 @@ struct RouteReader {
         self.upstreamIndex = upstreamIndex
         self.requirements = requirements
         self.bodyBytesMax = bodyBytesMax
+        self.challenge = challenge
         self.diagnostics = diagnostics
     }
 
@@ -143,6 +149,7 @@ struct RouteReader {
         if let upgrade = block.one("upgrade"), !methods.isEmpty, !methods.contains(where: { $0.known.contains(.get) }) {
             diagnostics.error("an upgrade comes with GET, which no method block of this route names", at: upgrade.name)
         }
+        let ownChallenge = readChallenge(block)
         let onExpiry = block.one("on_expiry")
         let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
         if let onExpiry, access?.isPublic ?? false {
@@ -170,12 +177,22 @@ struct RouteReader {
             forwarding: ForwardingRule(
                 upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
                 forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix),
-            bodyBytesMax: body, upgrades: upgrades, endsStreamsOnExpiry: endsStreams,
+            challenge: ownChallenge, bodyBytesMax: body, upgrades: upgrades, endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty
                 ? Route.MethodRule(
                     names: [], known: [], authorization: shared.authorization, limits: shared.limits, of: limits, isPublic: access.isPublic)
                 : nil,
             methods: methods)
+    }
+
+    /// Reads `realm TEXT;` and `challenge TEXT;`.
+    private func readChallenge(_ block: Block) -> Challenge {
+        let realm = block.one("realm").flatMap { readRealm($0, diagnostics) }
+        let text = block.one("challenge").flatMap { $0.word("TEXT", diagnostics) }
+        if let text, text.text.isEmpty || !text.text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) {
+            diagnostics.error("a challenge is ASCII text", at: text, hint: "such as 'Bearer realm=\"https://auth.example.com/token\"'")
+        }
+        return Challenge(realm: realm ?? challenge.realm, text: text?.text, offersBasic: challenge.offersBasic)
     }
 
     /// Reads `upgrade NAME …;`.
@@ -299,6 +316,11 @@ struct RouteReader {
             diagnostics.error(
                 "this route's path has no {\(name)}", at: directive.position, hint: meant.map { "did you mean $path.\($0)?" })
         case .claim(let name):
+            if name.contains("."), !name.contains("/"), !name.contains(":") {
+                diagnostics.warning(
+                    "the claim '\(name)' has dots in its name", at: directive.position,
+                    hint: "if it is nested, write $claim./\(name.replacing(".", with: "/"))")
+            }
             if case .public = access {
                 diagnostics.error("a public route has no $claim.\(name)", at: directive.position, hint: "no token is looked at here")
             }
@@ -318,6 +340,15 @@ struct RouteReader {
             "there is no \(what) '\(word.text)'", at: word,
             hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: \(what) \(word.text) { … }")
     }
+}
+
+/// `realm TEXT;`.
+func readRealm(_ directive: Directive, _ diagnostics: Diagnostics) -> String? {
+    guard let word = directive.word("TEXT", diagnostics) else { return nil }
+    if word.text.contains(where: { $0 == "\"" || $0 == "\\" || !$0.isASCII || $0.isNewline }) {
+        diagnostics.error("a realm is ASCII text without quotes", at: word)
+    }
+    return word.text
 }
 
 /// `max_body_size SIZE;` or `max_body_size unlimited;`.

@@ -90,7 +90,8 @@ package struct Settings {
         var reader = RouteReader(
             issuers: comparable.isEmpty ? placeholders(issuerDirectives.count) : comparable, issuerIndex: issuerIndex,
             limits: limits.count == limitDirectives.count ? limits : [], limitIndex: limitIndex,
-            upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, diagnostics: diagnostics)
+            upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, challenge: challenge,
+            diagnostics: diagnostics)
         readRoutes(file.all("route"), &reader, upstreamCount: file.all("upstream").count, diagnostics)
         used.reportUnused("issuer", reader.usedIssuers)
         used.reportUnused("limit", reader.usedLimits)
@@ -110,6 +111,9 @@ package struct Settings {
             diagnostics.error("there is no route", at: nil, hint: "add: route /** { upstream NAME; auth ISSUER; }")
         }
     }
+
+    /// What a client is asked for where no route says otherwise.
+    var challenge: Challenge { Challenge(realm: realm, offersBasic: tokenSources.takesPasswords) }
 
     /// Whether a peer may speak for the client.
     func trusts(_ peer: IPAddress) -> Bool { trustedProxies.contains { $0.contains(peer) } }
@@ -140,12 +144,7 @@ package struct Settings {
         if let given = file.one("drain_timeout")?.duration(diagnostics, in: .zero...(.seconds(3_600))) {
             drainTimeout = UInt64(clamping: given.nanoseconds)
         }
-        if let word = file.one("realm")?.word("TEXT", diagnostics) {
-            if word.text.contains(where: { $0 == "\"" || $0 == "\\" || !$0.isASCII || $0.isNewline }) {
-                diagnostics.error("a realm is ASCII text without quotes", at: word)
-            }
-            realm = word.text
-        }
+        if let given = file.one("realm").flatMap({ readRealm($0, diagnostics) }) { realm = given }
         timeouts = Timeouts(file.one("timeouts"), diagnostics)
         clientLimits = ClientLimits(file.one("client_limits"), diagnostics)
         tokenCacheCapacity = file.one("token_cache")?.integer(64...4_194_304, diagnostics) ?? tokenCacheCapacity
@@ -174,7 +173,13 @@ package struct Settings {
                 continue
             }
             do {
-                _ = try KeySet(try files.read(word.text))
+                let keys = try KeySet(try files.read(word.text))
+                if keys.keys.isEmpty {
+                    diagnostics.error(
+                        "\(word.text) has no key that can be used", at: word, hint: keys.unusable.map(\.text).joined(separator: "; "))
+                } else {
+                    for key in keys.unusable { diagnostics.warning("a key of \(word.text) cannot be used: \(key.text)", at: word) }
+                }
             } catch let error as FileError {
                 diagnostics.error("cannot read \(error.path): \(error.reason)", at: word)
             } catch let error as KeySetError {
@@ -231,7 +236,7 @@ private struct References {
 
     func reportUnused(_ kind: String, _ used: Set<Int>) {
         for (index, word) in (defined[kind] ?? []).enumerated() where !used.contains(index) {
-            diagnostics.error("\(kind) '\(word.text)' is used nowhere", at: word, hint: "use it or remove it")
+            diagnostics.warning("\(kind) '\(word.text)' is used nowhere", at: word, hint: "use it or remove it")
         }
     }
 }
