@@ -1,5 +1,6 @@
 package import Bytes
 package import EventLoop
+package import HTTP2
 import HTTPMessage
 
 /// A group of servers as one worker sees it: who is there, who is busy, which connections wait.
@@ -9,6 +10,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     package let streamTimeout: UInt64
     package let speaksHTTP2: Bool
     let buffers: BufferPool
+    let windows: WindowBudget
     private let loop: EventLoop
     private var servers: [UpstreamServer] = []
     private var next = 0
@@ -18,11 +20,12 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     private var isTurnQueued = false
     private var timer: Timer?
 
-    package init(_ settings: UpstreamSettings, buffers: BufferPool, on loop: EventLoop) {
+    package init(_ settings: UpstreamSettings, buffers: BufferPool, windows: WindowBudget, on loop: EventLoop) {
         self.settings = settings
         streamTimeout = settings.streamTimeout
         speaksHTTP2 = settings.speaksHTTP2
         self.buffers = buffers
+        self.windows = windows
         self.loop = loop
         servers = settings.servers.map { address in
             let server = UpstreamServer(address, settings, buffers, of: self)
@@ -151,6 +154,7 @@ final class UpstreamServer {
     let settings: UpstreamSettings
     let buffers: BufferPool
     private unowned let group: UpstreamGroup
+    var windows: WindowBudget { group.windows }
     /// Whether a connection may serve one client after the other.
     let keepsConnections: Bool
     /// Where it is; empty while its name is not resolved. After a failure to connect an address is tried last for a while.

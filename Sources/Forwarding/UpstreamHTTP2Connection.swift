@@ -44,6 +44,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         builder = ResponseHeadBuilder(bytesMax: server.settings.headBytesMax)
         opening = try OpeningConnection(to: server, at: address, preamble: [], on: loop, for: self)
         var announced = SessionSettings()
+        announced.streamWindow = UInt32(clamping: server.settings.windowAtFirst)
         announced.headerListBytesMax = UInt32(clamping: server.settings.headBytesMax)
         session = Session(.client, announced, outputBytesMax: Limits.sendQueueHighBytes, handler: self)
     }
@@ -244,6 +245,11 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     func consume(_ stream: Int32, _ count: Int) {
         session.consume(stream, count)
+        queueTurn()
+    }
+
+    func setWindow(_ stream: Int32, _ bytes: Int) {
+        session.setWindow(stream, bytes)
         queueTurn()
     }
 

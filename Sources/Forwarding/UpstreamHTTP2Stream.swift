@@ -33,6 +33,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     private var download = ByteQueue()
     /// Body bytes for which the server has no new credit yet.
     private var uncredited = 0
+    private var window: StreamWindow
     private var isPaused = false
     private var isQueued = false
     /// The answer's end has come, behind what waits.
@@ -45,6 +46,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     init(_ connection: UpstreamHTTP2Connection) {
         self.connection = connection
         isReused = connection.hasAnswered
+        window = StreamWindow(size: connection.server.settings.windowAtFirst)
     }
 
     // MARK: - The request
@@ -249,7 +251,11 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     private func credit() {
         guard uncredited > 0, !isPaused, download.isEmpty, number > 0 else { return }
         connection.consume(number, uncredited)
+        let count = uncredited
         uncredited = 0
+        if !hasEnd, let size = window.consumed(count, most: server.settings.streamWindow, server.windows) {
+            connection.setWindow(number, size)
+        }
     }
 
     // MARK: - Pausing and ending
@@ -279,6 +285,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         guard !isOver else { return }
         isOver = true
         client = nil
+        window.end(server.windows)
         timer?.cancel()
         timer = nil
         let number = self.number

@@ -44,6 +44,9 @@ package struct UpstreamSettings {
 
     /// Streams that a connection of HTTP/2 carries at once, if its server agrees.
     package let streamsMax: Int
+    /// How large the receive window of a stream may become, and what it is at first.
+    package let streamWindow: Int
+    package var windowAtFirst: Int { min(streamWindow, 1 << 18) }
     /// Bytes of an answer's head.
     package let headBytesMax: Int
 
@@ -87,6 +90,11 @@ package struct UpstreamSettings {
         idleMax = block.one("keepalive")?.integer(0...100_000, diagnostics) ?? 256
         connectionsMax = block.one("max_connections")?.integer(1...100_000, diagnostics) ?? 1_024
         streamsMax = block.one("streams")?.integer(1...100_000, diagnostics) ?? 100
+        let window = block.one("stream_window")
+        streamWindow = window?.size(diagnostics).map { Int(clamping: $0) } ?? 8 << 20
+        if let window, !(65_536...(16 << 20)).contains(streamWindow) {
+            diagnostics.error("stream_window is from 64k to 16m", at: window.arguments.first ?? window.name)
+        }
         let headSize = block.one("head_size")
         headBytesMax = headSize?.size(diagnostics).map { Int(clamping: $0) } ?? Limits.responseHeadBytesMax
         if let headSize, !(1_024...Limits.responseHeadBytesMax).contains(headBytesMax) {

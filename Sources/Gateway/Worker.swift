@@ -2,6 +2,7 @@ import Authentication
 package import EventLoop
 import Bytes
 import Forwarding
+import HTTP2
 import HTTPMessage
 import Observability
 import RateLimiting
@@ -67,7 +68,9 @@ package final class Worker: MessageReceiver, TimerHandler {
             redisLinks.append(link)
         }
         let upstreamBuffers = BufferPool(bufferBytes: Limits.streamBytes, keptMax: 256)
-        groups = settings.upstreams.map { UpstreamGroup($0, buffers: upstreamBuffers, on: loop) }
+        // An eighth of what a worker may hold, for clients and upstreams together.
+        let windows = WindowBudget(bytes: Int(clamping: settings.clientLimits.memoryBytes / 8))
+        groups = settings.upstreams.map { UpstreamGroup($0, buffers: upstreamBuffers, windows: windows, on: loop) }
         path = RequestPath(
             settings: settings, loop: loop, authenticator: authenticator,
             limiter: RateLimiter(limits: settings.limits, table: memory.limitTable, stores: stores), groups: groups,
@@ -76,7 +79,7 @@ package final class Worker: MessageReceiver, TimerHandler {
                 issuers: settings.issuers), counters: counters)
         services = DownstreamServices(
             loop: loop, path: path, settings: settings, counters: counters,
-            buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs())
+            buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs(), windows: windows)
         services.connectionBegan = { [unowned self] connection in connections[ObjectIdentifier(connection)] = connection }
         services.connectionEnded = { [unowned self] connection in ended(connection) }
         for link in redisLinks { link.settled = { [unowned self] in becomeReadyIfPossible() } }

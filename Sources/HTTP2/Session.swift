@@ -12,7 +12,7 @@ package struct SessionSettings: Sendable {
     /// Credit for each stream's body, in bytes.
     package var streamWindow: UInt32 = 65_535
     /// Credit for all streams together; given back as soon as bytes arrive, so that no stream waits for another.
-    package var connectionWindow: Int32 = 1 << 20
+    package var connectionWindow: Int32 = 16 << 20
     package var headerListBytesMax: UInt32 = 32_768
     /// Frames that go on with a header block.
     package var continuationsMax = 8
@@ -221,6 +221,11 @@ package enum StreamCode {
 
     /// Gives the peer credit for bytes of a stream's body that have gone on.
     package func consume(_ stream: Int32, _ count: Int) { _ = unsafe nghttp2_session_consume_stream(session, stream, count) }
+
+    /// Lets the peer send more at once on a stream than before; it is told with the next frames.
+    package func setWindow(_ stream: Int32, _ bytes: Int) {
+        _ = unsafe nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, Int32(clamping: bytes))
+    }
 
     /// How much the peer lets us send on a stream.
     package func credit(_ stream: Int32) -> Int {

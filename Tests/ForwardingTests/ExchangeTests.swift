@@ -4,6 +4,7 @@ import ConfigFile
 import EventLoop
 @testable import Forwarding
 import HTTP1
+import HTTP2
 import HTTPMessage
 @testable import RateLimiting
 import Routing
@@ -44,7 +45,8 @@ import Testing
         let files = MemoryFiles(["f": "upstream app { \(text) }"])
         let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
         let settings = try #require(UpstreamSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
-        return UpstreamGroup(settings, buffers: BufferPool(bufferBytes: 65_536, keptMax: 4), on: loop)
+        return UpstreamGroup(
+            settings, buffers: BufferPool(bufferBytes: 65_536, keptMax: 4), windows: WindowBudget(bytes: 1 << 24), on: loop)
     }
 
     /// One request to its end.

@@ -113,4 +113,23 @@ import Testing
             #expect(thrown == error, "\(text)")
         }
     }
+
+    /// A browser with many cookies sends each as a field of its own.
+    @Test func crumbsAreBoundedApartFromFields() throws {
+        func finish(crumbs: Int, fields: Int) throws {
+            let builder = RequestHeadBuilder(HeadLimits(bytes: 65_536, fields: 10))
+            func add(_ name: String, _ value: String) {
+                let (name, value) = ([UInt8](name.utf8), [UInt8](value.utf8))
+                builder.add(name.span, value.span)
+            }
+            for (name, value) in [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/")] { add(name, value) }
+            for number in 0..<crumbs { add("cookie", "c\(number)=1") }
+            for number in 0..<fields { add("x-\(number)", "1") }
+            var head = RequestHead()
+            try builder.finish(into: &head)
+        }
+        try finish(crumbs: 256, fields: 6)
+        #expect(throws: MessageError.tooManyFields) { try finish(crumbs: 257, fields: 0) }
+        #expect(throws: MessageError.tooManyFields) { try finish(crumbs: 1, fields: 7) }
+    }
 }

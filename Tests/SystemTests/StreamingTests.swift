@@ -43,7 +43,8 @@ import Testing
         #expect(up.body == "got \(Self.bytes)")
         done.set()
         let growth = most.value - before
-        #expect(growth < 1_024, "the worker grew by \(growth) KiB")
+        // Over HTTP/2 the window of an upload may be full of what the upstream does not take at once.
+        #expect(growth < 9_216, "the worker grew by \(growth) KiB")
     }
 
     @Test func aClientThatAsksAndNeverReadsIsLetGo() throws {

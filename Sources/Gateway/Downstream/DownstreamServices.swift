@@ -1,6 +1,7 @@
 import EventLoop
 import Bytes
 import Forwarding
+import HTTP2
 import Observability
 
 /// How long, in nanoseconds, what a client still sends after its last answer is thrown away: a connection that closes on
@@ -21,6 +22,7 @@ final class DownstreamServices {
     let counters: Counters
     let buffers: BufferPool
     let requestIDs: RequestIDs
+    let windows: WindowBudget
     /// Set when the worker takes leave: each connection ends with its present answer.
     var isDraining = false
     /// Set when nobody comes after this worker: idle connections close.
@@ -34,7 +36,10 @@ final class DownstreamServices {
     /// Called when a connection is there, or has come to speak a version of HTTP.
     var connectionBegan: (any ClientConnection) -> Void = { _ in }
 
-    init(loop: EventLoop, path: RequestPath, settings: Settings, counters: Counters, buffers: BufferPool, requestIDs: RequestIDs) {
+    init(
+        loop: EventLoop, path: RequestPath, settings: Settings, counters: Counters, buffers: BufferPool, requestIDs: RequestIDs,
+        windows: WindowBudget
+    ) {
         self.loop = loop
         self.path = path
         passages = Passages(path)
@@ -42,6 +47,7 @@ final class DownstreamServices {
         self.counters = counters
         self.buffers = buffers
         self.requestIDs = requestIDs
+        self.windows = windows
     }
 
     /// Counts a connection that was accepted; false when there may be no more of them. A trusted proxy speaks for many

@@ -59,6 +59,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Until when requests are taken that were sent before the client could know.
     var leavesAt = Instant.never
     private var lingersUntil = Instant.never
+    /// For its uploads, when there are any.
+    private(set) lazy var windows = WindowBudget(bytes: windowBytes, of: services.windows)
 
     /// - Parameter watch: of the transport's socket; it is handed to this object.
     init(
@@ -230,7 +232,10 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func updateInterest() {
         // A client that takes no answers is not heard either.
+        let wasPaused = isReadingPaused
         isReadingPaused = session.outputBytes >= Limits.sendQueueHighBytes
+        // What lies decrypted in the session meanwhile gives no event.
+        if wasPaused, !isReadingPaused { queueTurn() }
         want(.waiting(toRead: !isReadingPaused, toWrite: session.outputBytes > 0))
     }
 
@@ -339,6 +344,11 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         queueTurn()
     }
 
+    func setWindow(_ stream: Int32, _ bytes: Int) {
+        session.setWindow(stream, bytes)
+        queueTurn()
+    }
+
     func consume(_ stream: Int32, _ count: Int) {
         session.consume(stream, count)
         queueTurn()
@@ -349,4 +359,6 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 private let headsPerTurnMost = 16
 /// The same for a client that resets many.
 private let headsPerTurnAfterResets = 1
+/// Two large uploads at once go at full speed, the others as they can.
+private let windowBytes = 16 << 20
 private let leaveNotice: UInt64 = 1_000_000_000

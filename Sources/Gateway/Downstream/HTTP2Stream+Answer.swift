@@ -67,6 +67,7 @@ extension HTTP2Stream: PassageFrontEnd {
             connection.sendInterim(id)
         }
         sendOn()
+        openWindow()
     }
 
     func uploadMayContinue() { sendOn() }

@@ -31,6 +31,7 @@ final class HTTP2Stream: TimerHandler {
     private var upload = ByteQueue()
     /// Body bytes for which the client has no new credit yet.
     private var uncredited = 0
+    private var window = StreamWindow()
     /// The body may go on; otherwise it is kept, or thrown away.
     var takesBody = false
     var discardsBody = false
@@ -88,6 +89,7 @@ final class HTTP2Stream: TimerHandler {
         isBroken = false
         isTooSlow = false
         uncredited = 0
+        window = StreamWindow()
         uploadProgress = Progress()
         downloadProgress = Progress()
         lingersUntil = .never
@@ -180,7 +182,23 @@ final class HTTP2Stream: TimerHandler {
     func credit() {
         guard uncredited > 0 else { return }
         connection.consume(id, uncredited)
+        let count = uncredited
         uncredited = 0
+        guard !discardsBody, !isRequestComplete else { return }
+        changeWindow { $0.consumed(count, most: services.settings.clientLimits.streamWindow, connection.windows) }
+    }
+
+    /// A request that was let in with a body, whose upstream takes it, need not wait for the first update.
+    func openWindow() {
+        guard !isRequestComplete, passage.tunnel == nil else { return }
+        changeWindow { $0.grow(to: services.settings.clientLimits.streamWindow, connection.windows) }
+    }
+
+    private func changeWindow(_ change: (inout StreamWindow) -> Int?) {
+        var window = window
+        let size = change(&window)
+        self.window = window
+        if let size { connection.setWindow(id, size) }
     }
 
     /// Sends on what has come of the body, and gives the client credit for more, as far as the upstream takes it.
@@ -247,6 +265,10 @@ final class HTTP2Stream: TimerHandler {
             held = nil
         }
         dropUpload()
+        changeWindow { window in
+            window.end(connection.windows)
+            return nil
+        }
         if !body.isEmpty {
             var queue = ByteQueue()
             swap(&queue, &body)

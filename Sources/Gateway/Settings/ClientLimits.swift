@@ -17,6 +17,9 @@ package struct ClientLimits: Sendable {
     /// Frames over which one head of HTTP/2 may be spread, after its first.
     package var continuations = 8
 
+    /// How large the receive window of a stream may become.
+    package var streamWindow = 8 << 20
+
     package var head = HeadLimits()
     /// Bytes of its body that a client sends at least in a time, and of its answer that it takes, while it is waited for.
     package var uploadRate = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
@@ -56,6 +59,7 @@ package struct ClientLimits: Sendable {
         }
         // What is read of a connection ahead of its use stops at 64 KiB.
         if let given = readSize("head_size", 1_024...65_536, "from 1k to 64k") { head.bytes = Int(clamping: given) }
+        if let given = readSize("stream_window", 65_536...(16 << 20), "from 64k to 16m") { streamWindow = Int(clamping: given) }
         if let given = readSize("memory", 16 << 20...(1 << 40), "at least 16m") { memoryBytes = given }
         block.finish()
     }
