@@ -33,6 +33,9 @@ package final class Authenticator {
     private var versions: [UInt64]
     private let cache: VerifiedTokenCache
     private let requirements: any RequirementAnswering
+    /// By issuer and subject; those that nobody uses are forgotten now and then.
+    private var shares: [String: SubjectShare] = [:]
+    private let sharesKept: Int
     /// Whom the last token spoke of that was not let in, where it was looked at; nobody vouches for it.
     package private(set) var claimedSubject: String?
 
@@ -45,6 +48,25 @@ package final class Authenticator {
         versions = [UInt64](repeating: 0, count: issuers.count)
         keySets = [KeySet?](repeating: nil, count: issuers.count)
         cache = VerifiedTokenCache(capacity: cacheCapacity, hash: cacheHash)
+        sharesKept = max(1_024, cacheCapacity * 2)
+    }
+
+    /// What a subject has under way: one for all of its tokens.
+    private func share(of subject: String?, issuer: Int) -> SubjectShare {
+        guard let subject else { return SubjectShare() }
+        let key = "\(issuer) \(subject)"
+        if let known = shares[key] { return known }
+        if shares.count >= sharesKept { forgetShares() }
+        let new = SubjectShare()
+        shares[key] = new
+        return new
+    }
+
+    private func forgetShares() {
+        for key in Array(shares.keys) {
+            guard let index = shares.index(forKey: key) else { continue }
+            if isKnownUniquelyReferenced(&shares.values[index]) { shares[key] = nil }
+        }
     }
 
     /// Replaces the keys of an issuer and forgets what was verified with the old ones.
@@ -180,10 +202,10 @@ package final class Authenticator {
         let claims = Claims(payload)
         let refusedFrom = try issuer.check(claims, at: now)
         claimedSubject = nil
+        let subject = issuer.subjectClaims.lazy.compactMap { claims[$0]?.string }.first
         return .verified(
             VerifiedToken(
-                token: token.copied(), issuer: index, claims: claims,
-                subject: issuer.subjectClaims.lazy.compactMap { claims[$0]?.string }.first, keyID: jws.keyID, refusedFrom: refusedFrom,
-                answers: requirements.answers(for: claims, issuer: index)))
+                token: token.copied(), issuer: index, claims: claims, subject: subject, keyID: jws.keyID, refusedFrom: refusedFrom,
+                answers: requirements.answers(for: claims, issuer: index), share: share(of: subject, issuer: index)))
     }
 }

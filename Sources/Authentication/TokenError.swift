@@ -31,6 +31,18 @@ package enum TokenError: Error, Equatable, Sendable {
     case claimUnmet(String)
     /// No current key set of the issuer is loaded; the gateway's trouble, not the client's.
     case keysUnavailable
+    /// Too many of the client's tokens were no good; nanoseconds until the next is looked at.
+    case tooManyFailures(UInt64)
+
+    /// Whether the token was made up, or is for nobody here: costs that its bearer caused, not a session that has ended.
+    package var isForgery: Bool {
+        switch self {
+        case .missing, .notAccessToken, .bound, .expiryMissing, .expired, .notYetValid, .issuedInFuture, .audienceMismatch, .claimMalformed,
+            .claimUnmet, .keysUnavailable, .tooManyFailures:
+            false
+        default: true
+        }
+    }
 
     /// A stable identifier.
     package var reason: String {
@@ -60,6 +72,7 @@ package enum TokenError: Error, Equatable, Sendable {
         case .claimMalformed: "token_claim_malformed"
         case .claimUnmet: "token_claim_unmet"
         case .keysUnavailable: "keys_unavailable"
+        case .tooManyFailures: "too_many_failed_tokens"
         }
     }
 
@@ -90,6 +103,7 @@ package enum TokenError: Error, Equatable, Sendable {
         case .audienceMismatch: "The access token is meant for another audience."
         case .claimMalformed(let name): "The access token's claim \(name) is malformed."
         case .claimUnmet(let name): "The access token's claim \(name) is not the required one."
+        case .tooManyFailures: "Too many access tokens of this client were not valid."
         case .keysUnavailable: "The keys to check the access token with are not available."
         }
     }

@@ -207,7 +207,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         (.connectionsRefused, "connections refused"), (.floodsEnded, "HTTP/2 connections ended for floods of frames"),
         (.headsTimedOut, "heads too slow"), (.headsTooLarge, "heads too large"), (.slowBodies, "bodies too slow"),
         (.slowReaders, "answers taken too slowly"), (.memoryRefusals, "requests refused for want of memory"),
-        (.acceptPauses, "pauses for want of descriptors"),
+        (.acceptPauses, "pauses for want of descriptors"), (.requestsAtOnceRefused, "requests too many at once"),
+        (.failedTokensRefused, "requests after too many failed tokens"),
     ]
 
     private func finish() {

@@ -48,8 +48,15 @@ package final class Exchange: UpstreamClient {
     private let outgoing: OutgoingHead
     private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     private var attempt = 0
-    /// Of the place in the group's queue, while there is no connection to be had.
-    private var waitTicket: UInt64?
+    /// The place in the group's queue, while there is no connection to be had.
+    private var wait: WaitingList.Entry?
+    /// Whose request it is.
+    private(set) var account = ClientAccount()
+    /// Where the exchange stands among those that hold a place of the group; negative while it does not.
+    var holderIndex = -1
+    private var isUploadOver = false
+    /// Whether the downstream takes no more of the answer at present.
+    private var isAnswerPaused = false
     private var hasHead = false
 
     /// When the connection was asked for, when the head of the answer came.
@@ -73,9 +80,12 @@ package final class Exchange: UpstreamClient {
     /// - Parameter tunnel: what the request opens, if the upstream agrees.
     package func begin(
         _ admission: consuming Admission, for downstream: any ExchangeDownstream, rule: ForwardingRule, origin: DownstreamOrigin,
-        method: Method, framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup, at now: Instant
+        method: Method, framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup, account: ClientAccount, at now: Instant
     ) throws(ForwardingError) {
         self.downstream = downstream
+        self.account = account
+        isUploadOver = framing.isEmpty && tunnel == nil
+        isAnswerPaused = false
         outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
         shape = RequestShape(method: method, framing: framing, upgrade: tunnel?.upgrade)
         self.group = group
@@ -99,7 +109,13 @@ package final class Exchange: UpstreamClient {
     /// The request's body is complete; within a tunnel, all that the client has to say.
     ///
     /// - Parameter trailers: whole field lines.
-    package func endRequest(trailers: [UInt8]) { channel?.endRequest(trailers: trailers) }
+    package func endRequest(trailers: [UInt8]) {
+        isUploadOver = true
+        channel?.endRequest(trailers: trailers)
+    }
+
+    /// Bytes of the request that wait to be sent.
+    package var queuedBytes: Int { channel?.queuedBytes ?? 0 }
 
     /// Whether there is a connection, so that the request's body can be sent.
     package var isConnected: Bool { channel != nil }
@@ -107,7 +123,23 @@ package final class Exchange: UpstreamClient {
     /// Whether the upstream takes more of the request's body now.
     package var takesUpload: Bool { channel.map { $0.queuedBytes < Limits.sendQueueHighBytes } ?? !isActive }
 
-    package func resumeAnswer() { channel?.resumeReading() }
+    package func resumeAnswer() {
+        isAnswerPaused = false
+        channel?.resumeReading()
+    }
+
+    /// Whether the place is held for no other reason than that the client takes nothing of the answer, or sends nothing of its body.
+    func isHeldByClient(at now: Instant) -> Bool {
+        guard isActive, let channel, now.since(began) > ownTime else { return false }
+        return isAnswerPaused || !isUploadOver && !hasHead && channel.queuedBytes == 0
+    }
+
+    /// Gives the place up, because others wait for it.
+    func giveWay() {
+        let channel = self.channel
+        fail(.gaveWay)
+        channel?.giveUp()
+    }
 
     /// Gives the exchange up, because the client is gone or its request was wrong.
     package func cancel() {
@@ -171,11 +203,11 @@ package final class Exchange: UpstreamClient {
         guard let group else { return }
         // What cannot be written must not cost a connection.
         try outgoing.render()
-        guard fresh || !group.hasWaiting || waitTicket != nil, let channel = try group.acquire(fresh: fresh, for: outgoing.origin) else {
-            if waitTicket == nil { waitTicket = group.wait(self) }
+        guard fresh || !group.hasWaiting || wait != nil, let channel = try group.acquire(fresh: fresh, for: outgoing.origin) else {
+            if wait == nil { wait = try group.wait(self, of: account) }
             return
         }
-        waitTicket = nil
+        wait = nil
         let server = channel.server
         use(channel, of: server)
         outgoing.server = server.hostText
@@ -190,6 +222,7 @@ package final class Exchange: UpstreamClient {
     private func use(_ channel: any UpstreamChannel, of server: UpstreamServer) {
         self.channel = channel
         self.server = server
+        if holderIndex < 0 { group?.hold(self) }
         channel.begin(self, shape)
     }
 
@@ -197,19 +230,21 @@ package final class Exchange: UpstreamClient {
     ///
     /// - Returns: whether the place in the queue is free.
     func connectionMayBeHad(_ ticket: UInt64, of group: UpstreamGroup) -> Bool {
-        guard ticket == waitTicket, group === self.group else { return true }
+        guard ticket == wait?.ticket, group === self.group else { return true }
         do {
             try connect(fresh: false)
         } catch {
             fail(error)
             return true
         }
-        guard waitTicket == nil else { return false }
+        guard wait == nil else { return false }
         downstream?.uploadMayContinue()
         return true
     }
 
-    func waitedInVain(_ ticket: UInt64, for group: UpstreamGroup) { if ticket == waitTicket, group === self.group { fail(.busy) } }
+    func waitedInVain(_ ticket: UInt64, for group: UpstreamGroup, _ error: ForwardingError) {
+        if ticket == wait?.ticket, group === self.group { fail(error) }
+    }
 
     private func fail(_ error: ForwardingError) {
         let downstream = self.downstream
@@ -246,15 +281,23 @@ package final class Exchange: UpstreamClient {
 
     private func pauseIfFull(_ channel: any UpstreamChannel) {
         // The downstream may have given the exchange up meanwhile.
-        if channel === self.channel, let downstream, !downstream.takesAnswer { channel.pauseReading() }
+        if channel === self.channel, let downstream, !downstream.takesAnswer {
+            isAnswerPaused = true
+            channel.pauseReading()
+        }
     }
 
     private func finish() {
         isActive = false
-        waitTicket = nil
+        if let wait { group?.stopWaiting(wait) }
+        wait = nil
+        if holderIndex >= 0 { group?.release(self) }
         downstream = nil
         channel = nil
         group = nil
         outgoing.end()
     }
 }
+
+/// How long an exchange may wait for its client in any case.
+private let ownTime: UInt64 = 1_000_000_000

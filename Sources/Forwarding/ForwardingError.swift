@@ -6,6 +6,10 @@ package enum ForwardingError: Error, Equatable, Sendable {
     case unresolved
     /// All connections that the group may have were busy for as long as connecting may take.
     case busy
+    /// As many requests wait as `max_waiting` allows.
+    case queueFull
+    /// The client kept the upstream waiting while others wanted its place.
+    case gaveWay
     case connectFailed(String)
     case connectTimedOut
     case tlsFailed(String)
@@ -23,7 +27,7 @@ package enum ForwardingError: Error, Equatable, Sendable {
     package var reason: String {
         switch self {
         case .unresolved: "upstream_unresolved"
-        case .busy: "upstream_busy"
+        case .busy, .queueFull, .gaveWay: "upstream_busy"
         case .connectFailed: "upstream_connect_failed"
         case .connectTimedOut: "upstream_connect_timeout"
         case .tlsFailed: "upstream_tls_failed"
@@ -41,6 +45,8 @@ package enum ForwardingError: Error, Equatable, Sendable {
         switch self {
         case .unresolved: "no server of the upstream has an address"
         case .busy: "all connections that max_connections allows were busy"
+        case .queueFull: "as many requests wait for a connection as max_waiting allows"
+        case .gaveWay: "the client kept the upstream waiting while others waited for its connection"
         case .connectFailed(let reason): "connecting failed: \(reason)"
         case .connectTimedOut: "connecting took too long"
         case .tlsFailed(let reason): "TLS failed: \(reason)"

@@ -2,6 +2,7 @@ package import Bytes
 package import EventLoop
 package import HTTP2
 import HTTPMessage
+import RateLimiting
 
 /// A group of servers as one worker sees it: who is there, who is busy, which connections wait.
 package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
@@ -14,9 +15,11 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     private let loop: EventLoop
     private var servers: [UpstreamServer] = []
     private var next = 0
-    /// Exchanges that wait for a connection, the oldest first.
-    private var waiting: [(exchange: Exchange, ticket: UInt64, deadline: Instant)] = []
+    private let waiting = WaitingList()
+    /// Exchanges that hold a place at a server.
+    private var holders: [Exchange] = []
     private var lastTicket: UInt64 = 0
+    private var relievesNext = Instant.past
     private var isTurnQueued = false
     private var timer: Timer?
 
@@ -75,15 +78,24 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     // MARK: - Waiting for a connection
 
-    /// Has an exchange wait; ``Exchange/connectionMayBeHad(_:of:)`` or ``Exchange/waitedInVain(_:for:)`` is called with the ticket,
-    /// which an exchange that has given up does not know any more.
-    func wait(_ exchange: Exchange) -> UInt64 {
+    /// Has an exchange wait; ``Exchange/connectionMayBeHad(_:of:)`` or ``Exchange/waitedInVain(_:for:)`` is called with its entry's ticket.
+    ///
+    /// Where as many wait as may, a client of which many more wait gives way to others.
+    func wait(_ exchange: Exchange, of account: ClientAccount) throws(ForwardingError) -> WaitingList.Entry {
+        if waiting.count >= settings.waitingMax {
+            guard let youngest = waiting.youngestOfLargest(than: account) else { throw .queueFull }
+            waiting.remove(youngest)
+            youngest.exchange.waitedInVain(youngest.ticket, for: self, .queueFull)
+        }
         lastTicket += 1
-        let (ticket, deadline) = (lastTicket, loop.now.adding(settings.connectTimeout))
-        withWaiting { $0.append((exchange, ticket, deadline)) }
-        if waiting.count == 1 { armTimer() }
-        return lastTicket
+        let entry = WaitingList.Entry(exchange, lastTicket, until: loop.now.adding(settings.connectTimeout), account)
+        waiting.add(entry)
+        armTimer()
+        return entry
     }
+
+    /// An exchange does not wait any longer.
+    func stopWaiting(_ entry: WaitingList.Entry) { waiting.remove(entry) }
 
     /// Whether those who came before are still waiting.
     var hasWaiting: Bool { !waiting.isEmpty }
@@ -97,34 +109,72 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     package func turnEnded() {
         isTurnQueued = false
-        // Taken out, because those who are served may come back.
-        var queue: [(exchange: Exchange, ticket: UInt64, deadline: Instant)] = []
-        swap(&queue, &waiting)
-        let served = queue.firstIndex { !$0.exchange.connectionMayBeHad($0.ticket, of: self) } ?? queue.count
-        withWaiting { $0.insert(contentsOf: queue[served...], at: 0) }
-    }
-
-    /// Taken out while it is changed, as what the servers keep is, so that no look at it has to be checked for overlap with another.
-    private func withWaiting(_ change: (inout [(exchange: Exchange, ticket: UInt64, deadline: Instant)]) -> Void) {
-        var queue: [(exchange: Exchange, ticket: UInt64, deadline: Instant)] = []
-        swap(&queue, &waiting)
-        change(&queue)
-        swap(&queue, &waiting)
+        while let entry = waiting.next() {
+            guard entry.exchange.connectionMayBeHad(entry.ticket, of: self) else { return }
+            waiting.remove(entry)
+            waiting.turn()
+        }
     }
 
     package func fired(_ timer: Timer) {
-        while let first = waiting.first, first.deadline <= loop.now {
-            withWaiting { $0.removeFirst() }
-            first.exchange.waitedInVain(first.ticket, for: self)
+        while let oldest = waiting.oldest(), oldest.deadline <= loop.now {
+            waiting.remove(oldest)
+            oldest.exchange.waitedInVain(oldest.ticket, for: self, .busy)
         }
+        if !waiting.isEmpty { relieve() }
         armTimer()
     }
 
     private func armTimer() {
-        guard let first = waiting.first else { return }
+        guard let oldest = waiting.oldest() else { return }
         let timer = timer ?? Timer(self)
         self.timer = timer
-        loop.set(timer, at: first.deadline)
+        loop.set(timer, at: min(oldest.deadline, max(relievesNext, loop.now.adding(reliefPause))))
+    }
+
+    // MARK: - Sharing the places
+
+    /// An exchange has a place now.
+    func hold(_ exchange: Exchange) {
+        exchange.holderIndex = holders.count
+        var list: [Exchange] = []
+        swap(&list, &holders)
+        list.append(exchange)
+        swap(&list, &holders)
+    }
+
+    /// An exchange has given its place back.
+    func release(_ exchange: Exchange) {
+        var list: [Exchange] = []
+        swap(&list, &holders)
+        let index = exchange.holderIndex
+        if list.indices.contains(index), list[index] === exchange {
+            let last = list.removeLast()
+            if last !== exchange {
+                list[index] = last
+                last.holderIndex = index
+            }
+        }
+        swap(&list, &holders)
+        exchange.holderIndex = -1
+    }
+
+    /// Where clients wait for a place, exchanges that only wait for their own client give theirs up: those of the client that has the
+    /// most, as long as it has more than the one that waits would have.
+    private func relieve() {
+        guard relievesNext <= loop.now, let waiter = waiting.next() else { return }
+        relievesNext = loop.now.adding(reliefPause)
+        var held: [ObjectIdentifier: Int] = [:]
+        for exchange in holders { held[ObjectIdentifier(exchange.account), default: 0] += 1 }
+        let own = held[ObjectIdentifier(waiter.account)] ?? 0
+        let stalled = holders.filter { $0.account !== waiter.account && $0.isHeldByClient(at: loop.now) }
+        var left = min(waiting.count, relievedAtOnce)
+        for exchange in stalled.sorted(by: { held[ObjectIdentifier($0.account)] ?? 0 > held[ObjectIdentifier($1.account)] ?? 0 }) {
+            guard left > 0, let count = held[ObjectIdentifier(exchange.account)], count > own + 1 else { break }
+            held[ObjectIdentifier(exchange.account)] = count - 1
+            left -= 1
+            exchange.giveWay()
+        }
     }
 
     /// In how many places a request may be tried.
@@ -274,3 +324,5 @@ final class UpstreamServer {
 }
 
 private let refusalNanoseconds: UInt64 = 1_000_000_000
+private let reliefPause: UInt64 = 250_000_000
+private let relievedAtOnce = 64

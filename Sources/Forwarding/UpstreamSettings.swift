@@ -42,6 +42,9 @@ package struct UpstreamSettings {
     /// Connections, busy and idle, that a worker has to each server at most; requests beyond that wait for one.
     package let connectionsMax: Int
 
+    /// Requests that wait for one at most; beyond it they are refused at once.
+    package let waitingMax: Int
+
     /// Streams that a connection of HTTP/2 carries at once, if its server agrees.
     package let streamsMax: Int
     /// How large the receive window of a stream may become, and what it is at first.
@@ -89,6 +92,7 @@ package struct UpstreamSettings {
         idleTimeout = nanoseconds("idle_timeout", .seconds(55))
         idleMax = block.one("keepalive")?.integer(0...100_000, diagnostics) ?? 256
         connectionsMax = block.one("max_connections")?.integer(1...100_000, diagnostics) ?? 1_024
+        waitingMax = block.one("max_waiting")?.integer(0...1_000_000, diagnostics) ?? 1_024
         streamsMax = block.one("streams")?.integer(1...100_000, diagnostics) ?? 100
         let window = block.one("stream_window")
         streamWindow = window?.size(diagnostics).map { Int(clamping: $0) } ?? 8 << 20

@@ -73,6 +73,10 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     var stage = Stage.idle
     private(set) var origin: DownstreamOrigin
+    /// What the client of the request has; nil between requests.
+    private(set) var account: ClientAccount?
+    /// Bytes that the request holds, besides its body.
+    var heldBytes: Int { headCapacity + passageBytes + exchange.queuedBytes }
     /// Where the host stands that a trusted proxy tells of.
     var toldHost: ByteRange?
     /// Of the head, once it has been read.
@@ -84,6 +88,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     var route: Route?
     var methodRule: Route.MethodRule?
     var identity: Identity?
+    /// Whether the request counts among those of whom its token speaks of.
+    var countsForSubject = false
     var refusal: Refusal?
     /// What the request wants to change to, where its route lets it.
     var tunnel: TunnelRequest?
@@ -108,6 +114,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var generation: UInt64 = 0
 
     // For the log.
+    /// Why an answer whose head has gone out was broken off.
+    var failure: ForwardingError?
     var beganAt = Instant.never
     var authenticatedAt = Instant.never
     var admittedAt = Instant.never
@@ -130,8 +138,11 @@ final class Passage: AdmissionWaiter, TimerHandler {
     }
 
     /// Makes ready for the next request; its head stands in the context.
-    func begin(for frontEnd: any PassageFrontEnd, at now: Instant) {
+    func begin(for frontEnd: any PassageFrontEnd, of account: ClientAccount, at now: Instant) {
         self.frontEnd = frontEnd
+        self.account = account
+        account.requests += 1
+        failure = nil
         generation += 1
         stage = .deciding
         route = nil
@@ -160,6 +171,10 @@ final class Passage: AdmissionWaiter, TimerHandler {
         generation += 1
         stage = .idle
         frontEnd = nil
+        account?.requests -= 1
+        account = nil
+        if countsForSubject { identity?.verified.share.requests -= 1 }
+        countsForSubject = false
         identity = nil
         stream = nil
         expiryTimer?.cancel()
@@ -190,3 +205,6 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     func admissionDecided() { path.admissionDecided(self) }
 }
+
+/// What a request takes in any case.
+private let passageBytes = 4_096

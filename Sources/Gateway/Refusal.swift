@@ -28,6 +28,10 @@ package enum Refusal: Error, Sendable {
     case protocolNotOffered
     /// The worker holds as much memory as it may.
     case overloaded
+    /// The client, or whom its token speaks of, has as many requests under way as it may.
+    case tooManyAtOnce(subject: Bool)
+    /// Too many tokens of the client were no good; nanoseconds to wait.
+    case tooManyFailedTokens(retryAfter: UInt64)
     /// A browser was to use a credential that it sends by itself, for a page of another origin.
     case crossOrigin
     /// A listener that sends everybody to https; the place to go to.
@@ -58,12 +62,13 @@ package enum Refusal: Error, Sendable {
         case .forwarding(.answerTimedOut), .forwarding(.connectTimedOut): 504
         case .forwarding(.headerUnusable): 403
         case .forwarding(.pathUnusable): 400
-        case .forwarding(.unresolved), .forwarding(.busy): 503
+        case .forwarding(.unresolved), .forwarding(.busy), .forwarding(.queueFull), .forwarding(.gaveWay): 503
         case .forwarding: 502
         case .bodyTooLarge: 413
         case .headTimeout, .bodyTimeout, .bodyTooSlow: 408
         case .protocolNotOffered: 501
         case .overloaded: 503
+        case .tooManyAtOnce, .tooManyFailedTokens: 429
         case .crossOrigin: 403
         case .redirect: 308
         }
@@ -88,6 +93,8 @@ package enum Refusal: Error, Sendable {
         case .bodyTooSlow: "body_too_slow"
         case .protocolNotOffered: "protocol_not_offered"
         case .overloaded: "overloaded"
+        case .tooManyAtOnce(let isSubject): isSubject ? "too_many_requests_of_subject" : "too_many_requests_at_once"
+        case .tooManyFailedTokens: "too_many_failed_tokens"
         case .crossOrigin: "csrf_refused"
         case .redirect: "redirect_https"
         }
@@ -117,6 +124,8 @@ package enum Refusal: Error, Sendable {
         case .bodyTooSlow: "The request's body comes too slowly."
         case .protocolNotOffered: "This resource does not speak that protocol."
         case .overloaded: "The gateway has as much to do as it can hold. Try again soon."
+        case .tooManyAtOnce: "Too many requests at once. Wait for an answer before the next request."
+        case .tooManyFailedTokens: "Too many access tokens from this address were not valid. Wait as long as Retry-After says."
         case .crossOrigin: "A page of another origin may not do this with your credentials."
         case .redirect(let place): "This is served at \(place)."
         }
@@ -157,8 +166,12 @@ package enum Refusal: Error, Sendable {
     /// Seconds after which it makes sense to try again.
     var retryAfter: UInt64? {
         switch self {
-        case .admission(.limitExceeded(_, let nanoseconds)): max(1, nanoseconds / 1_000_000_000 + (nanoseconds % 1_000_000_000 > 0 ? 1 : 0))
-        case .admission(.storeUnavailable), .token(.keysUnavailable), .forwarding(.unresolved), .forwarding(.busy), .overloaded: 2
+        case .tooManyAtOnce: 1
+        case .admission(.limitExceeded(_, let nanoseconds)), .tooManyFailedTokens(let nanoseconds):
+            max(1, nanoseconds / 1_000_000_000 + (nanoseconds % 1_000_000_000 > 0 ? 1 : 0))
+        case .admission(.storeUnavailable), .token(.keysUnavailable), .forwarding(.unresolved), .forwarding(.busy),
+            .forwarding(.queueFull), .forwarding(.gaveWay), .overloaded:
+            2
         default: nil
         }
     }

@@ -25,21 +25,28 @@ final class RequestLog {
     /// Whether durations are wanted.
     var isOn: Bool { writesAccess }
 
-    func write(_ passage: Passage, limits: [Limit], wall: UInt64, isComplete: Bool) {
+    /// - Parameter now: of the loop's clock.
+    func write(_ passage: Passage, limits: [Limit], wall: UInt64, at now: Instant, isComplete: Bool) {
         if writesAccess {
             line.begin()
             writeCommon(passage, wall)
             writeAccess(passage, limits, isComplete)
             line.end()
-            ring.write(line.bytes, .access)
+            write(.access, passage.account, at: now)
         }
         if writesSecurity, let refusal = passage.refusal, refusal.concernsSecurity {
             line.begin()
             writeCommon(passage, wall)
             writeSecurity(passage, refusal)
             line.end()
-            ring.write(line.bytes, .security)
+            write(.security, passage.account, at: now)
         }
+    }
+
+    /// Where the ring fills up, what one client causes does not push out the lines of others.
+    private func write(_ kind: LogKind, _ account: ClientAccount?, at now: Instant) {
+        let hasRoom = account?.logs(line.bytes.count, at: now) ?? true
+        if !hasRoom, ring.isHalfFull { ring.drop() } else { ring.write(line.bytes, kind) }
     }
 
     private func writeCommon(_ passage: Passage, _ wall: UInt64) {
@@ -84,7 +91,12 @@ final class RequestLog {
         case .none where passage.isExpired:
             line.member("decision", "ended")
             line.member("reason", "credential_expired")
-        case .none: line.member("decision", isComplete ? "forwarded" : "broken_off")
+        case .none:
+            line.member("decision", isComplete ? "forwarded" : "broken_off")
+            if let failure = passage.failure {
+                line.member("reason", failure.reason)
+                line.member("detail", failure.explanation)
+            }
         }
         let states = passage.progress.states
         if !states.isEmpty {

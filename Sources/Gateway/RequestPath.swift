@@ -62,12 +62,22 @@ final class RequestPath {
     func enter(_ passage: Passage) {
         counters.add(.requests)
         do throws(Refusal) {
-            if isOutOfMemory { throw .overloaded }
+            try checkShare(passage)
             try decide(passage, passage.context.head, &passage.context.target)
             guard try admitEarly(passage) else { return }
             try authenticate(passage)
         } catch {
             refuse(passage, error)
+        }
+    }
+
+    /// Whether the client may have one more request.
+    private func checkShare(_ passage: Passage) throws(Refusal) {
+        guard let account = passage.account else { return }
+        if isOutOfMemory, account.isOverShare { throw .overloaded }
+        if account.address != nil, account.requests > settings.clientLimits.requests {
+            counters.add(.requestsAtOnceRefused)
+            throw .tooManyAtOnce(subject: false)
         }
     }
 
@@ -173,26 +183,45 @@ final class RequestPath {
         case .authenticated(let issuers):
             let outcome: Authenticator.Outcome
             do {
-                outcome = try authenticator.authenticate(passage.context.head, by: issuers, at: loop.wall / 1_000_000_000)
+                outcome = try authenticator.authenticate(passage.context.head, by: issuers, at: loop.wall / 1_000_000_000) {
+                    () throws(TokenError) in
+                    let pause = passage.account?.tokenPause(settings.clientLimits.failedTokens, at: loop.now) ?? 0
+                    if pause > 0 { throw .tooManyFailures(pause) }
+                }
             } catch {
-                passage.claimedSubject = authenticator.claimedSubject
-                throw .token(error)
+                throw tokenRefused(passage, error)
             }
             switch outcome {
             case .identity(let identity):
                 passage.identity = identity
                 if identity.kind.isAmbient { try checkOrigin(passage, passage.context.head) }
+                let share = identity.verified.share
+                guard share.requests < settings.clientLimits.requestsPerSubject else {
+                    counters.add(.requestsAtOnceRefused)
+                    throw .tooManyAtOnce(subject: true)
+                }
+                share.requests += 1
+                passage.countsForSubject = true
                 passage.keysVersion = authenticator.keysVersion(of: identity.verified.issuer)
                 try authorize(passage, identity, rule)
             case .needsKeys(let doubt):
                 do {
                     try keyWaits.wait(passage, for: doubt, hasKeys: authenticator.hasKeys(of: doubt.issuer))
                 } catch {
-                    passage.claimedSubject = authenticator.claimedSubject
-                    throw .token(error)
+                    throw tokenRefused(passage, error)
                 }
             }
         }
+    }
+
+    private func tokenRefused(_ passage: Passage, _ error: TokenError) -> Refusal {
+        if case .tooManyFailures(let pause) = error {
+            counters.add(.failedTokensRefused)
+            return .tooManyFailedTokens(retryAfter: pause)
+        }
+        passage.claimedSubject = authenticator.claimedSubject
+        if error.isForgery { passage.account?.tokenFailed(settings.clientLimits.failedTokens, at: loop.now) }
+        return .token(error)
     }
 
     /// A browser sends some credentials by itself, whoever has it ask.
@@ -245,10 +274,10 @@ final class RequestPath {
         guard let route = passage.route else { return }
         passage.stage = .forwarding
         do {
-            guard let frontEnd = passage.frontEnd else { return }
+            guard let frontEnd = passage.frontEnd, let account = passage.account else { return }
             try passage.exchange.begin(
                 admission, for: frontEnd, rule: route.forwarding, origin: passage.origin, method: passage.method, framing: passage.framing,
-                tunnel: passage.tunnel, group: groups[route.forwarding.upstream], at: loop.now)
+                tunnel: passage.tunnel, group: groups[route.forwarding.upstream], account: account, at: loop.now)
         } catch {
             return refuse(passage, .forwarding(error))
         }
@@ -292,7 +321,7 @@ final class RequestPath {
         case 500..<600: counters.add(.answers5xx)
         default: break
         }
-        log.write(passage, limits: limiter.limits, wall: loop.wall, isComplete: isComplete)
+        log.write(passage, limits: limiter.limits, wall: loop.wall, at: loop.now, isComplete: isComplete)
         if passage.stream != nil { streams[ObjectIdentifier(passage)] = nil }
         passage.end()
     }

@@ -147,15 +147,24 @@ package final class Worker: MessageReceiver, TimerHandler {
     package func fired(_ timer: Timer) {
         path.giveUpWaiting()
         path.recheckSome()
-        path.isOutOfMemory = HeapMemory.isInUse(moreThan: settings.clientLimits.memoryBytes)
-        // What waits for its next request gives way to what is under way.
-        if path.isOutOfMemory { for connection in Array(connections.values) { connection.closeIfIdle() } }
+        shareMemory()
+        services.forgetIdleAccounts()
         becomeReadyIfPossible()
         if drainDeadline <= loop.now {
             for connection in Array(connections.values) { connection.abort() }
             loop.stop()
         }
         loop.set(timer, after: tick)
+    }
+
+    private func shareMemory() {
+        let limit = settings.clientLimits.memoryBytes
+        let wasOutOfMemory = path.isOutOfMemory
+        path.isOutOfMemory = HeapMemory.isInUse(moreThan: limit)
+        guard path.isOutOfMemory else { return wasOutOfMemory ? services.memoryIsEnough() : () }
+        // What waits for its next request gives way to what is under way.
+        for connection in Array(connections.values) { connection.closeIfIdle() }
+        services.shareMemory(among: Array(connections.values), isFarBeyond: HeapMemory.isInUse(moreThan: limit + limit / 2))
     }
 
     // MARK: - Beginning

@@ -21,6 +21,10 @@ package enum Counter: Int, CaseIterable, Sendable {
     case streamsExpired
     /// Connections whose PROXY header was missing or malformed.
     case proxyHeadersRefused
+    /// Requests that were refused because their client, or its subject, had as many under way as it may.
+    case requestsAtOnceRefused
+    /// Requests whose token was not looked at, because too many of their client's were no good.
+    case failedTokensRefused
 }
 
 package struct Counters {

@@ -18,9 +18,10 @@ package struct JSONLine {
 
     package mutating func end() { bytes.append(0x7D) }
 
+    /// A value that is longer than any log needs is cut, and ends with `…`.
     package mutating func member(_ name: String, _ value: Span<UInt8>) {
         open(name)
-        string(value)
+        string(value.count <= valueBytesMax ? value : value.extracting(0..<valueBytesMax), isCut: value.count > valueBytesMax)
     }
 
     package mutating func member(_ name: String, _ value: [UInt8]) { member(name, value.span) }
@@ -81,7 +82,7 @@ package struct JSONLine {
         bytes.append(0x3A)
     }
 
-    private mutating func string(_ value: Span<UInt8>) {
+    private mutating func string(_ value: Span<UInt8>, isCut: Bool) {
         bytes.append(0x22)
         var isPlain = true
         for index in value.indices where value[index] < 0x20 || value[index] >= 0x7F || value[index] == 0x22 || value[index] == 0x5C {
@@ -89,6 +90,7 @@ package struct JSONLine {
             break
         }
         if isPlain { bytes.append(value) } else { escaped(value.text) }
+        if isCut { bytes.append("…") }
         bytes.append(0x22)
     }
 
@@ -107,6 +109,8 @@ package struct JSONLine {
         }
     }
 }
+
+private let valueBytesMax = 1_024
 
 /// Moments as text, in UTC.
 package enum TimeText {

@@ -22,6 +22,12 @@ package struct LogRing {
 
     package var dropped: UInt64 { memory.load(firstWord + 2) }
 
+    /// Whether more waits to be read than will fit once more.
+    package var isHalfFull: Bool { memory.load(firstWord) &- memory.load(firstWord + 1) > UInt64(Self.dataBytes / 2) }
+
+    /// Counts a line that is not written.
+    package func drop() { memory.add(firstWord + 2, 1) }
+
     /// Appends a line, without its line feed.
     package func write(_ line: [UInt8], _ kind: LogKind) {
         let written = memory.load(firstWord)

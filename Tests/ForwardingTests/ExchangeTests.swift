@@ -65,7 +65,7 @@ import Testing
         try exchange.begin(
             Admission(identity: nil), for: recorder, rule: rule, origin: origin, method: context.head.method,
             framing: length > 0 ? .length(UInt64(length)) : .none,
-            group: group, at: loop.now)
+            group: group, account: ClientAccount(), at: loop.now)
         if length > 0 {
             let utf8 = [UInt8](body.utf8)
             exchange.send(utf8.span)
@@ -111,7 +111,7 @@ import Testing
                 try exchange.begin(
                     Admission(identity: nil), for: recorder, rule: rule, origin: origin, method: context.head.method, framing: .none,
                     tunnel: tunnel, group: group,
-                    at: loop.now)
+                    account: ClientAccount(), at: loop.now)
             } catch {
                 return ""
             }

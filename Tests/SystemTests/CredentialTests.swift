@@ -112,6 +112,32 @@ import Testing
         #expect(try stage.gateway.curl("/", ["-u", "bob:\(token)"]).body.contains("token_claim_unmet"))
     }
 
+    /// Whose tokens are made up has them looked at no more for a while; nobody else has to wait.
+    @Test(arguments: HTTPVersions.all) func tokensThatAreMadeUpAreLookedAtOnlySoOften(version: String) throws {
+        let port = Ports.free()
+        let stage = try Stage(
+            version: version, general: "listen 127.0.0.1:\(port) { plaintext; } client_limits { failed_tokens 5/1h; }", workers: 1)
+        let known = try stage.signer.token()
+        func get(_ token: String) throws -> Answer { try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(token)"]) }
+        #expect(try get(known).status == 200)
+        // A session that has ended is no forgery.
+        for _ in 0..<8 { #expect(try get(stage.signer.token(expiresIn: -3_600)).status == 401) }
+        let forged = try known.dropLast(8) + "AAAAAAAA"
+        for number in 0..<5 { #expect(try get("\(forged)").status == 401, "\(number)") }
+        let refused = try get("\(forged)")
+        #expect(refused.status == 429)
+        #expect(refused.body.contains("too_many_failed_tokens"))
+        #expect(refused["retry-after"].flatMap { Int($0) } ?? 0 > 600)
+        #expect(try get(stage.signer.token(subject: "new")).status == 429)
+        // What is known costs nothing to let in.
+        #expect(try get(known).status == 200)
+        let neighbour = try RawClient(port: port, from: 2)
+        neighbour.send(
+            "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(try stage.signer.token(subject: "neighbour"))\r\nConnection: close\r\n\r\n"
+        )
+        #expect(neighbour.read().hasPrefix("HTTP/1.1 200"))
+    }
+
     @Test func whatIsNoAccessTokenIsRefused() throws {
         let stage = try Stage()
         func reason(_ more: [String: Any?]) throws -> String {

@@ -237,7 +237,7 @@ import Testing
             routes: "route /big { upstream big; public; } route /** { upstream app; public; } route /in { upstream app; auth sso; }",
             general: """
                 listen 127.0.0.1:\(port) { plaintext; } upstream big { server 127.0.0.1:\(server.port); }
-                client_limits { memory 16m; } token_cache 64;
+                client_limits { memory 16m; requests 5000; } token_cache 64;
                 """, workers: 1)
         #expect(try stage.gateway.curl("/x").status == 200)
         var readers: [RawClient] = []
@@ -253,6 +253,12 @@ import Testing
             }
         }
         #expect(refused, "\(readers.count) readers were let in")
+        // Somebody else, who holds nothing of it, is served.
+        for _ in 0..<20 {
+            let neighbour = try RawClient(port: port, from: 2)
+            neighbour.send("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            #expect(neighbour.read().hasPrefix("HTTP/1.1 200"))
+        }
         // Who was there before gets all of its answer.
         #expect(readers[0].read(silence: 3_000).utf8.count > 4_000_000)
         goOn.set()

@@ -24,13 +24,13 @@ import Testing
         answer[kind] as? [String: String] ?? [:]
     }
 
-    @Test func losesNothingOfAHundredStreamsOnEachOfAHundredConnections() throws {
-        let stage = try Stage(workers: 2)
+    @Test func losesNothingOfTwentyStreamsOnEachOfAHundredConnections() throws {
+        let stage = try Stage(general: "client_limits { requests 4000; requests_per_subject 4000; }", workers: 2)
         let token = try stage.signer.token()
         let output = try run(
             Executable.h2load,
             [
-                "-n", "30000", "-c", "100", "-m", "100", "-H", "authorization: Bearer \(token)",
+                "-n", "30000", "-c", "100", "-m", "20", "-H", "authorization: Bearer \(token)",
                 "https://127.0.0.1:\(stage.gateway.port)/orders",
             ])
         #expect(output.text.contains("30000 succeeded, 0 failed, 0 errored, 0 timeout"), "\(output.text)")

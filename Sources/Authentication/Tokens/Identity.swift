@@ -10,12 +10,15 @@ package final class VerifiedToken {
     package let refusedFrom: UInt64
     /// The answer to each scope requirement of the configuration, by its index.
     package let answers: RequirementAnswers
+    /// What the subject has under way, by whichever of its tokens.
+    package let share: SubjectShare
     private var renderedLines: [RenderedLines?] = []
     private var renderedKeys: [RenderedKey?] = []
     package let token: [UInt8]
 
     init(
-        token: [UInt8], issuer: Int, claims: Claims, subject: String?, keyID: String?, refusedFrom: UInt64, answers: RequirementAnswers
+        token: [UInt8], issuer: Int, claims: Claims, subject: String?, keyID: String?, refusedFrom: UInt64, answers: RequirementAnswers,
+        share: SubjectShare = SubjectShare()
     ) {
         self.token = token
         self.issuer = issuer
@@ -24,6 +27,7 @@ package final class VerifiedToken {
         self.keyID = keyID
         self.refusedFrom = refusedFrom
         self.answers = answers
+        self.share = share
     }
 
     /// Header lines made of this token's claims alone, by the index of their template; nil before they were made.
@@ -50,6 +54,13 @@ package final class VerifiedToken {
         made[index] = key
         renderedKeys = made
     }
+}
+
+/// Counts the requests of one subject that are under way in a worker.
+package final class SubjectShare {
+    package var requests = 0
+
+    package init() {}
 }
 
 /// The key of a limit, and its fingerprint in the table of the host.

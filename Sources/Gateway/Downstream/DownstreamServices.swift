@@ -3,6 +3,7 @@ import Bytes
 import Forwarding
 import HTTP2
 import Observability
+import RateLimiting
 
 /// How long, in nanoseconds, what a client still sends after its last answer is thrown away: a connection that closes on
 /// unread bytes is reset, and the answer lost.
@@ -30,7 +31,9 @@ final class DownstreamServices {
     /// Of the connection that came last: many may come from one proxy.
     var lastOrigin: DownstreamOrigin?
     private var connectionCount = 0
-    private var connectionsOf: [IPAddress: Int] = [:]
+    private var accounts: [IPAddress: ClientAccount] = [:]
+    /// Of clients over Unix sockets, who have no address.
+    private let nameless = ClientAccount()
     /// Called when a connection is gone.
     var connectionEnded: (any ClientConnection) -> Void = { _ in }
     /// Called when a connection is there, or has come to speak a version of HTTP.
@@ -50,6 +53,22 @@ final class DownstreamServices {
         self.windows = windows
     }
 
+    /// What a client has; made where it has nothing yet.
+    func account(of address: IPAddress?) -> ClientAccount {
+        guard let address else { return nameless }
+        let subscriber = ClientAccount.subscriber(address)
+        if let known = accounts[subscriber] { return known }
+        let new = ClientAccount(subscriber)
+        accounts[subscriber] = new
+        return new
+    }
+
+    /// Forgets clients that have nothing.
+    func forgetIdleAccounts() {
+        guard accounts.count > accountsKept else { return }
+        for (address, account) in accounts where account.isIdle(at: loop.now) { accounts[address] = nil }
+    }
+
     /// Counts a connection that was accepted; false when there may be no more of them. A trusted proxy speaks for many
     /// clients, and so does one that is about to name its client.
     func admits(_ client: Client, isProxy: Bool) -> Bool {
@@ -58,7 +77,7 @@ final class DownstreamServices {
             return false
         }
         connectionCount += 1
-        count(client)
+        client.account.connections += 1
         counters.add(.connectionsAccepted)
         counters.add(.connectionsOpen)
         return true
@@ -66,9 +85,9 @@ final class DownstreamServices {
 
     /// A connection that was admitted turns out to be somebody else's; false when that client may have no more.
     func readmits(_ client: Client, as told: Client) -> Bool {
-        uncount(client)
+        client.account.connections -= 1
         let isAdmitted = mayHaveAnother(told)
-        count(told)
+        told.account.connections += 1
         if !isAdmitted { counters.add(.connectionsRefused) }
         return isAdmitted
     }
@@ -76,25 +95,40 @@ final class DownstreamServices {
     /// A connection that was admitted is closed.
     func closed(_ client: Client) {
         connectionCount -= 1
-        uncount(client)
+        client.account.connections -= 1
         counters.subtract(.connectionsOpen)
     }
 
     private func mayHaveAnother(_ client: Client) -> Bool {
-        guard !client.isTrusted, let address = client.address else { return true }
-        return connectionsOf[Self.subscriber(address), default: 0] < settings.clientLimits.connectionsPerAddress
+        client.isTrusted || client.account.connections < settings.clientLimits.connectionsPerAddress
     }
 
-    /// Whom an address belongs to: of IPv6 a subscriber has the last 64 bits for itself.
-    private static func subscriber(_ address: IPAddress) -> IPAddress {
-        address.isV4 ? address : IPAddress(high: address.high, low: 0)
+    // MARK: - Memory
+
+    /// Shares a memory that is used up: those who hold much of it have no further requests, and if that is not enough, the one who holds
+    /// the most loses its connections.
+    ///
+    /// - Parameter isFarBeyond: whether the memory is used up by far.
+    func shareMemory(among connections: [any ClientConnection], isFarBeyond: Bool) {
+        for account in accounts.values { account.heldBytes = 0 }
+        nameless.heldBytes = 0
+        for connection in connections { connection.account.heldBytes += connection.heldBytes }
+        let holders = accounts.values.filter { $0.heldBytes > 0 } + (nameless.heldBytes > 0 ? [nameless] : [])
+        let most = holders.reduce(0) { max($0, $1.heldBytes) }
+        for account in accounts.values { account.isOverShare = account.heldBytes * 2 >= most }
+        nameless.isOverShare = nameless.heldBytes * 2 >= most
+        guard isFarBeyond, let largest = holders.max(by: { $0.heldBytes < $1.heldBytes }), holders.count > 1 else { return }
+        var toFree = largest.heldBytes / 4
+        let own = connections.filter { $0.account === largest }.map { ($0, $0.heldBytes) }.sorted { $0.1 > $1.1 }
+        for (connection, bytes) in own where toFree > 0 {
+            toFree -= bytes
+            counters.add(.memoryRefusals)
+            connection.abort()
+        }
     }
 
-    private func count(_ client: Client) { if let address = client.address { connectionsOf[Self.subscriber(address), default: 0] += 1 } }
-
-    private func uncount(_ client: Client) {
-        guard let address = client.address else { return }
-        let left = connectionsOf[Self.subscriber(address), default: 1] - 1
-        connectionsOf[Self.subscriber(address)] = left > 0 ? left : nil
-    }
+    func memoryIsEnough() { for account in accounts.values where account.isOverShare { account.isOverShare = false } }
 }
+
+/// Clients that are known at least before those that have nothing are looked for.
+private let accountsKept = 256

@@ -132,6 +132,7 @@ extension HTTP1Connection: PassageFrontEnd {
         guard answerFraming == nil else {
             // A part of the answer is with the client: only a broken connection tells that the rest is missing.
             services.counters.add(.upstreamFailures)
+            passage.failure = error
             services.path.finish(passage, isComplete: false)
             state = .closing
             isBroken = true

@@ -4,6 +4,7 @@ import Forwarding
 import HTTP1
 import HTTPMessage
 import Observability
+import RateLimiting
 import Routing
 import TLS
 
@@ -290,6 +291,12 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         services.connectionEnded(self)
     }
 
+    // MARK: - What it holds
+
+    var account: ClientAccount { client.account }
+
+    var heldBytes: Int { connectionBytes + inbound.capacity + outbound.capacity + (held.map { $0.heldBytes } ?? 0) }
+
     // MARK: - Taking leave
 
     /// Ends the connection if it is between requests.
@@ -338,3 +345,6 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         watch = changed
     }
 }
+
+/// What OpenSSL and this program keep of a connection of HTTP/1 in any case.
+private let connectionBytes = 24_576

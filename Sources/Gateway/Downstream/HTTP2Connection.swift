@@ -4,6 +4,7 @@ import Forwarding
 import HTTP2
 import HTTPMessage
 import Observability
+import RateLimiting
 import TLS
 
 /// A client's connection that speaks HTTP/2: carries frames between the socket and the session, and finds the stream that
@@ -250,6 +251,14 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         watch = changed
     }
 
+    // MARK: - What it holds
+
+    var account: ClientAccount { client.account }
+
+    var heldBytes: Int {
+        connectionBytes + inbound.capacity + session.outputBytes + streams.all.reduce(0) { $0 + $1.heldBytes }
+    }
+
     // MARK: - Taking leave
 
     func abort() { close() }
@@ -359,6 +368,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 private let headsPerTurnMost = 16
 /// The same for a client that resets many.
 private let headsPerTurnAfterResets = 1
+/// What OpenSSL, nghttp2 and this program keep of a connection in any case.
+private let connectionBytes = 65_536
 /// Two large uploads at once go at full speed, the others as they can.
 private let windowBytes = 16 << 20
 private let leaveNotice: UInt64 = 1_000_000_000

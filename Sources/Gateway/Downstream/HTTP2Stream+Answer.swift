@@ -166,6 +166,7 @@ extension HTTP2Stream: PassageFrontEnd {
         guard hasAnswerBegun else { return services.path.refuse(passage, .forwarding(error)) }
         // A part of the answer is with the client: only a reset tells that the rest is missing.
         services.counters.add(.upstreamFailures)
+        passage.failure = error
         services.path.finish(passage, isComplete: false)
         isBroken = true
         connection.reset(id, StreamCode.internalError)

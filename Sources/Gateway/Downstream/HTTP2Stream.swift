@@ -66,6 +66,9 @@ final class HTTP2Stream: TimerHandler {
         services = connection.services
     }
 
+    /// Bytes that the request and its answer hold.
+    var heldBytes: Int { streamBytes + upload.capacity + body.capacity + (held.map { $0.heldBytes } ?? 0) }
+
     // What changes while a request is under way is changed on its own, and then put back in its place: where every look at a
     // property is over at once, none has to be checked for overlap with another.
 
@@ -327,3 +330,6 @@ final class HTTP2Stream: TimerHandler {
         armBodyTimer(after: min(Linger.silence, lingersUntil.since(services.loop.now)))
     }
 }
+
+/// What nghttp2 and this program keep of a stream in any case.
+private let streamBytes = 2_048

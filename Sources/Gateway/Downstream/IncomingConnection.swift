@@ -2,10 +2,15 @@ import Bytes
 import EventLoop
 import Forwarding
 import Observability
+import RateLimiting
 import TLS
 
 /// A client's connection, as a worker holds it: before it speaks HTTP, or speaking one of its versions.
 protocol ClientConnection: AnyObject {
+    /// Whose it is.
+    var account: ClientAccount { get }
+    /// Bytes that it and its requests hold.
+    var heldBytes: Int { get }
     /// Ends the connection at once.
     func abort()
     /// Ends the connection if no request is under way; otherwise it ends with the last one.
@@ -23,6 +28,7 @@ struct Client {
     /// The peer's address, or what the PROXY protocol says of it; nil for a Unix socket.
     private(set) var address: IPAddress?
     private(set) var addressText: [UInt8]
+    private(set) var account: ClientAccount
     /// Whether the peer may speak for the client (`trusted_proxies`).
     private(set) var isTrusted: Bool
     let isTLS: Bool
@@ -30,10 +36,11 @@ struct Client {
     let redirectPort: UInt16?
     fileprivate(set) var handshakeNanoseconds: UInt64 = 0
 
-    init(_ address: IPAddress?, isTLS: Bool, redirectPort: UInt16?, _ settings: Settings) {
+    init(_ address: IPAddress?, isTLS: Bool, redirectPort: UInt16?, _ services: DownstreamServices) {
         self.address = address
+        account = services.account(of: address)
         addressText = [UInt8](address?.text ?? "unix")
-        isTrusted = address.map { settings.trusts($0) } ?? true
+        isTrusted = address.map { services.settings.trusts($0) } ?? true
         self.isTLS = isTLS
         self.redirectPort = redirectPort
     }
@@ -55,10 +62,11 @@ struct Client {
     }
 
     /// Takes what the PROXY protocol says of the connection.
-    fileprivate mutating func adopt(_ addresses: ProxyProtocol.Addresses, _ settings: Settings) {
+    fileprivate mutating func adopt(_ addresses: ProxyProtocol.Addresses, _ services: DownstreamServices) {
         address = addresses.source
+        account = services.account(of: addresses.source)
         addressText = [UInt8](addresses.source.text)
-        isTrusted = settings.trusts(addresses.source)
+        isTrusted = services.settings.trusts(addresses.source)
     }
 }
 
@@ -73,6 +81,9 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     private var watch: Watch?
     private var timer: Timer?
     private let acceptedAt: Instant
+    var account: ClientAccount { client.account }
+    /// An unfinished handshake is OpenSSL's, and small.
+    let heldBytes = 32_768
     /// Bytes of a PROXY header that have come; nil when none is awaited.
     private var proxyHeader: [UInt8]?
 
@@ -84,7 +95,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         proxies: ProxyPeers?,
         _ services: DownstreamServices
     ) {
-        let client = Client(address, isTLS: contexts != nil, redirectPort: redirectPort, services.settings)
+        let client = Client(address, isTLS: contexts != nil, redirectPort: redirectPort, services)
         let isProxy = proxies?.contains(address) ?? false
         guard services.admits(client, isProxy: isProxy) else { return }
         guard let connection = try? IncomingConnection(descriptor, client, contexts: contexts, isProxy: isProxy, services) else {
@@ -147,7 +158,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         proxyHeader = nil
         if let addresses {
             var told = client
-            told.adopt(addresses, services.settings)
+            told.adopt(addresses, services)
             guard services.readmits(client, as: told) else {
                 client = told
                 return close()

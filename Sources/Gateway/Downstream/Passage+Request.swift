@@ -8,17 +8,19 @@ import Routing
 extension Passage {
     /// Makes ready for the request whose head stands in the context: who asks, under which identifier.
     func begin(for frontEnd: any PassageFrontEnd, of client: Client, _ services: DownstreamServices) {
-        begin(for: frontEnd, at: services.loop.now)
-        handshakeNanoseconds = client.handshakeNanoseconds
+        var account = client.account
         // Nobody else has a say in it: then the head is not looked at.
         if client.isTrusted {
             let told = ProxyReport(context.head, trusted: services.settings.trustedProxies)
+            if let address = told.address { account = services.account(of: address) }
             context.begin(clientIP: told.address.map { [UInt8]($0.text) } ?? client.addressText, isHTTPS: told.isHTTPS ?? client.isTLS)
             toldHost = told.host
         } else {
             context.begin(clientIP: client.addressText, isHTTPS: client.isTLS)
             toldHost = nil
         }
+        begin(for: frontEnd, of: account, at: services.loop.now)
+        handshakeNanoseconds = client.handshakeNanoseconds
         services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
     }
 

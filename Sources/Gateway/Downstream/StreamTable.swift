@@ -10,6 +10,7 @@ final class StreamTable {
     private var spare: [HTTP2Stream] = []
 
     var isEmpty: Bool { open.isEmpty }
+    var all: [HTTP2Stream] { open.map(\.stream) }
 
     func find(_ number: Int32) -> HTTP2Stream? {
         if let recent, recent.number == number { return recent.stream }

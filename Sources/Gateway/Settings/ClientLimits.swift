@@ -8,6 +8,11 @@ package struct ClientLimits: Sendable {
     package var connections = 16_384
     package var connectionsPerAddress = 1_024
     package var requestsPerConnection = 10_000
+    /// Requests of one address, and of one subject, that may be under way at once.
+    package var requests = 512
+    package var requestsPerSubject = 512
+    /// Tokens that are made up, or for nobody here, of one address.
+    package var failedTokens = Quota(count: 100, windowNanoseconds: 10_000_000_000)
     /// Streams of an HTTP/2 connection that may be open at once.
     package var streams = 128
     /// Streams that a client may reset, or have reset by what it does wrong.
@@ -37,9 +42,12 @@ package struct ClientLimits: Sendable {
         read("connections", 1...1_000_000, &connections)
         read("connections_per_address", 1...1_000_000, &connectionsPerAddress)
         read("requests_per_connection", 1...1_000_000_000, &requestsPerConnection)
+        read("requests", 1...1_000_000, &requests)
+        read("requests_per_subject", 1...1_000_000, &requestsPerSubject)
         read("streams", 1...100_000, &streams)
         read("continuations", 0...1_024, &continuations)
         if let given = block.one("resets").flatMap({ Quota($0, diagnostics) }) { resets = given }
+        if let given = block.one("failed_tokens").flatMap({ Quota($0, diagnostics) }) { failedTokens = given }
         if let given = block.one("control_frames").flatMap({ Quota($0, diagnostics) }) { controlFrames = given }
         func readRate(_ name: String, _ value: inout Quota) {
             guard let directive = block.one(name), let given = Quota(directive, diagnostics) else { return }

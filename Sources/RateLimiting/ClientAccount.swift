@@ -1,0 +1,52 @@
+package import EventLoop
+
+/// What one client has of a worker at present. A client is an address, of IPv6 a network of 64 bits, which one subscriber has; behind a
+/// trusted proxy the one that it tells.
+package final class ClientAccount {
+    /// Nil where nobody knows the address: over a Unix socket, whose folder says who may come.
+    package let address: IPAddress?
+    package var connections = 0
+    /// Requests that are under way.
+    package var requests = 0
+    /// Requests that wait for a connection to an upstream, in all groups.
+    package var waiting = 0
+    /// Bytes that the client's connections and requests hold, when that was last looked at.
+    package var heldBytes = 0
+    /// Whether it holds so much of a memory that is used up that others come first.
+    package var isOverShare = false
+    /// Of the quota for tokens that were no good.
+    private var failuresArrival: UInt64 = 0
+    private var logSlice: UInt64 = 0
+    private var loggedBytes = 0
+
+    package init(_ address: IPAddress? = nil) { self.address = address }
+
+    /// Whom an address belongs to.
+    package static func subscriber(_ address: IPAddress) -> IPAddress {
+        address.isV4 ? address : IPAddress(high: address.high, low: 0)
+    }
+
+    /// Whether it has nothing that would have to be remembered.
+    package func isIdle(at now: Instant) -> Bool { connections == 0 && requests == 0 && failuresArrival <= now.nanoseconds }
+
+    /// How long no further token is looked at, in nanoseconds; 0 when one may be.
+    package func tokenPause(_ quota: Quota, at now: Instant) -> UInt64 {
+        address == nil ? 0 : quota.decide(arrival: failuresArrival, now: now.nanoseconds).retryAfter
+    }
+
+    /// A token was no good.
+    package func tokenFailed(_ quota: Quota, at now: Instant) {
+        failuresArrival = quota.decide(arrival: failuresArrival, now: now.nanoseconds).arrival
+    }
+
+    /// Counts what is logged for the client; false when it is more than may stand in a log that is half full.
+    package func logs(_ bytes: Int, at now: Instant) -> Bool {
+        let slice = now.nanoseconds / logSliceNanoseconds
+        if slice != logSlice { (logSlice, loggedBytes) = (slice, 0) }
+        loggedBytes += bytes
+        return loggedBytes <= logBytesMax
+    }
+}
+
+private let logSliceNanoseconds: UInt64 = 250_000_000
+private let logBytesMax = 65_536
