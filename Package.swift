@@ -50,7 +50,7 @@ let package = Package(
         part("Authentication", ["COpenSSL", "Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
         part("RateLimiting", ["Bytes", "ConfigFile", "EventLoop", "Authorization"]),
-        part("Redis", ["CLinux", "CHiredis", "Bytes", "ConfigFile", "EventLoop", "TLS", "RateLimiting"]),
+        part("Redis", ["CLinux", "COpenSSL", "CHiredis", "Bytes", "ConfigFile", "EventLoop", "TLS", "RateLimiting"]),
         part(
             "Forwarding",
             ["Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication", "RateLimiting"]),

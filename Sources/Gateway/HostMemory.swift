@@ -44,7 +44,7 @@ package struct HostMemory {
     private static let headerWords = 8
     /// Tells one layout from another: the version goes up whenever the meaning of a word changes.
     private static let layout = UInt64(layoutVersion) << 48 | UInt64(slotsMax) << 32 | UInt64(slotWords)
-    private static let layoutVersion = 1
+    private static let layoutVersion = 2
     private static let slotWords = Counters.words + LogRing.words
 
     private static func firstWord(_ slot: Int) -> Int {

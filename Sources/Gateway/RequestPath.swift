@@ -313,7 +313,7 @@ final class RequestPath {
         guard passage.stage != .idle else { return }
         // Of a request that was broken off before its answer nobody knows how it would have been answered: it counts.
         let isAnswered = isComplete || passage.stage == .forwarding && passage.exchange.headAt != .never
-        if isAnswered { limiter.settle(passage.progress, status: passage.status) }
+        if isAnswered { limiter.settle(passage.progress, status: passage.status, at: loop.now) }
         switch passage.status {
         case 200..<300: counters.add(.answers2xx)
         case 300..<400: counters.add(.answers3xx)

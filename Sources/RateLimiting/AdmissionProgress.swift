@@ -1,19 +1,23 @@
 import Authentication
 import Authorization
+import EventLoop
 
 /// One request's way through its limits. Used again for the next request of its connection.
 package final class AdmissionProgress {
     struct LocalCharge {
         let limit: Int
         let fingerprint: UInt64
+        let charge: Quota.Charge
     }
 
     struct RemoteCharge {
         let limit: Int
         let store: String
         let call: RemoteCall
-        /// The fingerprint of the key whose slice was spent.
-        let leasedUnder: UInt64?
+        /// Where it stands among the key's charges in the store; nil where a slice was spent.
+        let charge: Quota.Charge?
+        /// The key whose slice was spent, and which slice.
+        let lease: (fingerprint: UInt64, end: Instant)?
     }
 
     struct Group {

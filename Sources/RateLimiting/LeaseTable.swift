@@ -41,8 +41,10 @@ struct LeaseTable {
     }
 
     /// A request that was spent does not count after all; false when its slice is gone, or would become larger than one may be.
-    mutating func giveBack(_ fingerprint: UInt64, most: UInt64, at now: Instant) -> Bool {
-        guard let place = find(fingerprint), places[place].end > now, places[place].left < most else { return false }
+    ///
+    /// - Parameter end: of the slice that it was spent from: to another one it does not belong.
+    mutating func giveBack(_ fingerprint: UInt64, of end: Instant, most: UInt64, at now: Instant) -> Bool {
+        guard let place = find(fingerprint), places[place].end == end, end > now, places[place].left < most else { return false }
         places[place].left += 1
         return true
     }

@@ -17,6 +17,15 @@ package final class Limit: Sendable {
     package let quota: Quota
     /// Whether a token's claims take part in the key.
     package var dependsOnClaims: Bool { !key.flatMap(\.variables).filter(\.isClaim).isEmpty }
+    /// Whether a field or a cookie takes part in the key, in which a secret may stand.
+    package var hasSecretKey: Bool {
+        key.flatMap(\.variables).contains { variable in
+            switch variable {
+            case .header, .cookie: true
+            default: false
+            }
+        }
+    }
     /// Whether a token's claims are all that decides the key.
     let dependsOnClaimsAlone: Bool
 

@@ -3,15 +3,22 @@ package import EventLoop
 
 /// The rate limits of the host in shared memory: exact over all workers, of fixed size.
 ///
-/// A bucket is two words: the key's 64-bit fingerprint and its theoretical arrival time. Sets of eight buckets; a key
-/// belongs to one set. A known key is charged by compare-and-swap alone. A new key takes the place of the bucket that is
-/// least useful, the one whose quota is fullest; while a set changes its keys, one worker holds the set's lock word. A
-/// worker that dies with a lock held loses it after ``lockNanosecondsMax``.
+/// A bucket is five words: the key's 64-bit fingerprint, its theoretical arrival time, all that was ever taken back of it, and cost and
+/// tolerance of its limit. Sets of eight buckets; a key belongs to one set. A known key is charged by compare-and-swap alone. A new key
+/// takes the place of the one that has used the smallest part of its quota, never of one whose quota is exhausted; while a set changes its
+/// keys, one worker holds the set's lock word. A worker that dies with a lock held loses it after ``lockNanosecondsMax``.
+///
+/// Where all eight are exhausted, new keys of the set share one more bucket: together they are let through at the rate of one.
 package struct LimitTable {
     private static let waysPerSet = 8
+    private static let bucketWords = 5
+    /// The lock, the arrival time of the shared bucket, the buckets.
+    private static let setWords = 2 + waysPerSet * bucketWords
     private static let headerWords = 8
     /// Word 0: buckets whose quota was not full when another key took them.
     private static let evictionsWord = 0
+    /// Word 1: requests of keys that found no bucket of their own.
+    private static let crowdedWord = 1
 
     private let memory: SharedMemory
     private let firstWord: Int
@@ -25,15 +32,16 @@ package struct LimitTable {
         self.memory = memory
         self.firstWord = firstWord
         self.hash = hash
-        sets = (words - Self.headerWords) / (Self.waysPerSet * 2 + 1)
+        sets = (words - Self.headerWords) / Self.setWords
         precondition(sets > 0, "a limit table needs memory")
     }
 
     package static func words(forKeys keys: Int) -> Int {
-        headerWords + (keys + waysPerSet - 1) / waysPerSet * (waysPerSet * 2 + 1)
+        headerWords + (keys + waysPerSet - 1) / waysPerSet * setWords
     }
 
     package var evictions: UInt64 { memory.load(firstWord + Self.evictionsWord) }
+    package var crowded: UInt64 { memory.load(firstWord + Self.crowdedWord) }
 
     /// The fingerprint of a key; never 0.
     package func fingerprint(_ key: Span<UInt8>) -> UInt64 { max(1, hash.hash(key)) }
@@ -41,74 +49,114 @@ package struct LimitTable {
     /// Decides on one request and charges it.
     package func admit(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> Quota.Decision {
         while true {
-            let bucket = findOrTake(fingerprint, now)
+            guard let bucket = findOrTake(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, now) }
+            let refunded = memory.load(bucket + 2)
             let arrival = memory.load(bucket + 1)
-            let decision = quota.decide(arrival: arrival, now: now)
+            var decision = quota.decide(arrival: arrival, now: now)
             guard decision.isAllowed else { return decision }
             guard memory.compareExchange(bucket + 1, expected: arrival, desired: decision.arrival).exchanged else { continue }
+            decision.refundedBefore = refunded
             // Taken by another key in between: that key has paid once too often, this one starts anew.
             if memory.load(bucket) == fingerprint { return decision }
         }
     }
 
-    /// Takes back the charge of a request that does not count after all.
-    package func refund(_ fingerprint: UInt64, _ quota: Quota) {
+    /// Takes back what is left of the charge of a request that does not count after all.
+    package func refund(_ fingerprint: UInt64, _ quota: Quota, _ charge: Quota.Charge, now: UInt64) {
         guard let bucket = find(fingerprint) else { return }
+        let left = quota.refundable(charge, arrival: memory.load(bucket + 1), refunded: memory.load(bucket + 2), now: now)
+        guard left > 0 else { return }
+        // Counted first: who refunds at the same moment then takes back less, and never more, than is there.
+        memory.add(bucket + 2, left)
         while true {
             let arrival = memory.load(bucket + 1)
-            guard arrival >= quota.cost else { return }
-            if memory.compareExchange(bucket + 1, expected: arrival, desired: arrival - quota.cost).exchanged { return }
+            guard arrival >= left else { return }
+            if memory.compareExchange(bucket + 1, expected: arrival, desired: arrival - left).exchanged { return }
+        }
+    }
+
+    /// Decides on a request whose key has no bucket of its own.
+    private func admitCrowded(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> Quota.Decision {
+        memory.add(firstWord + Self.crowdedWord, 1)
+        let word = set(of: fingerprint) + 1
+        while true {
+            let arrival = memory.load(word)
+            // Of another limit, or of a worker that has lost its mind.
+            let sound = arrival > now && arrival - now > quota.tolerance ? now + quota.tolerance : arrival
+            let decision = quota.decide(arrival: sound, now: now)
+            guard decision.isAllowed else { return decision }
+            if memory.compareExchange(word, expected: arrival, desired: decision.arrival).exchanged { return decision }
         }
     }
 
     private func set(of fingerprint: UInt64) -> Int {
-        firstWord + Self.headerWords + Int(fingerprint % UInt64(sets)) * (Self.waysPerSet * 2 + 1)
+        firstWord + Self.headerWords + Int(fingerprint % UInt64(sets)) * Self.setWords
     }
 
-    /// The first word of the key's bucket. A set is its lock word, then its buckets.
+    private func bucket(_ way: Int, of set: Int) -> Int { set + 2 + way * Self.bucketWords }
+
+    /// The first word of the key's bucket.
     private func find(_ fingerprint: UInt64) -> Int? {
         let set = set(of: fingerprint)
-        for way in 0..<Self.waysPerSet where memory.load(set + 1 + way * 2) == fingerprint { return set + 1 + way * 2 }
+        for way in 0..<Self.waysPerSet where memory.load(bucket(way, of: set)) == fingerprint { return bucket(way, of: set) }
         return nil
     }
 
-    private func findOrTake(_ fingerprint: UInt64, _ now: UInt64) -> Int {
+    /// - Returns: nil where no key of the set may give way.
+    private func findOrTake(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> Int? {
         if let bucket = find(fingerprint) { return bucket }
         let set = set(of: fingerprint)
-        let stamp = lock(set)
+        guard let stamp = lock(set) else { return nil }
         defer { _ = memory.compareExchange(set, expected: stamp, desired: 0) }
         if let bucket = find(fingerprint) { return bucket }
-        var chosen = set + 1
-        var least = UInt64.max
+        var chosen: Int?
+        var least = 2.0
         for way in 0..<Self.waysPerSet {
-            let bucket = set + 1 + way * 2
+            let bucket = bucket(way, of: set)
             if memory.load(bucket) == 0 {
                 (chosen, least) = (bucket, 0)
                 break
             }
-            let arrival = memory.load(bucket + 1)
-            if arrival < least { (chosen, least) = (bucket, arrival) }
+            let used = usedPart(bucket, now)
+            if used < least { (chosen, least) = (bucket, used) }
         }
-        if least > now { memory.add(firstWord + Self.evictionsWord, 1) }
+        guard let chosen, least < 1 else { return nil }
+        if least > 0 { memory.add(firstWord + Self.evictionsWord, 1) }
         // Nobody may find the old key's time under the new key.
         memory.store(chosen, 0)
         memory.store(chosen + 1, 0)
+        memory.store(chosen + 2, 0)
+        memory.store(chosen + 3, quota.cost)
+        memory.store(chosen + 4, quota.tolerance)
         memory.store(chosen, fingerprint)
         return chosen
     }
 
-    /// The lock word holds the moment of locking. Held for some hundred nanoseconds; a holder that died is overruled.
-    /// - Returns: what stands in the lock word while it is held.
-    private func lock(_ set: Int) -> UInt64 {
-        while true {
+    /// How much of its quota a bucket's key has used: 0 nothing, 1 or more where it has no request left.
+    private func usedPart(_ bucket: Int, _ now: UInt64) -> Double {
+        let arrival = memory.load(bucket + 1)
+        guard arrival > now else { return 0 }
+        let (cost, tolerance) = (memory.load(bucket + 3), memory.load(bucket + 4))
+        guard arrival - now <= tolerance, cost <= tolerance else { return 1 }
+        // The last request that the quota allows leaves less than one more.
+        return Double(arrival - now) / Double(max(1, tolerance - cost + 1))
+    }
+
+    /// The lock word holds the moment of locking. Held for some hundred nanoseconds; a holder that died, or that wrote nonsense, is
+    /// overruled.
+    ///
+    /// - Returns: what stands in the lock word while it is held; nil where it cannot be had, so that nobody waits here for ever.
+    private func lock(_ set: Int) -> UInt64? {
+        for _ in 0..<lockTriesMax {
             let now = Clock.now().nanoseconds
             let (taken, holder) = memory.compareExchange(set, expected: 0, desired: now)
             if taken { return now }
-            if now > holder, now - holder > lockNanosecondsMax, memory.compareExchange(set, expected: holder, desired: now).exchanged {
-                return now
-            }
+            let isOverdue = now > holder ? now - holder > lockNanosecondsMax : holder - now > lockNanosecondsMax
+            if isOverdue, memory.compareExchange(set, expected: holder, desired: now).exchanged { return now }
         }
+        return nil
     }
 
     private let lockNanosecondsMax: UInt64 = 2_000_000
+    private let lockTriesMax = 1_000_000
 }

@@ -33,6 +33,10 @@ package struct Quota: Equatable, Sendable {
         package let resetAfter: UInt64
         /// Nanoseconds until one more request is allowed; 0 when it is now.
         package let retryAfter: UInt64
+        /// What had been taken back of the key's charges when this one was made.
+        package var refundedBefore: UInt64 = 0
+
+        package var charge: Charge { Charge(end: arrival, refundedBefore: refundedBefore) }
 
         package init(isAllowed: Bool, granted: UInt64 = 1, arrival: UInt64, remaining: UInt64, resetAfter: UInt64, retryAfter: UInt64) {
             self.isAllowed = isAllowed
@@ -42,6 +46,34 @@ package struct Quota: Equatable, Sendable {
             self.resetAfter = resetAfter
             self.retryAfter = retryAfter
         }
+    }
+
+    /// One charge, as it has to be known to be taken back: where it stands among the others.
+    package struct Charge: Equatable, Sendable {
+        /// The TAT that it made.
+        package let end: UInt64
+        /// All that had been taken back of the key before.
+        package let refundedBefore: UInt64
+
+        package init(end: UInt64, refundedBefore: UInt64) {
+            self.end = end
+            self.refundedBefore = refundedBefore
+        }
+    }
+
+    /// How much of a charge may be taken back at `now`: what is left of it, and no more. The charges of a key are worn off one after the
+    /// other, each `cost` long; this one's turn ends with the TAT that it made, earlier by what has been taken back since of others.
+    ///
+    /// So a refund that is saved up is worth nothing: what has worn off by itself cannot be had again.
+    ///
+    /// - Parameters:
+    ///   - arrival: the key's TAT.
+    ///   - refunded: all that has been taken back of the key so far.
+    package func refundable(_ charge: Charge, arrival: UInt64, refunded: UInt64, now: UInt64) -> UInt64 {
+        let end = charge.end - min(charge.end, refunded &- charge.refundedBefore)
+        let start = end - min(end, cost)
+        let left = end > max(start, now) ? end - max(start, now) : 0
+        return min(left, arrival > now ? arrival - now : 0)
     }
 
     /// Decides on one request at `now`, of a key whose TAT is `arrival` (0 for a new key).

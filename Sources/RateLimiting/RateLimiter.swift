@@ -81,10 +81,10 @@ package final class RateLimiter {
             let limit = limits[index]
             let key = key(of: limit, index, progress.identity, in: context)
             if case .redis(let store) = limit.store, limit.lease > 1 {
-                let call = RemoteCall(key: key.bytes, quota: limit.quota)
+                let call = RemoteCall(key: key.bytes, isSecret: limit.hasSecretKey, quota: limit.quota)
                 leased.append(AdmissionProgress.Group(store: store, indices: [index], calls: [call], leasedUnder: key.fingerprint))
             } else if case .redis(let store) = limit.store {
-                let call = RemoteCall(key: key.bytes, quota: limit.quota)
+                let call = RemoteCall(key: key.bytes, isSecret: limit.hasSecretKey, quota: limit.quota)
                 if let present = groups.firstIndex(where: { $0.store == store }) {
                     groups[present].indices.append(index)
                     groups[present].calls.append(call)
@@ -122,14 +122,12 @@ package final class RateLimiter {
     /// The request has been answered with this status: limits that count other statuses alone get their charge back.
     ///
     /// Every request is charged before it is forwarded, so that many at once cannot pass before the first is counted.
-    package func settle(_ progress: AdmissionProgress, status: Int) {
-        progress.change { settle(&$0, status) }
+    package func settle(_ progress: AdmissionProgress, status: Int, at now: Instant) {
+        progress.change { settle(&$0, status, now) }
     }
 
-    private func settle(_ present: inout AdmissionProgress.Present, _ status: Int) {
-        for charge in present.charged where !limits[charge.limit].counts(status) {
-            table.refund(charge.fingerprint, limits[charge.limit].quota)
-        }
+    private func settle(_ present: inout AdmissionProgress.Present, _ status: Int, _ now: Instant) {
+        for charge in present.charged where !limits[charge.limit].counts(status) { giveBack(charge, now) }
         for charge in present.chargedRemote where !limits[charge.limit].counts(status) { giveBack(charge) }
         present.forgetCharges()
     }
@@ -143,7 +141,7 @@ package final class RateLimiter {
         present.states.append(
             LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
         if decision.isAllowed {
-            present.charged.append(AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint))
+            present.charged.append(AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint, charge: decision.charge))
             return true
         }
         refuse(&present, .limitExceeded(limit: index, retryAfter: decision.retryAfter))
@@ -151,16 +149,24 @@ package final class RateLimiter {
     }
 
     private func refuse(_ present: inout AdmissionProgress.Present, _ error: AdmissionError) {
-        for charge in present.charged { table.refund(charge.fingerprint, limits[charge.limit].quota) }
+        let now = Clock.now()
+        for charge in present.charged { giveBack(charge, now) }
         for charge in present.chargedRemote { giveBack(charge) }
         present.forgetCharges()
         present.error = error
     }
 
+    private func giveBack(_ charge: AdmissionProgress.LocalCharge, _ now: Instant) {
+        table.refund(charge.fingerprint, limits[charge.limit].quota, charge.charge, now: now.nanoseconds)
+    }
+
     private func giveBack(_ charge: AdmissionProgress.RemoteCharge) {
-        let most = limits[charge.limit].lease
-        if let fingerprint = charge.leasedUnder, leases.giveBack(fingerprint, most: most, at: Clock.now()) { return }
-        stores[charge.store]?.refund([charge.call])
+        // What a slice has lost since then is lost to its key: nobody knows what is left of one request of it.
+        if let lease = charge.lease {
+            _ = leases.giveBack(lease.fingerprint, of: lease.end, most: limits[charge.limit].lease, at: Clock.now())
+        } else if let made = charge.charge {
+            stores[charge.store]?.refund([RemoteRefund(call: charge.call, charge: made)])
+        }
     }
 
     private func askNextStore(_ progress: AdmissionProgress, _ now: Instant) {
@@ -193,7 +199,7 @@ package final class RateLimiter {
             limit: group.indices[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
             resetAfter: lease.wholeAt.since(now), retryAfter: 0)
         let charge = AdmissionProgress.RemoteCharge(
-            limit: group.indices[0], store: group.store, call: group.calls[0], leasedUnder: fingerprint)
+            limit: group.indices[0], store: group.store, call: group.calls[0], charge: nil, lease: (fingerprint, lease.end))
         progress.change { present in
             present.states.append(state)
             present.chargedRemote.append(charge)
@@ -206,7 +212,7 @@ package final class RateLimiter {
         _ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ question: RemoteQuestion, _ store: any RemoteStore, _ now: Instant
     ) {
         if let present = leaseQuestions[fingerprint] { return present.askers.append(question) }
-        let (key, quota) = (group.calls[0].key, group.calls[0].quota)
+        let (call, quota) = (group.calls[0], group.calls[0].quota)
         let size = leases.nextSize(fingerprint, most: limits[group.indices[0]].lease, at: now)
         let slice = LeaseQuestion { [unowned self] askers, decision in
             self.leaseQuestions[fingerprint] = nil
@@ -226,7 +232,8 @@ package final class RateLimiter {
         leaseQuestions[fingerprint] = slice
         // Those who wait already spend theirs at once: they make the slice no larger than it may be.
         let waiting = handingOut.fingerprint == fingerprint ? handingOut.left : 1
-        store.decide([RemoteCall(key: key, quota: quota, count: max(size, min(waiting, quota.burst)))], for: slice)
+        store.decide(
+            [RemoteCall(key: call.key, isSecret: call.isSecret, quota: quota, count: max(size, min(waiting, quota.burst)))], for: slice)
     }
 
     private func answered(_ group: AdmissionProgress.Group, _ decisions: [Quota.Decision]?, _ progress: AdmissionProgress) {
@@ -247,8 +254,8 @@ package final class RateLimiter {
             progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter)) }
             return progress.finish()
         }
-        let charges = zip(group.indices, group.calls).map { index, call in
-            AdmissionProgress.RemoteCharge(limit: index, store: group.store, call: call, leasedUnder: nil)
+        let charges = zip(zip(group.indices, group.calls), decisions).map { asked, decision in
+            AdmissionProgress.RemoteCharge(limit: asked.0, store: group.store, call: asked.1, charge: decision.charge, lease: nil)
         }
         progress.change { $0.chargedRemote += charges }
         askNextStore(progress, now)

@@ -1,14 +1,28 @@
 /// One key's part of a question to a store outside the host.
 package struct RemoteCall: Sendable {
     package let key: [UInt8]
+    /// Whether the key holds what must not be read by whoever sees the store's keys: a field or a cookie of the client's.
+    package let isSecret: Bool
     package let quota: Quota
     /// How many requests are asked for; the store grants as many of them as there are, at least one or none.
     package let count: UInt64
 
-    package init(key: [UInt8], quota: Quota, count: UInt64 = 1) {
+    package init(key: [UInt8], isSecret: Bool = false, quota: Quota, count: UInt64 = 1) {
         self.key = key
+        self.isSecret = isSecret
         self.quota = quota
         self.count = count
+    }
+}
+
+/// A charge to take back, as far as it has not worn off.
+package struct RemoteRefund: Sendable {
+    package let call: RemoteCall
+    package let charge: Quota.Charge
+
+    package init(call: RemoteCall, charge: Quota.Charge) {
+        self.call = call
+        self.charge = charge
     }
 }
 
@@ -27,5 +41,5 @@ package protocol RemoteStore: AnyObject {
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver)
 
     /// Takes back the charges of one request that does not count after all; nobody waits for it.
-    func refund(_ calls: [RemoteCall])
+    func refund(_ refunds: [RemoteRefund])
 }

@@ -72,13 +72,13 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         guard isAvailable else { return receiver.decided(nil) }
-        send(calls, isRefund: false)
+        send(LimitScript.arguments(calls))
         questions.append(.decision(receiver, counts: calls.map(\.count)))
     }
 
-    package func refund(_ calls: [RemoteCall]) {
+    package func refund(_ refunds: [RemoteRefund]) {
         guard isAvailable else { return }
-        send(calls, isRefund: true)
+        send(LimitScript.arguments(refunds))
         questions.append(.refund)
     }
 
@@ -177,8 +177,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         flush()
     }
 
-    private func send(_ calls: [RemoteCall], isRefund: Bool) {
-        RedisCommand.append([[UInt8]("EVALSHA"), scriptDigest] + LimitScript.arguments(calls, isRefund: isRefund), to: &outbound)
+    private func send(_ arguments: [[UInt8]]) {
+        RedisCommand.append([[UInt8]("EVALSHA"), scriptDigest] + arguments, to: &outbound)
         if !hasPendingBatch {
             hasPendingBatch = true
             loop.atEndOfTurn(self)

@@ -44,14 +44,30 @@ import Testing
     @Test func believesOnlyRepliesOfItsShape() {
         func reply(_ values: Int64...) -> RedisReply { .array(values.map { .integer($0) }) }
         #expect(
-            LimitScript.decisions(reply(1, 4, 1_000, 0), counts: [1]) == [
-                Quota.Decision(isAllowed: true, arrival: 0, remaining: 4, resetAfter: 1_000_000, retryAfter: 0)
+            LimitScript.decisions(reply(1, 4, 1_000, 0, 5, 0), counts: [1]) == [
+                Quota.Decision(isAllowed: true, arrival: 5_000, remaining: 4, resetAfter: 1_000_000, retryAfter: 0)
             ])
         for wrong in [
-            reply(1, 4, 1_000), reply(1, -4, 1_000, 0), reply(1, 4, .max, 0), reply(1, 4, 0, -1), reply(2, 4, 1_000, 0), .integer(1), .null,
-            .array([.string([]), .null, .null, .null]),
+            reply(1, 4, 1_000), reply(1, 4, 1_000, 0), reply(1, -4, 1_000, 0, 5, 0), reply(1, 4, .max, 0, 5, 0), reply(1, 4, 0, -1, 5, 0),
+            reply(2, 4, 1_000, 0, 5, 0), reply(1, 4, 1_000, 0, -1, 0), reply(1, 4, 1_000, 0, .max, 0), reply(1, 4, 1_000, 0, 5, -1),
+            .integer(1), .null,
+            .array([.string([]), .null, .null, .null, .null, .null]),
         ] {
             #expect(LimitScript.decisions(wrong, counts: [1]) == nil)
         }
+    }
+
+    /// What the keys are called shows no secret, and is never long.
+    @Test func keysAreNamedWithoutSecrets() {
+        let quota = Quota(count: 1, windowNanoseconds: 1_000_000_000)
+        func name(_ key: String, isSecret: Bool = false) -> String {
+            String(decoding: LimitScript.name(of: RemoteCall(key: [UInt8](key.utf8), isSecret: isSecret, quota: quota)), as: UTF8.self)
+        }
+        #expect(name("per_ip/1/1:=192.0.2.1#10") == "portcullis:per_ip/1/1:=192.0.2.1#10")
+        let secret = name("per_key/1/1:=s3cret#6", isSecret: true)
+        #expect(secret.hasPrefix("portcullis:per_key/1/1:#") && !secret.contains("s3cret"))
+        #expect(secret != name("per_key/1/1:=s3creT#6", isSecret: true))
+        let long = name("x/1/1:=" + String(repeating: "y", count: 30_000))
+        #expect(long.utf8.count < 100)
     }
 }

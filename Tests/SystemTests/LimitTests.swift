@@ -253,4 +253,67 @@ import Testing
         for _ in 0..<5 { #expect(try stage.gateway.curl("/", bearer(stage)).status == 503) }
         #expect(!stage.gateway.log.contains("ended unexpectedly"))
     }
+
+    /// The same in memory and in Redis: requests that are held open until their charge has worn off give nothing back.
+    @Test(arguments: [false, true]) func refundsThatAreSavedUpAreWorthNothing(inRedis: Bool) throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let release = Flag()
+        let server = try ScriptedServer { client, _ in
+            let head = client.read(until: "\r\n\r\n")
+            if head.hasPrefix("GET /slow") { eventually(within: 30) { release.isSet } }
+            client.send("HTTP/1.1 \(head.hasPrefix("GET /slow") ? "200 OK" : "401 No")\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        }
+        let store = inRedis ? "store main; when_store_fails closed;" : ""
+        let (stage, port) = try plainStage(
+            routes: "route /** { upstream guess; public; limit sign_in; } route /in { upstream app; auth sso; }",
+            more: """
+                \(inRedis ? "redis main { address 127.0.0.1:\(redis.port); timeout 2s; }" : "")
+                upstream guess { server 127.0.0.1:\(server.port); }
+                limit sign_in { rate 4/2s; key $client.ip; count_status 401; \(store) }
+                """)
+        func open(_ path: String) throws -> RawClient {
+            let client = try RawClient(port: port)
+            client.send("GET \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            return client
+        }
+        // Each four fill the quota, and wear off while their answers are awaited.
+        var held: [RawClient] = []
+        for _ in 0..<3 {
+            for _ in 0..<4 { held.append(try open("/slow")) }
+            usleep(2_200_000)
+        }
+        for _ in 0..<4 { _ = try open("/guess").read() }
+        release.set()
+        for client in held { #expect(client.read().hasPrefix("HTTP/1.1 200")) }
+        var extra = 0
+        let began = Date()
+        for _ in 0..<8 where try open("/guess").read().hasPrefix("HTTP/1.1 401") { extra += 1 }
+        // What the rate gives back meanwhile, and no more.
+        #expect(Double(extra) <= 1 + Date().timeIntervalSince(began) * 2 + 2, "\(extra)")
+        if inRedis {
+            let keys = try run("/usr/bin/redis-cli", ["-p", "\(redis.port)", "keys", "*"]).text
+            #expect(keys.contains("portcullis:sign_in/"))
+        }
+        _ = stage
+    }
+
+    @Test func secretsDoNotStandInRedis() throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit per_key; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { address 127.0.0.1:\(redis.port); timeout 500ms; }
+                limit per_key { rate 5/day; key $header.X-Api-Token; store main; when_store_fails closed; }
+                """)
+        let long = String(repeating: "k", count: 6_000)
+        for token in ["s3cret-token", long] { #expect(try stage.gateway.curl("/", ["-H", "X-Api-Token: \(token)"]).status == 200) }
+        let keys = try run("/usr/bin/redis-cli", ["-p", "\(redis.port)", "keys", "*"]).text
+        #expect(keys.split(separator: "\n").count == 2, "\(keys)")
+        #expect(!keys.contains("s3cret") && !keys.contains("kkkk") && keys.utf8.count < 300, "\(keys)")
+        // Without the field each address has its own quota, and none shares that of a field's value.
+        for _ in 0..<5 { #expect(try stage.gateway.curl("/").status == 200) }
+        #expect(try stage.gateway.curl("/").status == 429)
+    }
 }
