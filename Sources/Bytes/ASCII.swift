@@ -9,6 +9,8 @@
     @inlinable package static func isFieldValue(_ byte: UInt8) -> Bool { byte >= 0x20 && byte != 0x7F || byte == 0x09 }
     /// RFC 3986 §3.3 `pchar` without `%`, and without `\`; the characters that a path segment may hold as they are.
     @inlinable package static func isPathCharacter(_ byte: UInt8) -> Bool { isIn(0x2FFF_7FD2_0000_0000, 0x47FF_FFFE_87FF_FFFF, byte) }
+    /// What browsers and other clients leave as it is in a path, though it has no place there (RFC 3986 §3.3).
+    @inlinable package static func isLooseInPath(_ byte: UInt8) -> Bool { isIn(0x5000_0004_0000_0000, 0x3800_0001_7800_0000, byte) }
     /// RFC 3986 §2.3 `unreserved`.
     @inlinable package static func isUnreserved(_ byte: UInt8) -> Bool { isIn(0x03FF_6000_0000_0000, 0x47FF_FFFE_87FF_FFFE, byte) }
     /// What a query may hold as it is: `pchar`, `/`, `?`, and the brackets, bars and quotes that clients send unencoded.

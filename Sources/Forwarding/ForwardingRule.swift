@@ -264,6 +264,10 @@ private struct PathPrefix {
             diagnostics.error("this is not a path prefix: \(error.explanation)", at: word, hint: "write it as /part or /part/part")
             return nil
         }
+        guard target.doubts.isEmpty else {
+            diagnostics.error("programs read this path in several ways", at: word, hint: "write it as /part or /part/part")
+            return nil
+        }
         self.word = word
         segments = target.segments.map { target.pathSpan.extracting($0.range).text }
     }

@@ -178,11 +178,12 @@ enum RequestHeadWriter {
         if path.isEmpty || target.endsWithSlash && path[path.count - 1] != 0x2F { path.append(0x2F) }
         var check = RequestTarget()
         do {
-            try check.normalize(0..<path.count, of: path.span)
+            try check.normalize(0..<path.count, of: path.span, segmentsMax: .max)
         } catch {
             throw .pathUnusable
         }
-        guard check.pathSpan.equals(path) else { throw .pathUnusable }
+        // Two slashes at the beginning, which were not there before, are an authority to some.
+        guard check.pathSpan.equals(path), !path.starts(with: [0x2F, 0x2F]) else { throw .pathUnusable }
         return path
     }
 

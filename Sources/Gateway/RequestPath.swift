@@ -115,7 +115,7 @@ final class RequestPath {
         default: break
         }
         do {
-            try target.normalize(head)
+            try target.normalize(head, settings.clientLimits.head)
         } catch {
             throw .target(error)
         }
@@ -129,9 +129,13 @@ final class RequestPath {
         _ passage: Passage, _ head: borrowing RequestHead, _ target: borrowing RequestTarget
     ) throws(Refusal) {
         let context = passage.context
-        let host = context.host
-        guard let index = settings.routeTable.find(host: host, target) else { throw .noRoute }
-        if target.hasParameters, routeWithoutParameters(host, target) != index { throw .target(.ambiguousParameter) }
+        let found: Int?
+        do {
+            found = try settings.routeTable.find(host: context.host, target)
+        } catch {
+            throw .target(error)
+        }
+        guard let index = found else { throw .noRoute }
         let route = settings.routes[index]
         passage.route = route
         context.follow(route: route.name, captures: route.pattern.captures)
@@ -155,14 +159,6 @@ final class RequestPath {
         }
         guard !route.upgrades.isEmpty, passage.framing == .none, !passage.isHTTP2 else { return nil }
         return head.upgrade(among: route.upgrades).map { TunnelRequest(upgrade: $0) }
-    }
-
-    /// Where the path leads for a server that cuts `;` parameters off its segments; nil too when that is no path.
-    private func routeWithoutParameters(_ host: [UInt8], _ target: borrowing RequestTarget) -> Int? {
-        let path = target.pathWithoutParameters
-        var cut = RequestTarget()
-        guard (try? cut.normalize(0..<path.count, of: path.span)) != nil else { return nil }
-        return settings.routeTable.find(host: host, cut)
     }
 
     /// Asks the limits that need no identity, so that they count those whom the next stages refuse. False when the request has

@@ -69,6 +69,23 @@ package struct RequestParser {
         try parse(queue.readable, into: &head)
     }
 
+    /// Leaves in `head` what has come of the request line of a head that was refused, or not finished in time.
+    ///
+    /// - Parameter queue: as it was last parsed.
+    package func keepRefused(_ queue: borrowing ByteQueue, in head: inout RequestHead) {
+        head.reset()
+        let input = queue.readable
+        let start = min(2 * emptyLines, input.count)
+        var end = start
+        while end < input.count, ASCII.isToken(input[end]) { end += 1 }
+        guard end < input.count, input[end] == 0x20, (1...methodBytesMax).contains(end - start) else { return }
+        let method = start..<end
+        let targetStart = end + 1
+        end = targetStart
+        while end < input.count, input[end] > 0x20, input[end] < 0x7F { end += 1 }
+        head.adoptRefused(method: input.extracting(method), target: input.extracting(targetStart..<end))
+    }
+
     private func needMore(_ count: Int) throws(MessageError) -> HeadResult {
         guard count < limits.bytes else { throw .headTooLarge }
         return .needMore
@@ -98,7 +115,7 @@ package struct RequestParser {
         index += 1
         let targetStart = index
         while index < count, input[index] > 0x20, input[index] < 0x7F { index += 1 }
-        guard index - targetStart <= Limits.targetBytesMax else { throw .targetTooLong }
+        guard index - targetStart <= limits.targetBytes else { throw .targetTooLong }
         guard index < count else { return nil }
         guard input[index] == 0x20 else {
             throw input[index] == 0x0D || input[index] == 0x0A ? .badRequestLine : .badTarget

@@ -194,7 +194,7 @@ package final class RequestHeadBuilder {
 
     /// Completes the head.
     ///
-    /// - Parameter head: receives it. Where this throws, it holds nothing.
+    /// - Parameter head: receives it. Where this throws, it holds nothing (``keepRefused(in:)``).
     package func finish(into head: inout RequestHead) throws(MessageError) {
         head.reset()
         if let firstError { throw firstError }
@@ -218,6 +218,16 @@ package final class RequestHeadBuilder {
         swap(&fields, &self.fields)
     }
 
+    /// Leaves in `head` what has come of the request line of a head that was refused.
+    package func keepRefused(in head: inout RequestHead) {
+        head.reset()
+        var values = ByteQueue()
+        swap(&values, &self.values)
+        defer { swap(&values, &self.values) }
+        guard let method, let path, method.count <= methodBytesMax else { return }
+        head.adoptRefused(method: values.readable.extracting(method), target: values.readable.extracting(path))
+    }
+
     private func finishHost() throws(MessageError) {
         var values = ByteQueue()
         swap(&values, &self.values)
@@ -232,7 +242,7 @@ package final class RequestHeadBuilder {
     private func target(of method: Range<Int>, in values: Span<UInt8>) throws(MessageError) -> Range<Int> {
         for index in method where !ASCII.isToken(values[index]) { throw .badMethod }
         let target = try target(Method(values.extracting(method)), in: values)
-        guard target.count <= Limits.targetBytesMax else { throw .targetTooLong }
+        guard target.count <= limits.targetBytes else { throw .targetTooLong }
         for index in target where values[index] <= 0x20 || values[index] >= 0x7F { throw .badTarget }
         return target
     }

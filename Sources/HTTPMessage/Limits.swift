@@ -3,10 +3,18 @@ package struct HeadLimits: Sendable {
     /// Of HTTP/1 all bytes; of HTTP/2 names and values after decoding, with 32 for each field (RFC 9113 §6.5.2).
     package var bytes: Int
     package var fields: Int
+    package var targetBytes: Int
+    /// Of a path.
+    package var segments: Int
 
-    package init(bytes: Int = Limits.requestHeadBytesMax, fields: Int = Limits.fieldCountMax) {
+    package init(
+        bytes: Int = Limits.requestHeadBytesMax, fields: Int = Limits.fieldCountMax, targetBytes: Int = Limits.targetBytesMax,
+        segments: Int = Limits.pathSegmentsMax
+    ) {
         self.bytes = bytes
         self.fields = fields
+        self.targetBytes = targetBytes
+        self.segments = segments
     }
 }
 

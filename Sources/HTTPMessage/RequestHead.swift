@@ -48,6 +48,17 @@ package struct RequestHead: ~Copyable {
         connection = ConnectionOptions(self.fields, self.bytes)
     }
 
+    /// Becomes what is known of a head that was refused: no more than method and target, the latter cut to a bound.
+    package mutating func adoptRefused(method: Span<UInt8>, target: Span<UInt8>) {
+        reset()
+        let target = target.extracting(0..<min(target.count, refusedTargetBytesMax))
+        own.append(method)
+        own.append(target)
+        self.method = Method(method)
+        methodRange = ByteRange(0..<method.count)
+        targetRange = ByteRange(method.count..<own.count)
+    }
+
     /// How much storage the head holds on to.
     package var capacity: Int { own.capacity }
 
@@ -123,3 +134,6 @@ package struct ResponseHead: ~Copyable {
         connection = ConnectionOptions(fields, bytes)
     }
 }
+
+/// One byte more than a log line takes, so that it shows the cut.
+private let refusedTargetBytesMax = 1_025

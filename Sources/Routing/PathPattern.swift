@@ -58,7 +58,7 @@ package struct PathPattern: Sendable {
                     return nil
                 }
                 guard !part.isEmpty else {
-                    refuse("no request has an empty segment in its path", hint: "remove the second /")
+                    refuse("a route's path has no empty segment", hint: "remove the second /")
                     return nil
                 }
                 guard let literal = PathPattern.normalized(part, refuse) else { return nil }
@@ -72,6 +72,21 @@ package struct PathPattern: Sendable {
         self.segments = segments
         self.captures = captures
         self.hasTail = hasTail
+    }
+
+    /// The same with literals of one case.
+    var folded: PathPattern {
+        PathPattern(
+            segments: segments.map { segment in
+                if case .literal(let text) = segment { .literal(text.lowercased()) } else { segment }
+            }, hasTail: hasTail, captures: captures, text: text)
+    }
+
+    private init(segments: [Segment], hasTail: Bool, captures: [String: Int], text: String) {
+        self.segments = segments
+        self.hasTail = hasTail
+        self.captures = captures
+        self.text = text
     }
 
     /// Two patterns of one shape match the same paths.
@@ -92,6 +107,10 @@ package struct PathPattern: Sendable {
         }
         guard target.query.isEmpty else {
             refuse("a route's path has no query", "remove the part from '?'")
+            return nil
+        }
+        guard target.doubts.isEmpty, target.segments.count == 1 else {
+            refuse("programs read '\(segment)' in several ways", "use * or {name} for this segment")
             return nil
         }
         return String(target.pathSpan.text.dropFirst())

@@ -60,7 +60,8 @@ package struct PathTrie {
             let found = walk(child, index + 1, target)
             if found != Self.none { return found }
         }
-        if oneChild[Int(node)] != Self.none {
+        // A server that takes two slashes for one sees no segment between them.
+        if oneChild[Int(node)] != Self.none, !target.segments[index].isEmpty {
             let found = walk(oneChild[Int(node)], index + 1, target)
             if found != Self.none { return found }
         }

@@ -60,7 +60,7 @@ import Testing
         var parser = RequestParser()
         let bytes = [UInt8]((lines + ["Host: a", "", ""]).joined(separator: "\r\n").utf8)
         _ = try parser.parse(bytes.span, into: &context.head)
-        try context.target.normalize(context.head)
+        try context.target.normalize(context.head, HeadLimits())
         let length = body.utf8.count
         try exchange.begin(
             Admission(identity: nil), for: recorder, rule: rule, origin: origin, method: context.head.method,
@@ -105,7 +105,7 @@ import Testing
             heads.value = ""
             let bytes = [UInt8]("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
             _ = try parser.parse(bytes.span, into: &context.head)
-            try context.target.normalize(context.head)
+            try context.target.normalize(context.head, HeadLimits())
             let recorder = Recorder()
             do throws(ForwardingError) {
                 try exchange.begin(

@@ -14,7 +14,7 @@ import TestSupport
 /// a trap, which the fuzzer and the test that runs the kept inputs both see.
 package enum FuzzTarget: String, CaseIterable, Sendable {
     case requestHead, responseHead, chunked, http2Head, http2ResponseHead, http2Session, proxyHeader, webSocketFrames
-    case target, cookie, jws, json, resp, configuration
+    case target, authority, forwarded, cookie, jws, json, resp, configuration
 
     package func run(_ bytes: [UInt8]) {
         switch self {
@@ -27,6 +27,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .webSocketFrames: webSocketFrames(bytes)
         case .http2Session: _ = FuzzedSession(bytes)
         case .target: target(bytes)
+        case .authority: authority(bytes)
+        case .forwarded: forwarded(bytes)
         case .cookie: cookie(bytes)
         case .jws: jws(bytes)
         case .json: json(bytes)
@@ -215,7 +217,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         precondition(whole?.body == pieces?.body && whole?.isDone == pieces?.isDone, "a body depends on how it arrives")
     }
 
-    /// A normal form is its own normal form and holds nothing that was to be refused.
+    /// A normal form is its own normal form and holds nothing that was to be refused; nor does what others make of it.
     private func target(_ bytes: [UInt8]) {
         var first = RequestTarget()
         guard (try? first.normalize(0..<bytes.count, of: bytes.span)) != nil else { return }
@@ -228,14 +230,62 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         }
         precondition(second.path == path && second.segments == first.segments, "a normal form has another normal form")
         precondition(path.first == 0x2F && !path.contains { $0 <= 0x20 || $0 >= 0x7F || $0 == 0x5C || $0 == 0x23 || $0 == 0x3F })
-        for index in first.segments.indices {
-            let decoded = first.decodedSegment(index)
-            precondition(
-                decoded != [0x2E] && decoded != [0x2E, 0x2E] && !decoded.contains(0x2F) && !decoded.contains(0), "a refused segment")
+        checkSegments(first)
+        for reading in (try? PathReadings.all(of: first)) ?? [] {
+            var target = RequestTarget()
+            do {
+                try target.normalize(0..<reading.count, of: reading.span, segmentsMax: .max)
+            } catch {
+                preconditionFailure("a reading is no path")
+            }
+            precondition(target.path == reading, "a reading is not in normal form")
+            checkSegments(target)
         }
     }
 
+    private func checkSegments(_ target: borrowing RequestTarget) {
+        for index in target.segments.indices {
+            let decoded = target.decodedSegment(index)
+            precondition(decoded != [0x2E] && decoded != [0x2E, 0x2E] && !decoded.contains { $0 < 0x20 }, "a refused segment")
+            precondition(!target.doubts.isEmpty || !decoded.contains { $0 == 0x2F || $0 == 0x5C }, "a slash that nobody doubts")
+        }
+    }
+
+    /// The form in which hosts are compared is a host too, and its own form.
+    private func authority(_ bytes: [UInt8]) {
+        guard let authority = Authority(bytes.span) else { return }
+        precondition(authority.host.lowerBound == 0 && authority.host.upperBound <= bytes.count && !authority.host.isEmpty)
+        var form: [UInt8] = []
+        authority.appendHost(of: bytes.span, to: &form)
+        guard let again = Authority(form.span) else { preconditionFailure("the form of a host is none") }
+        var second: [UInt8] = []
+        again.appendHost(of: form.span, to: &second)
+        precondition(second == form && again.port == nil, "a host has two forms")
+        precondition(!form.contains { $0 == 0x2C || $0 == 0x40 || $0 == 0x2F || $0 <= 0x20 }, "a host holds a separator")
+    }
+
+    /// Values stand in the order of their elements, without the separators of the field.
+    private func forwarded(_ bytes: [UInt8]) {
+        var reader = ForwardedReader(range: 0..<bytes.count)
+        var end = 0
+        while let element = reader.next(in: bytes.span) {
+            let values = [element.node, element.scheme, element.host].compactMap { $0 }
+            for value in values {
+                precondition(value.lowerBound >= end && value.upperBound <= bytes.count && !bytes[value].contains(0x22))
+            }
+            end = values.map(\.upperBound).max() ?? end
+        }
+    }
+
+    /// Pairs stand in their order; pieces and the semicolons between them are the field, byte for byte.
     private func cookie(_ bytes: [UInt8]) {
+        var pieces = CookiePieces(range: 0..<bytes.count)
+        var whole: [[UInt8]] = []
+        while let piece = pieces.next(in: bytes.span) {
+            precondition(piece.name.lowerBound >= piece.whole.lowerBound && piece.name.upperBound <= piece.whole.upperBound)
+            whole.append(Array(bytes[piece.whole]))
+        }
+        precondition(Array(whole.joined(separator: [0x3B])) == bytes, "a part of a cookie field is lost")
         var reader = CookieReader(range: 0..<bytes.count)
         var end = 0
         while let pair = reader.next(in: bytes.span) {

@@ -16,21 +16,19 @@ import Testing
     @Test(arguments: [
         ("/", "/"), ("/a", "/a"), ("/a/", "/a/"), ("/a/b", "/a/b"), ("/%61", "/a"), ("/%7euser", "/~user"), ("/a%20b", "/a%20b"),
         ("/%c3%a9", "/%C3%A9"), ("/a;x=1", "/a;x=1"), ("/...", "/..."), ("/.well-known/x", "/.well-known/x"), ("/%252e", "/%252e"),
-        ("http://h/a", "/a"), ("http://h", "/"), ("HTTPS://h/%41", "/A"),
+        ("/a%2fb", "/a%2Fb"), ("/a%5cb", "/a%5Cb"), ("/a\\b", "/a%5Cb"), ("//a", "//a"), ("/a//b", "/a//b"), ("/a//", "/a//"), ("//", "//"),
+        ("/a/./b", "/a/b"), ("/a/%2e", "/a/"), ("/.", "/"), ("/./", "/"), ("/./a", "/a"), ("/a/.//b", "/a//b"), ("/a/.?x", "/a/"),
+        ("/[slug]/a|b^`{}\"<>", "/%5Bslug%5D/a%7Cb%5E%60%7B%7D%22%3C%3E"), ("http://h/a", "/a"), ("http://h", "/"), ("HTTPS://h/%41", "/A"),
     ])
     func hasOneForm(raw: String, expected: String) throws { #expect(try normalized(raw).path == expected) }
 
     @Test(arguments: [
-        ("/a%2fb", TargetError.encodedSlash), ("/a%2Fb", .encodedSlash), ("/a%5cb", .backslash), ("/a\\b", .backslash),
-        ("/..", .dotSegment),
-        ("/a/../b", .dotSegment), ("/a/%2e%2e/b", .dotSegment), ("/a/.%2E/b", .dotSegment), ("/a/./b", .dotSegment),
-        ("/a/%2e", .dotSegment),
-        ("/a/..;x/b", .dotSegment), ("/a/..%3bx/b", .dotSegment), ("/a/.;/b", .dotSegment), ("//a", .emptySegment),
-        ("/a//b", .emptySegment),
-        ("/a//", .emptySegment), ("/%00", .encodedControl), ("/a%0d%0a", .encodedControl), ("/%7f", .encodedControl),
+        ("/..", TargetError.dotSegment),
+        ("/a/../b", .dotSegment), ("/a/%2e%2e/b", .dotSegment), ("/a/.%2E/b", .dotSegment),
+        ("/a/..;x/b", .dotSegment), ("/a/..%3bx/b", .dotSegment), ("/a/.;/b", .dotSegment), ("/%00", .encodedControl),
+        ("/a%0d%0a", .encodedControl), ("/%7f", .encodedControl),
         ("/%", .badPercentEncoding),
         ("/%4", .badPercentEncoding), ("/%zz", .badPercentEncoding), ("/a b", .badCharacter), ("/é", .badCharacter),
-        ("/a\"b", .badCharacter),
         ("/a#b", .fragment), ("/a?b#c", .fragment), ("a", .notAbsolute), ("*", .notAbsolute), ("", .notAbsolute),
         ("ftp://h/", .notAbsolute),
         ("http:///a", .badAuthority), ("http://u@h@/a", .badAuthority),
@@ -40,7 +38,7 @@ import Testing
     }
 
     @Test func aNormalFormIsItsOwnNormalForm() throws {
-        for raw in ["/a/b%20c/%C3%A9/", "/x;y=1/z", "/%25/%2A", "/~a/-_."] {
+        for raw in ["/a/b%20c/%C3%A9/", "/x;y=1/z", "/%25/%2A", "/~a/-_.", "//a/.//b/./", "/a%2f%5c\\[b]", "/%25%32%65"] {
             let once = try normalized(raw).path
             #expect(try normalized(once).path == once)
         }
@@ -55,10 +53,10 @@ import Testing
     @Test func cutsThePathIntoSegments() throws {
         #expect(try normalized("/a/b/").segments == ["a", "b"])
         #expect(try normalized("/").segments == [])
+        #expect(try normalized("//a//").segments == ["", "a", ""])
     }
 
-    @Test func boundsLengthAndDepth() {
-        #expect(throws: TargetError.tooLong) { _ = try normalized("/" + String(repeating: "a", count: Limits.targetBytesMax)) }
+    @Test func boundsTheDepth() {
         #expect(throws: TargetError.tooManySegments) { _ = try normalized(String(repeating: "/a", count: Limits.pathSegmentsMax + 1)) }
     }
 

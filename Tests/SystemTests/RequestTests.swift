@@ -143,9 +143,7 @@ import Testing
         #expect(refused["allow"] == "GET, HEAD, POST")
         #expect(try stage.gateway.curl("/only").status == 404)
         #expect(try stage.gateway.curl("/only", ["-H", "Host: API.example.com:443"]).status == 200)
-        for path in ["/api/orders/../x", "/api//orders", "/a%2fb", "/a%5cb", "/%00", "/a/..;/b", "/%2e%2e/"] {
-            #expect(try stage.gateway.curl(path).status == 400)
-        }
+        for path in ["/api/orders/../x", "/%00", "/a/..;/b", "/%2e%2e/"] { #expect(try stage.gateway.curl(path).status == 400) }
     }
 
     @Test(arguments: HTTPVersions.all) func rewritesWhatTheRouteSays(version: String) throws {

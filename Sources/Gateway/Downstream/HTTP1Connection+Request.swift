@@ -37,6 +37,7 @@ extension HTTP1Connection {
             self.parser = parser
         } catch {
             self.parser = parser
+            parser.keepRefused(queue, in: &passage.context.head)
             queue.removeAll()
             refuseHead(.malformed(error))
             return false
@@ -184,10 +185,8 @@ extension HTTP1Connection {
 
     func bodyTimedOut() { brokenBody(.bodyTimeout) }
 
-    /// Refuses what never became a request.
+    /// Refuses what never became a request; what is known of its head stands in the passage.
     func refuseHead(_ refusal: Refusal) {
-        let context = passage.context
-        context.head.reset()
         passage.begin(for: self, of: client, services)
         answerFraming = nil
         keepAlive = false

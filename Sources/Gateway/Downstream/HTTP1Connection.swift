@@ -138,7 +138,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         case .readingHead where !outbound.isEmpty: setTimer(after: services.settings.timeouts.idle)
         case .readingHead:
             // Between requests a connection just ends; in the middle of a head its client is told.
-            if parser.isInsideHead || !inbound.isEmpty { refuseHead(.headTimeout) } else { close() }
+            guard parser.isInsideHead || !inbound.isEmpty else { return close() }
+            parser.keepRefused(inbound, in: &passage.context.head)
+            refuseHead(.headTimeout)
         case .exchanging: if !isRequestComplete, takesBody { bodyTimedOut() }
         case .closing: close()
         case .closed: return

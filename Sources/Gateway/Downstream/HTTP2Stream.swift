@@ -112,7 +112,10 @@ final class HTTP2Stream: TimerHandler {
             if envelope.expectation == .unknown { throw .unknownExpectation }
             awaitsContinue = envelope.expectation == .leaveToSend && !endsStream
         } catch {
-            if passage.stage == .idle { passage.begin(for: self, of: connection.client, services) }
+            if passage.stage == .idle {
+                builder.keepRefused(in: &context.head)
+                passage.begin(for: self, of: connection.client, services)
+            }
             return services.path.refuse(passage, .malformed(error))
         }
         services.path.enter(passage)

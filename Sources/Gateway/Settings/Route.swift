@@ -13,6 +13,7 @@ package final class Route {
     package let name: String
     package let pattern: PathPattern
     package let hosts: [HostPattern]
+    let pathDemand: PathDemand
     package let access: Access
     package let forwarding: ForwardingRule
     package let challenge: Challenge
@@ -28,13 +29,15 @@ package final class Route {
     package let methods: [MethodRule]
 
     init(
-        name: String, pattern: PathPattern, hosts: [HostPattern], access: Access, forwarding: ForwardingRule, challenge: Challenge,
+        name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access, forwarding: ForwardingRule,
+        challenge: Challenge,
         bodyBytesMax: UInt64?,
         upgrades: [String], endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.name = name
         self.pattern = pattern
         self.hosts = hosts
+        self.pathDemand = pathDemand
         self.access = access
         self.forwarding = forwarding
         self.challenge = challenge
@@ -155,6 +158,7 @@ struct RouteReader {
         if let onExpiry, access?.isPublic ?? false {
             diagnostics.error("a public route has no credential that could expire", at: onExpiry.name, hint: "remove this line")
         }
+        let foldsCase = block.one("case_insensitive").map { $0.hasArguments(0...0, ";", diagnostics) } ?? false
         block.finish(later: [
             "cors", "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror",
             "add_response_header",
@@ -164,16 +168,15 @@ struct RouteReader {
         let limitKeys = Set((shared.limits + methods.flatMap(\.allLimits)).filter { limits.indices.contains($0) }).flatMap {
             limits[$0].key
         }
-        for variable in Set(forwarding.headers.flatMap(\.value.variables) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables)) {
-            check(variable, pattern, access, at: directive)
-        }
+        let variables = Set(forwarding.headers.flatMap(\.value.variables) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables))
+        for variable in variables { check(variable, pattern, access, at: directive) }
         guard let pattern, let access, let upstream, diagnostics.count == errors else { return nil }
         let identityHeaders = forwarding.headers.filter { $0.value.dependsOnIdentityAlone }
         let headerIndex = headerSets[identityHeaders] ?? headerSets.count
         headerSets[identityHeaders] = headerIndex
         return Route(
             name: (hosts.isEmpty ? "" : (hosts[0].isWildcard ? "*" : "") + hosts[0].name) + word.text, pattern: pattern, hosts: hosts,
-            access: access,
+            pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             forwarding: ForwardingRule(
                 upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
                 forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix),
@@ -306,6 +309,12 @@ struct RouteReader {
         return Route.MethodRule(
             names: directive.arguments.map(\.text), known: known, authorization: demands.authorization, limits: demands.limits, of: limits,
             isPublic: access?.isPublic ?? false)
+    }
+
+    private func segments(_ variables: Set<Variable>, _ pattern: PathPattern) -> [Int] {
+        variables.compactMap { variable in
+            if case .path(let name) = variable { pattern.captures[name] } else { nil }
+        }
     }
 
     private func check(_ variable: Variable, _ pattern: PathPattern?, _ access: Route.Access?, at directive: Directive) {

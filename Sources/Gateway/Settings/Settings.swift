@@ -196,7 +196,7 @@ package struct Settings {
     ) {
         for directive in directives {
             guard let route = reader.read(directive) else { continue }
-            if let other = routeTable.insert(route.pattern, hosts: route.hosts, route: routes.count) {
+            if let other = routeTable.insert(route.pattern, hosts: route.hosts, route.pathDemand) {
                 diagnostics.error(
                     "this route matches the same requests as \(routes[other].name)", at: directive.position,
                     hint: "a request must lead to one route; put the methods into one route's method blocks")
