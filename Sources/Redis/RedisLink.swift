@@ -19,8 +19,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private enum Question {
-        case decision(any RemoteDecisionReceiver, counts: [UInt64])
-        case refund
+        /// The arguments are those of the call, to be sent again when the server has lost the script.
+        case decision(any RemoteDecisionReceiver, counts: [UInt64], arguments: [[UInt8]], isRepeated: Bool)
+        case refund(arguments: [[UInt8]], isRepeated: Bool)
+        case loading
         case greeting
     }
 
@@ -47,6 +49,13 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     private var hasPendingBatch = false
     private var pause: UInt64 = pauseFirst
     private var wasAvailable: Bool?
+    /// The server said that it is not the one to ask; it is believed to be when it has answered a question.
+    private var isDoubtful = false
+    /// Whether the script is being loaded again.
+    private var isLoading = false
+    /// The name has come to lead elsewhere than this connection does.
+    private var isOutdated = false
+    private var current: SocketAddress?
     private var timer: Timer?
 
     package init(_ settings: RedisSettings, on loop: EventLoop) {
@@ -61,7 +70,16 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     package func resolve(to addresses: [SocketAddress]) {
         guard self.addresses != addresses else { return }
         self.addresses = addresses
-        if case .idle = state { loop.set(timer!, at: loop.now) }
+        if case .idle = state { return loop.set(timer!, at: loop.now) }
+        isOutdated = current.map { !addresses.contains($0) } ?? false
+        leaveIfOutdated()
+    }
+
+    /// Whoever waits for an answer still gets it from the server that was asked.
+    private func leaveIfOutdated() {
+        guard isOutdated, isAvailable, firstQuestion == questions.count, outbound.isEmpty else { return }
+        breakOff()
+        connect()
     }
 
     package var hasSettled: Bool { wasAvailable != nil }
@@ -72,14 +90,16 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         guard isAvailable else { return receiver.decided(nil) }
-        send(LimitScript.arguments(calls))
-        questions.append(.decision(receiver, counts: calls.map(\.count)))
+        let arguments = LimitScript.arguments(calls)
+        send(arguments)
+        questions.append(.decision(receiver, counts: calls.map(\.count), arguments: arguments, isRepeated: false))
     }
 
     package func refund(_ refunds: [RemoteRefund]) {
         guard isAvailable else { return }
-        send(LimitScript.arguments(refunds))
-        questions.append(.refund)
+        let arguments = LimitScript.arguments(refunds)
+        send(arguments)
+        questions.append(.refund(arguments: arguments, isRepeated: false))
     }
 
     package func turnEnded() {
@@ -128,6 +148,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         // After a failure the next address of the name is tried.
         let address = addresses[nextAddress % addresses.count]
         nextAddress &+= 1
+        current = address
+        isOutdated = false
         do {
             let socket = try Socket.connect(to: address)
             watch = try loop.watch(socket.raw, for: [.readable, .writable], self)
@@ -168,7 +190,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             commands.append(settings.username.map { ["AUTH", $0, password] } ?? ["AUTH", password])
         }
         if settings.database > 0 { commands.append(["SELECT", String(settings.database)]) }
-        commands.append(["SCRIPT", "LOAD", LimitScript.text])
+        commands.append(Self.loadCommand)
         for command in commands {
             RedisCommand.append(command.map { [UInt8]($0) }, to: &outbound)
             questions.append(.greeting)
@@ -177,8 +199,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         flush()
     }
 
-    private func send(_ arguments: [[UInt8]]) {
-        RedisCommand.append([[UInt8]("EVALSHA"), scriptDigest] + arguments, to: &outbound)
+    private func send(_ arguments: [[UInt8]]) { ask([[UInt8]("EVALSHA"), scriptDigest] + arguments) }
+
+    private func ask(_ command: [[UInt8]]) {
+        RedisCommand.append(command, to: &outbound)
         if !hasPendingBatch {
             hasPendingBatch = true
             loop.atEndOfTurn(self)
@@ -196,6 +220,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private func receive() {
+        let attempt = nextAddress
         while transport != nil {
             let isTLS = transport!.isTLS
             switch transport!.receive(to: &inbound, minimum: 16_384) {
@@ -205,8 +230,9 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
                     inbound.removeAll()
                     while let reply = try reader.next() {
                         take(reply)
-                        // An answer may have broken the connection.
+                        // An answer may have broken the connection, and another one may be on its way.
                         if case .idle = state { return }
+                        if attempt != nextAddress { return }
                     }
                 } catch {
                     return fail("wrong answer: \(error.reason)")
@@ -226,18 +252,45 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         forgetAnswered()
         switch question {
         case .greeting: greeted(reply)
-        case .refund: if case .error(let text) = reply { refused(text) }
-        case .decision(let receiver, let counts):
+        case .loading:
+            isLoading = false
+            if case .error(let text) = reply { refused(text) }
+        case .refund(let arguments, let isRepeated):
+            guard case .error(let text) = reply else { break }
+            if !isRepeated, text.hasPrefix("NOSCRIPT") {
+                loadAgain()
+                send(arguments)
+                questions.append(.refund(arguments: arguments, isRepeated: true))
+            } else {
+                refused(text)
+            }
+        case .decision(let receiver, let counts, let arguments, let isRepeated):
             if let decisions = LimitScript.decisions(reply, counts: counts) {
                 pause = pauseFirst
+                isDoubtful = false
                 report(true, "it answers")
                 receiver.decided(decisions)
+            } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
+                loadAgain()
+                send(arguments)
+                questions.append(.decision(receiver, counts: counts, arguments: arguments, isRepeated: true))
             } else {
                 receiver.decided(nil)
                 if case .error(let text) = reply { refused(text) } else { fail("an answer of another shape") }
             }
         }
+        leaveIfOutdated()
     }
+
+    /// The server has lost the script, as after SCRIPT FLUSH: what is sent from now on finds it again.
+    private func loadAgain() {
+        guard !isLoading else { return }
+        isLoading = true
+        ask(Self.loadCommand.map { [UInt8]($0) })
+        questions.append(.loading)
+    }
+
+    private static let loadCommand = ["SCRIPT", "LOAD", LimitScript.text]
 
     /// Keeps `questions` short while there is always one unanswered.
     private func forgetAnswered() {
@@ -247,10 +300,12 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         firstQuestion = 0
     }
 
-    /// The server will not run the script. When it has lost it, a new connection loads it again; otherwise (out of memory, a
-    /// read-only replica, a missing permission) a new connection would meet the same.
+    /// The server will not run the script. Where it says that another one should be asked, or that it is not ready, a new
+    /// connection may lead to one that does; otherwise (out of memory, a missing permission) it would meet the same.
     private func refused(_ reason: String) {
-        if reason.hasPrefix("NOSCRIPT") { fail(reason) } else { report(false, reason) }
+        guard notThisServer.contains(where: reason.hasPrefix) else { return report(false, reason) }
+        isDoubtful = true
+        fail(reason)
     }
 
     private func greeted(_ reply: RedisReply) {
@@ -267,13 +322,21 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         if wasAvailable == nil {
             wasAvailable = true
             settled?()
-        } else {
+        } else if !isDoubtful {
             report(true, "connected")
         }
     }
 
     /// Breaks the connection, lets everybody who waits go on without an answer, and tries again later.
     private func fail(_ reason: String) {
+        let unanswered = breakOff()
+        report(false, reason)
+        retryLater()
+        for case .decision(let receiver, _, _, _) in unanswered { receiver.decided(nil) }
+    }
+
+    /// - Returns: the questions that nobody will answer.
+    @discardableResult private func breakOff() -> ArraySlice<Question> {
         if let watch { loop.end(watch) }
         watch = nil
         transport = nil
@@ -285,9 +348,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         questions = []
         firstQuestion = 0
         deadlines = []
-        report(false, reason)
-        retryLater()
-        for case .decision(let receiver, _) in unanswered { receiver.decided(nil) }
+        isLoading = false
+        return unanswered
     }
 
     private func retryLater() {
@@ -317,6 +379,9 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 private let pauseFirst: UInt64 = 50_000_000
 private let pauseMax: UInt64 = 1_000_000_000
 private let greetingNanosecondsMax: UInt64 = 1_000_000_000
+
+/// How a server's errors begin that is a replica, is loading its data, or has handed the key to another.
+private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "CLUSTERDOWN"]
 
 /// Answered questions are let go of in pieces of this many.
 private let answeredMax = 1_024

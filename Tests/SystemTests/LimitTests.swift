@@ -234,6 +234,38 @@ import Testing
         #expect(try get() == 200)
     }
 
+    /// A primary that becomes a replica answers READONLY on the connection that is open: it has to be left.
+    @Test func comesBackAfterAFailover() throws {
+        let folder = TemporaryFolder()
+        let (one, other) = (try RedisServer(in: folder), try RedisServer(in: folder))
+        let stage = try redisStage(one, whenFails: "closed")
+        func command(_ words: String...) throws { _ = try run("/usr/bin/redis-cli", ["-p", "\(one.port)"] + words) }
+        func get() throws -> Int { try stage.gateway.curl("/", bearer(stage, UUID().uuidString)).status }
+        #expect(try get() == 200)
+        try command("REPLICAOF", "127.0.0.1", "\(other.port)")
+        #expect(eventually(within: 20) { (try? get()) == 503 && stage.gateway.log.contains("READONLY") })
+        try command("REPLICAOF", "NO", "ONE")
+        #expect(eventually(within: 20) { (try? get()) == 200 })
+        #expect(eventually { stage.gateway.log.contains("it answers") })
+        try command("CLIENT", "PAUSE", "3000", "ALL")
+        #expect(eventually(within: 20) { (try? get()) == 503 })
+        #expect(eventually(within: 30) { (try? get()) == 200 })
+    }
+
+    /// A server that has lost the script is given it again, and nobody is refused for that.
+    @Test func aFlushOfTheScriptsIsNotNoticed() throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let stage = try redisStage(redis, whenFails: "closed")
+        let token = try bearer(stage, "alice")
+        for _ in 0..<5 {
+            #expect(try stage.gateway.curl("/", token).status == 200)
+            _ = try run("/usr/bin/redis-cli", ["-p", "\(redis.port)", "SCRIPT", "FLUSH"])
+        }
+        #expect(try stage.gateway.load("/", count: 50, parallel: 10, try bearer(stage, "bob"))[503] == nil)
+        #expect(!stage.gateway.log.contains("NOSCRIPT"))
+    }
+
     @Test func aRedisThatHangsOrAnswersWronglyIsAway() throws {
         let folder = TemporaryFolder()
         let redis = try RedisServer(in: folder)
