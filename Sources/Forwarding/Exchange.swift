@@ -30,6 +30,8 @@ package protocol ExchangeDownstream: AnyObject {
     func answerEnded()
     /// There will be no answer, or no more of it.
     func answerFailed(_ error: ForwardingError)
+    /// The answer is still on its way, a while after its head.
+    func answerGoesOn()
     /// Whether more of the answer should come now; ``Exchange/resumeAnswer()`` says when it may again.
     var takesAnswer: Bool { get }
     /// The upstream takes more of the request's body.
@@ -87,7 +89,9 @@ package final class Exchange: UpstreamClient {
         isUploadOver = framing.isEmpty && tunnel == nil
         isAnswerPaused = false
         outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
-        shape = RequestShape(method: method, framing: framing, upgrade: tunnel?.upgrade)
+        // A request whose method has a meaning for a body, and that has none, says so (RFC 9110 §8.6); strict servers want it.
+        let needsLength = framing == .none && tunnel == nil && method.expectsBody
+        shape = RequestShape(method: method, framing: needsLength ? .length(0) : framing, upgrade: tunnel?.upgrade)
         self.group = group
         attempt = 0
         hasHead = false
@@ -133,6 +137,9 @@ package final class Exchange: UpstreamClient {
         guard isActive, let channel, now.since(began) > ownTime else { return false }
         return isAnswerPaused || !isUploadOver && !hasHead && channel.queuedBytes == 0
     }
+
+    /// The client, if the answer's head has gone to it.
+    var answeredClient: (any ExchangeDownstream)? { hasHead && isActive ? downstream : nil }
 
     /// Gives the place up, because others wait for it.
     func giveWay() {
@@ -269,7 +276,7 @@ package final class Exchange: UpstreamClient {
             failed.moveUnsent(to: channel)
             return true
         }
-        guard error == .closedEarly, shape.framing == .none,
+        guard error == .closedEarly, shape.framing.isEmpty,
             failed.wasRefused
                 ? attempt < Limits.connectAttemptsMax
                 : attempt == 0 && failed.isReused && !failed.hasAnswerBegun && shape.method.isIdempotent

@@ -52,7 +52,7 @@ package enum ForwardingError: Error, Equatable, Sendable {
         case .tlsFailed(let reason): "TLS failed: \(reason)"
         case .answerTimedOut: "the upstream took too long to answer"
         case .closedEarly: "the upstream closed the connection before the end of its answer"
-        case .badAnswer(let error): "the answer is malformed: \(error.explanation)"
+        case .badAnswer(let error): "the answer is malformed: \(error.explanationOfAnswer)"
         case .unexpectedAnswer(let reason): reason
         case .headerUnusable(let name): "the value for \(name) cannot stand in a header"
         case .pathUnusable: "the rewritten path could mean two things"

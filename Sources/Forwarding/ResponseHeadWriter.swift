@@ -25,6 +25,12 @@ package enum ResponseHeadWriter {
         }
         if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }
         if !isLengthTold { framing.appendField(to: &output) }
+        // What the client is asked to change to stands in a field of this connection (RFC 9110 §15.5.22).
+        if head.status == 426, let offered = head.fields.first(.upgrade)?.value.range {
+            output.append("Connection: Upgrade\r\nUpgrade: ")
+            output.append(bytes.extracting(offered))
+            output.appendLineEnd()
+        }
     }
 
     /// Whether a field of the upstream's answer reaches the client.

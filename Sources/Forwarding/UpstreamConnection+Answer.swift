@@ -104,8 +104,7 @@ extension UpstreamConnection {
         if head.status == 101 { return tunnelOpened(head) }
         if head.status < 200 {
             interimCount += 1
-            guard interimCount <= Limits.interimResponsesMax else { return fail(.unexpectedAnswer("too many interim answers")) }
-            client?.received(interim: head, on: self)
+            if interimCount <= Limits.interimResponsesMax { client?.received(interim: head, on: self) }
             return
         }
         let framing = try BodyFraming.of(head, to: shape.method)
@@ -120,7 +119,7 @@ extension UpstreamConnection {
         switch framing {
         case .none, .length(0): answerComplete(isQueueEmpty: isQueueEmpty)
         case .length(let count): body = .length(count)
-        case .chunked: body = .chunked(ChunkedDecoder())
+        case .chunked: body = .chunked(ChunkedDecoder(takesPadding: true))
         case .close: body = .untilClose
         }
     }

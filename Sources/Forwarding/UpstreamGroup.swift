@@ -159,6 +159,9 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         exchange.holderIndex = -1
     }
 
+    /// Has those looked at whose answers go on.
+    package func lookAtAnswers() { for client in holders.compactMap(\.answeredClient) { client.answerGoesOn() } }
+
     /// Where clients wait for a place, exchanges that only wait for their own client give theirs up: those of the client that has the
     /// most, as long as it has more than the one that waits would have.
     private func relieve() {

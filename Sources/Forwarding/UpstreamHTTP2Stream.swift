@@ -136,8 +136,8 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         progressed()
         if head.status < 200 {
             interimCount += 1
-            guard head.status != 101, !endsStream, interimCount <= Limits.interimResponsesMax else { throw .badStatusLine }
-            client?.received(interim: head, on: self)
+            guard head.status != 101, !endsStream else { throw .badStatusLine }
+            if interimCount <= Limits.interimResponsesMax { client?.received(interim: head, on: self) }
             return
         }
         hasHead = true
@@ -145,6 +145,8 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         progressed()
         var framing = try BodyFraming.of(head, to: shape.method)
         if endsStream, framing != .none { framing = .length(0) }
+        // An empty body may still have trailers, as of a call of gRPC that failed: END_STREAM alone is its end.
+        if !endsStream, framing == .length(0) { framing = .close }
         client?.received(head: head, framing: framing, on: self)
         // Nothing follows that the client would want to wait for.
         if !endsStream, framing.isEmpty {

@@ -8,7 +8,7 @@ final class LiveStream {
         case webSocket
         /// Any other protocol that was changed to.
         case tunnel
-        /// Events: the body ends.
+        /// Events, or another body that takes its time: it ends.
         case events
         /// gRPC: trailers tell the status.
         case grpc

@@ -33,6 +33,8 @@ extension PassageFrontEnd {
         if stream.pendingClose != nil, count < body.count || stream.mayClose { closeTunnel() }
     }
 
+    func answerGoesOn() { passage.path.answerGoesOn(passage) }
+
     /// The credential that let a stream or a tunnel in is good no longer: it ends.
     func credentialExpired() {
         guard let stream = passage.stream else { return }
@@ -69,7 +71,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var frontEnd: (any PassageFrontEnd)?
     let exchange: Exchange
     let progress = AdmissionProgress()
-    private unowned let path: RequestPath
+    unowned let path: RequestPath
 
     var stage = Stage.idle
     private(set) var origin: DownstreamOrigin

@@ -365,6 +365,17 @@ final class RequestPath {
         expire(passage)
     }
 
+    /// Called now and then: no answer goes on for longer than the credential that let it in, whatever its type.
+    func lookAtAnswers() { for group in groups { group.lookAtAnswers() } }
+
+    func answerGoesOn(_ passage: Passage) {
+        guard passage.stage == .forwarding, passage.stream == nil, let verified = passage.identity?.verified,
+            passage.route?.endsStreamsOnExpiry ?? true, loop.wall / 1_000_000_000 >= verified.refusedFrom
+        else { return }
+        passage.begin(LiveStream(.events), checkedAt: nil, on: loop)
+        expire(passage)
+    }
+
     private func expire(_ passage: Passage) {
         streams[ObjectIdentifier(passage)] = nil
         counters.add(.streamsExpired)

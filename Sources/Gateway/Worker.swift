@@ -147,6 +147,7 @@ package final class Worker: MessageReceiver, TimerHandler {
     package func fired(_ timer: Timer) {
         path.giveUpWaiting()
         path.recheckSome()
+        path.lookAtAnswers()
         shareMemory()
         services.forgetIdleAccounts()
         becomeReadyIfPossible()

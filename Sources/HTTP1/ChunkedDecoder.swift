@@ -15,6 +15,8 @@ package struct ChunkedDecoder {
 
     private enum State: Equatable {
         case size(value: UInt64, digits: Int)
+        /// White space behind a size, which some servers write to a fixed width.
+        case padding
         case chunkExtension(ExtensionPart)
         case sizeLineFeed
         case data(remaining: UInt64)
@@ -35,7 +37,10 @@ package struct ChunkedDecoder {
     private var trailerBytes = 0
     private var trailerCount = 0
 
-    package init() {}
+    private let takesPadding: Bool
+
+    /// - Parameter takesPadding: whether white space may stand behind a chunk's size: of a server's, never of a client's.
+    package init(takesPadding: Bool = false) { self.takesPadding = takesPadding }
 
     package var isDone: Bool { state == .done }
 
@@ -58,8 +63,18 @@ package struct ChunkedDecoder {
                     case 0x0D: state = .sizeLineFeed
                     case 0x3B: state = .chunkExtension(.nameStart)
                     case 0x0A: throw .bareLineFeed
+                    case 0x20 where takesPadding, 0x09 where takesPadding: state = .padding
                     default: throw .badChunkSize
                     }
+                }
+                index += 1
+                try countLineByte()
+            case .padding:
+                switch byte {
+                case 0x20, 0x09: break
+                case 0x0D: state = .sizeLineFeed
+                case 0x3B: state = .chunkExtension(.nameStart)
+                default: throw byte == 0x0A ? .bareLineFeed : .badChunkSize
                 }
                 index += 1
                 try countLineByte()

@@ -24,7 +24,7 @@ package struct ResponseParser {
             switch try FieldLineReader.read(input, from: lineStart) {
             case .needMore: return try needMore(input.count)
             case .line(let line, let next):
-                guard head.fields.count < Limits.fieldCountMax else { throw .tooManyFields }
+                guard head.fields.count < Limits.responseFieldCountMax else { throw .tooManyFields }
                 head.fields.append(line)
                 lineStart = next
             case .end(let next):

@@ -55,7 +55,7 @@ package struct ResponseHeadBuilder: ~Copyable {
     package mutating func refuse() { if error == nil { error = .badFieldValue } }
 
     private mutating func addRegular(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(MessageError) {
-        guard fields.count < Limits.fieldCountMax else { throw .tooManyFields }
+        guard fields.count < Limits.responseFieldCountMax else { throw .tooManyFields }
         guard arena.count + name.count + value.count + 4 <= bytesMax else { throw .headTooLarge }
         try FieldCheck.check(name, value)
         let id = FieldName(name)

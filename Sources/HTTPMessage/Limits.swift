@@ -31,6 +31,8 @@ package enum Limits {
     /// An answer's head. Upstreams are the operator's, so a little more.
     package static let responseHeadBytesMax = 65_536
     package static let fieldCountMax = 100
+    /// Of an answer, whose head is bounded by its bytes before.
+    package static let responseFieldCountMax = 4_096
     /// Fields of HTTP/2 that carry a part of the Cookie field each; browsers keep 180 cookies for a host.
     package static let cookieCrumbsMax = 256
     /// Elements of Connection in one head; honest ones have one or two.
@@ -44,7 +46,7 @@ package enum Limits {
     package static let leadingEmptyLinesMax = 2
     /// Addresses of an upstream that one request tries until a connection opens; each may take the connect timeout.
     package static let connectAttemptsMax = 5
-    /// Interim (1xx) answers to one request that are passed on before the upstream counts as broken.
+    /// Interim (1xx) answers to one request that are passed on; more of them are dropped.
     package static let interimResponsesMax = 8
 
     /// What a directive may be given, and what holds when it is not given.

@@ -10,6 +10,15 @@ package enum MessageError: String, Error, CaseIterable, Sendable {
     case unknownExpectation
     case badPseudoField, connectionField, lengthMismatch
 
+    /// The same of an answer, whose bounds are not those of requests.
+    package var explanationOfAnswer: String {
+        switch self {
+        case .headTooLarge: "its head is larger than \(Limits.responseHeadBytesMax) bytes"
+        case .tooManyFields: "its head has more than \(Limits.responseFieldCountMax) fields"
+        default: explanation
+        }
+    }
+
     package var explanation: String {
         switch self {
         case .badRequestLine: "the request line is malformed"

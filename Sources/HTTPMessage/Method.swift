@@ -21,6 +21,9 @@ package enum Method: UInt8, CaseIterable, Sendable {
             }
     }
 
+    /// Whether a request of this method has a body, so that one without says that it has none (RFC 9110 §8.6).
+    package var expectsBody: Bool { self == .post || self == .put || self == .patch }
+
     /// Whether a repeated request has the effect of one (RFC 9110 §9.2.2), so that it may be sent again on another connection.
     package var isIdempotent: Bool {
         switch self {

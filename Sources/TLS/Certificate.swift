@@ -39,7 +39,12 @@ import ConfigFile
     func matches(_ name: String, wildcards: Bool) -> Bool {
         let flags = UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS) | (wildcards ? 0 : UInt32(X509_CHECK_FLAG_NO_WILDCARDS))
         // SAFETY: the name is lent for the call with its length.
-        return unsafe X509_check_host(leaf, name, name.utf8.count, flags, nil) == 1
+        if unsafe X509_check_host(leaf, name, name.utf8.count, flags, nil) == 1 { return true }
+        // OpenSSL lets a wildcard stand for no label with a `_`, which names in use do have.
+        guard wildcards, let dot = name.firstIndex(of: "."), name[..<dot].contains("_") else { return false }
+        let plain = String(name[..<dot].replacing("_", with: "a") + name[dot...])
+        // SAFETY: as above.
+        return unsafe X509_check_host(leaf, plain, plain.utf8.count, flags, nil) == 1
     }
 
     /// Puts chain and key into a context, which takes references of its own.

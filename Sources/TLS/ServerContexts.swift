@@ -41,24 +41,35 @@ import COpenSSL
         unsafe SSLContext.harden(context, minimum)
         unsafe SSL_CTX_set_options(
             context, pc_no_renegotiation_no_compression)
-        var identifier = Array("portcullis".utf8)
-        unsafe SSL_CTX_set_session_id_context(context, &identifier, UInt32(identifier.count))
         unsafe pc_SSL_CTX_set_session_cache_mode(context, Int(SSL_SESS_CACHE_OFF))
         unsafe tickets.install(in: context)
         let own = unsafe Unmanaged.passUnretained(self).toOpaque()
+        unsafe SSL_CTX_set_client_hello_cb(context, clientHelloCallback, own)
         unsafe pc_SSL_CTX_set_servername(context, serverNameCallback, own)
         unsafe SSL_CTX_set_alpn_select_cb(context, protocolCallback, own)
         return unsafe context
     }
 
-    /// The context of the first certificate that names the host exactly, else of the first whose wildcard does.
-    fileprivate func context(for name: String) -> OpaquePointer {
-        if let index = chosen[name] { return unsafe contexts[index] }
+    /// Gives a session the context of its server name, before OpenSSL looks at a ticket: of one that was given out under another
+    /// name it then makes nothing.
+    fileprivate func choose(for name: String, _ session: OpaquePointer) {
+        let index = index(for: name)
+        // SAFETY: the session is live; both arguments are copied or counted.
+        unsafe SSL_set_SSL_CTX(session, contexts[index])
+        var identifier = [UInt8](repeating: 0, count: 32)
+        let bound = Array("portcullis \(index) \(name)".utf8)
+        unsafe SHA256(bound, bound.count, &identifier)
+        unsafe SSL_set_session_id_context(session, identifier, UInt32(identifier.count))
+    }
+
+    /// That of the first certificate that names the host exactly, else of the first whose wildcard does.
+    private func index(for name: String) -> Int {
+        if let index = chosen[name] { return index }
         let index =
             certificates.firstIndex { $0.matches(name, wildcards: false) }
             ?? certificates.firstIndex { $0.matches(name, wildcards: true) } ?? 0
         if chosen.count < namesRemembered { chosen[name] = index }
-        return unsafe contexts[index]
+        return index
     }
 
     /// Our first protocol that the client offers too (RFC 7301 §3.2).
@@ -127,14 +138,32 @@ enum SSLContext {
 }
 
 private let serverNameCallback: @convention(c) (OpaquePointer?, UnsafeMutablePointer<Int32>?, UnsafeMutableRawPointer?) -> Int32 = {
+    session, _, _ in
+    // SAFETY: OpenSSL passes a live session. The context is chosen already; here the client is told that its name was heard.
+    unsafe SSL_get_servername(session, TLSEXT_NAMETYPE_host_name) == nil ? Int32(SSL_TLSEXT_ERR_NOACK) : Int32(SSL_TLSEXT_ERR_OK)
+}
+
+private let clientHelloCallback: @convention(c) (OpaquePointer?, UnsafeMutablePointer<Int32>?, UnsafeMutableRawPointer?) -> Int32 = {
     session, _, own in
-    // SAFETY: OpenSSL passes a live session; `own` is the object that owns the context.
-    guard let own = unsafe own, let name = unsafe SSL_get_servername(session, TLSEXT_NAMETYPE_host_name) else {
-        return Int32(SSL_TLSEXT_ERR_NOACK)
+    // SAFETY: OpenSSL passes a live session, and lends the extension for the call; `own` is the object that owns the context.
+    guard let own = unsafe own, let session = unsafe session else { return SSL_CLIENT_HELLO_ERROR }
+    var start: UnsafePointer<UInt8>?
+    var count = 0
+    var name = ""
+    if unsafe SSL_client_hello_get0_ext(session, UInt32(TLSEXT_TYPE_server_name), &start, &count) == 1, let start = unsafe start {
+        name = unsafe hostName(UnsafeBufferPointer(start: start, count: count)) ?? ""
     }
-    let contexts = unsafe Unmanaged<ServerContexts>.fromOpaque(own).takeUnretainedValue()
-    unsafe SSL_set_SSL_CTX(session, contexts.context(for: String(cString: name).lowercased()))
-    return Int32(SSL_TLSEXT_ERR_OK)
+    unsafe Unmanaged<ServerContexts>.fromOpaque(own).takeUnretainedValue().choose(for: name, session)
+    return SSL_CLIENT_HELLO_SUCCESS
+}
+
+/// The host of a server name extension: a list of one name, of the only type there is. Source: RFC 6066 §3.
+private func hostName(_ bytes: UnsafeBufferPointer<UInt8>) -> String? {
+    // SAFETY: every index is compared with the count before.
+    guard bytes.count > 5, unsafe bytes[2] == 0 else { return nil }
+    let length = unsafe Int(bytes[3]) << 8 | Int(bytes[4])
+    guard bytes.count == 5 + length, length <= 255 else { return nil }
+    return unsafe String(decoding: bytes[5...], as: UTF8.self).lowercased()
 }
 
 private let protocolCallback:

@@ -24,6 +24,9 @@ package struct Transport: ~Copyable {
         return session!.handshake()
     }
 
+    /// Sends to a peer that does not speak TLS, and after which the connection closes.
+    package mutating func sendInClear(_ bytes: Span<UInt8>) { _ = SystemIO.send(descriptor.raw, bytes) }
+
     /// The protocol that ALPN agreed on; nil without one.
     package var agreedProtocol: String? {
         mutating get {

@@ -24,6 +24,7 @@ import Testing
         var error: ForwardingError?
 
         func received(interim head: borrowing ResponseHead) {}
+        func answerGoesOn() {}
         func received(head: borrowing ResponseHead, framing: BodyFraming) { status = head.status }
         func received(body: Span<UInt8>) { self.body += body.copied() }
         func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {}

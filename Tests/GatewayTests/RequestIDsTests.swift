@@ -1,15 +1,21 @@
 @testable import Gateway
+import Bytes
+import Routing
 import Testing
 
 @Suite struct RequestIDsTests {
-    @Test(arguments: [
-        ("0000000000000000", "0000000000000001"), ("0000000000000009", "000000000000000a"), ("000000000000000f", "0000000000000010"),
-        ("00000000000000ff", "0000000000000100"), ("0000000000009fff", "000000000000a000"), ("ffffffffffffffff", "0000000000000000"),
-    ])
-    func countsInHexadecimal(_ last: String, _ next: String) {
-        var digits = [UInt8](("0123456789abcdef" + last).utf8)
-        RequestIDs.count(&digits)
-        // The half that is the worker's own stays.
-        #expect(String(decoding: digits, as: UTF8.self) == "0123456789abcdef" + next)
+    /// Far beyond one pool of random bytes.
+    @Test func areAllDifferentInEveryPlace() {
+        let identifiers = RequestIDs()
+        let context = RequestContext()
+        var seen: Set<[UInt8]> = []
+        var digits = [Set<UInt8>](repeating: [], count: 32)
+        for _ in 0..<2_000 {
+            identifiers.assign(to: context, trustsPeer: false)
+            #expect(context.requestID.count == 32 && context.requestID.allSatisfy { ASCII.hexValue($0) != nil })
+            #expect(seen.insert(context.requestID).inserted)
+            for (place, digit) in context.requestID.enumerated() { digits[place].insert(digit) }
+        }
+        #expect(digits.allSatisfy { $0.count == 16 })
     }
 }

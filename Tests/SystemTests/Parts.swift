@@ -269,8 +269,9 @@ final class Gateway: @unchecked Sendable {
 }
 
 enum HTTPVersions {
+    static let one = "--http1.1"
     static let two = "--http2"
-    static let all = ["--http1.1", "--http2"]
+    static let all = [one, two]
 }
 
 struct Answer {

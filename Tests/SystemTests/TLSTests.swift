@@ -31,7 +31,7 @@ import Testing
 
     @Test(arguments: [
         ("one.example", "one"), ("a.wild.example", "wild"), ("exact.wild.example", "exact"), ("EXACT.wild.example", "exact"),
-        ("a.b.wild.example", "one"), ("unknown.example", "one"),
+        ("a_b.wild.example", "wild"), ("_x.exact.wild.example", "one"), ("a.b.wild.example", "one"), ("unknown.example", "one"),
     ])
     func choosesTheCertificateByName(name: String, expected: String) throws {
         let (stage, port) = try stage()
@@ -66,6 +66,28 @@ import Testing
         for _ in 0..<8 { #expect(try connect(stage, ["-tls1_2", "-sess_in", session]).contains("Reused, TLSv1.2")) }
         #expect(stage.gateway.reload())
         #expect(try connect(stage, ["-tls1_2", "-sess_in", session]).contains("Reused, TLSv1.2"))
+    }
+
+    @Test func aTicketIsGoodForItsServerNameAlone() throws {
+        let (stage, port) = try stage()
+        let session = stage.folder.path + "/session"
+        func open(_ name: String, _ more: [String]) throws -> String {
+            try run(Executable.openssl, ["s_client", "-tls1_2", "-connect", "127.0.0.1:\(port)", "-servername", name] + more, input: "")
+                .text
+        }
+        #expect(try open("a.wild.example", ["-sess_out", session]).contains("New, TLSv1.2"))
+        #expect(try open("a.wild.example", ["-sess_in", session]).contains("Reused, TLSv1.2"))
+        for name in ["one.example", "exact.wild.example", "b.wild.example"] {
+            #expect(try open(name, ["-sess_in", session]).contains("New, TLSv1.2"), "\(name)")
+        }
+    }
+
+    @Test func aClientThatDoesNotSpeakTLSIsTold() throws {
+        let stage = try Stage()
+        let client = try RawClient(port: stage.gateway.port)
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        let answer = client.read(until: "URL.\n")
+        #expect(answer.hasPrefix("HTTP/1.1 400 Bad Request\r\n") && answer.contains("https://"), "\(answer)")
     }
 
     @Test func aClientOfTLS13ResumesTimeAfterTime() throws {

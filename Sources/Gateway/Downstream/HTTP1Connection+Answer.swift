@@ -52,8 +52,15 @@ extension HTTP1Connection: PassageFrontEnd {
         answerFraming = sent
         var queue = ByteQueue()
         swap(&queue, &outbound)
+        holdsAnswer = queue.isEmpty
         queue.prepare(from: services.buffers)
         ResponseHeadWriter.write(head, framing: sent, to: &queue)
+        // Whoever passes on an answer without a date gives it one (RFC 9110 §6.6.1).
+        if !head.fields.has(.date) {
+            queue.append("Date: ")
+            queue.append(TimeText.fieldDate(services.loop.wall))
+            queue.appendLineEnd()
+        }
         services.path.addedFields.append(passage, to: &queue)
         ResponseHeadWriter.end(keepAlive: keepAlive, version, to: &queue)
         swap(&queue, &outbound)
@@ -129,6 +136,12 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func answerFailed(_ error: ForwardingError) {
+        if answerFraming != nil, holdsAnswer {
+            // The client has seen nothing of it yet.
+            withOutbound { $0.removeAll() }
+            answerFraming = nil
+            passage.bytesOut = 0
+        }
         guard answerFraming == nil else {
             // A part of the answer is with the client: only a broken connection tells that the rest is missing.
             services.counters.add(.upstreamFailures)

@@ -64,6 +64,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var discardsBody = false
     var keepAlive = true
     /// How the body of the present answer is sent; nil before its head.
+    /// Whether nothing of the answer, whose head and more stands in the send queue alone, has gone out.
+    var holdsAnswer = false
     var answerFraming: BodyFraming?
     var awaitsContinue = false
     /// A connection that was accepted just now may have its first request on the way.
@@ -177,6 +179,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if waiting == 0 { queue.release(to: services.buffers) }
         swap(&queue, &outbound)
         uptake.hand(before - waiting)
+        if waiting < before { holdsAnswer = false }
         switch outcome {
         case .moved: if before > 0 { writeTimer?.clear() }
         case .wouldBlock: if writeTimer?.deadline ?? .never == .never { beginWaiting() }

@@ -3,18 +3,13 @@ import EventLoop
 import HTTPMessage
 import Routing
 
-/// Makes request identifiers: 32 hexadecimal digits, the first half random for each worker, the second a count that
-/// starts at random.
+/// Makes request identifiers: 32 hexadecimal digits, all of them random. Who sees one learns nothing of another, nor how many
+/// there have been.
 final class RequestIDs {
-    /// The identifier of the last request.
-    private var last: [UInt8]
-
-    init() {
-        var digits: [UInt8] = []
-        digits.append(hexadecimal: SystemRandom.word(), digits: 16)
-        digits.append(hexadecimal: SystemRandom.word(), digits: 16)
-        last = digits
-    }
+    /// Random bytes of the kernel's, of which those from `next` on have not been used.
+    private var pool: [UInt8] = []
+    private var next = 0
+    private var digits = [UInt8](repeating: 0x30, count: 32)
 
     /// Gives the request its identifier; a trusted peer's own is kept if it is a short word.
     func assign(to context: RequestContext, trustsPeer: Bool) {
@@ -23,23 +18,22 @@ final class RequestIDs {
         {
             return context.identify(told.span)
         }
-        var digits: [UInt8] = []
-        swap(&digits, &last)
-        Self.count(&digits)
-        context.identify(digits.span)
-        swap(&digits, &last)
-    }
-
-    /// Counts the second half one up, digit by digit, of which most often one alone changes.
-    static func count(_ digits: inout [UInt8]) {
-        var place = 31
-        while place > 15 {
-            switch digits[place] {
-            case 0x66: digits[place] = 0x30
-            case 0x39: return digits[place] = 0x61
-            default: return digits[place] += 1
-            }
-            place -= 1
+        if next == pool.count {
+            pool = SystemRandom.bytes(poolBytes)
+            next = 0
         }
+        var written: [UInt8] = []
+        swap(&written, &digits)
+        for place in 0..<16 {
+            let byte = pool[next + place]
+            written[2 * place] = ASCII.hexDigit(byte >> 4, uppercase: false)
+            written[2 * place + 1] = ASCII.hexDigit(byte & 15, uppercase: false)
+        }
+        next += 16
+        context.identify(written.span)
+        swap(&written, &digits)
     }
 }
+
+/// For 256 requests.
+private let poolBytes = 4_096
