@@ -262,13 +262,16 @@ package final class Exchange: UpstreamClient {
     /// Sends the request once more where that is safe, and says whether it did.
     ///
     /// A request that never set out, because its connection did not open or was found closed, may go to another server. So
-    /// may one, if it has no body, of which a server of HTTP/2 says that it did nothing about it. A
+    /// may one, if it has no body or a short one, of which a server of HTTP/2 says that it did nothing about it. A
     /// connection that was kept alive may have been closed by the server at the moment of its next use: then an idempotent
     /// request without a body goes out again.
     private func retry(after error: ForwardingError, on failed: any UpstreamChannel) throws(ForwardingError) -> Bool {
         guard !hasHead, let group else { return false }
         if failed.hasUnsentRequest {
-            let attemptsMax = failed.wasRefused ? Limits.connectAttemptsMax : min(group.addressCount, Limits.connectAttemptsMax)
+            // Where a refusal comes at once, each address is worth a try.
+            let isImmediate = if case .connectFailed = error { true } else { false }
+            let most = isImmediate ? Limits.refusedAttemptsMax : Limits.connectAttemptsMax
+            let attemptsMax = failed.wasRefused ? Limits.connectAttemptsMax : min(group.addressCount, most)
             guard failed.isReused && !failed.wasRefused || attempt + 1 < attemptsMax else { return false }
             if !failed.isReused || failed.wasRefused { attempt += 1 }
             guard let channel = try group.acquire(fresh: true, for: outgoing.origin) else { return false }

@@ -54,9 +54,13 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         var lastError = ForwardingError.unresolved
         var isFull = false
         let preamble = settings.proxyProtocol.map { ProxyProtocol.header($0, origin.addresses) } ?? []
-        for index in order() {
+        for index in order(movesOn: !fresh) {
             let server = servers[index]
             if let stream = server.openStream() { return stream }
+            if server.awaitsSettings {
+                isFull = true
+                continue
+            }
             if !fresh, let idle = server.takeIdle() { return idle }
             guard server.connectionCount < settings.connectionsMax else {
                 isFull = true
@@ -185,11 +189,12 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     /// The servers in the order in which they are to be tried: the next in turn or the least busy one first, those that
     /// refused lately last.
-    private func order() -> [Int] {
+    private func order(movesOn: Bool) -> [Int] {
         if servers.count == 1 { return [0] }
         let now = loop.now
         var order = servers.indices.map { (next + $0) % servers.count }
-        next = (next + 1) % servers.count
+        // A request moves the turn on once, however often it is tried.
+        if movesOn { next = (next + 1) % servers.count }
         if settings.balance == .leastConnections {
             order = order.enumerated().sorted { left, right in
                 (servers[left.element].load, left.offset) < (servers[right.element].load, right.offset)
@@ -211,7 +216,16 @@ final class UpstreamServer {
     /// Whether a connection may serve one client after the other.
     let keepsConnections: Bool
     /// Where it is; empty while its name is not resolved. After a failure to connect an address is tried last for a while.
-    private var places: [(address: SocketAddress, avoidedUntil: Instant)] = []
+    private var places: [Place] = []
+    private struct Place {
+        let address: SocketAddress
+        var avoidedUntil = Instant.past
+        /// Failures to connect since the last success.
+        var failures = 0
+        /// Whether a request is finding out if it is back.
+        var isTried = false
+    }
+
     /// Connections of HTTP/1 that work for an exchange or are being made.
     private var active = 0
     private var idle: [UpstreamConnection] = []
@@ -252,6 +266,9 @@ final class UpstreamServer {
         return nil
     }
 
+    /// Whether a connection of HTTP/2 is about to tell how much more it takes, so that another one is not worth its opening.
+    var awaitsSettings: Bool { shared.contains { $0.awaitsSettings && isAt($0.address) } }
+
     func closed(_ connection: UpstreamHTTP2Connection) {
         shared.removeAll { $0 === connection }
         group.connectionFreed()
@@ -277,7 +294,7 @@ final class UpstreamServer {
     /// Addresses that are known already keep their record. Connections to those that are gone are not used again.
     func resolve(to addresses: [SocketAddress]) {
         let known = places
-        places = addresses.map { address in (address, known.first { $0.address == address }?.avoidedUntil ?? .past) }
+        places = addresses.map { address in known.first { $0.address == address } ?? Place(address: address) }
         for connection in idle where !isAt(connection.address) { connection.close() }
         for connection in shared where !isAt(connection.address) { connection.closeAfterStreams() }
     }
@@ -287,7 +304,13 @@ final class UpstreamServer {
         guard !places.isEmpty else { return nil }
         for _ in places {
             nextIndex = (nextIndex + 1) % places.count
-            if places[nextIndex].avoidedUntil <= now { break }
+            guard places[nextIndex].avoidedUntil <= now else { continue }
+            // One request finds out whether it is back; the others keep away until it has.
+            if places[nextIndex].failures > 0 {
+                places[nextIndex].isTried = true
+                avoid(at: nextIndex, from: now)
+            }
+            break
         }
         return places[nextIndex].address
     }
@@ -315,17 +338,31 @@ final class UpstreamServer {
         group.connectionFreed()
     }
 
-    func answered(_ address: SocketAddress?) { avoid(address, until: .past) }
-    func refused(_ address: SocketAddress?, at now: Instant) { avoid(address, until: now.adding(refusalNanoseconds)) }
+    func answered(_ address: SocketAddress?) {
+        for index in places.indices where places[index].address == address {
+            places[index].failures = 0
+            places[index].isTried = false
+            places[index].avoidedUntil = .past
+        }
+    }
 
-    private func avoid(_ address: SocketAddress?, until moment: Instant) {
-        var list = places
-        places = []
-        for index in list.indices where list[index].address == address { list[index].avoidedUntil = moment }
-        places = list
+    func refused(_ address: SocketAddress?, at now: Instant) {
+        for index in places.indices where places[index].address == address {
+            // Of several that failed at once, one counts.
+            let isNew = places[index].failures == 0 || places[index].avoidedUntil <= now || places[index].isTried
+            if isNew { places[index].failures += 1 }
+            places[index].isTried = false
+            avoid(at: index, from: now)
+        }
+    }
+
+    private func avoid(at index: Int, from now: Instant) {
+        let doublings = min(max(0, places[index].failures - 1), 3)
+        places[index].avoidedUntil = now.adding(min(avoidanceFirst << UInt64(doublings), avoidanceMax))
     }
 }
 
-private let refusalNanoseconds: UInt64 = 1_000_000_000
+private let avoidanceFirst: UInt64 = 10_000_000_000
+private let avoidanceMax: UInt64 = 60_000_000_000
 private let reliefPause: UInt64 = 250_000_000
 private let relievedAtOnce = 64

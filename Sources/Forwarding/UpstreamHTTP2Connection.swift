@@ -33,6 +33,8 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     private var lastReadMoved = false
     /// No more streams: the server or the gateway takes leave.
     private var isTakingLeave = false
+    /// Whether the server has said how many streams it takes.
+    private var hasSettings = false
     private(set) var hasAnswered = false
     private(set) var receivedAt = Instant.past
 
@@ -57,8 +59,11 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         guard state != .closed, !isTakingLeave, session.hasStreamsLeft, session.outputBytes < Limits.sendQueueHighBytes else {
             return false
         }
-        return streamCount < min(state == .open ? session.peerStreamsMax : streamsAtFirst, server.settings.streamsMax)
+        return streamCount < min(hasSettings ? session.peerStreamsMax : streamsAtFirst, server.settings.streamsMax)
     }
+
+    /// Whether it is soon known how many more exchanges may begin here.
+    var awaitsSettings: Bool { state != .closed && !isTakingLeave && !hasSettings }
 
     func openStream() -> UpstreamHTTP2Stream {
         let stream = UpstreamHTTP2Stream(self)
@@ -317,6 +322,10 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) { streams[stream]?.moveBody(count, to: &output) }
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) { streams[stream]?.lendTrailers(body) }
     func received(_ frame: ControlFrame) {}
+    func settingsChanged() {
+        hasSettings = true
+        server.streamEnded()
+    }
     func sentEnd(_ stream: Int32) {}
     func sentReset(_ stream: Int32, code: UInt32) {
         // What nghttp2 finds wrong with an answer it resets by itself.
@@ -325,6 +334,6 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
 }
 
-/// Streams before the server has said how many it takes.
-private let streamsAtFirst = 100
+/// Streams before the server has said how many it takes: what it refuses then costs a retry, or a request that cannot have one.
+private let streamsAtFirst = 4
 private let readsAtEnd = 16

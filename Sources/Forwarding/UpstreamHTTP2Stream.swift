@@ -23,6 +23,9 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     private var isOver = false
     private var block = FieldBlock()
     private var upload = ByteQueue()
+    /// The part of the body that has gone out, while it is short and may have to go out again.
+    private var held = ByteQueue()
+    private var holdsUpload = true
     private var isUploadComplete = false
     private var requestTrailers = FieldBlock()
     private var timer: Timer?
@@ -119,6 +122,10 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     func holdsBody(_ count: Int) -> Bool { upload.count >= count }
 
     func moveBody(_ count: Int, to output: inout ByteQueue) {
+        if holdsUpload {
+            holdsUpload = held.count + count <= Limits.heldBodyBytesMax
+            if holdsUpload { held.append(upload.readable.extracting(0..<count)) } else { held = ByteQueue() }
+        }
         output.move(count, from: &upload)
         progressed()
         guard upload.count < Limits.sendQueueLowBytes else { return }
@@ -141,6 +148,8 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
             return
         }
         hasHead = true
+        holdsUpload = false
+        held = ByteQueue()
         isStream = head.isStream
         progressed()
         var framing = try BodyFraming.of(head, to: shape.method)
@@ -180,7 +189,17 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         number = 0
         guard !isOver, !hasEnd else { return }
         wasRefused = code == StreamCode.refused && !hasHead
-        lost(.closedEarly, isUnsent: false)
+        lost(.closedEarly, isUnsent: wasRefused && takesUploadBack())
+    }
+
+    /// Puts what has gone out of the body back before the rest of it; false when that is no longer there.
+    private func takesUploadBack() -> Bool {
+        guard holdsUpload else { return false }
+        var whole = ByteQueue()
+        swap(&whole, &held)
+        whole.append(upload.readable)
+        swap(&whole, &upload)
+        return true
     }
 
     /// The server took leave before the request could go out.

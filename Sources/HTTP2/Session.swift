@@ -69,6 +69,8 @@ package protocol SessionHandler: AnyObject {
     func sentEnd(_ stream: Int32)
     /// A reset has gone out that the stream's peer caused.
     func sentReset(_ stream: Int32, code: UInt32)
+    /// The peer's settings hold, its first ones or others.
+    func settingsChanged()
     /// The peer ends the connection after these streams.
     func received(goAway lastStream: Int32, code: UInt32)
 }
@@ -353,6 +355,7 @@ package enum StreamCode {
         case NGHTTP2_HEADERS.rawValue:
             handler.headEnded(header.stream_id, isFirst: unsafe isFirstHead(frame), endsStream: endsStream)
         case NGHTTP2_DATA.rawValue: if endsStream { handler.bodyEnded(header.stream_id) }
+        case NGHTTP2_SETTINGS.rawValue: if UInt32(header.flags) & NGHTTP2_FLAG_ACK.rawValue == 0 { handler.settingsChanged() }
         case NGHTTP2_GOAWAY.rawValue:
             handler.received(goAway: unsafe frame.pointee.goaway.last_stream_id, code: unsafe frame.pointee.goaway.error_code)
         default: break

@@ -46,6 +46,10 @@ package enum Limits {
     package static let leadingEmptyLinesMax = 2
     /// Addresses of an upstream that one request tries until a connection opens; each may take the connect timeout.
     package static let connectAttemptsMax = 5
+    /// The same where each address refuses at once.
+    package static let refusedAttemptsMax = 64
+    /// Of a request's body to a server of HTTP/2, kept until the answer begins: the server may say that it did nothing about it.
+    package static let heldBodyBytesMax = 16_384
     /// Interim (1xx) answers to one request that are passed on; more of them are dropped.
     package static let interimResponsesMax = 8
 

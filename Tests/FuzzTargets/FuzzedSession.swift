@@ -58,5 +58,6 @@ final class FuzzedSession: SessionHandler {
     func received(_ frame: ControlFrame) {}
     func sentEnd(_ stream: Int32) {}
     func sentReset(_ stream: Int32, code: UInt32) {}
+    func settingsChanged() {}
     func received(goAway lastStream: Int32, code: UInt32) {}
 }

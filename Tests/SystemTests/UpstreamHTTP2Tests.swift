@@ -166,4 +166,44 @@ import Testing
         #expect(stage.gateway.reload())
         #expect(try stage.gateway.curl("/two/x").status == 502)
     }
+
+    private func peculiar(_ version: String = HTTPVersions.two) throws -> (stage: Stage, server: Program) {
+        let folder = TemporaryFolder()
+        kept.change { $0.append(folder) }
+        let port = Ports.free()
+        let server = try Executable.peerServer("http2_server", port, in: folder)
+        let stage = try Stage(
+            version: version, routes: "route /** { upstream odd; public; } route /in { upstream app; auth sso; }",
+            general: "upstream odd { server 127.0.0.1:\(port); protocol h2; max_connections 2; }", workers: 1)
+        return (stage, server)
+    }
+
+    /// A server that takes ten streams, and says so late, loses none of a hundred requests that cannot be asked twice.
+    @Test func requestsWaitUntilTheServerHasSaidHowManyItTakes() throws {
+        let (stage, server) = try peculiar()
+        let output = try run(
+            Executable.h2load,
+            [
+                "-n", "100", "-c", "10", "-m", "10", "-d", try stage.folder.write("body", "hello"),
+                "https://127.0.0.1:\(stage.gateway.port)/few",
+            ])
+        #expect(output.text.contains("status codes: 100 2xx"), "\(output.text)")
+        server.stop()
+    }
+
+    /// END_STREAM ends an answer, and not a length of zero: what comes with it is the status of a call.
+    @Test func anEmptyBodyKeepsItsTrailers() throws {
+        let (stage, server) = try peculiar()
+        let answer = try Executable.peer("http2", ["exchange", "\(stage.gateway.port)", "POST", "/trailers", "te=trailers", "body=x"])
+        #expect(answer["trailers"] as? [String: String] == ["grpc-status": "9", "grpc-message": "not now"], "\(answer)")
+        server.stop()
+    }
+
+    /// A server that takes leave has done nothing about the streams that it does not name: a short body goes out again.
+    @Test(arguments: HTTPVersions.all) func aShortBodyIsSentAgainToAServerThatTookLeave(version: String) throws {
+        let (stage, server) = try peculiar(version)
+        let answer = try stage.gateway.curl("/leave", ["-d", "hello"])
+        #expect(answer.status == 200 && answer.body == "got hello", "\(answer.status) \(answer.body)")
+        server.stop()
+    }
 }

@@ -63,6 +63,38 @@ import Testing
         #expect(seen.map(\.value) == [4, 4, 4])
     }
 
+    @Test func serversThatRefuseAreLeftAlone() throws {
+        let seen = Box(0)
+        let server = try ScriptedServer { client, _ in
+            while client.read(until: "\r\n\r\n").hasSuffix("\r\n\r\n") {
+                seen.change { $0 += 1 }
+                client.send(Self.ok)
+            }
+        }
+        // Seven of eight refuse at once.
+        let (stage, _) = try oneWorker((0..<7).map { _ in Ports.free() } + [server.port])
+        for _ in 0..<16 { #expect(try stage.gateway.curl("/").status == 200) }
+        #expect(seen.value == 16)
+    }
+
+    /// Of two servers one takes no connection at all: one request waits for it, and the others do not.
+    @Test func aServerThatDoesNotAnswerCostsOneRequestItsTime() throws {
+        let server = try ScriptedServer { client, _ in
+            while client.read(until: "\r\n\r\n").hasSuffix("\r\n\r\n") { client.send(Self.ok) }
+        }
+        let hole = try FullListener()
+        let (stage, _) = try oneWorker([hole.port, server.port], "connect_timeout 500ms;")
+        for _ in 0..<20 { #expect(try stage.gateway.curl("/").status == 200) }
+        #expect(eventually { stage.folder.read("access.log").split(separator: "\n").count == 20 })
+        // Those that tried it took as long as a connection may.
+        let slow = stage.folder.read("access.log").split(separator: "\n").filter { line in
+            let text = line.components(separatedBy: "\"ms\":").dropFirst().first?.prefix { $0.isNumber } ?? ""
+            return Int(text) ?? 0 >= 500
+        }
+        #expect(slow.count == 1, "\(slow)")
+        _ = hole
+    }
+
     /// Answers one request on the first connection and ends it when the second request comes, before any byte of an answer.
     private func stale() throws -> ScriptedServer {
         try ScriptedServer { client, number in

@@ -194,6 +194,38 @@ package enum PlainLoad {
     }
 }
 
+/// A listener whose queue is full: the kernel answers no further attempt to connect.
+package final class FullListener {
+    package let port: Int
+    private var descriptors: [Int32] = []
+
+    package init() throws {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                _ = bind(listener, generic, size)
+                _ = getsockname(listener, generic, &size)
+            }
+        }
+        port = Int(UInt16(bigEndian: address.sin_port))
+        descriptors = [listener]
+        guard listen(listener, 0) == 0 else { throw RawClient.Refused() }
+        for _ in 0..<4 {
+            let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+            withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = connect(client, $0, size) }
+            }
+            descriptors.append(client)
+        }
+    }
+
+    deinit { for descriptor in descriptors { close(descriptor) } }
+}
+
 /// An upstream that does what the test says, connection by connection.
 package final class ScriptedServer: @unchecked Sendable {
     package let port: Int

@@ -114,6 +114,7 @@ extension HTTP2Connection: SessionHandler {
         guard code == StreamCode.protocolError else { return }
         if let known = streams.find(stream) { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
     }
+    func settingsChanged() {}
     func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
 
     private func endFlood() {
