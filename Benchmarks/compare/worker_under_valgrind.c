@@ -12,7 +12,7 @@ typedef int (*spawn_function)(pid_t *, const char *, const posix_spawn_file_acti
 int posix_spawn(pid_t *process, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
                 char *const arguments[], char *const environment[]) {
     spawn_function real = (spawn_function)dlsym(RTLD_NEXT, "posix_spawn");
-    char *program = getenv("INSTRUCTIONS_PROGRAM"), *output = getenv("INSTRUCTIONS_OUTPUT");
+    char *program = getenv("PORTCULLIS_INSTRUCTIONS_PROGRAM"), *output = getenv("PORTCULLIS_INSTRUCTIONS_OUTPUT");
     char *more[64] = {"valgrind", "--tool=callgrind", output, program};
     int count = 4;
     if (!program || !output || !arguments[1] || strcmp(arguments[1], "worker") != 0)

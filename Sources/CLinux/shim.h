@@ -71,6 +71,7 @@ static inline void pc_raise_descriptor_limit(void) {
 }
 static inline void pc_ignore_signal(int number) { signal(number, SIG_IGN); }
 static inline int pc_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
+static inline int pc_openat(int folder, const char *name, int flags, unsigned mode) { return openat(folder, name, flags, mode); }
 static inline int pc_fcntl(int fd, int command, int value) { return fcntl(fd, command, value); }
 static inline int pc_prctl(int option, unsigned long value) { return prctl(option, value, 0, 0, 0); }
 static inline int pc_memfd_create(const char *name) { return (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING); }

@@ -15,12 +15,13 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
 
     private let loop: EventLoop
     private let memory: HostMemory
+    private let own: ProcessMemory
     private let keySets: KeySets
     private let names: Names
     private var supervisor: MessageChannel?
     private var workers: [Worker] = []
-    /// Slots whose rings are read; a worker's lines stay there when it dies.
-    private var slots: Set<Int> = []
+    /// The memory of the generation's workers, by slot; a worker's lines stay there when it dies.
+    private var slots: [Int: ProcessMemory] = [:]
     private var logs: [LogKind: Log] = [:]
     private var timer: Timer?
     private var droppedSeen: UInt64 = 0
@@ -37,14 +38,15 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     }
 
     package init(
-        settings: Settings, files: FileBundle, environment: [String: String], memory: HostMemory, supervisor: consuming Descriptor,
+        settings: Settings, files: FileBundle, environment: [String: String], memory: HostMemory, own: ProcessMemory,
+        supervisor: consuming Descriptor,
         report: @escaping (String) -> Void
     ) throws {
         self.memory = memory
+        self.own = own
         self.report = report
         // What an earlier control process has told is not told again.
         evictionsTold = memory.limitTable.evictions
-        droppedSeen = (0..<HostMemory.slotsMax).reduce(0) { $0 + memory.logRing($1).dropped }
         loop = try EventLoop()
         keySets = try KeySets(settings, files: files, environment: environment, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
@@ -73,12 +75,15 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         }
         keySets.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
         names.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
-        limitsTold = heldBack
+        limitsTold = Self.clientLimits.map { _ in 0 }
         timer = Timer(self)
         loop.set(timer!, after: drainPause)
     }
 
-    package func run() { loop.run() }
+    package func run() {
+        own.beat()
+        loop.run()
+    }
 
     package func received(_ message: [UInt8], descriptor: consuming Descriptor?, on channel: MessageChannel) {
         var reader = MessageReader(message)
@@ -88,8 +93,11 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         }
         switch kind {
         case .workerChannel:
-            guard let descriptor, let slot = reader.number(), slot < UInt64(HostMemory.slotsMax) else { return }
+            guard let descriptor, let slot = reader.number(), slot < UInt64(ProcessMemory.slotsMax) else { return }
             attach(Int(slot), descriptor)
+        case .workerMemory:
+            guard let descriptor, let slot = reader.number(), slot < UInt64(ProcessMemory.slotsMax) else { return }
+            read(Int(slot), descriptor)
         case .log:
             guard let descriptor, message.count == 2, let kind = LogKind(rawValue: message[1]) else { return }
             logs[kind]?.file.flush()
@@ -109,6 +117,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     }
 
     package func fired(_ timer: Timer) {
+        own.beat()
         writeLogs()
         tellLimits()
         loop.set(timer, after: drainPause)
@@ -118,10 +127,17 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         guard let channel = try? MessageChannel(descriptor, on: loop, receiver: self) else { return }
         let worker = Worker(slot: slot, channel: channel)
         workers.append(worker)
-        slots.insert(slot)
         for (issuer, document) in keySets.known { channel.send(Self.keySet(issuer, document)) }
         for (host, addresses) in names.known { channel.send(Self.addresses(host, addresses)) }
         tellIfComplete([worker])
+    }
+
+    private func read(_ slot: Int, _ descriptor: consuming Descriptor) {
+        guard slots[slot] == nil, let memory = try? ProcessMemory(mapping: descriptor) else { return }
+        slots[slot] = memory
+        // What was counted before is not told again.
+        droppedSeen &+= memory.logRing.dropped
+        for (index, entry) in Self.clientLimits.enumerated() { limitsTold[index] &+= memory.counters[entry.0] }
     }
 
     /// Tells the supervisor what the next control process should start from: the one of a new generation, or the one after a
@@ -164,18 +180,19 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
 
     private func writeLogs() {
         var dropped: UInt64 = 0
-        for slot in slots {
-            let ring = memory.logRing(slot)
+        for memory in slots.values {
+            let ring = memory.logRing
             _ = ring.drain { kind, line in logs[kind]?.file.append(line) }
-            dropped += ring.dropped
+            dropped &+= ring.dropped
         }
         for log in logs.values {
             log.file.flush()
-            dropped += log.file.dropped
+            dropped &+= log.file.dropped
         }
         if dropped > droppedSeen {
-            report("\(dropped) log lines were dropped so far: the log cannot be written as fast as requests come")
-            droppedSeen = dropped + dropped / 2
+            let cause = logs.values.compactMap { $0.file.failure }.first ?? "the log cannot be written as fast as requests come"
+            report("\(dropped) log lines were dropped so far: \(cause)")
+            droppedSeen = dropped &+ dropped / 2
         }
         tellEvictions()
     }
@@ -183,7 +200,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     /// A limit whose key was evicted forgets what it has counted, so the operator should know that the table is too small.
     private func tellEvictions() {
         let evictions = memory.limitTable.evictions
-        guard evictions > evictionsTold * 2 else { return }
+        guard evictions > evictionsTold, evictions / 2 >= evictionsTold else { return }
         report("the limit table is full: \(evictions) keys have given way to others so far; give it more room with limit_table")
         evictionsTold = evictions
     }
@@ -192,7 +209,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     private func tellLimits() {
         guard loop.now >= limitsToldNext else { return }
         let counted = heldBack
-        let parts = zip(Self.clientLimits, zip(counted, limitsTold)).filter { $1.0 > $1.1 }.map { "\($1.0 - $1.1) \($0.1)" }
+        let parts = zip(Self.clientLimits, zip(counted, limitsTold)).filter { $1.0 > $1.1 }.map { "\($1.0 &- $1.1) \($0.1)" }
         limitsTold = counted
         guard !parts.isEmpty else { return }
         limitsToldNext = loop.now.adding(limitsPause)
@@ -200,7 +217,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
     }
 
     private var heldBack: [UInt64] {
-        Self.clientLimits.map { counter, _ in (0..<HostMemory.slotsMax).reduce(UInt64(0)) { $0 &+ memory.counters($1)[counter] } }
+        Self.clientLimits.map { counter, _ in slots.values.reduce(UInt64(0)) { $0 &+ $1.counters[counter] } }
     }
 
     private static let clientLimits: [(Counter, String)] = [

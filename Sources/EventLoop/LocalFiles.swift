@@ -62,9 +62,28 @@ package enum LocalFiles {
     }
 
     /// Opens a log for appending. A named pipe without a reader is an error, not a wait.
+    ///
+    /// Root follows a symbolic link only where nobody else could have put it: in a folder that is root's, and that no other may
+    /// write to. Elsewhere a link is refused, with ELOOP.
     package static func openLog(_ path: String) throws(SystemError) -> Descriptor {
-        // SAFETY: the string is lent as a terminated one for the call.
-        let raw = unsafe pc_open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0o640)
+        let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK
+        guard geteuid() == 0 else {
+            // SAFETY: the string is lent as a terminated one for the call.
+            let raw = unsafe pc_open(path, flags, 0o640)
+            guard raw >= 0 else { throw SystemError("open") }
+            return Descriptor(owning: raw)
+        }
+        let slash = path.lastIndex(of: "/")
+        let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+        // SAFETY: the strings are lent as terminated ones for the calls, and `status` lives for its own.
+        let opened = unsafe pc_open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+        guard opened >= 0 else { throw SystemError("open") }
+        let parent = Descriptor(owning: opened)
+        var status = stat()
+        guard unsafe fstat(parent.raw, &status) == 0 else { throw SystemError("fstat") }
+        let isRootsAlone = status.st_uid == 0 && status.st_mode & 0o022 == 0
+        let raw = unsafe pc_openat(parent.raw, name, isRootsAlone ? flags : flags | O_NOFOLLOW, 0o640)
         guard raw >= 0 else { throw SystemError("open") }
         return Descriptor(owning: raw)
     }

@@ -77,10 +77,11 @@ package enum SocketAddress: Hashable, Sendable {
 package enum Socket {
     /// A socket of a group that shares its address (SO_REUSEPORT): one for each worker. The system gives it connections from
     /// ``startListening(_:)`` on, which is the worker's to call.
-    package static func bind(to address: SocketAddress) throws(SystemError) -> Descriptor {
+    /// - Parameter isShared: whether other sockets of ours may listen there too.
+    package static func bind(to address: SocketAddress, isShared: Bool = true) throws(SystemError) -> Descriptor {
         let socket = try open(address.family)
         try set(socket, SOL_SOCKET, SO_REUSEADDR, 1)
-        if case .ip = address { try set(socket, SOL_SOCKET, SO_REUSEPORT, 1) }
+        if isShared, case .ip = address { try set(socket, SOL_SOCKET, SO_REUSEPORT, 1) }
         if address.family == AF_INET6 { try set(socket, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
         // SAFETY: the address form lives for the call.
         guard unsafe address.withSystemForm({ unsafe pc_bind(socket.raw, $0, $1) }) == 0 else { throw SystemError("bind") }

@@ -45,6 +45,10 @@ package enum MessageKind: UInt8, Sendable {
     /// A number names the issuer whose keys could not be fetched for so long that they are used no longer.
     case keySetWithdrawn
 
+    // supervisor to control
+    /// The memory of a worker's comes along; a number names its slot.
+    case workerMemory
+
     // worker to control
     /// A number names the issuer of which an unknown key was seen.
     case wantKeys

@@ -24,6 +24,10 @@ package enum ProcessRights {
         precondition(setuid(0) != 0, "root's rights were not given up")
     }
 
+    /// Keeps the memory, and the environment and the descriptors that /proc shows, from other processes of the same user; there are
+    /// keys in it. Root still sees all.
+    package static func hideMemory() { _ = pc_prctl(PR_SET_DUMPABLE, 0) }
+
     /// Whether there is a user of this name.
     package static func exists(user: String) -> Bool {
         // SAFETY: the string is lent as a terminated one for the call.

@@ -16,7 +16,7 @@ import TLS
 package final class Worker: MessageReceiver, TimerHandler {
     private let settings: Settings
     private let loop: EventLoop
-    private let slot: Int
+    private let own: ProcessMemory
     private let tickets = TicketKeys()
     private let authenticator: Authenticator
     private let path: RequestPath
@@ -43,17 +43,17 @@ package final class Worker: MessageReceiver, TimerHandler {
     ///   - loop: one with a test's clock, that the test turns.
     ///   - report: takes the worker's own messages.
     package init(
-        settings: Settings, files: FileBundle, memory: HostMemory, slot: Int, supervisor: consuming Descriptor,
+        settings: Settings, files: FileBundle, memory: HostMemory, own: ProcessMemory, supervisor: consuming Descriptor,
         sockets: [(listener: Int, descriptor: Int32)], loop: EventLoop? = nil, report: @escaping (String) -> Void
     ) throws {
         self.settings = settings
-        self.slot = slot
+        self.own = own
         self.sockets = sockets
         self.report = report
         let loop = try loop ?? EventLoop()
         self.loop = loop
         readyAnyway = loop.now.adding(initialStateWait)
-        let counters = memory.counters(slot)
+        let counters = own.counters
         counters.set(.connectionsOpen, 0)
         authenticator = Authenticator(
             issuers: settings.issuers, sources: settings.tokenSources, cacheCapacity: settings.tokenCacheCapacity, cacheHash: memory.hash,
@@ -75,7 +75,7 @@ package final class Worker: MessageReceiver, TimerHandler {
             settings: settings, loop: loop, authenticator: authenticator,
             limiter: RateLimiter(limits: settings.limits, table: memory.limitTable, stores: stores), groups: groups,
             log: RequestLog(
-                ring: memory.logRing(slot), access: settings.accessLog, security: settings.securityLog,
+                ring: own.logRing, access: settings.accessLog, security: settings.securityLog,
                 issuers: settings.issuers), counters: counters)
         services = DownstreamServices(
             loop: loop, path: path, settings: settings, counters: counters,
@@ -93,7 +93,10 @@ package final class Worker: MessageReceiver, TimerHandler {
         loop.set(timer!, after: tick)
     }
 
-    package func run() { loop.run() }
+    package func run() {
+        own.beat()
+        loop.run()
+    }
 
     // MARK: - Messages
 
@@ -145,6 +148,7 @@ package final class Worker: MessageReceiver, TimerHandler {
     }
 
     package func fired(_ timer: Timer) {
+        own.beat()
         path.giveUpWaiting()
         path.recheckSome()
         path.lookAtAnswers()

@@ -9,6 +9,8 @@ package struct LogFile: ~Copyable {
     private let descriptor: Descriptor
     private var waiting = ByteQueue()
     package private(set) var dropped: UInt64 = 0
+    /// Why the system took no line the last time that it did not; nil while it does.
+    package private(set) var failure: String?
 
     package init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
@@ -26,9 +28,12 @@ package struct LogFile: ~Copyable {
             guard Readying.isWritable(descriptor.raw) else { return }
             let count = piece(of: waiting.readable)
             switch SystemIO.write(descriptor.raw, waiting.readable.extracting(0..<count)) {
-            case .moved(let count): waiting.drop(count)
+            case .moved(let count):
+                waiting.drop(count)
+                failure = nil
             case .wouldBlock: return
             case .ended, .failed:
+                failure = SystemError("write").reason
                 dropped += UInt64(lines(in: waiting.readable))
                 waiting.removeAll()
             }

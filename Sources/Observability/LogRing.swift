@@ -32,41 +32,54 @@ package struct LogRing {
     package func write(_ line: [UInt8], _ kind: LogKind) {
         let written = memory.load(firstWord)
         let padded = (line.count + 7) & ~7
-        let free = UInt64(Self.dataBytes) - (written - memory.load(firstWord + 1))
-        guard padded + 8 <= Int(free) else {
+        let waiting = written &- memory.load(firstWord + 1)
+        guard waiting <= UInt64(Self.dataBytes), padded + 8 <= Self.dataBytes - Int(waiting) else {
             memory.add(firstWord + 2, 1)
             return
         }
         memory.store(dataWord(written), UInt64(line.count) << 8 | UInt64(kind.rawValue))
-        copyIn(line, at: written + 8)
-        memory.store(firstWord, written + 8 + UInt64(padded))
+        copyIn(line, at: written &+ 8)
+        memory.store(firstWord, written &+ 8 &+ UInt64(padded))
     }
 
     /// Takes all lines that are there, each with its line feed.
     ///
+    /// Whatever the writer has made of its memory, this comes to an end, and what it takes is lines: a record that holds a line
+    /// feed is none.
     /// - Returns: whether there were any.
     package func drain(_ take: (LogKind, [UInt8]) -> Void) -> Bool {
         let written = memory.load(firstWord)
-        var read = memory.load(firstWord + 1)
-        guard read != written else { return false }
-        while read < written {
-            let head = memory.load(dataWord(read))
-            let count = Int(head >> 8)
-            guard let kind = LogKind(rawValue: UInt8(truncatingIfNeeded: head)), count <= Self.dataBytes - 8,
-                read + 8 + UInt64(count) <= written
-            else {
+        let start = memory.load(firstWord + 1)
+        let waiting = written &- start
+        guard waiting > 0 else { return false }
+        defer { memory.store(firstWord + 1, written) }
+        guard waiting <= UInt64(Self.dataBytes) else {
+            drop()
+            return true
+        }
+        // Fits: no more than the ring's bytes.
+        let end = Int(waiting)
+        var read = 0
+        while read < end {
+            let head = memory.load(dataWord(start &+ UInt64(read)))
+            let length = head >> 8
+            guard let kind = LogKind(rawValue: UInt8(truncatingIfNeeded: head)), length <= UInt64(end - read) &- 8, end - read >= 8 else {
                 // Not a record: nothing after it can be found.
-                read = written
+                drop()
                 break
             }
+            let count = Int(length)
             var line: [UInt8] = []
             line.reserveCapacity(count + 1)
-            copyOut(count, at: read + 8, into: &line)
-            line.append(0x0A)
-            take(kind, line)
-            read += 8 + UInt64((count + 7) & ~7)
+            copyOut(count, at: start &+ UInt64(read + 8), into: &line)
+            if line.span.firstIndex(of: 0x0A) == nil {
+                line.append(0x0A)
+                take(kind, line)
+            } else {
+                drop()
+            }
+            read += 8 + (count + 7) & ~7
         }
-        memory.store(firstWord + 1, read)
         return true
     }
 

@@ -8,9 +8,9 @@ package enum Child {
     ///
     /// - Parameters:
     ///   - executable: by default the program that runs, even where its file has been replaced meanwhile.
-    ///   - variables: added to the environment.
+    ///   - environment: all variables that the child gets.
     package static func start(
-        _ arguments: [String], passing passed: [Int32], executable: String = "/proc/self/exe", adding variables: [String: String] = [:]
+        _ arguments: [String], passing passed: [Int32], executable: String = "/proc/self/exe", environment: [String: String]
     ) throws(SystemError) -> pid_t {
         var actions = unsafe posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
@@ -35,7 +35,7 @@ package enum Child {
         unsafe posix_spawnattr_setsigmask(&attributes, &none)
         unsafe posix_spawnattr_setsigdefault(&attributes, &all)
         unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-        let inherited = Environment.all.merging(variables) { $1 }.map { "\($0)=\($1)" }
+        let inherited = environment.map { "\($0)=\($1)" }
         var process: pid_t = 0
         let result = unsafe CStrings.lend(["portcullis"] + arguments) { arguments in
             unsafe CStrings.lend(inherited) { environment in
@@ -72,4 +72,17 @@ package enum Environment {
         }
         return variables
     }
+
+    /// What a process that meets the world has to know: the variables that the configuration names, and those by which the
+    /// libraries and the runtime are set up. Nothing else of what the supervisor was given is there to be read.
+    package static func needed(by names: Set<String>) -> [String: String] {
+        all.filter { name, _ in
+            names.contains(name) || setUpNames.contains(name) || setUpPrefixes.contains { name.hasPrefix($0) }
+        }
+    }
+
+    private static let setUpNames: Set<String> = [
+        "PATH", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy",
+    ]
+    private static let setUpPrefixes = ["LD_", "LC_", "MALLOC_", "GLIBC_", "SWIFT_", "ASAN_", "TSAN_", "LSAN_", "PORTCULLIS_"]
 }

@@ -18,17 +18,40 @@ final class Generation {
         /// Deaths in a row without a second of life between them.
         var shortLives = 0
         var restartAt: Instant?
+        let memory: ProcessMemory
+        private var beatsSeen: UInt64 = 0
+        private var silentTicks = 0
 
-        init(slot: Int?, number: Int, process: pid_t, at now: Instant) {
+        init(slot: Int?, number: Int, process: pid_t, memory: ProcessMemory, at now: Instant) {
             self.slot = slot
+            self.memory = memory
             self.number = number
             self.process = process
             startedAt = now
+        }
+
+        var name: String { slot == nil ? "the control process" : "worker \(number)" }
+
+        /// Another process begins its life as this member.
+        func begin() {
+            memory.begin()
+            beatsSeen = 0
+            silentTicks = 0
+        }
+
+        /// Called at every tick: whether the process has not gone on with its work, or not begun it, for too long.
+        func isSilent() -> Bool {
+            let beats = memory.beats
+            silentTicks = beats == beatsSeen ? silentTicks + 1 : 0
+            beatsSeen = beats
+            return silentTicks >= (beats == 0 ? 3 * silentTicksMax : silentTicksMax)
         }
     }
 
     let settings: Settings
     let bundle: Descriptor
+    /// The variables of the environment that the configuration names.
+    let variables: Set<String>
     let path: String
     /// For each listener of the settings, the sockets of its address.
     let sockets: [[Int32]]
@@ -42,9 +65,12 @@ final class Generation {
     /// The slots of all its workers; free again when the control process has read their last lines.
     var slots: [Int] = []
 
-    init(settings: Settings, bundle: consuming Descriptor, path: String, sockets: [[Int32]], before: ListeningSockets) {
+    init(
+        settings: Settings, bundle: consuming Descriptor, variables: Set<String>, path: String, sockets: [[Int32]], before: ListeningSockets
+    ) {
         self.settings = settings
         self.bundle = bundle
+        self.variables = variables
         self.path = path
         self.sockets = sockets
         socketsBefore = before

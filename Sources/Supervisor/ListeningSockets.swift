@@ -9,6 +9,14 @@ struct ListeningSockets {
 
     /// At least `count` sockets for each address; new ones are opened where they are missing.
     mutating func open(_ addresses: [SocketAddress], count: Int) throws(ListenError) {
+        for address in addresses where isNew(address) {
+            // Two programs that both let others listen where they do would share the connections, and nobody would be told.
+            do {
+                _ = try Socket.bind(to: address, isShared: false)
+            } catch {
+                throw ListenError(address: address, error: error, program: error.code == EADDRINUSE ? Listener.program(at: address) : nil)
+            }
+        }
         for address in addresses {
             // A path can be bound once; its workers share the socket.
             let wanted = if case .unix = address { 1 } else { count }
@@ -19,10 +27,16 @@ struct ListeningSockets {
                     let socket = try Socket.bind(to: address).duplicate(atLeast: descriptorsFrom)
                     byAddress[address, default: []].append(socket.release())
                 } catch {
-                    throw ListenError(address: address, error: error)
+                    throw ListenError(address: address, error: error, program: nil)
                 }
             }
         }
+    }
+
+    /// Whether no socket of ours is bound to this port, at this address or one that overlaps with it.
+    private func isNew(_ address: SocketAddress) -> Bool {
+        guard case .ip(_, let port) = address else { return false }
+        return !byAddress.keys.contains { if case .ip(_, port) = $0 { true } else { false } }
     }
 
     /// Goes back to what was open at an earlier moment: a socket that nobody accepts on would still be given connections.
@@ -70,11 +84,13 @@ struct ListeningSockets {
 struct ListenError: Error {
     let address: SocketAddress
     let error: SystemError
+    /// Who listens there already, as far as the system tells.
+    let program: String?
 
     var explanation: String {
         let hint =
             switch error.code {
-            case EADDRINUSE: "; another program listens there"
+            case EADDRINUSE: "; \(program ?? "another program") listens there"
             case EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
             case EADDRNOTAVAIL: "; this host has no such address"
             default: ""
@@ -85,3 +101,39 @@ struct ListenError: Error {
 
 /// Descriptors that children inherit are kept at numbers from here on.
 let descriptorsFrom: Int32 = 1_024
+
+/// Who listens at an address, by what /proc tells; root sees all programs, others their own.
+private enum Listener {
+    static func program(at address: SocketAddress) -> String? {
+        guard case .ip(_, let port) = address else { return nil }
+        let sockets = inodes(listeningAt: port)
+        guard !sockets.isEmpty, let processes = try? LocalFiles.names(in: "/proc") else { return nil }
+        for process in processes where process.allSatisfy(\.isNumber) {
+            guard let descriptors = try? LocalFiles.names(in: "/proc/\(process)/fd") else { continue }
+            for descriptor in descriptors {
+                guard let target = try? LocalFiles.target(ofLink: "/proc/\(process)/fd/\(descriptor)"), sockets.contains(target) else {
+                    continue
+                }
+                let name = (try? LocalFiles.read("/proc/\(process)/comm")).map { String(decoding: $0.dropLast(), as: UTF8.self) }
+                return "\(name ?? "a program") (process \(process))"
+            }
+        }
+        return nil
+    }
+
+    /// Links to the sockets that listen at a port. A line of the table has the local address in its second column, the state in
+    /// its fourth (0A: listening) and the inode in its tenth.
+    private static func inodes(listeningAt port: UInt16) -> Set<String> {
+        var found: Set<String> = []
+        let digits = String(port, radix: 16, uppercase: true)
+        let ending = ":" + String(repeating: "0", count: 4 - digits.count) + digits
+        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+            guard let bytes = try? LocalFiles.read(table) else { continue }
+            for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n").dropFirst() {
+                let columns = line.split(separator: " ")
+                if columns.count > 9, columns[1].hasSuffix(ending), columns[3] == "0A" { found.insert("socket:[\(columns[9])]") }
+            }
+        }
+        return found
+    }
+}

@@ -11,7 +11,7 @@ extension Supervisor {
     /// Starts the processes of a new generation.
     func start(_ settings: Settings, _ files: FileBundle) throws {
         if ProcessRights.isRoot, let user = settings.user, !ProcessRights.exists(user: user) { throw StartError.noUser(user) }
-        guard usedSlots.count + settings.workers <= HostMemory.slotsMax else { throw StartError.tooManyWorkers }
+        guard usedSlots.count + settings.workers <= ProcessMemory.slotsMax else { throw StartError.tooManyWorkers }
         let addresses = settings.listeners.map(\.address)
         let before = sockets
         do {
@@ -24,22 +24,26 @@ extension Supervisor {
         for file in files.contents.keys { remembered["keys \(file)"] = nil }
         let bundle = try LocalFiles.memoryFile(files.encoded).duplicate(atLeast: descriptorsFrom)
         let generation = Generation(
-            settings: settings, bundle: bundle, path: path, sockets: addresses.map { sockets.sockets(of: $0) }, before: before)
+            settings: settings, bundle: bundle, variables: files.mentionedVariables, path: path,
+            sockets: addresses.map { sockets.sockets(of: $0) }, before: before)
         generation.readyBy = loop.now.adding(readyWithin)
         generations.append(generation)
         try startControl(generation)
         for number in 0..<settings.workers {
-            let slot = (0..<HostMemory.slotsMax).first { !usedSlots.contains($0) } ?? 0
+            let slot = (0..<ProcessMemory.slotsMax).first { !usedSlots.contains($0) } ?? 0
             usedSlots.insert(slot)
             generation.slots.append(slot)
-            let worker = Generation.Member(slot: slot, number: number, process: -1, at: loop.now)
+            let memory = try slotMemories[slot] ?? ProcessMemory()
+            slotMemories[slot] = memory
+            let worker = Generation.Member(slot: slot, number: number, process: -1, memory: memory, at: loop.now)
             generation.workers.append(worker)
             try start(worker, generation)
         }
     }
 
     func startControl(_ generation: Generation) throws {
-        let member = Generation.Member(slot: nil, number: 0, process: -1, at: loop.now)
+        let member = Generation.Member(
+            slot: nil, number: 0, process: -1, memory: try generation.control?.memory ?? ProcessMemory(), at: loop.now)
         member.shortLives = generation.control?.shortLives ?? 0
         generation.control = member
         member.channel = try spawn(member, ["control", "--config", path], generation, [])
@@ -58,7 +62,7 @@ extension Supervisor {
         try connect(worker, generation)
     }
 
-    /// Starts a process with its channel, the bundle, the shared memory and `more` at the descriptors from 3 on.
+    /// Starts a process with its channel, the bundle, the shared memory, its own and `more` at the descriptors from 3 on.
     func spawn(
         _ member: Generation.Member, _ arguments: [String], _ generation: Generation, _ more: [Int32]
     ) throws -> MessageChannel {
@@ -66,8 +70,12 @@ extension Supervisor {
         let ownEnd = Descriptor(owning: own)
         let childEnd = try Descriptor(owning: childs).duplicate(atLeast: descriptorsFrom)
         let memoryCopy = try memory.memory.descriptor.duplicate(atLeast: descriptorsFrom)
+        let ownCopy = try member.memory.memory.descriptor.duplicate(atLeast: descriptorsFrom)
+        member.begin()
         // Each reader of the bundle needs a position of its own, which opening anew gives.
-        member.process = try Child.start(arguments, passing: [childEnd.raw, generation.bundle.raw, memoryCopy.raw] + more)
+        member.process = try Child.start(
+            arguments, passing: [childEnd.raw, generation.bundle.raw, memoryCopy.raw, ownCopy.raw] + more,
+            environment: Environment.needed(by: generation.variables))
         member.startedAt = loop.now
         member.restartAt = nil
         return try MessageChannel(ownEnd, on: loop, receiver: self)
@@ -76,6 +84,9 @@ extension Supervisor {
     /// Connects a worker and the control process of its generation.
     func connect(_ worker: Generation.Member, _ generation: Generation) throws {
         guard let control = generation.control?.channel, let slot = worker.slot else { return }
+        var memory = MessageWriter(.workerMemory)
+        memory.number(UInt64(slot))
+        control.send(memory.output, descriptor: worker.memory.memory.descriptor.raw)
         let (first, second) = try Socket.pair()
         worker.channel?.send([MessageKind.controlChannel.rawValue], descriptor: first)
         var message = MessageWriter(.workerChannel)
@@ -100,8 +111,10 @@ extension Supervisor {
                     let log = try LocalFiles.openLog(file)
                     generation.control?.channel?.send(message, descriptor: log.raw)
                 } catch {
+                    let reason =
+                        error.code == ELOOP ? "it is a symbolic link, in a folder where others than root may put one" : error.reason
                     self.log.error(
-                        "cannot open the \(kind) log \(file): \(error.reason); mend that and send SIGUSR1; until then they go where they went before, or nowhere"
+                        "cannot open the \(kind) log \(file): \(reason); mend that and send SIGUSR1; until then they go where they went before, or nowhere"
                     )
                 }
             }
@@ -134,7 +147,6 @@ extension Supervisor {
         member.process = -1
         member.channel?.close()
         member.channel = nil
-        let name = member.slot == nil ? "the control process" : "worker \(member.number)"
         if generation.isDraining {
             if member.slot != nil {
                 generation.workers.removeAll { $0 === member }
@@ -145,7 +157,8 @@ extension Supervisor {
             return
         }
         let signal = pc_signalled(status)
-        log.error("\(name) ended unexpectedly (\(signal != 0 ? "signal \(signal)" : "status \(pc_exited(status))")); it is started again")
+        log.error(
+            "\(member.name) ended unexpectedly (\(signal != 0 ? "signal \(signal)" : "status \(pc_exited(status))")); it is started again")
         member.shortLives = loop.now.since(member.startedAt) < 1_000_000_000 ? member.shortLives + 1 : 0
         let pause = member.shortLives == 0 ? 0 : min(restartPauseMax, restartPauseFirst << UInt64(min(member.shortLives - 1, 16)))
         member.restartAt = loop.now.adding(pause)

@@ -34,7 +34,8 @@ extension Supervisor {
             let ownEnd = Descriptor(owning: own)
             let childEnd = try Descriptor(owning: childs).duplicate(atLeast: descriptorsFrom)
             let process = try Child.start(
-                ["run", "--config", path], passing: [childEnd.raw], executable: executable, adding: [predecessorVariable: String(getpid())])
+                ["run", "--config", path], passing: [childEnd.raw], executable: executable,
+                environment: Environment.all.merging([predecessorVariable: String(getpid())]) { $1 })
             let channel = try MessageChannel(ownEnd, on: loop, receiver: self)
             successor = Successor(process: process, channel: channel, readyBy: loop.now.adding(readyWithin + handoverSlack))
             bequeath(to: channel)
@@ -100,7 +101,7 @@ extension Supervisor {
             else { return }
             sockets.adopt(socket, of: address)
         case .sharedMemory:
-            guard let descriptor, let count = reader.number(), count <= UInt64(HostMemory.slotsMax) else { return }
+            guard let descriptor, let count = reader.number(), count <= UInt64(ProcessMemory.slotsMax) else { return }
             guard let inherited = HostMemory(inherited: descriptor) else {
                 return log.warning("the memory of the program before has another layout: limits kept in memory start anew")
             }

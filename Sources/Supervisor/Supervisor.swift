@@ -15,6 +15,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     let loop: EventLoop
     let service: ServiceManager
     var memory: HostMemory
+    /// What each worker slot shares with the supervisor and the control process; kept for the next worker of the slot.
+    var slotMemories: [Int: ProcessMemory] = [:]
     var sockets = ListeningSockets()
     var generations: [Generation] = []
     var usedSlots: Set<Int> = []
@@ -262,6 +264,10 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         if let successor, !isStopping, successor.readyBy <= now { successorFailed("was not ready in time") }
         for generation in generations {
             for member in generation.members {
+                if member.process > 0, member.isSilent() {
+                    log.error("\(member.name) has given no sign of life for \(silentTicksMax / 20) s or more; it is ended")
+                    kill(member.process, SIGKILL)
+                }
                 if let restartAt = member.restartAt, restartAt <= now, member.process < 0, !generation.isDraining {
                     restart(member, generation)
                 }
@@ -287,4 +293,6 @@ package enum ProcessorCount {
 }
 
 private let tick: UInt64 = 50_000_000
+/// Of this process's own time, so that a host that was asleep is no reason.
+let silentTicksMax = 200
 private let rememberedMax = 1_024

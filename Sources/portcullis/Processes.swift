@@ -8,13 +8,15 @@ import Gateway
 import Supervisor
 
 /// What the supervisor starts. The descriptors are those of `Supervisor.spawn`: 3 the channel, 4 the bundle, 5 the shared
-/// memory, from 6 on the listening sockets.
+/// memory, 6 the process's own memory, from 7 on the listening sockets.
 private struct Inherited {
     let settings: Settings
     let files: FileBundle
     let memory: HostMemory
+    let own: ProcessMemory
 
     init(config: String) throws {
+        ProcessRights.hideMemory()
         // Opened by path, so that each process reads from a position of its own.
         guard let bundle = FileBundle(encoded: try LocalFiles.read("/proc/self/fd/4")) else { throw ExitCode(1) }
         let diagnostics = Diagnostics()
@@ -26,6 +28,7 @@ private struct Inherited {
         }
         files = bundle
         memory = try HostMemory(mapping: Descriptor(owning: 5))
+        own = try ProcessMemory(mapping: Descriptor(owning: 6))
         close(4)
         ProcessRights.ignoreSignals([SIGPIPE, SIGINT, SIGHUP, SIGTERM, SIGUSR1])
         try ProcessRights.drop(to: settings.user)
@@ -44,8 +47,9 @@ struct WorkerCommand: ParsableCommand {
         let log = makeLogger("portcullis worker \(slot)")
         let indices = listeners.split(separator: ",").compactMap { Int($0) }
         let worker = try Worker(
-            settings: inherited.settings, files: inherited.files, memory: inherited.memory, slot: slot, supervisor: Descriptor(owning: 3),
-            sockets: indices.enumerated().map { (listener: $0.element, descriptor: Int32(6 + $0.offset)) },
+            settings: inherited.settings, files: inherited.files, memory: inherited.memory, own: inherited.own,
+            supervisor: Descriptor(owning: 3),
+            sockets: indices.enumerated().map { (listener: $0.element, descriptor: Int32(7 + $0.offset)) },
             report: { log.warning("\($0)") })
         worker.run()
     }
@@ -61,7 +65,7 @@ struct ControlCommand: ParsableCommand {
         let log = makeLogger("portcullis control")
         let control = try ControlProcess(
             settings: inherited.settings, files: inherited.files, environment: Environment.all, memory: inherited.memory,
-            supervisor: Descriptor(owning: 3), report: { log.warning("\($0)") })
+            own: inherited.own, supervisor: Descriptor(owning: 3), report: { log.warning("\($0)") })
         control.run()
     }
 }

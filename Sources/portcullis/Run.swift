@@ -17,6 +17,7 @@ struct Run: ParsableCommand {
 
     func run() throws {
         let (settings, files) = try readSettings(file.config)
+        ProcessRights.hideMemory()
         ProcessRights.raiseDescriptorLimit()
         ProcessRights.ignoreSignals([SIGPIPE])
         let supervisor: Supervisor

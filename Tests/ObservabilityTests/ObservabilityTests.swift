@@ -53,6 +53,37 @@ import Testing
         #expect(ring.dropped == 0)
     }
 
+    /// The writer may be in wrong hands: whatever it has left, reading ends, and takes whole lines.
+    @Test func aSpoiltRingHarmsNobody() throws {
+        var generator = SystemRandomNumberGenerator()
+        for round in 0..<300 {
+            let memory = try SharedMemory(words: LogRing.words)
+            let ring = LogRing(memory, firstWord: 0)
+            ring.write([UInt8]("good".utf8), .access)
+            switch round % 4 {
+            case 0: memory.store(0, .random(in: 0 ... .max, using: &generator))
+            case 1: memory.store(1, .random(in: 0 ... .max, using: &generator))
+            case 2:
+                memory.store(0, UInt64(LogRing.dataBytes))
+                for word in 0..<64 { memory.store(4 + word, .random(in: 0 ... .max, using: &generator)) }
+            default: memory.store(4, UInt64.random(in: 0 ... .max, using: &generator) & ~0xFF | 1)
+            }
+            var count = 0
+            _ = ring.drain { _, line in
+                count += 1
+                #expect(line.firstIndex(of: 0x0A) == line.count - 1)
+            }
+            #expect(count <= LogRing.dataBytes / 8)
+            _ = ring.drain { _, _ in Issue.record("the rest was read again") }
+            ring.write([UInt8]("more".utf8), .access)
+            _ = ring.drain { _, line in #expect(line == [UInt8]("more\n".utf8)) }
+        }
+        let ring = LogRing(try SharedMemory(words: LogRing.words), firstWord: 0)
+        ring.write([UInt8]("one\nforged".utf8), .access)
+        _ = ring.drain { _, _ in Issue.record("a line that is two") }
+        #expect(ring.dropped == 1)
+    }
+
     @Test func aFullRingDropsAndCounts() throws {
         let ring = LogRing(try SharedMemory(words: LogRing.words), firstWord: 0)
         let line = [UInt8](repeating: 0x61, count: 1_000)

@@ -60,7 +60,8 @@ import Testing
         let (supervisor, own) = try Socket.pair()
         let socket = try Socket.bind(to: try #require(SocketAddress("127.0.0.1:\(port)")))
         let worker = try Worker(
-            settings: settings, files: files.bundle, memory: HostMemory(limitKeys: 64), slot: 0, supervisor: Descriptor(owning: own),
+            settings: settings, files: files.bundle, memory: HostMemory(limitKeys: 64), own: ProcessMemory(),
+            supervisor: Descriptor(owning: own),
             sockets: [(0, dup(socket.raw))], loop: loop, report: { _ in })
         defer { close(supervisor) }
         var keys = [MessageKind.ticketKeys.rawValue] + [UInt8](repeating: 7, count: 80)

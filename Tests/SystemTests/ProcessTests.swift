@@ -229,11 +229,86 @@ import Testing
         #expect(last.hasPrefix("STOPPING=1"))
     }
 
+    /// A process that goes on with nothing is ended, and another takes its place.
+    @Test func aProcessThatHangsIsReplaced() throws {
+        let stage = try Stage(workers: 1)
+        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
+        for kind in ["worker", "control"] {
+            let process = try #require(stage.gateway.children(kind).first)
+            kill(process, SIGSTOP)
+            #expect(eventually(within: 60) { stage.gateway.children(kind).first.map { $0 != process } ?? false }, "\(stage.gateway.log)")
+            #expect(eventually(within: 20) { (try? stage.gateway.curl("/", bearer).status) == 200 })
+        }
+        #expect(stage.gateway.log.contains("worker 0 has given no sign of life for 10 s or more"))
+        #expect(stage.gateway.log.contains("the control process has given no sign of life for 10 s"))
+    }
+
+    @Test func workersKnowNoMoreOfTheEnvironmentThanTheyNeed() throws {
+        let stage = try Stage(
+            general: "# ${REDIS_PASSWORD}\nrealm \"${REALM_NAME}\";",
+            environment: ["REALM_NAME": "here", "DATABASE_PASSWORD": "hunter2", "MALLOC_CHECK_": "0"])
+        for kind in ["worker", "control"] {
+            let process = try #require(stage.gateway.children(kind).first)
+            let text = String(decoding: try Data(contentsOf: URL(fileURLWithPath: "/proc/\(process)/environ")), as: UTF8.self)
+            #expect(text.contains("REALM_NAME=here") && text.contains("MALLOC_CHECK_=0") && text.contains("PATH="), "\(text)")
+            #expect(!text.contains("hunter2"))
+        }
+    }
+
+    /// Without root the workers have the user of whoever started them, whose other programs must not read their memory.
+    @Test(.enabled(if: getuid() == 0)) func aProcessOfTheSameUserSeesNothingOfIt() throws {
+        let folder = TemporaryFolder()
+        let (port, backend) = (Ports.free(), Ports.free())
+        let user = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        #expect(chmod(folder.path, 0o777) == 0)
+        let gateway = try Gateway(
+            "workers 1; listen 127.0.0.1:@PORT@ { plaintext; } upstream app { server 127.0.0.1:\(backend); } route /** { upstream app; public; }",
+            in: folder, port: port, launcher: user)
+        for process in [gateway.supervisor] + gateway.children("worker") + gateway.children("control") {
+            // What belongs to root there, the user cannot open.
+            let output = try run(user[0], Array(user.dropFirst()) + ["/bin/cat", "/proc/\(process)/environ"])
+            #expect(output.status != 0 && output.errors.contains("Permission denied"), "\(output)")
+        }
+    }
+
+    @Test(.enabled(if: getuid() == 0)) func rootFollowsNoLinkOfAnothersToALog() throws {
+        let stage = try Stage()
+        let (inside, outside) = (stage.folder.path + "/logs", stage.folder.path + "/precious")
+        #expect(mkdir(inside, 0o755) == 0 && chown(inside, 65_534, 65_534) == 0)
+        try stage.folder.write("precious", "untouched")
+        #expect(symlink(outside, inside + "/access.log") == 0)
+        try stage.gateway.rewrite(stage.configuration(Stage.usualRoute, "access_log \(inside)/access.log;"))
+        #expect(stage.gateway.reload())
+        #expect(eventually { stage.gateway.log.contains("it is a symbolic link") })
+        _ = try stage.gateway.curl("/")
+        #expect(stage.folder.read("precious") == "untouched")
+        // In a folder of root's own, a link is root's word.
+        #expect(chown(inside, 0, 0) == 0)
+        try stage.gateway.rewrite(stage.configuration(Stage.usualRoute, "access_log \(inside)/access.log;\n"))
+        #expect(stage.gateway.reload())
+        _ = try stage.gateway.curl("/")
+        #expect(eventually { stage.folder.read("precious").contains("\"status\":401") })
+    }
+
+    /// Two programs that both let others listen where they do would share the connections in silence.
+    @Test func anAddressOfAnotherProgramsIsNotShared() throws {
+        let port = Ports.free()
+        let first = try Stage(general: "listen 127.0.0.1:\(port) { plaintext; }")
+        #expect(first.gateway.reload())
+        #expect(throws: StartFailed.self) { _ = try Stage(general: "listen 127.0.0.1:\(port) { plaintext; }") }
+        do {
+            _ = try Stage(general: "listen 127.0.0.1:\(port) { plaintext; }")
+        } catch let failure as StartFailed {
+            #expect(failure.log.contains("cannot listen at 127.0.0.1:\(port)"))
+            #expect(failure.log.contains("portcullis (process "), "\(failure.log)")
+        }
+    }
+
     @Test func aClosedLogPipeAndAFullDiskStopNothing() throws {
         let stage = try Stage(general: "access_log /dev/full;")
         let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
         #expect(try stage.gateway.load("/", count: 500, parallel: 8, bearer) == [200: 500])
-        #expect(eventually { stage.gateway.log.contains("log lines were dropped") })
+        #expect(eventually { stage.gateway.log.contains("log lines were dropped so far: No space left on device") })
         // A pipe whose reader goes away in the middle.
         let pipe = stage.folder.path + "/log.pipe"
         #expect(mkfifo(pipe, 0o666) == 0)

@@ -55,6 +55,20 @@ package struct FileBundle: Equatable {
 
     package init(contents: [String: [UInt8]]) { self.contents = contents }
 
+    /// The variables that its text may name, as `${NAME}`.
+    package var mentionedVariables: Set<String> {
+        var names: Set<String> = []
+        for content in contents.values {
+            var start = 0
+            while let place = content[start...].firstRange(of: [0x24, 0x7B]) {
+                start = place.upperBound
+                guard let end = content[start...].firstIndex(of: 0x7D), end - start <= variableNameBytesMax else { continue }
+                names.insert(String(decoding: content[start..<end], as: UTF8.self))
+            }
+        }
+        return names
+    }
+
     package var encoded: [UInt8] {
         var writer = MessageWriter()
         writer.number(UInt64(contents.count))
@@ -105,3 +119,5 @@ package final class BundledFiles: FileSource {
 
     package func list(_ pattern: String) throws(FileError) -> [String] { bundle.lists[pattern] ?? [] }
 }
+
+private let variableNameBytesMax = 256

@@ -48,13 +48,13 @@ private final class DemoStage {
         self.port = port
         // The gateway's own socket shares the port (SO_REUSEPORT); this one must be gone before anybody connects.
         _ = consume portHolder
-        backend = try Child.start(["demo-backend"], passing: [backendSocket.raw])
+        backend = try Child.start(["demo-backend"], passing: [backendSocket.raw], environment: Environment.all)
         let configuration = Self.configuration(port: port, backendPort: backendPort)
         let files = try [Array(configuration.utf8), credentials.certificatePEM, credentials.privateKeyPEM, credentials.keySet].map {
             content in
             try LocalFiles.memoryFile(content).duplicate(atLeast: 64).release()
         }
-        supervisor = try Child.start(["run", "--config", "/proc/self/fd/3"], passing: files)
+        supervisor = try Child.start(["run", "--config", "/proc/self/fd/3"], passing: files, environment: Environment.all)
         for file in files { close(file) }
     }
 
