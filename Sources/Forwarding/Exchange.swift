@@ -73,6 +73,9 @@ package final class Exchange: UpstreamClient {
     /// The server that was used, for the log; empty before there is one.
     package var serverText: String { server?.address.text ?? "" }
 
+    /// What a Host field calls that server.
+    package var serverHost: String { server?.hostText ?? "" }
+
     /// - Parameter outgoing: the head that each request is written from.
     package init(_ outgoing: OutgoingHead) { self.outgoing = outgoing }
 

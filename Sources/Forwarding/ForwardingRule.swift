@@ -45,10 +45,15 @@ package final class ForwardingRule: Sendable {
     /// What is cut from the front of the path, as segments, and what is put there.
     package let strippedSegments: Int
     package let addedPrefix: [UInt8]
+    /// The segments that are cut off, as a path.
+    package let strippedPrefix: [UInt8]
+    /// Whether the upstream's redirects are made to lead where the client has to go.
+    package let rewritesRedirects: Bool
+    package var changesPath: Bool { strippedSegments > 0 || !addedPrefix.isEmpty }
 
     package init(
         upstream: Int, headers: [Header] = [], identityHeadersIndex: Int = 0, host: Host = .keep, forwardsToken: Bool = false,
-        strippedSegments: Int = 0, addedPrefix: [UInt8] = []
+        strippedSegments: Int = 0, addedPrefix: [UInt8] = [], strippedPrefix: [UInt8] = [], rewritesRedirects: Bool = true
     ) {
         self.upstream = upstream
         identityHeaders = headers.filter { $0.value.dependsOnIdentityAlone }
@@ -58,6 +63,8 @@ package final class ForwardingRule: Sendable {
         self.forwardsToken = forwardsToken
         self.strippedSegments = strippedSegments
         self.addedPrefix = addedPrefix
+        self.strippedPrefix = strippedPrefix
+        self.rewritesRedirects = rewritesRedirects
     }
 
     /// All fields that the route sets on what it forwards, so that nobody else may.
@@ -175,6 +182,8 @@ extension ForwardingRule {
         package let forwardsToken: Bool
         package let strippedSegments: Int
         package let addedPrefix: [UInt8]
+        package let strippedPrefix: [UInt8]
+        package let rewritesRedirects: Bool
 
         /// - Parameter segments: the literal segments that the route's path begins with.
         package init(_ block: Block, leadingLiterals segments: [String]) {
@@ -211,6 +220,8 @@ extension ForwardingRule {
                 diagnostics.error("the route's path does not begin with this prefix", at: strip.word)
             }
             strippedSegments = strip?.segments.count ?? 0
+            strippedPrefix = strip?.segments.flatMap { [0x2F] + Array($0.utf8) } ?? []
+            rewritesRedirects = block.one("rewrite_redirects")?.choice(["on": true, "off": false], diagnostics) ?? true
             let add = block.one("add_prefix").flatMap { directive in
                 directive.word("/PREFIX", diagnostics).flatMap { PathPrefix($0, diagnostics) }
             }

@@ -112,6 +112,11 @@ package final class OutgoingHead {
         } catch {
             throw .headerUnusable(error.header)
         }
+        if !rule.strippedPrefix.isEmpty {
+            lines.append("X-Forwarded-Prefix: ")
+            lines += rule.strippedPrefix
+            lines.append("\r\n")
+        }
         ownLines = lines
     }
 

@@ -6,8 +6,12 @@ package import HTTPMessage
 package enum ResponseHeadWriter {
     /// Appends status line and fields; what the gateway adds follows, then ``end(keepAlive:_:to:)``.
     ///
-    /// - Parameter framing: of the body as it is sent on.
-    package static func write(_ head: borrowing ResponseHead, framing: BodyFraming, to output: inout ByteQueue) {
+    /// - Parameters:
+    ///   - framing: of the body as it is sent on.
+    ///   - rewriter: nil where no field names a place of the upstream's.
+    package static func write(
+        _ head: borrowing ResponseHead, framing: BodyFraming, _ rewriter: RedirectRewriter?, to output: inout ByteQueue
+    ) {
         let bytes = head.bytes
         // Neighbours that pass are copied in one piece, the status line with them.
         var runStart = -1
@@ -16,6 +20,12 @@ package enum ResponseHeadWriter {
         for line in head.fields.lines {
             let tellsLength = !isLengthTold && line.id == .contentLength && framing.isTold(by: line, in: bytes)
             if tellsLength || passes(line, of: head, framing) {
+                if let value = rewriter?.value(of: line, in: bytes) {
+                    if runStart >= 0 { output.append(bytes.extracting(runStart..<Int(line.name.start))) }
+                    runStart = -1
+                    output.append(field: bytes.extracting(line.name.range), value.span)
+                    continue
+                }
                 if tellsLength { isLengthTold = true }
                 if runStart < 0 { runStart = Int(line.name.start) }
                 continue

@@ -7,7 +7,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
     case proxyAuthorization, proxyConnection, te, trailer, transferEncoding, upgrade, userAgent
     case xForwardedFor, xForwardedHost, xForwardedPort, xForwardedProto, xRequestID, xRealIP
     case secFetchMode, server, date, http2Settings, setCookie, contentType, xForwardedPrefix
-    case origin, secFetchSite
+    case origin, secFetchSite, location, contentLocation, refresh
 
     package init(_ name: Span<UInt8>) {
         let candidate = Self.candidate(name)
@@ -35,8 +35,10 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         case (6, 0x65): return .expect
         case (6, 0x6F): return .origin
         case (6, _): return .server
+        case (7, 0x72): return .refresh
         case (7, 0x74): return .trailer
         case (7, _): return .upgrade
+        case (8, _): return .location
         case (9, 0x66): return .forwarded
         case (9, _): return .xRealIP
         case (10, 0x63): return .connection
@@ -50,6 +52,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         case (14, 0x68): return .http2Settings
         case (14, _): return name[10] | 0x20 == 0x6D ? .secFetchMode : .secFetchSite
         case (15, _): return .xForwardedFor
+        case (16, 0x63): return .contentLocation
         case (16, 0x70): return .proxyConnection
         case (16, _): return name[12] | 0x20 == 0x70 ? .xForwardedPort : .xForwardedHost
         case (17, 0x74): return .transferEncoding
@@ -69,6 +72,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         case .authorization: "authorization"
         case .connection: "connection"
         case .contentLength: "content-length"
+        case .contentLocation: "content-location"
         case .contentType: "content-type"
         case .cookie: "cookie"
         case .date: "date"
@@ -80,7 +84,9 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         case .proxyAuthenticate: "proxy-authenticate"
         case .proxyAuthorization: "proxy-authorization"
         case .proxyConnection: "proxy-connection"
+        case .location: "location"
         case .origin: "origin"
+        case .refresh: "refresh"
         case .secFetchMode: "sec-fetch-mode"
         case .secFetchSite: "sec-fetch-site"
         case .server: "server"

@@ -20,7 +20,7 @@ import Testing
 
     private func write(_ head: borrowing ResponseHead, _ framing: BodyFraming) -> [String] {
         var output = ByteQueue()
-        ResponseHeadWriter.write(head, framing: framing, to: &output)
+        ResponseHeadWriter.write(head, framing: framing, nil, to: &output)
         ResponseHeadWriter.end(keepAlive: true, .http11, to: &output)
         let text = output.readable.text
         #expect(text.hasSuffix("\r\n\r\n"))

@@ -50,11 +50,12 @@ extension HTTP1Connection: PassageFrontEnd {
         if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
         if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
         answerFraming = sent
+        let rewriter = passage.redirectRewriter(head)
         var queue = ByteQueue()
         swap(&queue, &outbound)
         holdsAnswer = queue.isEmpty
         queue.prepare(from: services.buffers)
-        ResponseHeadWriter.write(head, framing: sent, to: &queue)
+        ResponseHeadWriter.write(head, framing: sent, rewriter, to: &queue)
         // Whoever passes on an answer without a date gives it one (RFC 9110 §6.6.1).
         if !head.fields.has(.date) {
             queue.append("Date: ")
@@ -75,7 +76,7 @@ extension HTTP1Connection: PassageFrontEnd {
         keepAlive = false
         var queue = ByteQueue()
         swap(&queue, &outbound)
-        ResponseHeadWriter.write(head, framing: .close, to: &queue)
+        ResponseHeadWriter.write(head, framing: .close, nil, to: &queue)
         services.path.addedFields.append(passage, to: &queue)
         queue.append("Connection: Upgrade\r\nUpgrade: ")
         queue.append(upgrade)

@@ -1,5 +1,6 @@
 import Bytes
 import EventLoop
+import Forwarding
 import HTTP1
 import HTTPMessage
 import Routing
@@ -40,5 +41,11 @@ extension Passage {
             context.serve(host.authority, at: host.place, of: head.bytes)
         }
         return envelope
+    }
+
+    /// What puts the outside back into the head of an answer; nil where it names no place.
+    func redirectRewriter(_ head: borrowing ResponseHead) -> RedirectRewriter? {
+        guard let rule = route?.forwarding else { return nil }
+        return RedirectRewriter(head, rule, context, server: exchange.serverHost)
     }
 }

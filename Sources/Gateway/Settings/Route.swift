@@ -179,7 +179,8 @@ struct RouteReader {
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             forwarding: ForwardingRule(
                 upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
-                forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix),
+                forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix,
+                strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects),
             challenge: ownChallenge, bodyBytesMax: body, upgrades: upgrades, endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty
                 ? Route.MethodRule(
