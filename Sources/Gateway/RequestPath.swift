@@ -147,6 +147,7 @@ final class RequestPath {
         passage.streamTimeout = group.streamTimeout
         passage.isGRPC = passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC
         passage.tunnel = try tunnel(passage, head, route)
+        if passage.tunnel != nil, let rule = route.tunnelRule { passage.methodRule = rule }
     }
 
     /// What the request wants to change to, if its route lets it. An Upgrade that the route does not name is passed over, as
@@ -174,6 +175,7 @@ final class RequestPath {
 
     private func authenticate(_ passage: Passage) throws(Refusal) {
         guard let route = passage.route, let rule = passage.methodRule else { return }
+        if let publicRule = rule.publicRule { return admit(passage, Authorization.permit(publicRule)) }
         switch route.access {
         case .public(let publicRule): admit(passage, Authorization.permit(publicRule))
         case .authenticated(let issuers):

@@ -44,9 +44,13 @@ struct Summary {
     private var routes: String {
         var rows: [[String]] = [["ROUTE", "METHODS", "DEMANDS", "LIMITS", "TO"]]
         for route in settings.routes.sorted(by: { $0.name < $1.name }) {
-            for rule in route.anyMethod.map({ [$0] }) ?? route.methods {
+            var rules = (route.anyMethod.map { [$0] } ?? route.methods).map { rule in
+                (names: rule.names.isEmpty ? "all" : rule.names.joined(separator: " "), rule: rule)
+            }
+            if let rule = route.tunnelRule { rules.append(("GET to " + route.upgrades.joined(separator: " "), rule)) }
+            for (names, rule) in rules {
                 rows.append([
-                    route.name, rule.names.isEmpty ? "all" : rule.names.joined(separator: " "), demands(route, rule),
+                    route.name, names, demands(route, rule),
                     rule.allLimits.map { settings.limits[$0].name }.joined(separator: " "), settings.upstreams[route.upstream].name,
                 ])
             }
@@ -61,7 +65,7 @@ struct Summary {
     }
 
     private func demands(_ route: Route, _ rule: Route.MethodRule) -> String {
-        guard case .authenticated(let issuers) = route.access else { return "PUBLIC" }
+        guard case .authenticated(let issuers) = route.access, rule.publicRule == nil else { return "PUBLIC" }
         var parts = ["token of " + issuers.issuers.map { settings.issuers[$0].name }.joined(separator: " or ")]
         parts += rule.authorization.requirements.map { "scope " + settings.requirements.requirements[$0].summary }
         parts += rule.authorization.rules.map(\.text)

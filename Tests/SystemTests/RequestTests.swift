@@ -146,6 +146,20 @@ import Testing
         for path in ["/api/orders/../x", "/%00", "/a/..;/b", "/%2e%2e/"] { #expect(try stage.gateway.curl(path).status == 400) }
     }
 
+    /// A browser sends no token with a preflight, and its answer is the service's to give.
+    @Test(arguments: HTTPVersions.all) func preflightsMayBeEverybodys(version: String) throws {
+        let stage = try Stage(
+            version: version,
+            routes: """
+                route /** { upstream app; auth sso; scope read:orders; limit per_user; set_header X-User-Id $claim.sub;
+                            method GET { } method OPTIONS { public; } }
+                """, general: "limit per_user { rate 100/minute; key $claim.sub; }")
+        #expect(try stage.gateway.curl("/", ["-X", "OPTIONS", "-H", "X-User-Id: forged"]).body.contains("\"user\":\"\""))
+        #expect(try stage.gateway.curl("/").status == 401)
+        #expect(try stage.gateway.curl("/", ["-X", "POST"]).status == 405)
+        #expect(try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(try stage.signer.token())"]).status == 200)
+    }
+
     @Test(arguments: HTTPVersions.all) func rewritesWhatTheRouteSays(version: String) throws {
         let stage = try Stage(
             version: version,

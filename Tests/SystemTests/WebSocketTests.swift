@@ -47,6 +47,31 @@ import Testing
         #expect(eventually { parts.stage.folder.read("access.log").contains("\"status\":101") })
     }
 
+    /// Who may read may not for that reason write through a tunnel.
+    @Test func aTunnelMayNeedMoreThanGET() throws {
+        let port = Ports.free()
+        let stage = try Stage(
+            routes: """
+                route /ws/** { upstream chat; auth sso; upgrade websocket { scope update:orders; } method GET { scope read:orders; } }
+                route /app { upstream app; public; }
+                """, general: "upstream chat { server 127.0.0.1:\(port); }")
+        let server = try Executable.peerServer("websocket_peer", port, in: stage.folder)
+        func status(_ scopes: [String]) throws -> Int? {
+            let token = try stage.signer.token(scopes: scopes)
+            stage.gateway.version = HTTPVersions.one
+            return try stage.gateway.curl(
+                "/ws/x",
+                [
+                    "-H", "Authorization: Bearer \(token)", "-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H",
+                    "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: eHh4eHh4eHh4eHh4eHh4eA==", "-m", "2",
+                ]
+            ).status
+        }
+        #expect(try status(["read:orders"]) == 403)
+        #expect(try status(["read:orders", "update:orders"]) == 101)
+        server.stop()
+    }
+
     @Test func aConversationPassesOverHTTP2() throws {
         let parts = try parts()
         let token = try parts.stage.signer.token(subject: "two")

@@ -22,6 +22,8 @@ package final class Route {
     package let bodyBytesMax: UInt64?
     /// Protocols that a request may change to, in lower case.
     package let upgrades: [String]
+    /// What holds for a request that changes to one of them, where that is more than for its method.
+    package let tunnelRule: MethodRule?
     /// Whether streams and tunnels end with the credential that let them in.
     package let endsStreamsOnExpiry: Bool
     /// What holds for every method, when the route names none; else for none.
@@ -32,7 +34,7 @@ package final class Route {
         name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access, forwarding: ForwardingRule,
         challenge: Challenge,
         bodyBytesMax: UInt64?,
-        upgrades: [String], endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
+        upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.name = name
         self.pattern = pattern
@@ -43,6 +45,7 @@ package final class Route {
         self.challenge = challenge
         self.bodyBytesMax = bodyBytesMax
         self.upgrades = upgrades
+        self.tunnelRule = tunnelRule
         self.endsStreamsOnExpiry = endsStreamsOnExpiry
         self.anyMethod = anyMethod
         self.methods = methods
@@ -59,6 +62,8 @@ package final class Route {
     package final class MethodRule {
         /// As in the file; empty for all.
         package let names: [String]
+        /// Set where these methods are everybody's, though the route asks for a token: for preflights, that carry none.
+        package let publicRule: PublicRule?
         let known: Set<Method>
         package let authorization: AuthorizationRule
         /// Indices of limits. Those that no claim decides are asked before a token is looked at: they count, and bound, those
@@ -69,8 +74,12 @@ package final class Route {
         /// - Parameters:
         ///   - isPublic: whether no token is looked at, so that all limits are asked at once.
         ///   - all: the limits of the configuration.
-        init(names: [String], known: Set<Method>, authorization: AuthorizationRule, limits: [Int], of all: [Limit], isPublic: Bool) {
+        init(
+            names: [String], known: Set<Method>, authorization: AuthorizationRule, limits: [Int], of all: [Limit], isPublic: Bool,
+            publicRule: PublicRule? = nil
+        ) {
             self.names = names
+            self.publicRule = publicRule
             self.known = known
             self.authorization = authorization
             let isEarly: (Int) -> Bool = { !isPublic && all.indices.contains($0) && !all[$0].dependsOnClaims }
@@ -152,6 +161,7 @@ struct RouteReader {
         if let upgrade = block.one("upgrade"), !methods.isEmpty, !methods.contains(where: { $0.known.contains(.get) }) {
             diagnostics.error("an upgrade comes with GET, which no method block of this route names", at: upgrade.name)
         }
+        let tunnelRule = tunnelRule(block.one("upgrade"), accepted, access, shared, methods)
         let ownChallenge = readChallenge(block)
         let onExpiry = block.one("on_expiry")
         let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
@@ -164,7 +174,7 @@ struct RouteReader {
             "add_response_header",
         ])
         if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
-        let rules = ([shared.authorization] + methods.map(\.authorization)).flatMap(\.rules)
+        let rules = ([shared.authorization] + (methods + (tunnelRule.map { [$0] } ?? [])).map(\.authorization)).flatMap(\.rules)
         let limitKeys = Set((shared.limits + methods.flatMap(\.allLimits)).filter { limits.indices.contains($0) }).flatMap {
             limits[$0].key
         }
@@ -181,7 +191,7 @@ struct RouteReader {
                 upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
                 forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix,
                 strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects),
-            challenge: ownChallenge, bodyBytesMax: body, upgrades: upgrades, endsStreamsOnExpiry: endsStreams,
+            challenge: ownChallenge, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule, endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty
                 ? Route.MethodRule(
                     names: [], known: [], authorization: shared.authorization, limits: shared.limits, of: limits, isPublic: access.isPublic)
@@ -199,10 +209,41 @@ struct RouteReader {
         return Challenge(realm: realm ?? challenge.realm, text: text?.text, offersBasic: challenge.offersBasic)
     }
 
-    /// Reads `upgrade NAME …;`.
+    /// Reads the block of `upgrade NAME … { … }`: what is demanded besides what GET is. Without one, a tunnel through which a
+    /// client may write needs no more than reading does, which is told where the route makes a difference between the two.
+    private mutating func tunnelRule(
+        _ directive: Directive?, _ accepted: [Issuer], _ access: Route.Access?, _ shared: Demands, _ methods: [Route.MethodRule]
+    ) -> Route.MethodRule? {
+        guard let directive else { return nil }
+        let get = methods.first { $0.known.contains(.get) }
+        let own = get?.authorization ?? shared.authorization
+        guard directive.block != nil else {
+            if let stricter = methods.first(where: { !Set($0.authorization.requirements).isSubset(of: own.requirements) }) {
+                diagnostics.warning(
+                    "a tunnel needs no more here than GET does, and \(stricter.names.joined(separator: " ")) needs more",
+                    at: directive.name, hint: "if clients write through it, say what that needs: upgrade websocket { scope …; }")
+            }
+            return nil
+        }
+        let block = Block(of: directive, title: "an upgrade", diagnostics)
+        let demands = demands(block, accepted, access)
+        block.finish()
+        var authorization = own
+        authorization.requirements += demands.authorization.requirements
+        authorization.rules += demands.authorization.rules
+        let limits = get?.allLimits ?? shared.limits
+        return Route.MethodRule(
+            names: ["GET"], known: [.get], authorization: authorization, limits: limits + demands.limits.filter { !limits.contains($0) },
+            of: self.limits, isPublic: access?.isPublic ?? false)
+    }
+
+    /// Reads the names of `upgrade NAME …;`.
     private func upgrades(_ directive: Directive?) -> [String] {
         var names: [String] = []
-        for word in directive?.words("NAME …", diagnostics) ?? [] {
+        if let directive, directive.arguments.isEmpty {
+            diagnostics.error("'upgrade' names no protocol", at: directive.name, hint: "write: upgrade websocket;")
+        }
+        for word in directive?.arguments ?? [] {
             let name = word.text.lowercased()
             if name == "h2c" {
                 diagnostics.error("an upgrade to h2c is never passed on: nobody could check what comes through it", at: word)
@@ -302,14 +343,29 @@ struct RouteReader {
             }
             if method != .other { known.insert(method) }
         }
-        var demands = demands(block, accepted, access)
+        let publicWord = block.one("public")
+        let publicRule = publicWord.flatMap { PublicRule($0, diagnostics) }
+        let isPublic = access?.isPublic ?? false
+        if let publicWord, isPublic {
+            diagnostics.error("the whole route is public already", at: publicWord.name, hint: "remove this line")
+        }
+        var demands = demands(block, accepted, publicRule.map { .public($0) } ?? access)
         block.finish()
+        if let publicRule {
+            // Of the route's limits those that a claim decides have nothing to count here.
+            let counted = (shared.limits + demands.limits.filter { !shared.limits.contains($0) }).filter {
+                limits.indices.contains($0) && !limits[$0].dependsOnClaims
+            }
+            return Route.MethodRule(
+                names: directive.arguments.map(\.text), known: known, authorization: AuthorizationRule(), limits: counted, of: limits,
+                isPublic: true, publicRule: publicRule)
+        }
         demands.authorization.requirements = shared.authorization.requirements + demands.authorization.requirements
         demands.authorization.rules = shared.authorization.rules + demands.authorization.rules
         demands.limits = shared.limits + demands.limits.filter { !shared.limits.contains($0) }
         return Route.MethodRule(
             names: directive.arguments.map(\.text), known: known, authorization: demands.authorization, limits: demands.limits, of: limits,
-            isPublic: access?.isPublic ?? false)
+            isPublic: isPublic)
     }
 
     private func segments(_ variables: Set<Variable>, _ pattern: PathPattern) -> [Int] {
