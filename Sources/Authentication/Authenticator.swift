@@ -96,6 +96,7 @@ package final class Authenticator {
     package func authenticate(
         _ head: borrowing RequestHead, by rule: AuthenticationRule, at now: UInt64, mayVerify: () throws(TokenError) -> Void = {}
     ) throws(TokenError) -> Outcome {
+        claimedSubject = nil
         switch try sources.find(head) {
         case .none: throw .missing
         case .one(let range, let kind): return try authenticate(head.bytes.extracting(range), kind, by: rule, at: now, mayVerify)

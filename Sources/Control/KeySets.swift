@@ -135,6 +135,8 @@ final class KeySets: TimerHandler {
         guard age > sources[index].goodAt, (age - sources[index].goodAt) > issuers[index].staleNanosecondsMax / 1_000_000_000 else {
             return
         }
+        // Nobody has asked for so long, or the clock was set: that is no reason yet.
+        guard sources[index].lastFailure != nil else { return sources[index].nextAt = loop.now }
         report("the keys of issuer \(issuers[index].name) could not be fetched for longer than max_stale: its tokens are let in no longer")
         sources[index].document = nil
         sources[index].hasBeenTold = false
@@ -174,7 +176,9 @@ final class KeySets: TimerHandler {
         switch result {
         case .success(let document):
             let seconds = min(max(document.maxAge ?? refreshSeconds, refreshSecondsMin), refreshSecondsMax)
-            sources[index].nextAt = loop.now.adding(seconds * 1_000_000_000)
+            // Soon enough that there is time for another attempt.
+            let pause = min(seconds * 1_000_000_000, max(issuers[index].staleNanosecondsMax / 2, failurePause))
+            sources[index].nextAt = loop.now.adding(pause)
             take(document.bytes, index)
         case .failure(let failure): failedToFetch(index, failure.reason)
         }

@@ -138,7 +138,9 @@ package final class Exchange: UpstreamClient {
     /// Whether the place is held for no other reason than that the client takes nothing of the answer, or sends nothing of its body.
     func isHeldByClient(at now: Instant) -> Bool {
         guard isActive, let channel, now.since(began) > ownTime else { return false }
-        return isAnswerPaused || !isUploadOver && !hasHead && channel.queuedBytes == 0
+        if isAnswerPaused { return true }
+        // A tunnel that is not open yet, and a call of gRPC, may wait for the upstream while the client has more to say.
+        return !isUploadOver && !hasHead && channel.queuedBytes == 0 && shape.upgrade == nil && !outgoing.context.head.isGRPC
     }
 
     /// The client, if the answer's head has gone to it.

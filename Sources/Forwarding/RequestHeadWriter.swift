@@ -189,6 +189,11 @@ enum RequestHeadWriter {
         }
         // Two slashes at the beginning, which were not there before, are an authority to some.
         guard check.pathSpan.equals(path), !path.starts(with: [0x2F, 0x2F]) else { throw .pathUnusable }
+        if rule.addedPrefix.isEmpty, !check.doubts.isEmpty {
+            guard let readings = try? PathReadings.all(of: check), !readings.contains(where: { $0.starts(with: [0x2F, 0x2F]) }) else {
+                throw .pathUnusable
+            }
+        }
         return path
     }
 

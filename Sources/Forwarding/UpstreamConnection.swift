@@ -190,6 +190,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     /// Ends the connection; nobody is told.
     func close() {
         guard state != .closed else { return }
+        if state == .opening { server.leftOpen(address) }
         state = .closed
         client = nil
         opening?.cancel()

@@ -57,7 +57,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         for index in order(movesOn: !fresh) {
             let server = servers[index]
             if let stream = server.openStream() { return stream }
-            if server.awaitsSettings {
+            // A second attempt cannot wait.
+            if !fresh, server.awaitsSettings {
                 isFull = true
                 continue
             }
@@ -94,7 +95,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         lastTicket += 1
         let entry = WaitingList.Entry(exchange, lastTicket, until: loop.now.adding(settings.connectTimeout), account)
         waiting.add(entry)
-        armTimer()
+        // It goes on by itself; whoever comes later must not put it off.
+        if waiting.count == 1 { armTimer() }
         return entry
     }
 
@@ -297,6 +299,7 @@ final class UpstreamServer {
         places = addresses.map { address in known.first { $0.address == address } ?? Place(address: address) }
         for connection in idle where !isAt(connection.address) { connection.close() }
         for connection in shared where !isAt(connection.address) { connection.closeAfterStreams() }
+        group.connectionFreed()
     }
 
     /// The next in turn, if possible one that has not refused lately.
@@ -353,6 +356,14 @@ final class UpstreamServer {
             if isNew { places[index].failures += 1 }
             places[index].isTried = false
             avoid(at: index, from: now)
+        }
+    }
+
+    /// Nobody has waited for the outcome of an attempt.
+    func leftOpen(_ address: SocketAddress?) {
+        for index in places.indices where places[index].address == address && places[index].isTried {
+            places[index].isTried = false
+            places[index].avoidedUntil = .past
         }
     }
 

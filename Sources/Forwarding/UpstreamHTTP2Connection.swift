@@ -213,6 +213,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     private func close() {
         guard state != .closed else { return }
+        if state == .opening { server.leftOpen(address) }
         state = .closed
         streams = [:]
         unnumbered = []

@@ -9,6 +9,10 @@ final class KeyWaits {
     private struct Waiting {
         let passage: Passage
         let generation: UInt64
+        let clientIP: [UInt8]
+
+        /// Whether the request still waits, and its passage is not another's by now.
+        var isCurrent: Bool { passage.generation == generation && passage.stage == .awaitingKeys }
         let doubt: Authenticator.KeyDoubt
         let since: Instant
     }
@@ -52,11 +56,15 @@ final class KeyWaits {
             lastRequest[doubt.issuer] = loop.now
         }
         let client = passage.context.clientIP
-        guard waiting.count < waitingMax, waiting.count(where: { $0.passage.context.clientIP == client }) < waitingOfClientMax else {
-            throw .keysUnavailable
+        if waiting.count >= waitingMax || waiting.count(where: { $0.clientIP == client }) >= waitingOfClientMax {
+            waiting.removeAll { !$0.isCurrent }
+            guard waiting.count < waitingMax, waiting.count(where: { $0.clientIP == client }) < waitingOfClientMax else {
+                // Where there are keys, a wrong signature is taken for what it nearly always is.
+                throw hasKeys && doubt.error == .signatureInvalid ? doubt.error : .keysUnavailable
+            }
         }
         passage.stage = .awaitingKeys
-        waiting.append(Waiting(passage: passage, generation: passage.generation, doubt: doubt, since: loop.now))
+        waiting.append(Waiting(passage: passage, generation: passage.generation, clientIP: client, doubt: doubt, since: loop.now))
     }
 
     /// The keys of an issuer have been replaced.
@@ -80,7 +88,7 @@ final class KeyWaits {
             if !hasFailed, let keyID = entry.doubt.keyID, absent[entry.doubt.issuer].count < absentMax {
                 absent[entry.doubt.issuer].insert(keyID)
             }
-            guard entry.passage.generation == entry.generation, entry.passage.stage == .awaitingKeys else { return nil }
+            guard entry.isCurrent else { return nil }
             entry.passage.stage = .deciding
             entry.passage.keyFetch = hasFailed ? .failed : .succeeded
             return entry.passage

@@ -8,8 +8,10 @@ final class LiveStream {
         case webSocket
         /// Any other protocol that was changed to.
         case tunnel
-        /// Events, or another body that takes its time: it ends.
+        /// Events: the body ends.
         case events
+        /// Another body that takes its time: it is broken off.
+        case body
         /// gRPC: trailers tell the status.
         case grpc
     }

@@ -45,6 +45,10 @@ extension PassageFrontEnd {
             if stream.mayClose { closeTunnel() }
         case .tunnel: closeTunnel()
         case .events, .grpc: endAnswer(of: stream)
+        case .body:
+            // Ended like one that is complete, a part would be taken for the whole.
+            passage.exchange.cancel()
+            answerFailed(.closedEarly)
         }
     }
 }
@@ -77,10 +81,14 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var origin: DownstreamOrigin
     /// What the client of the request has; nil between requests.
     private(set) var account: ClientAccount?
+    /// What the connection's peer has, which may be a proxy that speaks for the client.
+    private(set) var connectionAccount: ClientAccount?
     /// Bytes that the request holds, besides its body.
     var heldBytes: Int { headCapacity + passageBytes + exchange.queuedBytes }
     /// Where the host stands that a trusted proxy tells of.
     var toldHost: ByteRange?
+    /// Whether what a trusted proxy tells of the client cannot be read, so that nobody knows who asks.
+    var isReportMalformed = false
     /// Of the head, once it has been read.
     var method = Method.other
     var version = HTTPVersion.http11
@@ -140,9 +148,13 @@ final class Passage: AdmissionWaiter, TimerHandler {
     }
 
     /// Makes ready for the next request; its head stands in the context.
-    func begin(for frontEnd: any PassageFrontEnd, of account: ClientAccount, at now: Instant) {
+    func begin(
+        for frontEnd: any PassageFrontEnd, of account: ClientAccount, over connectionAccount: ClientAccount,
+        at now: Instant
+    ) {
         self.frontEnd = frontEnd
         self.account = account
+        self.connectionAccount = connectionAccount
         account.requests += 1
         failure = nil
         generation += 1
@@ -175,6 +187,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         frontEnd = nil
         account?.requests -= 1
         account = nil
+        connectionAccount = nil
         if countsForSubject { identity?.verified.share.requests -= 1 }
         countsForSubject = false
         identity = nil

@@ -14,6 +14,8 @@ struct ProxyReport {
     private(set) var isHTTPS: Bool?
     /// Where the host stands in the head; whether it is one is not looked at here.
     private(set) var host: ByteRange?
+    /// Something in Forwarded hides what the proxy has added to it.
+    private(set) var isMalformed = false
 
     init(_ head: borrowing RequestHead, trusted: [IPNetwork]) {
         var hops = 0
@@ -47,8 +49,10 @@ struct ProxyReport {
             var reader = ForwardedReader(range: line.value.range)
             while let element = reader.next(in: head.bytes) { elements.append(element) }
             // What follows a malformed element is not known; what came before it, nobody vouches for.
-            if reader.isMalformed { elements = [] }
+            isMalformed = reader.isMalformed
+            if isMalformed { elements = [] }
         }
+        guard !isMalformed else { return }
         for element in elements.reversed() {
             guard let node = element.node, let told = Self.address(head.bytes.extracting(node)) else { break }
             address = told

@@ -40,6 +40,8 @@ final class RequestPath {
     private var doubted: [Passage] = []
     /// Whether the worker holds more memory than it should.
     var isOutOfMemory = false
+    /// The same by far: then nobody may have more.
+    var isFarOutOfMemory = false
 
     init(
         settings: Settings, loop: EventLoop, authenticator: Authenticator, limiter: RateLimiter, groups: [UpstreamGroup], log: RequestLog,
@@ -74,7 +76,9 @@ final class RequestPath {
     /// Whether the client may have one more request.
     private func checkShare(_ passage: Passage) throws(Refusal) {
         guard let account = passage.account else { return }
-        if isOutOfMemory, account.isOverShare { throw .overloaded }
+        // What a proxy's connections hold counts as the proxy's.
+        let isOverShare = account.isOverShare || passage.connectionAccount?.isOverShare ?? false
+        if isFarOutOfMemory || isOutOfMemory && isOverShare { throw .overloaded }
         if account.address != nil, account.requests > settings.clientLimits.requests {
             counters.add(.requestsAtOnceRefused)
             throw .tooManyAtOnce(subject: false)
@@ -374,7 +378,7 @@ final class RequestPath {
         guard passage.stage == .forwarding, passage.stream == nil, let verified = passage.identity?.verified,
             passage.route?.endsStreamsOnExpiry ?? true, loop.wall / 1_000_000_000 >= verified.refusedFrom
         else { return }
-        passage.begin(LiveStream(.events), checkedAt: nil, on: loop)
+        passage.begin(LiveStream(.body), checkedAt: nil, on: loop)
         expire(passage)
     }
 

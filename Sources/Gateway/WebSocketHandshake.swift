@@ -27,11 +27,4 @@ extension RequestHead {
         }
         return nil
     }
-
-    /// Whether the request is one of gRPC, whose clients read the status of an answer in trailers. `application/grpc-web` is not.
-    var isGRPC: Bool {
-        guard let range = value(.contentType) else { return false }
-        let type = bytes.extracting(range)
-        return type.hasPrefix("application/grpc") && (type.count == 16 || type[16] == 0x2B || type[16] == 0x3B)
-    }
 }

@@ -166,10 +166,11 @@ package final class Worker: MessageReceiver, TimerHandler {
         let limit = settings.clientLimits.memoryBytes
         let wasOutOfMemory = path.isOutOfMemory
         path.isOutOfMemory = HeapMemory.isInUse(moreThan: limit)
+        path.isFarOutOfMemory = path.isOutOfMemory && HeapMemory.isInUse(moreThan: limit + limit / 2)
         guard path.isOutOfMemory else { return wasOutOfMemory ? services.memoryIsEnough() : () }
         // What waits for its next request gives way to what is under way.
         for connection in Array(connections.values) { connection.closeIfIdle() }
-        services.shareMemory(among: Array(connections.values), isFarBeyond: HeapMemory.isInUse(moreThan: limit + limit / 2))
+        services.shareMemory(among: Array(connections.values), isFarBeyond: path.isFarOutOfMemory)
     }
 
     // MARK: - Beginning

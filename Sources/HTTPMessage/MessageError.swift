@@ -4,7 +4,7 @@ package enum MessageError: String, Error, CaseIterable, Sendable {
     case badRequestLine, badMethod, badTarget, badVersion, badStatusLine
     case badFieldName, badFieldValue, whitespaceBeforeColon, obsoleteFold, bareLineFeed, bareCarriageReturn
     case headTooLarge, tooManyFields, tooManyConnectionOptions, targetTooLong
-    case missingHost, repeatedHost, badHost
+    case missingHost, repeatedHost, badHost, badForwarded
     case badContentLength, repeatedContentLength, lengthWithCoding, unknownCoding, codingInHTTP10
     case badChunkSize, badChunkExtension, chunkLineTooLong, badChunkEnd, trailersTooLarge, badTrailer
     case unknownExpectation
@@ -39,6 +39,7 @@ package enum MessageError: String, Error, CaseIterable, Sendable {
         case .missingHost: "there is no Host field"
         case .repeatedHost: "there is more than one Host field"
         case .badHost: "the Host field is not a host"
+        case .badForwarded: "the Forwarded field that a proxy has added to is malformed"
         case .badContentLength: "Content-Length is not a number"
         case .repeatedContentLength: "there is more than one Content-Length"
         case .lengthWithCoding: "both Content-Length and Transfer-Encoding are given"

@@ -112,13 +112,16 @@ package enum PathReadings {
             }
             guard lengths.contains(length) else { return nil }
             var value = UInt32(first)
-            for place in 1..<length {
-                // Lenient decoders look at the low bits alone.
-                guard let byte = encodedByte(path, index + 3 * place) else { return nil }
-                value = value << 6 | UInt32(byte & 0x3F)
+            var next = index + 3
+            for _ in 1..<length {
+                // Lenient decoders look at the low bits alone, of whatever byte follows.
+                guard next < path.count, path[next] != 0x2F else { return nil }
+                let encoded = encodedByte(path, next)
+                value = value << 6 | UInt32((encoded ?? path[next]) & 0x3F)
+                next += encoded == nil ? 1 : 3
             }
             guard value < 0x80 else { return nil }
-            return (UInt8(value), 3 * length)
+            return (UInt8(value), next - index)
         }
     }
 
@@ -181,6 +184,6 @@ package enum PathReadings {
 }
 
 /// Honest paths have fewer than ten.
-private let readingsMax = 128
+private let readingsMax = 32
 /// Of all readings together: they are looked at before anybody has shown a credential.
 private let bytesMax = 16_384

@@ -83,6 +83,14 @@ package struct RequestHead: ~Copyable {
         return copy(found)
     }
 
+    /// Whether the request is one of gRPC, whose clients read the status of an answer in trailers. `application/grpc-web` is not.
+    package var isGRPC: Bool {
+        guard let range = value(.contentType) else { return false }
+        let type = bytes.extracting(range)
+        return type.count >= 16 && type.extracting(0..<16).equalsIgnoringCase("application/grpc")
+            && (type.count == 16 || type[16] == 0x2B || type[16] == 0x3B)
+    }
+
     /// The value of the cookie of this name; nil too when several have different values.
     package func cookie(named name: String) -> [UInt8]? {
         var found: Range<Int>?

@@ -28,6 +28,8 @@ enum LimitScript {
           if refunding then
             local finish = tonumber(ARGV[a + 4]) - (refunded - tonumber(ARGV[a + 5]))
             local left = math.max(0, math.min(finish - math.max(finish - cost * count, now), ahead))
+            -- Less has been refunded than when it was charged: it is another key by now. One microsecond was rounded up.
+            if refunded + 1 < tonumber(ARGV[a + 5]) then left = 0 end
             next_ahead[i], next_refunded[i] = ahead - left, refunded + left
           else
             local granted = math.min(count, math.max(0, math.floor((tolerance + 1 - ahead) / cost)))

@@ -44,7 +44,9 @@ final class Generation {
             let beats = memory.beats
             silentTicks = beats == beatsSeen ? silentTicks + 1 : 0
             beatsSeen = beats
-            return silentTicks >= (beats == 0 ? 3 * silentTicksMax : silentTicksMax)
+            guard silentTicks >= (beats == 0 ? 3 * silentTicksMax : silentTicksMax) else { return false }
+            silentTicks = 0
+            return true
         }
     }
 

@@ -1,5 +1,5 @@
 // Counts the heap allocations of a program before which it is put by LD_PRELOAD. Each process counts in a file of its own, named by
-// its number in the folder ALLOCATION_COUNTS: one 64-bit word in the machine's order, which a test reads while the process runs.
+// its number in the folder PORTCULLIS_ALLOCATION_COUNTS: one 64-bit word in the machine's order, which a test reads while the process runs.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@ static _Atomic uint64_t before;
 static _Atomic uint64_t *count = &before;
 
 __attribute__((constructor)) static void begin(void) {
-    const char *folder = getenv("ALLOCATION_COUNTS");
+    const char *folder = getenv("PORTCULLIS_ALLOCATION_COUNTS");
     char path[512];
     if (folder == NULL || snprintf(path, sizeof path, "%s/%d", folder, (int)getpid()) >= (int)sizeof path) return;
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);

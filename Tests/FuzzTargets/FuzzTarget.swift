@@ -47,7 +47,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
                     guard case .complete(let consumed) = try parser.parse(bytes.span.extracting(0..<end), into: &head) else { continue }
                     // Without a Host, which most inputs have not, nothing else would be read.
                     if head.fields.count(of: .host) == 0 {
-                        head.fields.append(FieldTable.Line(id: .host, name: ByteRange(), value: ByteRange()))
+                        head.fields.append(FieldTable.Line(id: .host, name: ByteRange(), value: head.methodRange))
                     }
                     let envelope: String
                     do throws(MessageError) {

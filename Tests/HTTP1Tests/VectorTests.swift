@@ -48,8 +48,8 @@ import Testing
     ]
 
     /// The reasons for which we refuse what llhttp accepts: other protocols' versions, HTTP/0.9, codings besides chunked,
-    /// empty lines before a status line.
-    private static let refused: Set<MessageError> = [.badVersion, .badRequestLine, .badStatusLine, .unknownCoding]
+    /// empty lines before a status line, hosts that are none (`0.0.0.0=5000`).
+    private static let refused: Set<MessageError> = [.badVersion, .badRequestLine, .badStatusLine, .unknownCoding, .badHost]
 
     private static func verdict(_ vector: Case) -> MessageError? {
         let read = vector.kind == "request" ? readRequests : readResponse
@@ -58,7 +58,9 @@ import Testing
     }
 
     /// llhttp has no rule about Host: where there is none, there is this one.
-    private static let host = FieldTable.Line(id: .host, name: ByteRange(), value: ByteRange())
+    private static func host(_ head: borrowing RequestHead) -> FieldTable.Line {
+        FieldTable.Line(id: .host, name: ByteRange(), value: head.methodRange)
+    }
 
     /// The error that ends a run of requests; nil when all that is there is accepted.
     static func readRequests(_ bytes: [UInt8]) -> MessageError? {
@@ -70,7 +72,7 @@ import Testing
             while !queue.isEmpty {
                 guard case .complete(let consumed) = try parser.parse(queue, into: &head) else { return nil }
                 queue.drop(consumed)
-                if head.fields.count(of: .host) == 0 { head.fields.append(Self.host) }
+                if head.fields.count(of: .host) == 0 { head.fields.append(Self.host(head)) }
                 let envelope = try head.envelope()
                 if envelope.expectation == .unknown { throw .unknownExpectation }
                 switch envelope.framing {

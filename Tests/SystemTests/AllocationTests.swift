@@ -14,7 +14,7 @@ import Testing
     func aWarmRequestAllocatesLittle() throws {
         let counts = TemporaryFolder()
         let stage = try Stage(
-            routes: Self.route, workers: 1, environment: ["LD_PRELOAD": Self.counter, "ALLOCATION_COUNTS": counts.path])
+            routes: Self.route, workers: 1, environment: ["LD_PRELOAD": Self.counter, "PORTCULLIS_ALLOCATION_COUNTS": counts.path])
         let worker = try #require(stage.gateway.children("worker").first)
         let token = try stage.signer.token()
         /// The allocations of the worker while a new connection asks so many times.

@@ -11,6 +11,8 @@ import Testing
                 route /files/** { upstream app; public; }
                 route /files/secret/** { upstream app; auth sso; }
                 route /users/{id}/** { upstream app; auth sso; require $path.id = $claim.sub; }
+                route /app/** { upstream app; public; strip_prefix /app; }
+                route /app/admin/** { upstream app; auth sso; strip_prefix /app; }
                 route /legacy/** { upstream app; public; case_insensitive; }
                 route /legacy/admin/** { upstream app; auth sso; case_insensitive; }
                 """)
@@ -37,6 +39,11 @@ import Testing
             #expect([400, 401, 404].contains(answer.status), "\(path): \(answer.status)")
         }
         #expect(try stage.gateway.curl("/files//secret/x").body.contains("target_ambiguous_path"))
+        // What is an authority to some only when the prefix is gone.
+        #expect(try stage.gateway.curl("/app/a%2fb").status == 200)
+        for path in ["/app/%2fevil/admin/x", "/app/%5cevil/admin/x", "/app/;/evil/admin/x", "/app//evil/admin/x"] {
+            #expect(try stage.gateway.curl(path).status == 400, "\(path)")
+        }
         #expect(try stage.gateway.curl("/Legacy/ADMIN/x").status == 401)
         let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token(subject: "a/b"))"]
         // The demand looks at this segment, so there must be no doubt about it.

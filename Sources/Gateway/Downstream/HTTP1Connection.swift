@@ -179,7 +179,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if waiting == 0 { queue.release(to: services.buffers) }
         swap(&queue, &outbound)
         uptake.hand(before - waiting)
-        if waiting < before { holdsAnswer = false }
+        // What TLS was given once is on its way, though the queue still has it.
+        if before > 0 { holdsAnswer = false }
         switch outcome {
         case .moved: if before > 0 { writeTimer?.clear() }
         case .wouldBlock: if writeTimer?.deadline ?? .never == .never { beginWaiting() }

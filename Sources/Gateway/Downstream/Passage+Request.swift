@@ -16,11 +16,13 @@ extension Passage {
             if let address = told.address { account = services.account(of: address) }
             context.begin(clientIP: told.address.map { [UInt8]($0.text) } ?? client.addressText, isHTTPS: told.isHTTPS ?? client.isTLS)
             toldHost = told.host
+            isReportMalformed = told.isMalformed
         } else {
             context.begin(clientIP: client.addressText, isHTTPS: client.isTLS)
             toldHost = nil
+            isReportMalformed = false
         }
-        begin(for: frontEnd, of: account, at: services.loop.now)
+        begin(for: frontEnd, of: account, over: client.account, at: services.loop.now)
         handshakeNanoseconds = client.handshakeNanoseconds
         services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
     }
@@ -31,6 +33,7 @@ extension Passage {
     private func readEnvelope(_ head: borrowing RequestHead) throws(MessageError) -> RequestEnvelope {
         headCapacity = head.capacity
         let envelope = try head.envelope()
+        if isReportMalformed { throw .badForwarded }
         framing = envelope.framing
         method = head.method
         version = head.version

@@ -69,11 +69,12 @@ package struct ClientLimits: Sendable {
         // What is read of a connection ahead of its use stops at 64 KiB.
         if let given = readSize("head_size", 1_024...65_536, "from 1k to 64k") { head.bytes = Int(clamping: given) }
         if let given = readSize("target_size", 256...65_536, "from 256 to 64k") { head.targetBytes = Int(clamping: given) }
-        if head.targetBytes > head.bytes, let directive = block.one("target_size") ?? block.one("head_size") {
+        if let directive = block.one("target_size"), head.targetBytes > head.bytes {
             diagnostics.error(
                 "a target of \(head.targetBytes) bytes does not fit into a head of \(head.bytes)", at: directive.name,
                 hint: "write both: head_size SIZE; target_size SIZE;")
         }
+        head.targetBytes = min(head.targetBytes, head.bytes)
         if let given = readSize("stream_window", 65_536...(16 << 20), "from 64k to 16m") { streamWindow = Int(clamping: given) }
         if let given = readSize("memory", 16 << 20...(1 << 40), "at least 16m") { memoryBytes = given }
         block.finish()
