@@ -194,30 +194,38 @@ package enum PlainLoad {
     }
 }
 
+/// A socket that is bound to a free port of 127.0.0.1, and its address.
+private func boundToLoopback() -> (descriptor: Int32, address: sockaddr_in) {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    withUnsafeMutablePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+            _ = bind(descriptor, generic, size)
+            _ = getsockname(descriptor, generic, &size)
+        }
+    }
+    return (descriptor, address)
+}
+
 /// A listener whose queue is full: the kernel answers no further attempt to connect.
 package final class FullListener {
     package let port: Int
     private var descriptors: [Int32] = []
 
     package init() throws {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                _ = bind(listener, generic, size)
-                _ = getsockname(listener, generic, &size)
-            }
-        }
+        let (listener, address) = boundToLoopback()
         port = Int(UInt16(bigEndian: address.sin_port))
         descriptors = [listener]
         guard listen(listener, 0) == 0 else { throw RawClient.Refused() }
         for _ in 0..<4 {
             let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
             withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = connect(client, $0, size) }
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    _ = connect(client, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
             }
             descriptors.append(client)
         }
@@ -233,18 +241,8 @@ package final class ScriptedServer: @unchecked Sendable {
 
     /// - Parameter serve: gets each connection on a thread of its own, with its number from 0 on; it ends with the return.
     package init(_ serve: @escaping @Sendable (RawClient, Int) -> Void) throws {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let (descriptor, address) = boundToLoopback()
         listener = descriptor
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                _ = bind(descriptor, generic, size)
-                _ = getsockname(descriptor, generic, &size)
-            }
-        }
         port = Int(UInt16(bigEndian: address.sin_port))
         guard listen(descriptor, 128) == 0 else {
             close(descriptor)
