@@ -222,7 +222,7 @@ package final class FullListener {
         guard listen(listener, 0) == 0 else { throw RawClient.Refused() }
         for _ in 0..<4 {
             let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-            withUnsafePointer(to: &address) { pointer in
+            withUnsafePointer(to: address) { pointer in
                 pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                     _ = connect(client, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
                 }
