@@ -32,6 +32,8 @@ package protocol ExchangeDownstream: AnyObject {
     func answerFailed(_ error: ForwardingError)
     /// The answer is still on its way, a while after its head.
     func answerGoesOn()
+    /// The process ends: a stream or a tunnel should, in its own terms.
+    func answerMustEnd()
     /// Whether more of the answer should come now; ``Exchange/resumeAnswer()`` says when it may again.
     var takesAnswer: Bool { get }
     /// The upstream takes more of the request's body.
@@ -145,6 +147,8 @@ package final class Exchange: UpstreamClient {
 
     /// The client, if the answer's head has gone to it.
     var answeredClient: (any ExchangeDownstream)? { hasHead && isActive ? downstream : nil }
+    /// The client, whatever has become of its request.
+    var client: (any ExchangeDownstream)? { isActive ? downstream : nil }
 
     /// Gives the place up, because others wait for it.
     func giveWay() {

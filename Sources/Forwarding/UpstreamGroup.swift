@@ -168,6 +168,9 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// Has those looked at whose answers go on.
     package func lookAtAnswers() { for client in holders.compactMap(\.answeredClient) { client.answerGoesOn() } }
 
+    /// Has streams and tunnels end.
+    package func endStreams() { for client in holders.compactMap(\.client) { client.answerMustEnd() } }
+
     /// Where clients wait for a place, exchanges that only wait for their own client give theirs up: those of the client that has the
     /// most, as long as it has more than the one that waits would have.
     private func relieve() {

@@ -64,6 +64,8 @@ package struct WebSocketFrames {
         return frame + text
     }
 
+    /// The code for a server that goes down (RFC 6455 §7.4.1).
+    package static let goingAway: UInt16 = 1001
     /// The code for a connection that the server's policy ends.
     package static let policyViolation: UInt16 = 1008
 }

@@ -16,7 +16,15 @@ final class LiveStream {
         case grpc
     }
 
+    /// Why it ends, if not by itself.
+    enum Cause {
+        case credentialExpired
+        /// The process takes leave, and the time for that is over.
+        case drained
+    }
+
     let kind: Kind
+    var cause = Cause.credentialExpired
     /// The frames of a WebSocket, to the client and to the upstream.
     var downward = WebSocketFrames()
     var upward = WebSocketFrames()
@@ -46,10 +54,15 @@ final class LiveStream {
     /// Whether the frame that was under way when the Close frame was made has passed.
     var mayClose: Bool { downward.isBetweenFrames }
 
-    static func closeFrame(masked: Bool) -> [UInt8] {
-        WebSocketFrames.close(WebSocketFrames.policyViolation, "the access token has expired", masked: masked)
+    func closeFrame(masked: Bool) -> [UInt8] {
+        let code = cause == .drained ? WebSocketFrames.goingAway : WebSocketFrames.policyViolation
+        return WebSocketFrames.close(code, explanation, masked: masked)
     }
 
+    var explanation: String { cause == .drained ? "the gateway is restarting" : "the access token has expired" }
+    /// What a call of gRPC ends with: UNAVAILABLE, after which clients try again, or UNAUTHENTICATED.
+    var grpcStatus: String { cause == .drained ? "14" : "16" }
+
     /// What the upstream is told: nothing where a frame to it is under way.
-    var lastWord: [UInt8] { kind == .webSocket && upward.isBetweenFrames ? Self.closeFrame(masked: true) : [] }
+    var lastWord: [UInt8] { kind == .webSocket && upward.isBetweenFrames ? closeFrame(masked: true) : [] }
 }

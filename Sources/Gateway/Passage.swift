@@ -35,12 +35,19 @@ extension PassageFrontEnd {
 
     func answerGoesOn() { passage.path.answerGoesOn(passage) }
 
-    /// The credential that let a stream or a tunnel in is good no longer: it ends.
-    func credentialExpired() {
+    func answerMustEnd() {
         guard let stream = passage.stream else { return }
+        stream.cause = .drained
+        end(stream)
+    }
+
+    /// The credential that let a stream or a tunnel in is good no longer: it ends.
+    func credentialExpired() { if let stream = passage.stream { end(stream) } }
+
+    private func end(_ stream: LiveStream) {
         switch stream.kind {
         case .webSocket:
-            stream.pendingClose = LiveStream.closeFrame(masked: false)
+            stream.pendingClose = stream.closeFrame(masked: false)
             // A frame that is under way goes to its end first.
             if stream.mayClose { closeTunnel() }
         case .tunnel: closeTunnel()

@@ -181,7 +181,7 @@ package enum Refusal: Error, Sendable {
         switch status {
         case 401: 16
         case 403: 7
-        case 413, 429: 8
+        case 413, 429, 431: 8
         case 404, 405, 501: 12
         case 408, 502, 503, 504: 14
         default: 13

@@ -374,6 +374,9 @@ final class RequestPath {
     /// Called now and then: no answer goes on for longer than the credential that let it in, whatever its type.
     func lookAtAnswers() { for group in groups { group.lookAtAnswers() } }
 
+    /// The process is about to end.
+    func endStreams() { for group in groups { group.endStreams() } }
+
     func answerGoesOn(_ passage: Passage) {
         guard passage.stage == .forwarding, passage.stream == nil, let verified = passage.identity?.verified,
             passage.route?.endsStreamsOnExpiry ?? true, loop.wall / 1_000_000_000 >= verified.refusedFrom

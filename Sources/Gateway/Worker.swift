@@ -33,6 +33,7 @@ package final class Worker: MessageReceiver, TimerHandler {
     private var hasTickets = false
     private var hasInitialState = false
     private var drainDeadline = Instant.never
+    private var hasEndedStreams = false
     /// Ready without the control process's first news after this moment.
     private let readyAnyway: Instant
     private let report: (String) -> Void
@@ -155,7 +156,11 @@ package final class Worker: MessageReceiver, TimerHandler {
         shareMemory()
         services.forgetIdleAccounts()
         becomeReadyIfPossible()
-        if drainDeadline <= loop.now {
+        if drainDeadline <= loop.now, !hasEndedStreams {
+            // They say goodbye; what has not by the next look is cut.
+            hasEndedStreams = true
+            path.endStreams()
+        } else if drainDeadline <= loop.now {
             for connection in Array(connections.values) { connection.abort() }
             loop.stop()
         }

@@ -225,7 +225,13 @@ package final class RequestHeadBuilder {
         swap(&values, &self.values)
         defer { swap(&values, &self.values) }
         guard let method, let path, method.count <= methodBytesMax else { return }
-        head.adoptRefused(method: values.readable.extracting(method), target: values.readable.extracting(path))
+        var arena = ByteQueue()
+        swap(&arena, &self.arena)
+        defer { swap(&arena, &self.arena) }
+        let type = fields.first(.contentType)?.value.range ?? 0..<0
+        head.adoptRefused(
+            method: values.readable.extracting(method), target: values.readable.extracting(path),
+            contentType: arena.readable.extracting(type))
     }
 
     private func finishHost() throws(MessageError) {

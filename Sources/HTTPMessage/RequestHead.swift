@@ -48,8 +48,9 @@ package struct RequestHead: ~Copyable {
         connection = ConnectionOptions(self.fields, self.bytes)
     }
 
-    /// Becomes what is known of a head that was refused: no more than method and target, the latter cut to a bound.
-    package mutating func adoptRefused(method: Span<UInt8>, target: Span<UInt8>) {
+    /// Becomes what is known of a head that was refused: no more than method, target, cut to a bound, and media type, by which the form of
+    /// the refusal goes.
+    package mutating func adoptRefused(method: Span<UInt8>, target: Span<UInt8>, contentType: Span<UInt8> = Span()) {
         reset()
         let target = target.extracting(0..<min(target.count, refusedTargetBytesMax))
         own.append(method)
@@ -57,6 +58,13 @@ package struct RequestHead: ~Copyable {
         self.method = Method(method)
         methodRange = ByteRange(0..<method.count)
         targetRange = ByteRange(method.count..<own.count)
+        guard !contentType.isEmpty else { return }
+        let start = own.count
+        let valueStart = own.append(field: FieldName.contentType.text.utf8.span, contentType)
+        fields.append(
+            FieldTable.Line(
+                id: .contentType, name: ByteRange(start..<start + FieldName.contentType.text.utf8.count),
+                value: ByteRange(valueStart..<valueStart + contentType.count)))
     }
 
     /// How much storage the head holds on to.

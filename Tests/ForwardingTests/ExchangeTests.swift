@@ -25,6 +25,7 @@ import Testing
 
         func received(interim head: borrowing ResponseHead) {}
         func answerGoesOn() {}
+        func answerMustEnd() {}
         func received(head: borrowing ResponseHead, framing: BodyFraming) { status = head.status }
         func received(body: Span<UInt8>) { self.body += body.copied() }
         func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {}

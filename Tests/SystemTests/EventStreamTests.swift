@@ -68,6 +68,23 @@ import Testing
         #expect(eventually { stage.folder.read("access.log").contains("\"decision\":\"broken_off\"") })
     }
 
+    @Test(arguments: HTTPVersions.all) func aStreamEndsInGoodOrderWithTheProcess(version: String) throws {
+        let server = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send(Self.head + Self.event("hello"))
+            _ = client.isClosedByPeer(within: 20_000)
+        }
+        let stage = try stage(server, version)
+        try stage.gateway.rewrite(
+            try String(contentsOfFile: "\(stage.folder.path)/gateway.conf", encoding: .utf8) + "\ndrain_timeout 1s;\n")
+        #expect(stage.gateway.reload())
+        let listener = try listen(stage, "/open/x")
+        #expect(eventually { listener.log.contains("hello") })
+        #expect(stage.gateway.reload())
+        #expect(eventually(within: 30) { !listener.isRunning })
+        #expect(listener.exitStatus == 0)
+    }
+
     @Test(arguments: HTTPVersions.all) func aStreamEndsWithItsCredentialInGoodOrder(version: String) throws {
         let gone = Flag()
         let server = try ScriptedServer { client, _ in

@@ -57,6 +57,17 @@ import Testing
         #expect(failure["details"] as? String == "not now")
     }
 
+    /// A client of gRPC understands no problem document, also where its head is what is refused.
+    @Test func aHeadThatIsTooLargeIsAStatusToo() throws {
+        let stage = try Stage(routes: "route /** { upstream app; public; } route /in { upstream app; auth sso; }")
+        let answer = try stage.gateway.curl(
+            "/test.Echo/Unary",
+            ["-d", "x", "-H", "Content-Type: application/grpc", "-H", "X-Large: \(String(repeating: "a", count: 40_000))"])
+        #expect(answer.status == 200)
+        #expect(answer["grpc-status"] == "8", "\(answer)")
+        #expect(answer["content-type"] == "application/grpc")
+    }
+
     @Test func refusalsReachTheClientAsStatuses() throws {
         let parts = try parts()
         func code(_ options: String...) throws -> (Int, String) {

@@ -151,6 +151,23 @@ import Testing
         #expect(outcome.value["code"] as? Int == 1_008, "\(outcome.value)")
     }
 
+    /// What is still open when the time of a reload is over is told so.
+    @Test func aTunnelIsToldThatTheGatewayRestarts() throws {
+        let parts = try parts(more: "drain_timeout 1s;")
+        let token = try parts.stage.signer.token()
+        let outcome = Box<[String: Any]>([:])
+        let done = Flag()
+        let port = parts.stage.gateway.port
+        Thread {
+            outcome.value = (try? Executable.peer("websocket_peer", ["wait", "\(port)", "token=\(token)", "path=/ws/x"])) ?? [:]
+            done.set()
+        }.start()
+        #expect(eventually { parts.server.log.contains("open") })
+        #expect(parts.stage.gateway.reload())
+        #expect(eventually(within: 30) { done.isSet })
+        #expect(outcome.value["code"] as? Int == 1_001, "\(outcome.value)")
+    }
+
     @Test func theTunnelOpensOnlyOnTheUpstreamsWord() throws {
         let over = Flag()
         let seen = Box("")

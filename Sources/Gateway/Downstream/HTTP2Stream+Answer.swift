@@ -143,11 +143,13 @@ extension HTTP2Stream: PassageFrontEnd {
 
     func endAnswer(of stream: LiveStream) {
         passage.exchange.cancel()
-        guard hasAnswerBegun else { return services.path.refuse(passage, .token(.expired)) }
+        guard hasAnswerBegun else {
+            return services.path.refuse(passage, stream.cause == .drained ? .forwarding(.busy) : .token(.expired))
+        }
         // An answer of a given length cannot end before.
         if case .length = answerFraming { return answerFailed(.closedEarly) }
         if stream.kind == .grpc {
-            for (name, value) in [("grpc-status", "16"), ("grpc-message", "the access token has expired")] {
+            for (name, value) in [("grpc-status", stream.grpcStatus), ("grpc-message", stream.explanation)] {
                 let (name, value) = (name.utf8, value.utf8)
                 append(answerTrailer: name.span, value.span)
             }
