@@ -122,5 +122,10 @@ package enum SystemRandom {
         return bytes
     }
 
+    package static func words(_ count: Int) -> [UInt32] {
+        let bytes = bytes(4 * count)
+        return (0..<count).map { index in bytes[4 * index..<4 * index + 4].reduce(0) { $0 << 8 | UInt32($1) } }
+    }
+
     package static func word() -> UInt64 { bytes(8).reduce(0) { $0 << 8 | UInt64($1) } }
 }

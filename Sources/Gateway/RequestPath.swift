@@ -76,9 +76,11 @@ final class RequestPath {
     /// Whether the client may have one more request.
     private func checkShare(_ passage: Passage) throws(Refusal) {
         guard let account = passage.account else { return }
-        // What a proxy's connections hold counts as the proxy's.
-        let isOverShare = account.isOverShare || passage.connectionAccount?.isOverShare ?? false
-        if isFarOutOfMemory || isOutOfMemory && isOverShare { throw .overloaded }
+        if isOutOfMemory {
+            // What a proxy's connections hold counts as the proxy's.
+            let isOverShare = account.isOverShare || passage.connectionAccount?.isOverShare ?? false
+            if isFarOutOfMemory || isOverShare { throw .overloaded }
+        }
         if account.address != nil, account.requests > settings.clientLimits.requests {
             counters.add(.requestsAtOnceRefused)
             throw .tooManyAtOnce(subject: false)
