@@ -16,13 +16,14 @@ package struct RedirectRewriter {
     private let requestHost: [UInt8]
     private let inside: [UInt8]
 
+    /// Whether a head has a field that may name a place; asked of every answer.
+    package static func mayConcern(_ head: borrowing ResponseHead) -> Bool { head.fields.hasAny(places | FieldTable.bit(.setCookie)) }
+
+    private static var places: UInt64 { FieldTable.bit(.location) | FieldTable.bit(.contentLocation) | FieldTable.bit(.refresh) }
+
     /// Nil where nothing is to be rewritten.
     package init?(_ head: borrowing ResponseHead, _ rule: ForwardingRule, _ context: RequestContext, server: String) {
-        let fields = [FieldName.location, .contentLocation, .refresh]
-        guard rule.rewritesRedirects else { return nil }
-        var isConcerned = rule.changesPath && head.fields.has(.setCookie)
-        for field in fields where head.fields.has(field) { isConcerned = true }
-        guard isConcerned else { return nil }
+        guard rule.rewritesRedirects, rule.changesPath || head.fields.hasAny(Self.places) else { return nil }
         self.rule = rule
         isHTTPS = context.isHTTPS
         outside = context.authority.map { context.head.copy($0) } ?? []

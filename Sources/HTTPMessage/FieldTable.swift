@@ -36,6 +36,10 @@ package struct FieldTable: ~Copyable {
 
     package func has(_ id: FieldName) -> Bool { names >> UInt64(id.rawValue) & 1 != 0 }
 
+    /// Whether one of several names is there: a bit for each, as ``bit(_:)`` has it.
+    package func hasAny(_ bits: UInt64) -> Bool { names & bits != 0 }
+    package static func bit(_ id: FieldName) -> UInt64 { 1 << UInt64(id.rawValue) }
+
     package func first(_ id: FieldName) -> Line? {
         guard has(id) else { return nil }
         for line in lines where line.id == id { return line }

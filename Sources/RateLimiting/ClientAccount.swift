@@ -5,15 +5,36 @@ package import EventLoop
 package final class ClientAccount {
     /// Nil where nobody knows the address: over a Unix socket, whose folder says who may come.
     package let address: IPAddress?
-    package var connections = 0
+    package var connections: Int {
+        get { ownConnections }
+        set { ownConnections = newValue }
+    }
     /// Requests that are under way.
-    package var requests = 0
+    package var requests: Int {
+        get { ownRequests }
+        set { ownRequests = newValue }
+    }
     /// Requests that wait for a connection to an upstream, in all groups.
-    package var waiting = 0
+    package var waiting: Int {
+        get { ownWaiting }
+        set { ownWaiting = newValue }
+    }
     /// Bytes that the client's connections and requests hold, when that was last looked at.
-    package var heldBytes = 0
+    package var heldBytes: Int {
+        get { ownHeldBytes }
+        set { ownHeldBytes = newValue }
+    }
     /// Whether it holds so much of a memory that is used up that others come first.
-    package var isOverShare = false
+    package var isOverShare: Bool {
+        get { ownIsOverShare }
+        set { ownIsOverShare = newValue }
+    }
+    // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
+    private var ownConnections = 0
+    private var ownRequests = 0
+    private var ownWaiting = 0
+    private var ownHeldBytes = 0
+    private var ownIsOverShare = false
     /// Of the quota for tokens that were no good.
     private var failuresArrival: UInt64 = 0
     private var logSlice: UInt64 = 0

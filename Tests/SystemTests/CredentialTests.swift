@@ -122,7 +122,7 @@ import Testing
         #expect(try get(known).status == 200)
         // A session that has ended is no forgery.
         for _ in 0..<8 { #expect(try get(stage.signer.token(expiresIn: -3_600)).status == 401) }
-        let forged = try known.dropLast(8) + "AAAAAAAA"
+        let forged = known.dropLast(8) + "AAAAAAAA"
         for number in 0..<5 { #expect(try get("\(forged)").status == 401, "\(number)") }
         let refused = try get("\(forged)")
         #expect(refused.status == 429)

@@ -50,7 +50,7 @@ extension HTTP1Connection: PassageFrontEnd {
         if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
         if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
         answerFraming = sent
-        let rewriter = passage.redirectRewriter(head)
+        let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
         var queue = ByteQueue()
         swap(&queue, &outbound)
         holdsAnswer = queue.isEmpty

@@ -91,7 +91,8 @@ extension HTTP2Stream: PassageFrontEnd {
         var block = FieldBlock()
         // Taken out while it is written to: each look at a field of an object is checked for overlap with another.
         swap(&block, &connection.block)
-        ResponseHeadWriter.write(head, framing: framing, passage.redirectRewriter(head), to: &block)
+        let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
+        ResponseHeadWriter.write(head, framing: framing, rewriter, to: &block)
         if !head.fields.has(.date) { block.append("date", TimeText.fieldDate(services.loop.wall)) }
         services.path.addedFields.append(passage, to: &block)
         connection.sendHead(block, id, hasBody: !framing.isEmpty)

@@ -429,6 +429,8 @@ def latency(port, arguments):
             bad += 1
         time.sleep(0.001)
     times.sort()
+    if not times:
+        return {"count": 0, "bad": bad, "closed": client.closed}
     return {"count": len(times), "bad": bad, "p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100]}
 
 
