@@ -113,6 +113,14 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         #expect(found.warnings.contains { $0.contains(expected) }, "\(found.warnings)")
     }
 
+    /// What a tunnel alone is limited by is looked at like all that a route makes use of.
+    @Test func aTunnelsLimitNamesAPartOfThePath() {
+        let limit = "limit per_room { rate 5/s; key $path.room; }"
+        let route = "upgrade websocket { limit per_room; } limit few; }"
+        #expect(errors(good + limit + "route /z/{room} { upstream app; auth sso; " + route).isEmpty)
+        #expect(errors(good + limit + "route /z/{hall} { upstream app; auth sso; " + route).contains { $0.contains("has no {room}") })
+    }
+
     @Test func aBadFileNeverTraps() {
         for text in [
             "issuer { }\nissuer b { url https://b; keys /k.json; audience a; algorithms EdDSA; }\nroute /x { upstream app; auth b; }",

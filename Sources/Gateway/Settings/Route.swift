@@ -175,7 +175,9 @@ struct RouteReader {
         ])
         if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
         let rules = ([shared.authorization] + (methods + (tunnelRule.map { [$0] } ?? [])).map(\.authorization)).flatMap(\.rules)
-        let limitKeys = Set((shared.limits + methods.flatMap(\.allLimits)).filter { limits.indices.contains($0) }).flatMap {
+        let limitKeys = Set(
+            (shared.limits + methods.flatMap(\.allLimits) + (tunnelRule?.allLimits ?? [])).filter { limits.indices.contains($0) }
+        ).flatMap {
             limits[$0].key
         }
         let variables = Set(forwarding.headers.flatMap(\.value.variables) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables))
