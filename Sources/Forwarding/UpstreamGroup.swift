@@ -308,16 +308,19 @@ final class UpstreamServer {
     /// The next in turn, if possible one that has not refused lately.
     func nextAddress(at now: Instant) -> SocketAddress? {
         guard !places.isEmpty else { return nil }
-        for _ in places {
-            nextIndex = (nextIndex + 1) % places.count
-            guard places[nextIndex].avoidedUntil <= now else { continue }
+        for step in 1...places.count {
+            let index = (nextIndex + step) % places.count
+            guard places[index].avoidedUntil <= now else { continue }
             // One request finds out whether it is back; the others keep away until it has.
-            if places[nextIndex].failures > 0 {
-                places[nextIndex].isTried = true
-                avoid(at: nextIndex, from: now)
+            if places[index].failures > 0 {
+                places[index].isTried = true
+                avoid(at: index, from: now)
             }
-            break
+            nextIndex = index
+            return places[index].address
         }
+        // Where all are avoided, each has its turn: one of them may be back.
+        nextIndex = (nextIndex + 1) % places.count
         return places[nextIndex].address
     }
 
