@@ -116,17 +116,17 @@ package struct RedirectRewriter {
         var isChanged = false
         var written: [[UInt8]] = []
         for (index, part) in parts.enumerated() {
-            let name = part.prefix { $0 != 0x3D }
-            let trimmed = String(decoding: name, as: UTF8.self).trimming()
-            guard index > 0, trimmed.lowercased() == "path", name.count < part.count else {
+            let equals = part.firstIndex(of: 0x3D) ?? part.count
+            let name = part.span.trimmed(0..<equals)
+            guard index > 0, equals < part.count, part.span.extracting(name).equalsIgnoringCase("path") else {
                 written.append(part)
                 continue
             }
-            let value = Array(String(decoding: part[(name.count + 1)...], as: UTF8.self).trimming().utf8)
+            let value = Array(part[part.span.trimmed((equals + 1)..<part.count)])
             var path = value.first == 0x2F ? outsidePath(value) : value
             if value == [0x2F], path.count > 1, path.last == 0x2F { path.removeLast() }
             if path != value { isChanged = true }
-            written.append(Array(name) + [0x3D] + path)
+            written.append(part[...equals] + path)
         }
         return isChanged ? Array(written.joined(separator: [0x3B])) : nil
     }
@@ -140,13 +140,5 @@ package struct RedirectRewriter {
     private static func begins(_ path: [UInt8], withSegmentsOf prefix: [UInt8]) -> Bool {
         guard path.starts(with: prefix) else { return false }
         return path.count == prefix.count || [0x2F, 0x3F, 0x23].contains(path[prefix.count])
-    }
-}
-
-extension String {
-    /// Without spaces and tabs around it.
-    fileprivate func trimming() -> String {
-        let start = drop { $0 == " " || $0 == "\t" }
-        return String(start[..<(start.lastIndex { $0 != " " && $0 != "\t" }.map { start.index(after: $0) } ?? start.startIndex)])
     }
 }
