@@ -16,8 +16,6 @@ package final class FieldFilter: Sendable {
 
     /// Names by their length.
     private let managed: [[Managed]]
-    /// A bit for each length below 64 that a managed name has, so that most names need no look at them.
-    private let managedLengths: UInt64
     private let hiddenCookies: [[UInt8]]
     private let hidesBearer: Bool
     private let hidesPasswords: Bool
@@ -46,7 +44,6 @@ package final class FieldFilter: Sendable {
         for name in names { add(name, isProxys: false) }
         for name in Self.proxyFields.map({ FieldIdentity.fold($0) }) where !names.contains(name) { add(name, isProxys: true) }
         managed = byLength
-        managedLengths = byLength.indices.reduce(0) { $1 < 64 && !byLength[$1].isEmpty ? $0 | 1 << UInt64($1) : $0 }
         hiddenCookies = sources.hiddenCookies
     }
 
@@ -97,7 +94,7 @@ package final class FieldFilter: Sendable {
     }
 
     private func isListed(_ name: Span<UInt8>, fromTrustedProxy: Bool) -> Bool {
-        guard name.count >= 64 || managedLengths >> UInt64(name.count) & 1 != 0, name.count < managed.count else { return false }
+        guard name.count < managed.count else { return false }
         for candidate in managed[name.count] where isSame(name, candidate.name) {
             return !candidate.isProxys || !fromTrustedProxy || !FieldIdentity.isUsualSpelling(name)
         }

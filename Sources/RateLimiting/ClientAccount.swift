@@ -5,36 +5,15 @@ package import EventLoop
 package final class ClientAccount {
     /// Nil where nobody knows the address: over a Unix socket, whose folder says who may come.
     package let address: IPAddress?
-    package var connections: Int {
-        get { ownConnections }
-        set { ownConnections = newValue }
-    }
+    package var connections = 0
     /// Requests that are under way.
-    package var requests: Int {
-        get { ownRequests }
-        set { ownRequests = newValue }
-    }
+    package var requests = 0
     /// Requests that wait for a connection to an upstream, in all groups.
-    package var waiting: Int {
-        get { ownWaiting }
-        set { ownWaiting = newValue }
-    }
+    package var waiting = 0
     /// Bytes that the client's connections and requests hold, when that was last looked at.
-    package var heldBytes: Int {
-        get { ownHeldBytes }
-        set { ownHeldBytes = newValue }
-    }
+    package var heldBytes = 0
     /// Whether it holds so much of a memory that is used up that others come first.
-    package var isOverShare: Bool {
-        get { ownIsOverShare }
-        set { ownIsOverShare = newValue }
-    }
-    // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
-    private var ownConnections = 0
-    private var ownRequests = 0
-    private var ownWaiting = 0
-    private var ownHeldBytes = 0
-    private var ownIsOverShare = false
+    package var isOverShare = false
     /// Of the quota for tokens that were no good.
     private var failuresArrival: UInt64 = 0
     private var logSlice: UInt64 = 0
@@ -42,7 +21,7 @@ package final class ClientAccount {
 
     package init(_ address: IPAddress? = nil) { self.address = address }
 
-    /// Whom an address belongs to.
+    /// The network that an address is counted with.
     package static func subscriber(_ address: IPAddress) -> IPAddress {
         address.isV4 ? address : IPAddress(high: address.high, low: 0)
     }
