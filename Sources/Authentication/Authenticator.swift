@@ -36,7 +36,7 @@ package final class Authenticator {
     /// By issuer and subject; those that nobody uses are forgotten now and then.
     private var shares: [String: SubjectShare] = [:]
     private let sharesKept: Int
-    /// Whom the last token spoke of that was not let in, where it was looked at; nobody vouches for it.
+    /// The subject that the last refused token names, where it was looked at; unverified.
     package private(set) var claimedSubject: String?
 
     package init(

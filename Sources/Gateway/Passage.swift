@@ -105,7 +105,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     var route: Route?
     var methodRule: Route.MethodRule?
     var identity: Identity?
-    /// Whether the request counts among those of whom its token speaks of.
+    /// Whether the request counts among those of its token's subject.
     var countsForSubject = false
     var refusal: Refusal?
     /// What the request wants to change to, where its route lets it.
@@ -125,7 +125,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var stream: LiveStream?
     private var expiryTimer: Timer?
     var keyFetch = KeyFetch.notAsked
-    /// Whom a token that was not let in speaks of; nobody vouches for it.
+    /// The subject that a refused token names; unverified.
     var claimedSubject: String?
     /// Counts requests, so that what was asked for one is not answered to the next.
     private(set) var generation: UInt64 = 0

@@ -28,7 +28,7 @@ package enum Refusal: Error, Sendable {
     case protocolNotOffered
     /// The worker holds as much memory as it may.
     case overloaded
-    /// The client, or whom its token speaks of, has as many requests under way as it may.
+    /// The client, or its token's subject, has as many requests under way as it may.
     case tooManyAtOnce(subject: Bool)
     /// Too many tokens of the client were no good; nanoseconds to wait.
     case tooManyFailedTokens(retryAfter: UInt64)

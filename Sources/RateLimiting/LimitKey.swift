@@ -9,7 +9,7 @@ extension Limit {
     /// render alike; and of a claim that is an array each element with its own. An IPv6 address counts as its network of 64 bits, all of
     /// which one subscriber has.
     ///
-    /// Where a variable has no value, the client's address stands for it: else all for whom it has none would share one quota.
+    /// Where a variable has no value, the client's address stands for it: else all clients without one would share a quota.
     func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) {
         output.append(name)
         // A limit whose rate is changed starts anew; its old times mean something else.

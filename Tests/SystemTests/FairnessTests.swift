@@ -80,7 +80,7 @@ import Testing
         #expect(try status(port, from: 3) == "200")
         clients.removeAll()
         #expect(eventually { (try? status(port, from: 2)) == "200" })
-        // A subject has its own bound, from wherever and with whichever token it comes.
+        // A subject has its own bound, from every address and with every token.
         clients = try (5..<7).map { host in
             let client = try RawClient(port: port, from: UInt8(host))
             let token = try stage.signer.token(subject: "alice")
@@ -107,7 +107,7 @@ import Testing
             routes: "route /** { upstream slow; public; } route /in { upstream app; auth sso; }",
             more: "upstream slow { server 127.0.0.1:\(server.port); max_connections 1; max_waiting 3; connect_timeout 30s; } workers 1;"
                 .replacingOccurrences(of: " workers 1;", with: ""))
-        // Whichever worker has them: as many as fill both.
+        // As many as fill both workers.
         let clients = try (0..<40).map { _ in
             let client = try RawClient(port: port, from: 2)
             client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx")

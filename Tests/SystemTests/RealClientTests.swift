@@ -49,14 +49,14 @@ import Testing
         }
         try git("init", "-q", "--bare", "\(folder.path)/repos/a.git")
         try git("-C", "\(folder.path)/repos/a.git", "config", "http.receivepack", "true")
-        try git("clone", "-q", url, "\(folder.path)/work")
+        try git("clone", "-q", url, "\(folder.path)/checkout")
         for round in 0..<5 {
             var generator = SystemRandomNumberGenerator()
             let bytes = Data((0..<(9 << 17)).flatMap { _ in withUnsafeBytes(of: generator.next()) { Array($0) } })
-            try bytes.write(to: URL(fileURLWithPath: "\(folder.path)/work/data"))
-            try git("-C", "\(folder.path)/work", "add", "data")
-            try git("-C", "\(folder.path)/work", "commit", "-q", "-m", "\(round)")
-            try git("-C", "\(folder.path)/work", "push", "-q", "origin", "HEAD")
+            try bytes.write(to: URL(fileURLWithPath: "\(folder.path)/checkout/data"))
+            try git("-C", "\(folder.path)/checkout", "add", "data")
+            try git("-C", "\(folder.path)/checkout", "commit", "-q", "-m", "\(round)")
+            try git("-C", "\(folder.path)/checkout", "push", "-q", "origin", "HEAD")
             try git("clone", "-q", "--depth", "1", url, "\(folder.path)/copy\(round)")
             #expect(try Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/copy\(round)/data")) == bytes)
         }

@@ -134,17 +134,21 @@ import Testing
         #expect(try peer(parts, "wait", "token=\(token)", "path=/keep/x", "seconds=5")["open"] as? Bool == true)
     }
 
-    @Test func aKeyThatIsWithdrawnEndsTheTunnelsItOpened() throws {
-        let parts = try parts()
-        let token = try parts.stage.signer.token()
-        let outcome = Box<[String: Any]>([:])
-        let done = Flag()
-        let port = parts.stage.gateway.port
+    /// A client that waits for the end of its tunnel, which is open; what it saw, once it is done.
+    private func openTunnel(_ parts: Parts) throws -> (outcome: Box<[String: Any]>, done: Flag) {
+        let (outcome, done) = (Box<[String: Any]>([:]), Flag())
+        let (port, token) = (parts.stage.gateway.port, try parts.stage.signer.token())
         Thread {
             outcome.value = (try? Executable.peer("websocket_peer", ["wait", "\(port)", "token=\(token)", "path=/ws/x"])) ?? [:]
             done.set()
         }.start()
         #expect(eventually { parts.server.log.contains("open") })
+        return (outcome, done)
+    }
+
+    @Test func aKeyThatIsWithdrawnEndsTheTunnelsItOpened() throws {
+        let parts = try parts()
+        let (outcome, done) = try openTunnel(parts)
         let other = try Credentials(in: parts.stage.folder, name: "other")
         try parts.stage.folder.write("signer.jwks.json", "{\"keys\":[\(try other.jwk())]}")
         #expect(eventually { done.isSet })
@@ -154,15 +158,7 @@ import Testing
     /// What is still open when the time of a reload is over is told so.
     @Test func aTunnelIsToldThatTheGatewayRestarts() throws {
         let parts = try parts(more: "drain_timeout 1s;")
-        let token = try parts.stage.signer.token()
-        let outcome = Box<[String: Any]>([:])
-        let done = Flag()
-        let port = parts.stage.gateway.port
-        Thread {
-            outcome.value = (try? Executable.peer("websocket_peer", ["wait", "\(port)", "token=\(token)", "path=/ws/x"])) ?? [:]
-            done.set()
-        }.start()
-        #expect(eventually { parts.server.log.contains("open") })
+        let (outcome, done) = try openTunnel(parts)
         #expect(parts.stage.gateway.reload())
         #expect(eventually(within: 30) { done.isSet })
         #expect(outcome.value["code"] as? Int == 1_001, "\(outcome.value)")

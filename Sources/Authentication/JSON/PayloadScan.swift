@@ -1,6 +1,6 @@
 import Bytes
 
-/// What is looked for in a payload before its signature is checked: the issuer, by whose keys it is, and the subject, whom a refusal's log
+/// What is looked for in a payload before its signature is checked: the issuer, by whose keys it is, and the subject, which a refusal's log
 /// names. One pass over the bytes, without a value made of anything else; what it finds binds nobody until the payload has been read.
 struct PayloadScan {
     private(set) var issuer: String?

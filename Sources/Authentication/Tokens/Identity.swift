@@ -10,7 +10,7 @@ package final class VerifiedToken {
     package let refusedFrom: UInt64
     /// The answer to each scope requirement of the configuration, by its index.
     package let answers: RequirementAnswers
-    /// What the subject has under way, by whichever of its tokens.
+    /// What the subject has under way, with all of its tokens.
     package let share: SubjectShare
     private var renderedLines: [RenderedLines?] = []
     private var renderedKeys: [RenderedKey?] = []
@@ -119,6 +119,6 @@ package enum CredentialKind: Equatable, Sendable {
     /// As the password of Basic.
     case password
 
-    /// Whether a browser sends it by itself, whichever site has it ask.
+    /// Whether a browser sends it by itself, also for a page of another site.
     package var isAmbient: Bool { self != .field }
 }
