@@ -309,8 +309,12 @@ package struct Challenge: Sendable {
         (text ?? "Bearer realm=\"\(realm)\"") + (cause.map { ", \($0)" } ?? "")
     }
 
+    /// One field each. Mercurial and Python's urllib look at the first alone and fail on Bearer, so Basic comes first, except where the
+    /// route says what does: a registry's clients take the first that they know.
     func fields(_ cause: String? = nil) -> [String] {
-        [bearer(cause)] + (offersBasic ? ["Basic realm=\"\(realm)\", charset=\"UTF-8\""] : [])
+        guard offersBasic else { return [bearer(cause)] }
+        let basic = "Basic realm=\"\(realm)\", charset=\"UTF-8\""
+        return text == nil ? [basic, bearer(cause)] : [bearer(cause), basic]
     }
 }
 

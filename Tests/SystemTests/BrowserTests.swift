@@ -54,14 +54,7 @@ import Testing
             general: "upstream ws { server 127.0.0.1:\(port); } upstream site { server 127.0.0.1:\(site.port); }", workers: 1)
         token.value = try stage.signer.token(subject: "browser")
         let server = try Executable.peerServer("websocket_peer", port, in: stage.folder)
-        let browser = try Program(
-            Executable.chromium,
-            [
-                "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--ignore-certificate-errors",
-                "--no-first-run",
-                "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
-                "--user-data-dir=\(stage.folder.path)/browser", "https://localhost:\(stage.gateway.port)/sign-in",
-            ], log: "\(stage.folder.path)/browser.log")
+        let browser = try chromium(in: stage, at: "https://localhost:\(stage.gateway.port)/sign-in")
         #expect(eventually(within: 60) { !report.value.isEmpty }, "\(browser.log.suffix(2_000))")
         let query = URLComponents(string: report.value)?.queryItems ?? []
         func value(_ name: String) -> String? { query.first { $0.name == name }?.value?.replacingOccurrences(of: "+", with: " ") }
@@ -73,5 +66,120 @@ import Testing
         #expect(value("hello")?.contains("\"cookie\": \"\"") ?? false)
         browser.stop()
         server.stop()
+    }
+
+    /// Chromium without a window, which goes to `url`; every host's name is this machine's.
+    private func chromium(in stage: Stage, at url: String) throws -> Program {
+        try Program(
+            Executable.chromium,
+            [
+                "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--ignore-certificate-errors",
+                "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
+                "--host-resolver-rules=MAP * 127.0.0.1", "--user-data-dir=\(stage.folder.path)/browser", url,
+            ], log: "\(stage.folder.path)/browser.log")
+    }
+
+    /// A site that signs in at /sign-in, with `cookies`, shows `page` at /page, and notes the targets of all else that reaches it.
+    private func site(_ page: String, cookies: Box<[String]>, seen: Box<[String]>) throws -> ScriptedServer {
+        try ScriptedServer { client, _ in
+            while true {
+                let head = client.read(until: "\r\n\r\n", silence: 30_000)
+                let words = head.split(separator: " ")
+                guard words.count > 2 else { return }
+                let length = head.range(of: "content-length: ", options: .caseInsensitive).flatMap {
+                    Int(head[$0.upperBound...].prefix { $0.isNumber })
+                }
+                let answer: String
+                switch words[1] {
+                case "/sign-in":
+                    answer =
+                        "303 See Other\r\nLocation: /page\r\nContent-Length: 0\r\n"
+                        + cookies.value.map { "Set-Cookie: \($0); Path=/; Secure; HttpOnly; SameSite=None\r\n" }.joined() + "\r\n"
+                case "/page": answer = "200 OK\r\nContent-Type: text/html\r\nContent-Length: \(page.utf8.count)\r\n\r\n\(page)"
+                default:
+                    let cookies = head.range(of: "\r\ncookie: ", options: .caseInsensitive).map {
+                        head[$0.upperBound...].prefix { !$0.isNewline }.components(separatedBy: "; ").count
+                    }
+                    seen.change { $0.append("\(words[0]) \(words[1]) \(cookies ?? 0)") }
+                    answer = "200 OK\r\nContent-Length: 0\r\n\r\n"
+                }
+                client.send("HTTP/1.1 \(answer)")
+                // What is left of a body ends with its connection.
+                if let length, length > 0 { return }
+            }
+        }
+    }
+
+    /// Over HTTP/2 a browser sends each cookie as a field of its own.
+    @Test func sends150Cookies() throws {
+        let (cookies, seen) = (Box<[String]>([]), Box<[String]>([]))
+        let site = try site(
+            "<!doctype html><title>page</title><script>fetch('/api/' + performance.getEntriesByType('navigation')[0].nextHopProtocol, {method: 'POST', body: 'x'})</script>",
+            cookies: cookies, seen: seen)
+        let stage = try Stage(
+            routes: """
+                route /sign-in { upstream site; public; }
+                route /** { upstream site; auth sso; scope read:orders; }
+                """, general: "upstream site { server 127.0.0.1:\(site.port); } access_log @DIR@/access.log;")
+        cookies.value = ["access_token=\(try stage.signer.token())"] + (0..<150).map { "cookie\($0)=a-value-of-some-length-\($0)" }
+        let browser = try chromium(in: stage, at: "https://localhost:\(stage.gateway.port)/sign-in")
+        #expect(eventually(within: 60) { seen.value.contains { $0.hasPrefix("POST /api/") } }, "\(browser.log.suffix(2_000))")
+        // All but the token.
+        #expect(seen.value.contains("POST /api/h2 150"), "\(seen.value)")
+        browser.stop()
+    }
+
+    /// What a page of another site can make the browser send carries the cookie, and gets no further than the gateway.
+    @Test func aPageOfAnotherSiteCanOnlyRead() throws {
+        let (cookies, seen) = (Box<[String]>([]), Box<[String]>([]))
+        // The page of three hosts acts on the first, by all means there are. Chromium keeps its cookies from frames and fetches of another
+        // site, though not from what a host of the same site does, nor from a form that leaves the page.
+        let page = """
+            <!doctype html><title>page</title><iframe name="frame"></iframe>
+            <form id="form" method="post" target="frame"><input name="a" value="b"></form>
+            <script>
+            const who = location.hostname.split(".")[0], target = `https://own.test:${location.port}/act/${who}`;
+            const form = document.getElementById("form");
+            form.action = target + "/form";
+            const tried = [
+              fetch(target + "/fetch", {method: "POST", mode: "no-cors", credentials: "include", body: "x"}).catch(() => {}),
+              fetch(target + "/read", {mode: "no-cors", credentials: "include"}).catch(() => {}),
+              new Promise(done => { document.querySelector("iframe").onload = done; form.submit(); }),
+              new Promise(done => { new WebSocket(target.replace("https", "wss") + "/socket").onerror = done; }),
+            ];
+            navigator.sendBeacon(target + "/beacon", "x");
+            Promise.all(tried).then(() => fetch("/told/" + who)).then(() => {
+              if (who == "own") location = `https://sibling.own.test:${location.port}/page`;
+              if (who == "sibling") location = `https://evil.example:${location.port}/page`;
+              if (who == "evil") { form.target = "_top"; form.action = target + "/top"; form.submit(); }
+            });
+            </script>
+            """
+        let site = try site(page, cookies: cookies, seen: seen)
+        let stage = try Stage(
+            token: "cookie access_token;",
+            routes: """
+                route /act/** { upstream site; auth sso; upgrade websocket; }
+                route /** { upstream site; public; }
+                """, general: "upstream site { server 127.0.0.1:\(site.port); } access_log @DIR@/access.log;")
+        cookies.value = ["access_token=\(try stage.signer.token())", "other=1"]
+        let browser = try chromium(in: stage, at: "https://own.test:\(stage.gateway.port)/sign-in")
+        func line(_ path: String) -> String? {
+            stage.folder.read("access.log").split(whereSeparator: \.isNewline).first { $0.contains("\"\(path)\"") }.map(String.init)
+        }
+        #expect(eventually(within: 90) { line("/act/evil/top") != nil }, "\(browser.log.suffix(2_000))")
+        browser.stop()
+        let acted = Set(seen.value.filter { $0.contains("/act/") })
+        #expect(
+            acted == [
+                "POST /act/own/fetch 1", "GET /act/own/read 1", "POST /act/own/form 1", "GET /act/own/socket 1", "POST /act/own/beacon 1",
+                "GET /act/sibling/read 1",
+            ], "\(seen.value)")
+        // The browser did send the cookie: without one the reason would be another.
+        for act in ["sibling/fetch", "sibling/form", "sibling/socket", "sibling/beacon", "evil/top"] {
+            let line = line("/act/\(act)")
+            #expect(line?.contains("csrf_refused") ?? false, "\(act): \(line ?? "none")")
+        }
     }
 }

@@ -320,16 +320,20 @@ final class Stage {
     let backend: Nginx
     let backendPort = Ports.free()
     private(set) var gateway: Gateway!
+    private let token: String
 
     /// - Parameters:
+    ///   - token: where tokens are looked for: what stands in the block `token`.
     ///   - routes: of the file; the upstream is called `app`, the issuer `sso`.
     ///   - general: directives before them.
     ///   - backend: more servers of nginx.
     ///   - version: curl's word for the version of HTTP to speak over TLS.
     init(
-        version: String = HTTPVersions.two, routes: String = Stage.usualRoute, general: String = "", workers: Int = 2, servers: String = "",
-        serverPorts: [Int] = [], environment: [String: String] = [:]
+        version: String = HTTPVersions.two, token: String = "cookie access_token; header Authorization; header X-Api-Key;",
+        routes: String = Stage.usualRoute, general: String = "", workers: Int = 2, servers: String = "", serverPorts: [Int] = [],
+        environment: [String: String] = [:]
     ) throws {
+        self.token = token
         signer = try Credentials(in: folder)
         try Credentials.certificate(in: folder, name: "localhost", names: ["localhost", "127.0.0.1"])
         backend = try Nginx(Nginx.echo(backendPort) + servers, in: folder, ports: [backendPort] + serverPorts)
@@ -341,7 +345,7 @@ final class Stage {
         """
         workers \(workers);
         listen 127.0.0.1:@PORT@ { tls { certificate @DIR@/localhost.crt @DIR@/localhost.key; } }
-        token { cookie access_token; header Authorization; header X-Api-Key; }
+        token { \(token) }
         issuer sso { url https://sso.example.com; keys \(signer.keySetFile); audience api.example.com; algorithms EdDSA;
                      require token_type = access; scope_match usso; }
         upstream app { server 127.0.0.1:\(backendPort); }

@@ -83,11 +83,7 @@ import Testing
         let nginx = try Nginx(
             "server { listen 127.0.0.1:\(port); location / { root \(folder.path); } }", in: folder, name: "files", ports: [port])
         let routes = "upstream files { server 127.0.0.1:\(port); } route /repo/** { upstream files; auth sso; }"
-        let stage = try Stage()
-        let file = stage.configuration(routes + Stage.usualRoute).replacingOccurrences(
-            of: "token { cookie access_token; header Authorization; header X-Api-Key; }", with: "token { basic_password; }")
-        try stage.gateway.rewrite(file)
-        try #require(stage.gateway.reload())
+        let stage = try Stage(token: "basic_password;", routes: routes)
         let token = try stage.signer.token(subject: "builder")
         for name in ["state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d", "etc/trusted.gpg.d"] {
             try FileManager.default.createDirectory(atPath: "\(folder.path)/apt/\(name)", withIntermediateDirectories: true)
