@@ -38,7 +38,7 @@ import Testing
         let git = Git(home: folder, version: version)
         try git.repository("a.git")
         try git.run(["clone", "-q", url, "\(folder.path)/checkout"])
-        for round in 0..<10 {
+        for round in 0..<25 {
             let bytes = try random(9 << 20)
             try bytes.write(to: URL(fileURLWithPath: "\(folder.path)/checkout/data"))
             try git.run(["-C", "\(folder.path)/checkout", "add", "data"])
@@ -219,7 +219,7 @@ private struct Git {
     func run(_ arguments: [String]) throws {
         let options = [
             "http.sslVerify=false", "http.version=\(version == HTTPVersions.two ? "HTTP/2" : "HTTP/1.1")", "user.name=builder",
-            "user.email=builder@example.com", "init.defaultBranch=main", "safe.directory=*",
+            "user.email=builder@example.com", "init.defaultBranch=main", "safe.directory=*", "core.compression=0",
         ]
         let output = try SystemTests.run(
             "/usr/bin/timeout", ["60", "git"] + options.flatMap { ["-c", $0] } + arguments,
