@@ -14,31 +14,20 @@ package struct CrossOriginRule: Sendable {
     }
 
     package let mode: Mode
-    /// Origins that may do it, in the form of ``origin(_:)``.
-    private let allowed: Set<[UInt8]>
+    /// Origins whose pages may.
+    package let allowed: Origins
 
     package init(_ mode: Mode = .on, allowed: [String] = []) {
         self.mode = mode
-        self.allowed = Set(
-            allowed.compactMap { text in
-                let bytes = [UInt8](text)
-                return Self.origin(bytes.span)
-            })
+        var origins = Origins()
+        for text in allowed { origins.insert(text) }
+        self.allowed = origins
     }
 
     /// Reads the directives of `token { … }`.
     init(_ block: Block, _ diagnostics: Diagnostics) {
         mode = block.one("csrf")?.choice(["on": Mode.on, "off": .off, "strict": .strict], diagnostics) ?? .on
-        var origins: Set<[UInt8]> = []
-        for word in block.all("csrf_origins").flatMap({ $0.words("https://HOST[:PORT] …", diagnostics) }) {
-            let bytes = [UInt8](word.text)
-            guard let origin = Self.origin(bytes.span) else {
-                diagnostics.error("'\(word.text)' is not an origin", at: word, hint: "write https://app.example.com, without a path")
-                continue
-            }
-            origins.insert(origin)
-        }
-        allowed = origins
+        allowed = Origins(block.all("csrf_origins").flatMap { $0.words("https://HOST[:PORT] …", diagnostics) }, diagnostics)
     }
 
     /// Whether a request with an ambient credential may pass.
@@ -58,39 +47,14 @@ package struct CrossOriginRule: Sendable {
                 let site = head.bytes.extracting(line.value.range)
                 if !site.equals("same-origin"), !site.equals("none") { isOwn = false }
             }
-            return isOwn || isAllowed(head)
+            return isOwn || allowed.name(originOf: head)
         }
         guard head.fields.has(.origin) else { return mode != .strict }
-        return isAllowed(head) || isSame(head, authority, isHTTPS)
-    }
-
-    private func isAllowed(_ head: borrowing RequestHead) -> Bool {
-        guard !allowed.isEmpty, head.fields.count(of: .origin) == 1, let range = head.value(.origin),
-            let origin = Self.origin(head.bytes.extracting(range))
-        else { return false }
-        return allowed.contains(origin)
+        return allowed.name(originOf: head) || isSame(head, authority, isHTTPS)
     }
 
     private func isSame(_ head: borrowing RequestHead, _ authority: ByteRange?, _ isHTTPS: Bool) -> Bool {
-        guard head.fields.count(of: .origin) == 1, let authority, let range = head.value(.origin),
-            let origin = Self.origin(head.bytes.extracting(range))
-        else { return false }
-        return origin == Self.origin(isHTTPS: isHTTPS, head.bytes.extracting(authority.range))
-    }
-
-    /// An origin in one form: lower case, the port always told. Source: RFC 6454 §6.
-    private static func origin(_ text: Span<UInt8>) -> [UInt8]? {
-        let scheme = text.hasPrefix("https://") ? 8 : text.hasPrefix("http://") ? 7 : 0
-        guard scheme > 0 else { return nil }
-        return origin(isHTTPS: scheme == 8, text.extracting(scheme..<text.count))
-    }
-
-    private static func origin(isHTTPS: Bool, _ bytes: Span<UInt8>) -> [UInt8]? {
-        guard let authority = Authority(bytes) else { return nil }
-        var origin: [UInt8] = isHTTPS ? [0x73] : []
-        authority.appendHost(of: bytes, to: &origin)
-        origin.append(0x3A)
-        origin.append(decimal: UInt64(authority.port ?? (isHTTPS ? 443 : 80)))
-        return origin
+        guard let authority, let origin = Origins.origin(of: head) else { return false }
+        return origin == Origins.origin(isHTTPS: isHTTPS, head.bytes.extracting(authority.range))
     }
 }

@@ -7,12 +7,13 @@ package import HTTPMessage
 extension ResponseHeadWriter {
     /// Replaces what is in `block`; what the gateway adds follows.
     package static func write(
-        _ head: borrowing ResponseHead, framing: BodyFraming, _ rewriter: RedirectRewriter?, to block: inout FieldBlock
+        _ head: borrowing ResponseHead, framing: BodyFraming, _ rewriter: RedirectRewriter?, dropsCORS: Bool = false,
+        to block: inout FieldBlock
     ) {
         // A tunnel opens with 200, and without the proof that only HTTP/1.1 knows (RFC 8441 §5).
         let opensTunnel = head.status == 101
         begin(opensTunnel ? 200 : head.status, &block)
-        for line in head.fields.lines where passes(line, of: head, framing) {
+        for line in head.fields.lines where passes(line, of: head, framing, dropsCORS: dropsCORS) {
             if opensTunnel, head.bytes.extracting(line.name.range).equalsIgnoringCase("sec-websocket-accept") { continue }
             let name = head.bytes.extracting(line.name.range)
             if let value = rewriter?.value(of: line, in: head.bytes) {

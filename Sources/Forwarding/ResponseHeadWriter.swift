@@ -9,8 +9,10 @@ package enum ResponseHeadWriter {
     /// - Parameters:
     ///   - framing: of the body as it is sent on.
     ///   - rewriter: nil where no field names a place of the upstream's.
+    ///   - dropsCORS: whether the gateway says itself which pages may read the answer.
     package static func write(
-        _ head: borrowing ResponseHead, framing: BodyFraming, _ rewriter: RedirectRewriter?, to output: inout ByteQueue
+        _ head: borrowing ResponseHead, framing: BodyFraming, _ rewriter: RedirectRewriter?, dropsCORS: Bool = false,
+        to output: inout ByteQueue
     ) {
         let bytes = head.bytes
         // Neighbours that pass are copied in one piece, the status line with them.
@@ -19,7 +21,7 @@ package enum ResponseHeadWriter {
         var isLengthTold = false
         for line in head.fields.lines {
             let tellsLength = !isLengthTold && line.id == .contentLength && framing.isTold(by: line, in: bytes)
-            if tellsLength || passes(line, of: head, framing) {
+            if tellsLength || passes(line, of: head, framing, dropsCORS: dropsCORS) {
                 if let value = rewriter?.value(of: line, in: bytes) {
                     if runStart >= 0 { output.append(bytes.extracting(runStart..<Int(line.name.start))) }
                     runStart = -1
@@ -45,9 +47,13 @@ package enum ResponseHeadWriter {
 
     /// Whether a field of the upstream's answer reaches the client.
     static func passes(
-        _ line: FieldTable.Line, of head: borrowing ResponseHead, _ framing: BodyFraming
+        _ line: FieldTable.Line, of head: borrowing ResponseHead, _ framing: BodyFraming, dropsCORS: Bool = false
     ) -> Bool {
         if line.id.isHopByHop || line.id == .xRequestID { return false }
+        if dropsCORS, line.id == .other, line.name.count > 15 {
+            let start = Int(line.name.start)
+            if head.bytes.extracting(start..<start + 15).equalsIgnoringCase("access-control-") { return false }
+        }
         // Without a body of ours the length is the upstream's word about the resource (HEAD, 304); 204 has none
         // (RFC 9110 §8.6).
         if line.id == .contentLength, framing != .none || head.status == 204 { return false }

@@ -4,14 +4,19 @@ import RateLimiting
 import Routing
 
 /// The fields that the gateway adds to every answer, its own and the upstreams': who asked for it is to be found in the log by
-/// the first, and how much of each limit is left by the others (draft-ietf-httpapi-ratelimit-headers).
+/// the first, how much of each limit is left by the next (draft-ietf-httpapi-ratelimit-headers), and which pages may read it by the
+/// last, on routes with ``CORSRule``.
 struct AddedFields {
     private let requestID = FieldStart("X-Request-Id", isFleeting: true)
     /// By limit: RateLimit-Policy, and the beginning of RateLimit.
     private let policies: [FieldStart]
     private let states: [FieldStart]
 
-    init(_ limits: [Limit]) {
+    /// Whether any route says which pages may read its answers.
+    private let knowsCORS: Bool
+
+    init(_ limits: [Limit], _ routes: [Route]) {
+        knowsCORS = routes.contains { $0.cors != nil }
         policies = limits.map { limit in
             let window = max(1, limit.quota.windowNanoseconds / 1_000_000_000)
             return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(limit.quota.count);w=\(window)")
@@ -24,6 +29,7 @@ struct AddedFields {
         let identifier = passage.context.requestID
         output.append(identifier.span)
         output.end()
+        if knowsCORS, let cors = passage.route?.cors { cors.append(for: passage.context.head, to: &output) }
         let asked = passage.progress.states
         guard !asked.isEmpty else { return }
         for index in asked.indices { Self.begin(policies[asked[index].limit], isFirst: index == 0, &output) }
@@ -37,6 +43,9 @@ struct AddedFields {
         }
         output.end()
     }
+
+    /// Whether what an upstream says of who may read its answer does not count.
+    func ownsCORS(_ passage: Passage) -> Bool { knowsCORS && passage.route?.cors != nil }
 
     /// Begins a field, or the next element of its list.
     private static func begin<Output: FieldOutput & ~Copyable>(_ field: FieldStart, isFirst: Bool, _ output: inout Output) {

@@ -34,6 +34,10 @@ package enum Refusal: Error, Sendable {
     case tooManyFailedTokens(retryAfter: UInt64)
     /// A browser was to use a credential that it sends by itself, for a page of another origin.
     case crossOrigin
+    /// A preflight for a page of an origin that the route's `cors` does not name.
+    case originNotAllowed(String)
+    /// The answer to a preflight, and no refusal; whole lines.
+    case preflight([UInt8])
     /// A listener that sends everybody to https; the place to go to.
     case redirect(String)
 
@@ -69,7 +73,8 @@ package enum Refusal: Error, Sendable {
         case .protocolNotOffered: 501
         case .overloaded: 503
         case .tooManyAtOnce, .tooManyFailedTokens: 429
-        case .crossOrigin: 403
+        case .crossOrigin, .originNotAllowed: 403
+        case .preflight: 204
         case .redirect: 308
         }
     }
@@ -96,6 +101,8 @@ package enum Refusal: Error, Sendable {
         case .tooManyAtOnce(let isSubject): isSubject ? "too_many_requests_of_subject" : "too_many_requests_at_once"
         case .tooManyFailedTokens: "too_many_failed_tokens"
         case .crossOrigin: "csrf_refused"
+        case .originNotAllowed: "cors_refused"
+        case .preflight: "preflight"
         case .redirect: "redirect_https"
         }
     }
@@ -127,6 +134,8 @@ package enum Refusal: Error, Sendable {
         case .tooManyAtOnce: "Too many requests at once. Wait for an answer before the next request."
         case .tooManyFailedTokens: "Too many access tokens from this address were not valid. Wait as long as Retry-After says."
         case .crossOrigin: "A page of another origin may not do this with your credentials."
+        case .originNotAllowed: "Pages of this origin may not use this resource."
+        case .preflight: ""
         case .redirect(let place): "This is served at \(place)."
         }
     }
@@ -138,6 +147,7 @@ package enum Refusal: Error, Sendable {
         case .authorization(.ruleUnmet(let rule)): rule
         case .authorization(.scopeMissing(let scopes)): scopes
         case .token(.claimUnmet(let claim)), .token(.claimMalformed(let claim)): claim
+        case .originNotAllowed(let origin): origin
         default: nil
         }
     }
@@ -146,7 +156,7 @@ package enum Refusal: Error, Sendable {
     var concernsSecurity: Bool {
         switch self {
         case .forwarding(.headerUnusable), .forwarding(.pathUnusable): true
-        case .forwarding, .redirect, .aboutServer, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .bodyTooSlow,
+        case .forwarding, .redirect, .aboutServer, .preflight, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .bodyTooSlow,
             .protocolNotOffered, .overloaded,
             .token(.keysUnavailable),
             .admission(.storeUnavailable):
@@ -192,6 +202,7 @@ package enum Refusal: Error, Sendable {
     package static func phrase(_ status: Int) -> String {
         switch status {
         case 200: "OK"
+        case 204: "No Content"
         case 308: "Permanent Redirect"
         case 400: "Bad Request"
         case 401: "Unauthorized"
@@ -252,6 +263,11 @@ package struct RefusalAnswer {
             field("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
             self.status = status
             self.fields = fields
+            body = []
+            return
+        case .preflight(let lines):
+            self.status = status
+            self.fields = lines
             body = []
             return
         case .redirect(let place): field("Location", place)

@@ -8,6 +8,8 @@ package protocol FieldOutput: ~Copyable {
     mutating func append(_ text: String)
     mutating func append(decimal value: UInt64)
     mutating func end()
+    /// Appends whole field lines, as HTTP/1 writes them.
+    mutating func append(lines: [UInt8])
 }
 
 /// A field's name and what its value always begins with, put together once.
@@ -31,4 +33,5 @@ package final class FieldStart: Sendable {
 extension ByteQueue: FieldOutput {
     package mutating func begin(_ field: FieldStart) { append(field.line) }
     package mutating func end() { appendLineEnd() }
+    package mutating func append(lines: [UInt8]) { append(lines) }
 }

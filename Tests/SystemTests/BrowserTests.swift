@@ -81,7 +81,7 @@ import Testing
     }
 
     /// A site that signs in at /sign-in, with `cookies`, shows `page` at /page, and notes the targets of all else that reaches it.
-    private func site(_ page: String, cookies: Box<[String]>, seen: Box<[String]>) throws -> ScriptedServer {
+    private func site(_ page: Box<String>, cookies: Box<[String]>, seen: Box<[String]>) throws -> ScriptedServer {
         try ScriptedServer { client, _ in
             while true {
                 let head = client.read(until: "\r\n\r\n", silence: 30_000)
@@ -96,7 +96,9 @@ import Testing
                     answer =
                         "303 See Other\r\nLocation: /page\r\nContent-Length: 0\r\n"
                         + cookies.value.map { "Set-Cookie: \($0); Path=/; Secure; HttpOnly; SameSite=None\r\n" }.joined() + "\r\n"
-                case "/page": answer = "200 OK\r\nContent-Type: text/html\r\nContent-Length: \(page.utf8.count)\r\n\r\n\(page)"
+                case "/page":
+                    let page = page.value
+                    answer = "200 OK\r\nContent-Type: text/html\r\nContent-Length: \(page.utf8.count)\r\n\r\n\(page)"
                 default:
                     let cookies = head.range(of: "\r\ncookie: ", options: .caseInsensitive).map {
                         head[$0.upperBound...].prefix { !$0.isNewline }.components(separatedBy: "; ").count
@@ -115,7 +117,9 @@ import Testing
     @Test func sends150Cookies() throws {
         let (cookies, seen) = (Box<[String]>([]), Box<[String]>([]))
         let site = try site(
-            "<!doctype html><title>page</title><script>fetch('/api/' + performance.getEntriesByType('navigation')[0].nextHopProtocol, {method: 'POST', body: 'x'})</script>",
+            Box(
+                "<!doctype html><title>page</title><script>fetch('/api/' + performance.getEntriesByType('navigation')[0].nextHopProtocol, {method: 'POST', body: 'x'})</script>"
+            ),
             cookies: cookies, seen: seen)
         let stage = try Stage(
             routes: """
@@ -156,7 +160,7 @@ import Testing
             });
             </script>
             """
-        let site = try site(page, cookies: cookies, seen: seen)
+        let site = try site(Box(page), cookies: cookies, seen: seen)
         let stage = try Stage(
             token: "cookie access_token;",
             routes: """
@@ -181,5 +185,33 @@ import Testing
             let line = line("/act/\(act)")
             #expect(line?.contains("csrf_refused") ?? false, "\(act): \(line ?? "none")")
         }
+    }
+
+    /// A browser asks first whether a page may; `cors` answers, and has the one page read what the other may not.
+    @Test func aPageOfANamedOriginUsesAnAPI() throws {
+        let (page, seen) = (Box(""), Box<[String]>([]))
+        let site = try site(page, cookies: Box([]), seen: seen)
+        let stage = try Stage(
+            routes: """
+                route /api/** { upstream site; auth sso; scope read:orders;
+                  cors { origin https://app.test:@PORT@; methods PUT; headers Authorization X-Custom; expose X-Request-Id; } }
+                route /** { upstream site; public; }
+                """, general: "upstream site { server 127.0.0.1:\(site.port); }")
+        page.value = """
+            <!doctype html><title>page</title><script>
+            const place = `https://api.test:${location.port}/api/${location.hostname}`;
+            fetch(place, {method: "PUT", headers: {"X-Custom": "1", Authorization: "Bearer \(try stage.signer.token())"}, body: "x"})
+              .then(answer => `${answer.status}-${(answer.headers.get("X-Request-Id") ?? "").length}`, () => "kept")
+              .then(what => fetch(`/told/${location.hostname}/${what}`))
+              .then(() => { if (location.hostname == "app.test") location = `https://evil.example:${location.port}/page`; });
+            </script>
+            """
+        let browser = try chromium(in: stage, at: "https://app.test:\(stage.gateway.port)/page")
+        #expect(eventually(within: 60) { seen.value.contains { $0.contains("/told/evil.example/") } }, "\(browser.log.suffix(2_000))")
+        browser.stop()
+        #expect(
+            seen.value.filter { $0.contains("/told/") || $0.contains("/api/") } == [
+                "PUT /api/app.test 0", "GET /told/app.test/200-32 0", "GET /told/evil.example/kept 0",
+            ], "\(seen.value)")
     }
 }

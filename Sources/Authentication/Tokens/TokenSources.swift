@@ -79,6 +79,16 @@ package struct TokenSources: Sendable {
     /// Whether a token may come as the password of Basic.
     package var takesPasswords: Bool { sources.contains(.password) }
 
+    /// Whether a browser sends a token from one of the places by itself.
+    package var takesAmbient: Bool {
+        sources.contains { source in
+            switch source {
+            case .cookie, .password: true
+            case .bearer, .field: false
+            }
+        }
+    }
+
     /// The token of a request, or what may be one, in the first place that has any.
     ///
     /// - Throws: `ambiguous` when the deciding place holds two different tokens, `malformed` when it holds nonsense.

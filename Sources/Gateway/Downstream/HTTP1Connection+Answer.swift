@@ -55,7 +55,7 @@ extension HTTP1Connection: PassageFrontEnd {
         swap(&queue, &outbound)
         holdsAnswer = queue.isEmpty
         queue.prepare(from: services.buffers)
-        ResponseHeadWriter.write(head, framing: sent, rewriter, to: &queue)
+        ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: services.path.addedFields.ownsCORS(passage), to: &queue)
         // Whoever passes on an answer without a date gives it one (RFC 9110 §6.6.1).
         if !head.fields.has(.date) {
             queue.append("Date: ")
@@ -181,9 +181,7 @@ extension HTTP1Connection: PassageFrontEnd {
         queue.append("\r\n")
         queue.append(answer.fields)
         services.path.addedFields.append(passage, to: &queue)
-        queue.append("Content-Length: ")
-        queue.append(decimal: UInt64(answer.body.count))
-        queue.append("\r\n")
+        if answer.status != 204 { queue.append("Content-Length: \(answer.body.count)\r\n") }
         ResponseHeadWriter.end(keepAlive: keepAlive, passage.context.head.version, to: &queue)
         if !head {
             queue.append(answer.body)

@@ -92,7 +92,7 @@ extension HTTP2Stream: PassageFrontEnd {
         // Taken out while it is written to: each look at a field of an object is checked for overlap with another.
         swap(&block, &connection.block)
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
-        ResponseHeadWriter.write(head, framing: framing, rewriter, to: &block)
+        ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: services.path.addedFields.ownsCORS(passage), to: &block)
         if !head.fields.has(.date) { block.append("date", TimeText.fieldDate(services.loop.wall)) }
         services.path.addedFields.append(passage, to: &block)
         connection.sendHead(block, id, hasBody: !framing.isEmpty)
@@ -188,7 +188,7 @@ extension HTTP2Stream: PassageFrontEnd {
         block.append("date", TimeText.fieldDate(services.loop.wall))
         block.append(lines: answer.fields)
         services.path.addedFields.append(passage, to: &block)
-        if answer.status == refusal.status { block.append("content-length", decimal: UInt64(answer.body.count)) }
+        if answer.status == refusal.status, answer.status != 204 { block.append("content-length", decimal: UInt64(answer.body.count)) }
         let hasBody = passage.context.head.method != .head && !answer.body.isEmpty
         if hasBody {
             var queue = ByteQueue()

@@ -17,6 +17,8 @@ package final class Route {
     package let access: Access
     package let forwarding: ForwardingRule
     package let challenge: Challenge
+    /// Nil where the upstream says itself which pages may read its answers.
+    package let cors: CORSRule?
     package var upstream: Int { forwarding.upstream }
     /// Bytes; nil for no bound.
     package let bodyBytesMax: UInt64?
@@ -32,8 +34,7 @@ package final class Route {
 
     init(
         name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access, forwarding: ForwardingRule,
-        challenge: Challenge,
-        bodyBytesMax: UInt64?,
+        challenge: Challenge, cors: CORSRule?, bodyBytesMax: UInt64?,
         upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.name = name
@@ -43,6 +44,7 @@ package final class Route {
         self.access = access
         self.forwarding = forwarding
         self.challenge = challenge
+        self.cors = cors
         self.bodyBytesMax = bodyBytesMax
         self.upgrades = upgrades
         self.tunnelRule = tunnelRule
@@ -113,6 +115,7 @@ struct RouteReader {
     let bodyBytesMax: UInt64?
     /// Of routes that do not say otherwise.
     let challenge: Challenge
+    let tokenSources: TokenSources
     let diagnostics: Diagnostics
     var usedIssuers: Set<Int> = []
     var usedLimits: Set<Int> = []
@@ -122,7 +125,7 @@ struct RouteReader {
 
     init(
         issuers: [Issuer], issuerIndex: [String: Int], limits: [Limit], limitIndex: [String: Int], upstreamIndex: [String: Int],
-        requirements: RequirementTable, bodyBytesMax: UInt64?, challenge: Challenge, diagnostics: Diagnostics
+        requirements: RequirementTable, bodyBytesMax: UInt64?, challenge: Challenge, tokenSources: TokenSources, diagnostics: Diagnostics
     ) {
         self.issuers = issuers
         self.issuerIndex = issuerIndex
@@ -132,6 +135,7 @@ struct RouteReader {
         self.requirements = requirements
         self.bodyBytesMax = bodyBytesMax
         self.challenge = challenge
+        self.tokenSources = tokenSources
         self.diagnostics = diagnostics
     }
 
@@ -163,6 +167,7 @@ struct RouteReader {
         }
         let tunnelRule = tunnelRule(block.one("upgrade"), accepted, access, shared, methods)
         let ownChallenge = readChallenge(block)
+        let cors = block.one("cors").flatMap { readCORS($0, access) }
         let onExpiry = block.one("on_expiry")
         let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
         if let onExpiry, access?.isPublic ?? false {
@@ -170,7 +175,7 @@ struct RouteReader {
         }
         let foldsCase = block.one("case_insensitive").map { $0.hasArguments(0...0, ";", diagnostics) } ?? false
         block.finish(later: [
-            "cors", "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror",
+            "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror",
             "add_response_header",
         ])
         if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
@@ -193,7 +198,8 @@ struct RouteReader {
                 upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
                 forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix,
                 strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects),
-            challenge: ownChallenge, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule, endsStreamsOnExpiry: endsStreams,
+            challenge: ownChallenge, cors: cors, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule,
+            endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty
                 ? Route.MethodRule(
                     names: [], known: [], authorization: shared.authorization, limits: shared.limits, of: limits, isPublic: access.isPublic)
@@ -209,6 +215,18 @@ struct RouteReader {
             diagnostics.error("a challenge is ASCII text", at: text, hint: "such as 'Bearer realm=\"https://auth.example.com/token\"'")
         }
         return Challenge(realm: realm ?? challenge.realm, text: text?.text, offersBasic: challenge.offersBasic)
+    }
+
+    /// Reads `cors { … }`. Pages that may read with a credential that the browser sends by itself can still be kept from all else.
+    private func readCORS(_ directive: Directive, _ access: Route.Access?) -> CORSRule? {
+        let rule = CORSRule(directive, diagnostics)
+        guard let rule, let origins = rule.origins, rule.allowsCredentials, access.map({ !$0.isPublic }) ?? false else { return rule }
+        if tokenSources.takesAmbient, tokenSources.crossOrigin.mode != .off, !origins.areAll(in: tokenSources.crossOrigin.allowed) {
+            diagnostics.warning(
+                "pages of these origins may read with the user's credentials, and change nothing", at: directive.name,
+                hint: "if they may do that too, name them in token: csrf_origins https://…;")
+        }
+        return rule
     }
 
     /// Reads the block of `upgrade NAME … { … }`: what is demanded besides what GET is. Without one, a tunnel through which a

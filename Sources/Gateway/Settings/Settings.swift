@@ -91,7 +91,7 @@ package struct Settings {
             issuers: comparable.isEmpty ? placeholders(issuerDirectives.count) : comparable, issuerIndex: issuerIndex,
             limits: limits.count == limitDirectives.count ? limits : [], limitIndex: limitIndex,
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, challenge: challenge,
-            diagnostics: diagnostics)
+            tokenSources: tokenSources, diagnostics: diagnostics)
         readRoutes(file.all("route"), &reader, upstreamCount: file.all("upstream").count, diagnostics)
         used.reportUnused("issuer", reader.usedIssuers)
         used.reportUnused("limit", reader.usedLimits)

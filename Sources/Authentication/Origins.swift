@@ -1,0 +1,77 @@
+import Bytes
+package import ConfigFile
+package import HTTPMessage
+
+/// Origins that a directive names: `https://app.example.com`, or all below a domain, `https://*.example.com`.
+///
+/// Compared in one form: host in lower case, the port always told. Source: RFC 6454 §4, §6.
+package struct Origins: Sendable, Equatable {
+    private var exact: Set<[UInt8]> = []
+    /// What the origins below a domain end with, from the dot on, behind what tells their scheme.
+    private var below: Set<[UInt8]> = []
+
+    package init() {}
+
+    /// Reads the arguments of directives.
+    package init(_ words: [Word], _ diagnostics: Diagnostics) {
+        for word in words where !insert(word.text) {
+            diagnostics.error(
+                "'\(word.text)' is not an origin", at: word,
+                hint: "write https://app.example.com or https://*.example.com, without a path")
+        }
+    }
+
+    package var isEmpty: Bool { exact.isEmpty && below.isEmpty }
+
+    /// False where the text is no origin.
+    @discardableResult
+    package mutating func insert(_ text: String) -> Bool {
+        guard text.contains("://*.") else {
+            let bytes = [UInt8](text)
+            guard let origin = Self.origin(bytes.span) else { return false }
+            exact.insert(origin)
+            return true
+        }
+        let bytes = [UInt8](text.replacing("://*.", with: "://any.", maxReplacements: 1))
+        guard let origin = Self.origin(bytes.span), let dot = origin.firstIndex(of: 0x2E) else { return false }
+        below.insert(Array(origin[..<Self.schemeBytes(origin)] + origin[dot...]))
+        return true
+    }
+
+    /// Whether the one Origin field of a request names one of them.
+    package func name(originOf head: borrowing RequestHead) -> Bool {
+        guard !isEmpty, let origin = Self.origin(of: head) else { return false }
+        if exact.contains(origin) { return true }
+        return below.contains { suffix in
+            let scheme = Self.schemeBytes(origin)
+            return scheme == Self.schemeBytes(suffix) && origin.count > suffix.count
+                && origin[(origin.count - suffix.count + scheme)...].elementsEqual(suffix[scheme...])
+        }
+    }
+
+    /// Whether all of them are among others.
+    package func areAll(in others: Origins) -> Bool { exact.isSubset(of: others.exact) && below.isSubset(of: others.below) }
+
+    /// The origin that a request's one Origin field names; nil for none, for several and for `null`.
+    static func origin(of head: borrowing RequestHead) -> [UInt8]? {
+        guard head.fields.count(of: .origin) == 1, let range = head.value(.origin) else { return nil }
+        return origin(head.bytes.extracting(range))
+    }
+
+    static func origin(isHTTPS: Bool, _ bytes: Span<UInt8>) -> [UInt8]? {
+        guard let authority = Authority(bytes) else { return nil }
+        var origin: [UInt8] = isHTTPS ? [0x73, 0x2F] : [0x2F]
+        authority.appendHost(of: bytes, to: &origin)
+        origin.append(0x3A)
+        origin.append(decimal: UInt64(authority.port ?? (isHTTPS ? 443 : 80)))
+        return origin
+    }
+
+    private static func origin(_ text: Span<UInt8>) -> [UInt8]? {
+        let scheme = text.hasPrefix("https://") ? 8 : text.hasPrefix("http://") ? 7 : 0
+        guard scheme > 0 else { return nil }
+        return origin(isHTTPS: scheme == 8, text.extracting(scheme..<text.count))
+    }
+
+    private static func schemeBytes(_ origin: [UInt8]) -> Int { origin.first == 0x2F ? 1 : 2 }
+}
