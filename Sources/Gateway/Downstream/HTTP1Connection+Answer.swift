@@ -1,3 +1,4 @@
+import Authentication
 import EventLoop
 import Bytes
 import Forwarding
@@ -152,7 +153,7 @@ extension HTTP1Connection: PassageFrontEnd {
             isBroken = true
             return queueTurn()
         }
-        services.path.refuse(passage, .forwarding(error))
+        services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error))
     }
 
     func answer(_ answer: RefusalAnswer, to refusal: Refusal) {

@@ -66,6 +66,7 @@ extension HTTP2Connection: SessionHandler {
         // still waited for, and no longer than for any other.
         if headOf == stream, !session.isHeadOpen { headIsOver() }
         if let known {
+            _ = dropHead(of: stream)
             known.abandoned()
             streams.keep(known)
         }

@@ -40,8 +40,12 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var headOf: Int32?
     /// Whose trailers are being read.
     var trailersOf: HTTP2Stream?
-    /// What answers are written into, one after the other.
+    /// What heads are written into, one after the other: the held one goes on its way first.
     var block = FieldBlock()
+    /// The stream of the answer whose head stands in `block` until the turn ends; 0 for none. If the answer fails before, the client
+    /// gets another in its place.
+    private var heldHead: Int32 = 0
+    private var heldHeadHasBody = false
 
     var requestCount = 0
     var resets: Budget
@@ -193,6 +197,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func flush() {
         while state != .closed {
+            sendHeldHead()
             do {
                 try session.fill()
             } catch {
@@ -290,6 +295,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             stream.abandoned()
             stream.retire()
         }
+        heldHead = 0
         // Whatever else would hold a stream: each holds this object.
         trailersOf = nil
         headOf = nil
@@ -333,6 +339,29 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     // MARK: - What a stream asks
 
+    /// Has the head in `block` wait for the end of this turn.
+    func holdHead(_ stream: Int32, hasBody: Bool) {
+        heldHead = stream
+        heldHeadHasBody = hasBody
+        queueTurn()
+    }
+
+    func sendHeldHead() {
+        guard heldHead != 0 else { return }
+        var block = FieldBlock()
+        swap(&block, &self.block)
+        session.submit(response: block, heldHead, hasBody: heldHeadHasBody)
+        swap(&block, &self.block)
+        heldHead = 0
+    }
+
+    /// Forgets the head of an answer that has not gone out; false where it has.
+    func dropHead(of stream: Int32) -> Bool {
+        guard heldHead == stream else { return false }
+        heldHead = 0
+        return true
+    }
+
     func sendHead(_ block: borrowing FieldBlock, _ stream: Int32, hasBody: Bool) {
         session.submit(response: block, stream, hasBody: hasBody)
         queueTurn()
@@ -349,6 +378,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     func reset(_ stream: Int32, _ code: UInt32) {
+        _ = dropHead(of: stream)
         session.reset(stream, code)
         queueTurn()
     }

@@ -63,6 +63,7 @@ extension HTTP2Stream: PassageFrontEnd {
         takesBody = true
         if awaitsContinue {
             awaitsContinue = false
+            connection.sendHeldHead()
             ResponseHeadWriter.begin(100, &connection.block)
             connection.sendInterim(id)
         }
@@ -74,6 +75,7 @@ extension HTTP2Stream: PassageFrontEnd {
 
     func received(interim head: borrowing ResponseHead) {
         guard !hasAnswerBegun else { return }
+        connection.sendHeldHead()
         ResponseHeadWriter.writeInterim(head, to: &connection.block)
         connection.sendInterim(id)
     }
@@ -88,6 +90,7 @@ extension HTTP2Stream: PassageFrontEnd {
         passage.status = head.status
         hasAnswerBegun = true
         answerFraming = framing
+        connection.sendHeldHead()
         var block = FieldBlock()
         // Taken out while it is written to: each look at a field of an object is checked for overlap with another.
         swap(&block, &connection.block)
@@ -95,8 +98,8 @@ extension HTTP2Stream: PassageFrontEnd {
         ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: services.path.addedFields.ownsCORS(passage), to: &block)
         if !head.fields.has(.date) { block.append("date", TimeText.fieldDate(services.loop.wall)) }
         services.path.addedFields.append(passage, to: &block)
-        connection.sendHead(block, id, hasBody: !framing.isEmpty)
         swap(&block, &connection.block)
+        connection.holdHead(id, hasBody: !framing.isEmpty)
         if head.status == 101 {
             services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
             sendOn()
@@ -167,7 +170,8 @@ extension HTTP2Stream: PassageFrontEnd {
     }
 
     func answerFailed(_ error: ForwardingError) {
-        guard hasAnswerBegun else { return services.path.refuse(passage, .forwarding(error)) }
+        if hasAnswerBegun, connection.dropHead(of: id) { forgetAnswer() }
+        guard hasAnswerBegun else { return services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error)) }
         // A part of the answer is with the client: only a reset tells that the rest is missing.
         services.counters.add(.upstreamFailures)
         passage.failure = error
@@ -176,12 +180,23 @@ extension HTTP2Stream: PassageFrontEnd {
         connection.reset(id, StreamCode.internalError)
     }
 
+    /// The client has seen nothing of it yet.
+    private func forgetAnswer() {
+        hasAnswerBegun = false
+        passage.bytesOut = 0
+        if hasAnswerTrailers { withAnswerTrailers { $0.removeAll() } }
+        hasAnswerTrailers = false
+        dropBody()
+        stallTimer?.clear()
+    }
+
     func answer(_ answer: RefusalAnswer, to refusal: Refusal) {
         hasAnswerBegun = true
         isAnswerComplete = true
         discardsBody = true
         dropUpload()
         bodyTimer?.clear()
+        connection.sendHeldHead()
         var block = FieldBlock()
         swap(&block, &connection.block)
         ResponseHeadWriter.begin(answer.status, &block)

@@ -54,7 +54,7 @@ final class HTTP2Stream: TimerHandler {
     /// What waits to be sent of the answer's body.
     var body = ByteQueue()
     private var answerTrailers = FieldBlock()
-    private(set) var hasAnswerTrailers = false
+    var hasAnswerTrailers = false
 
     /// Runs while more of the request's body is awaited.
     var bodyTimer: Timer?
@@ -275,12 +275,7 @@ final class HTTP2Stream: TimerHandler {
             window.end(connection.windows)
             return nil
         }
-        if !body.isEmpty {
-            var queue = ByteQueue()
-            swap(&queue, &body)
-            queue.removeAll()
-            queue.release(to: services.buffers)
-        }
+        dropBody()
         bodyTimer?.clear()
         stallTimer?.clear()
     }
@@ -290,6 +285,14 @@ final class HTTP2Stream: TimerHandler {
         // Timers hold whom they wake.
         bodyTimer?.cancel()
         stallTimer?.cancel()
+    }
+
+    func dropBody() {
+        guard !body.isEmpty else { return }
+        var queue = ByteQueue()
+        swap(&queue, &body)
+        queue.removeAll()
+        queue.release(to: services.buffers)
     }
 
     func dropUpload() {
