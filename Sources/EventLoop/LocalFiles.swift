@@ -14,7 +14,12 @@ package enum LocalFiles {
     /// Everything from the start of a file to its end.
     package static func readAll(_ descriptor: borrowing Descriptor, bytesMax: Int = 64 << 20) throws(SystemError) -> [UInt8] {
         var content: [UInt8] = []
+        // The file may hold a key, of which nothing is to stay behind where the content grew out of its storage, or was copied from.
+        var status = stat()
+        // SAFETY: `status` lives for the call.
+        if unsafe fstat(descriptor.raw, &status) == 0 { content.reserveCapacity(min(Int(clamping: status.st_size), bytesMax)) }
         var buffer = [UInt8](repeating: 0, count: 65_536)
+        defer { Secrets.wipe(buffer) }
         while true {
             // SAFETY: the buffer is valid for its size during the call.
             let count = unsafe buffer.withUnsafeMutableBytes { unsafe CLinux.read(descriptor.raw, $0.baseAddress, $0.count) }
@@ -104,6 +109,21 @@ package enum LocalFiles {
             written += count
         }
         return file
+    }
+}
+
+/// What is not to lie about in memory when it has been used.
+package enum Secrets {
+    /// Overwrites bytes that were read from outside, where they lie and for all who share them: nobody looks at them again.
+    package static func wipe(_ bytes: [UInt8]) { wipe(bytes, bytes.indices) }
+
+    package static func wipe(_ bytes: [UInt8], _ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count, "a secret lies within its bytes")
+        // SAFETY: the range lies in the array's own storage, on the heap, which is lent for the call; no other thread has it.
+        unsafe bytes.withUnsafeBytes { storage in
+            guard let start = storage.baseAddress else { return }
+            unsafe explicit_bzero(UnsafeMutableRawPointer(mutating: start + range.lowerBound), range.count)
+        }
     }
 }
 

@@ -61,6 +61,8 @@ package struct MessageWriter {
     package init() {}
     package init(_ kind: MessageKind) { output.append(kind.rawValue) }
 
+    package mutating func reserve(_ bytes: Int) { output.reserveCapacity(bytes) }
+
     package mutating func number(_ value: UInt64) {
         for place in 0..<8 { output.append(UInt8(truncatingIfNeeded: value >> UInt64(place * 8))) }
     }

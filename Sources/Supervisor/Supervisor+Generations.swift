@@ -22,7 +22,12 @@ extension Supervisor {
         }
         // What was read just now is newer than what is remembered of these files.
         for file in files.contents.keys { remembered["keys \(file)"] = nil }
-        let bundle = try LocalFiles.memoryFile(files.encoded).duplicate(atLeast: descriptorsFrom)
+        let encoded = files.encoded
+        defer {
+            Secrets.wipe(encoded)
+            files.wipePrivateKeys()
+        }
+        let bundle = try LocalFiles.memoryFile(encoded).duplicate(atLeast: descriptorsFrom)
         let generation = Generation(
             settings: settings, bundle: bundle, variables: files.mentionedVariables, path: path,
             sockets: addresses.map { sockets.sockets(of: $0) }, before: before)

@@ -18,7 +18,9 @@ private struct Inherited {
     init(config: String) throws {
         ProcessRights.hideMemory()
         // Opened by path, so that each process reads from a position of its own.
-        guard let bundle = FileBundle(encoded: try LocalFiles.read("/proc/self/fd/4")) else { throw ExitCode(1) }
+        let encoded = try LocalFiles.read("/proc/self/fd/4")
+        guard let bundle = FileBundle(encoded: encoded) else { throw ExitCode(1) }
+        Secrets.wipe(encoded)
         let diagnostics = Diagnostics()
         settings = Settings(
             config, files: BundledFiles(bundle), environment: Environment.all, processors: ProcessorCount.online, diagnostics)
@@ -26,6 +28,7 @@ private struct Inherited {
             complain(diagnostics.rendered())
             throw ExitCode(1)
         }
+        bundle.wipePrivateKeys()
         files = bundle
         memory = try HostMemory(mapping: Descriptor(owning: 5))
         own = try ProcessMemory(mapping: Descriptor(owning: 6))

@@ -132,6 +132,11 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
     }
 
     @Test func theBundleComesBackAsItWas() throws {
+        let pem = "# k\n-----BEGIN EC PRIVATE KEY-----\nAbC=\n-----END EC PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\nxy\n"
+        let files = FileBundle(contents: ["/a": [UInt8](pem.utf8), "/b": [UInt8]("a PRIVATE KEY-----x".utf8)])
+        files.wipePrivateKeys()
+        #expect(files.contents["/a"] == [UInt8](pem.replacing("\nAbC=\n", with: "\0\0\0\0\0\0").utf8))
+        #expect(files.contents["/b"] == [UInt8]("a PRIVATE KEY-----x".utf8))
         let bundle = FileBundle(contents: ["/a": [1, 2, 3], "/b": []])
         #expect(FileBundle(encoded: bundle.encoded) == bundle)
         for cut in 0..<bundle.encoded.count { #expect(FileBundle(encoded: Array(bundle.encoded[..<cut])) == nil) }

@@ -271,6 +271,35 @@ import Testing
         }
     }
 
+    /// The text of a private key lies in no process's memory once it has been read, not even where it was copied on the way.
+    @Test(.enabled(if: getuid() == 0)) func theTextOfAPrivateKeyIsGone() throws {
+        let stage = try Stage()
+        let key = stage.folder.read("localhost.key").split(separator: "\n").first { !$0.hasPrefix("-") }.map { Data($0.utf8) }
+        let secret = try #require(key)
+        // What is looked for would be found: the certificate that goes with it is there.
+        let certificate = stage.folder.read("localhost.crt").split(separator: "\n").first { !$0.hasPrefix("-") }.map { Data($0.utf8) }
+        let gateway = stage.gateway!
+        try #require(gateway.reload())
+        let others = gateway.children("worker") + gateway.children("control")
+        try #require(others.count >= 3)
+        for process in [gateway.supervisor] + others {
+            let memory = try memory(of: process)
+            #expect(!memory.contains { $0.range(of: secret) != nil }, "process \(process)")
+            if process != gateway.supervisor { #expect(memory.contains { $0.range(of: certificate ?? Data()) != nil }) }
+        }
+    }
+
+    /// What a process has written to.
+    private func memory(of process: pid_t) throws -> [Data] {
+        let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/\(process)/mem"))
+        let maps = try String(contentsOfFile: "/proc/\(process)/maps", encoding: .utf8)
+        return maps.split(separator: "\n").filter { $0.contains(" rw-p ") }.compactMap { line in
+            let ends = line.split(separator: " ")[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
+            guard ends.count == 2, (try? file.seek(toOffset: ends[0])) != nil else { return nil }
+            return try? file.read(upToCount: Int(ends[1] - ends[0]))
+        }
+    }
+
     @Test(.enabled(if: getuid() == 0)) func rootFollowsNoLinkOfAnothersToALog() throws {
         let stage = try Stage()
         let (inside, outside) = (stage.folder.path + "/logs", stage.folder.path + "/precious")

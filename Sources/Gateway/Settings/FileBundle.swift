@@ -69,8 +69,32 @@ package struct FileBundle: Equatable {
         return names
     }
 
+    /// Overwrites the private keys in PEM, for all who share the bytes of the files, once they have been made use of. What stands
+    /// beside one, such as a certificate, stays.
+    package func wipePrivateKeys() {
+        for content in contents.values {
+            var start = 0
+            while let mark = content[start...].firstRange(of: privateKeyMark) {
+                start = mark.upperBound
+                let line = (content[..<mark.lowerBound].lastIndex(of: 0x0A) ?? -1) + 1
+                guard content[line...].starts(with: beginMark) else { continue }
+                let end = content[start...].firstIndex(of: 0x2D) ?? content.endIndex
+                Secrets.wipe(content, start..<end)
+                // Behind the line that ends it.
+                start = content[end...].firstRange(of: privateKeyMark)?.upperBound ?? end
+            }
+        }
+    }
+
     package var encoded: [UInt8] {
         var writer = MessageWriter()
+        // In one piece from the start: what it grew out of would keep a part of it.
+        let texts =
+            contents.keys.reduce(0) { $0 + $1.utf8.count }
+            + lists.reduce(0) { sum, list in
+                list.value.reduce(sum + list.key.utf8.count + 16) { $0 + $1.utf8.count + 8 }
+            }
+        writer.reserve(contents.values.reduce(texts + 16) { $0 + $1.count + 16 })
         writer.number(UInt64(contents.count))
         for (path, content) in contents.sorted(by: { $0.key < $1.key }) {
             writer.text(path)
@@ -121,3 +145,5 @@ package final class BundledFiles: FileSource {
 }
 
 private let variableNameBytesMax = 256
+private let beginMark = [UInt8]("-----BEGIN".utf8)
+private let privateKeyMark = [UInt8]("PRIVATE KEY-----".utf8)
