@@ -98,7 +98,7 @@ let package = Package(
         tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "ConfigFile", "TestSupport"]),
         tests("RateLimiting", ["Bytes", "EventLoop"]),
-        tests("Redis", ["Bytes", "RateLimiting"]),
+        tests("Redis", ["Bytes", "ConfigFile", "EventLoop", "RateLimiting", "TestSockets", "TestSupport"]),
         tests(
             "Forwarding",
             [

@@ -134,6 +134,20 @@ import Testing
         #expect(!last.contains("X-Who") && !last.contains("X-Key") && !last.contains("Upgrade"))
     }
 
+    /// Where every address has refused, each is asked in turn: the first that is back has the next requests.
+    @Test func whereAllAddressesHaveRefusedTheOneThatIsBackIsFound() throws {
+        let port = Ports.free()
+        let group = try group("server app.test:\(port); connect_timeout 2s;")
+        group.resolve("app.test", to: ["127.0.0.2", "127.0.0.3", "127.0.0.1"].compactMap { IPAddress($0) })
+        for _ in 0..<4 { #expect(try send(["GET / HTTP/1.1"], to: group).error != nil) }
+        let server = try ScriptedServer(port: port) { client, _ in
+            while client.read(until: "\r\n\r\n").contains("\r\n\r\n") { client.send(Self.ok) }
+        }
+        // No request waits until an address is believed in again; each tries them all.
+        for _ in 0..<3 { #expect(try send(["GET / HTTP/1.1"], to: group).status == 200) }
+        _ = server
+    }
+
     @Test func aNameIsAskedAtThoseOfItsAddressesThatTakeConnections() throws {
         let server = try ScriptedServer { client, _ in
             while client.read(until: "\r\n\r\n").contains("\r\n\r\n") { client.send(Self.ok) }

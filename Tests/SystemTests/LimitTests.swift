@@ -251,6 +251,55 @@ import Testing
         #expect(eventually(within: 30) { (try? get()) == 200 })
     }
 
+    /// Whatever happens to Redis, with `open` and with `local` every request is answered; and when Redis is back it is asked again.
+    @Test(arguments: ["open", "local"]) func nobodyIsRefusedForWhatHappensToRedis(whenFails: String) throws {
+        let folder = TemporaryFolder()
+        let (one, other) = (try RedisServer(in: folder), try RedisServer(in: folder))
+        let port = Ports.free()
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit shared; }",
+            general: """
+                listen 127.0.0.1:\(port) { plaintext; }
+                redis main { address 127.0.0.1:\(one.port); timeout 200ms; }
+                limit shared { rate 1000000/s; key $client.ip; store main; when_store_fails \(whenFails); }
+                """)
+        func command(_ words: String...) throws { _ = try run("/usr/bin/redis-cli", ["-p", "\(one.port)"] + words) }
+        let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        func isAsked() throws -> Bool {
+            let before = try scriptCalls(one)
+            #expect(PlainLoad.run(port: port, request: request, count: 8, parallel: 8) == [200: 8])
+            return try scriptCalls(one) >= before + 8
+        }
+        #expect(eventually { (try? isAsked()) == true })
+        let events: [(String, () throws -> Void, () throws -> Void)] = [
+            ("SCRIPT FLUSH", { try command("SCRIPT", "FLUSH") }, {}),
+            ("REPLICAOF", { try command("REPLICAOF", "127.0.0.1", "\(other.port)") }, { try command("REPLICAOF", "NO", "ONE") }),
+            ("CLIENT PAUSE", { try command("CLIENT", "PAUSE", "1500", "ALL") }, {}),
+            ("a restart", { one.stop() }, { try one.start() }),
+            ("a stop", { one.signal(SIGSTOP) }, { one.signal(SIGCONT) }),
+        ]
+        for (name, begin, end) in events {
+            let statuses = Box<[Int: Int]>([:])
+            let (isOver, hasEnded) = (Flag(), Flag())
+            Thread {
+                while !isOver.isSet {
+                    let some = PlainLoad.run(port: port, request: request, count: 100, parallel: 4)
+                    statuses.change { $0.merge(some) { $0 + $1 } }
+                }
+                hasEnded.set()
+            }.start()
+            try begin()
+            // What happens lasts for a while.
+            for _ in 0..<10 { #expect(try stage.gateway.curl("/").status == 200, "\(name)") }
+            try end()
+            #expect(eventually(within: 20) { (try? isAsked()) == true }, "\(name): Redis is not asked again")
+            isOver.set()
+            #expect(eventually(within: 60) { hasEnded.isSet })
+            #expect(statuses.value.keys.sorted() == [200], "\(name): \(statuses.value)")
+        }
+        #expect(!stage.gateway.log.contains("ended unexpectedly"))
+    }
+
     /// A server that has lost the script is given it again, and nobody is refused for that.
     @Test func aFlushOfTheScriptsIsNotNoticed() throws {
         let folder = TemporaryFolder()

@@ -195,10 +195,11 @@ package enum PlainLoad {
 }
 
 /// A socket that is bound to a free port of 127.0.0.1, and its address.
-private func boundToLoopback() -> (descriptor: Int32, address: sockaddr_in) {
+private func boundToLoopback(port: Int = 0) -> (descriptor: Int32, address: sockaddr_in) {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(port).bigEndian
     address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
     var size = socklen_t(MemoryLayout<sockaddr_in>.size)
     withUnsafeMutablePointer(to: &address) { pointer in
@@ -239,9 +240,11 @@ package final class ScriptedServer: @unchecked Sendable {
     package let port: Int
     private let listener: Int32
 
-    /// - Parameter serve: gets each connection on a thread of its own, with its number from 0 on; it ends with the return.
-    package init(_ serve: @escaping @Sendable (RawClient, Int) -> Void) throws {
-        let (descriptor, address) = boundToLoopback()
+    /// - Parameters:
+    ///   - asked: the port; 0 for a free one.
+    ///   - serve: gets each connection on a thread of its own, with its number from 0 on; it ends with the return.
+    package init(port asked: Int = 0, _ serve: @escaping @Sendable (RawClient, Int) -> Void) throws {
+        let (descriptor, address) = boundToLoopback(port: asked)
         listener = descriptor
         port = Int(UInt16(bigEndian: address.sin_port))
         guard listen(descriptor, 128) == 0 else {
