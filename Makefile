@@ -37,6 +37,7 @@ lint:
 	@$(MAKE) --no-print-directory packages
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --filter TidyTests
+	PORTCULLIS_BENCHMARKS=1 $(SWIFT) build --product Micro --scratch-path .build-benchmarks -c release
 
 format:
 	$(SWIFT) format --in-place --recursive --parallel Sources Tests Package.swift

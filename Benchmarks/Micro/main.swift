@@ -67,7 +67,7 @@ repeated("head parse: answer") { _ = try responseParser.parse(responseBytes.span
 
 _ = try requestParser.parse(requestBytes.span, into: &context.head)
 _ = try responseParser.parse(responseBytes.span, into: &responseHead)
-repeated("normalise") { try context.target.normalize(context.head) }
+repeated("normalise") { try context.target.normalize(context.head, HeadLimits()) }
 
 // Segments that are named and segments of any kind, as a file of many services has them.
 for count in [10, 100, 1_000, 10_000] {
@@ -76,15 +76,31 @@ for count in [10, 100, 1_000, 10_000] {
     for index in 0..<count {
         let path = "/service\(index % 100)/part\(index)/*/items"
         let pattern = PathPattern(Word(text: path, position: position, isQuoted: false), Diagnostics())!
-        _ = table.insert(pattern, hosts: [], route: index)
+        _ = table.insert(pattern, hosts: [], PathDemand())
     }
     let wanted = count - 1
     let path = [UInt8]("/service\(wanted % 100)/part\(wanted)/4711/items".utf8)
     let found = RequestContext()
     try found.target.normalize(0..<path.count, of: path.span)
-    precondition(table.find(host: [], found.target) == wanted, "the route is not found")
+    guard try table.find(host: [], found.target) == wanted else { preconditionFailure("the route is not found") }
     let routes = table
-    repeated("route among \(count)") { precondition(routes.find(host: [], found.target) == wanted) }
+    repeated("route among \(count)") { if try routes.find(host: [], found.target) != wanted { preconditionFailure() } }
+}
+
+// What somebody may have the gateway work for before anything is known of them: a target as long as may be, read in every way.
+do {
+    let piece = "/%5ca;b%2f%c0%af%2561//"
+    let position = Position(file: 0, offset: 0, length: 1)
+    var table = RouteTable()
+    _ = table.insert(PathPattern(Word(text: "/**", position: position, isQuoted: false), Diagnostics())!, hosts: [], PathDemand())
+    let routes = table
+    var path = [UInt8]("/".utf8)
+    while path.count + piece.utf8.count <= 8_000 { path += [UInt8](piece) }
+    let found = RequestContext()
+    repeated("readings of a path of 8,000 bytes") {
+        try found.target.normalize(0..<path.count, of: path.span, segmentsMax: .max)
+        _ = try? routes.find(host: [], found.target)
+    }
 }
 
 private final class NoRequirements: RequirementAnswering {
@@ -106,6 +122,44 @@ guard case .identity(let identity) = try authenticator.authenticate(context.head
     preconditionFailure("the token is not good")
 }
 repeated("cached identity") { _ = try authenticator.authenticate(context.head, by: rule, at: now) }
+
+/// Tokens that somebody made up: what they cost besides the check of their signature, which fails, is what an attacker gets for nothing.
+private let keys = try KeySet([UInt8](keySet.utf8))
+private let parts = token.split(separator: ".")
+private let nested = String(repeating: #"{"a":[1,2,{"b":"c"}]},"#, count: 150) + "0"
+private let forgeries = [
+    ("560 bytes", "\(parts[0]).\(parts[1]).\(String(repeating: "A", count: 86))"),
+    (
+        "5 KiB of claims",
+        "\(parts[0]).\(base64URL(#"{"x":[\#(nested)],"iss":"https://sso.example.com","sub":"a"}"#)).\(String(repeating: "A", count: 86))"
+    ),
+]
+
+/// Text whose length is a multiple of three after spaces are added, as base64url without padding (RFC 4648 §5).
+private func base64URL(_ text: String) -> String {
+    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+    var bytes = Array(text.utf8)
+    while bytes.count % 3 != 0 { bytes.append(0x20) }
+    var encoded: [UInt8] = []
+    for start in stride(from: 0, to: bytes.count, by: 3) {
+        let group = Int(bytes[start]) << 16 | Int(bytes[start + 1]) << 8 | Int(bytes[start + 2])
+        for shift in [18, 12, 6, 0] { encoded.append(alphabet[group >> shift & 63]) }
+    }
+    return String(decoding: encoded, as: UTF8.self)
+}
+
+for (size, text) in forgeries {
+    let forged = [UInt8](text.utf8)
+    let jws = try CompactJWS(forged.span)
+    repeated("signature of a forged token, \(size)") {
+        guard (try? keys.verify(jws, forged.span)) == nil else { preconditionFailure("the signature is good") }
+    }
+    repeated("all of a forged token, \(size)") {
+        guard case .needsKeys = try authenticator.verify(forged.span, at: now, accepting: [0]) else {
+            preconditionFailure("it does not get as far as its signature")
+        }
+    }
+}
 
 private let words = LimitTable.words(forKeys: 65_536)
 private let limits = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 3, key1: 4))
@@ -140,7 +194,7 @@ repeated("head write: request") {
 private let requestID = FieldStart("X-Request-Id", isFleeting: true)
 repeated("head write: answer") {
     output.removeAll()
-    ResponseHeadWriter.write(responseHead, framing: .length(1_024), to: &output)
+    ResponseHeadWriter.write(responseHead, framing: .length(1_024), nil, to: &output)
     output.begin(requestID)
     output.append(context.requestID)
     output.end()

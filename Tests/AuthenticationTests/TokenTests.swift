@@ -27,6 +27,11 @@ import Testing
     @Test func refusesDuplicateNames() {
         #expect(throws: JSONError.duplicateName) { _ = try read("{\"a\":1,\"b\":2,\"a\":3}") }
         #expect(throws: JSONError.duplicateName) { _ = try read("{\"a\":1,\"\\u0061\":3}") }
+        let many = (0..<30).map { "\"name\($0)\":\($0)" }
+        #expect(throws: Never.self) { _ = try read("{\(many.joined(separator: ","))}") }
+        for number in 0..<30 {
+            #expect(throws: JSONError.duplicateName) { _ = try read("{\((many + ["\"name\(number)\":0"]).joined(separator: ","))}") }
+        }
     }
 
     @Test func boundsDepthAndSize() {

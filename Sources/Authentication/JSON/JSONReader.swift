@@ -63,8 +63,11 @@ package struct JSONReader {
             skipSpace()
             guard index < bytes.count, bytes[index] == 0x22 else { throw .malformed }
             let name = try string()
-            guard names.insert(name).inserted else { throw .duplicateName }
             guard members.count < Limits.jsonMembersMax else { throw .tooLarge }
+            // Few are compared one by one, which is cheaper than to hash them.
+            if members.count == comparedMax { names = Set(members.map(\.name)) }
+            let isNew = members.count < comparedMax ? !members.contains { $0.name == name } : names.insert(name).inserted
+            guard isNew else { throw .duplicateName }
             skipSpace()
             guard take(0x3A) else { throw .malformed }
             skipSpace()
@@ -186,3 +189,4 @@ package struct JSONReader {
 }
 
 private let numberBytesMax = 64
+private let comparedMax = 12
