@@ -37,7 +37,8 @@ package final class Authenticator {
     private var shares: [String: SubjectShare] = [:]
     private let sharesKept: Int
     /// The subject that the last refused token names, where it was looked at; unverified.
-    package private(set) var claimedSubject: String?
+    package var claimedSubject: String? { claimed }
+    private var claimed: String?
 
     package init(
         issuers: [Issuer], sources: TokenSources, cacheCapacity: Int, cacheHash: SipHash, requirements: any RequirementAnswering
@@ -96,7 +97,7 @@ package final class Authenticator {
     package func authenticate(
         _ head: borrowing RequestHead, by rule: AuthenticationRule, at now: UInt64, mayVerify: () throws(TokenError) -> Void = {}
     ) throws(TokenError) -> Outcome {
-        claimedSubject = nil
+        claimed = nil
         switch try sources.find(head) {
         case .none: throw .missing
         case .one(let range, let kind): return try authenticate(head.bytes.extracting(range), kind, by: rule, at: now, mayVerify)
@@ -171,12 +172,12 @@ package final class Authenticator {
     /// Checks a token that is not in the cache: its header, then its signature, and only then what it says. The issuer is chosen by the
     /// `iss` claim among those of the file; nothing else in the token has a say in how it is checked.
     package func verify(_ token: Span<UInt8>, at now: UInt64, accepting: [Int]) throws(TokenError) -> Verification {
-        claimedSubject = nil
+        claimed = nil
         let jws = try CompactJWS(token)
         let scan = PayloadScan(jws.payload.span)
-        claimedSubject = scan.subject
-        guard let claimed = scan.issuer else { throw .malformed }
-        guard let index = issuers.firstIndex(where: { $0.url.isExactly(claimed) }) else { throw .issuerUnknown }
+        claimed = scan.subject
+        guard let claimedIssuer = scan.issuer else { throw .malformed }
+        guard let index = issuers.firstIndex(where: { $0.url.isExactly(claimedIssuer) }) else { throw .issuerUnknown }
         guard accepting.contains(index) else { throw .issuerNotAccepted }
         let issuer = issuers[index]
         guard issuer.takes(type: jws.type) else { throw .typeUnsupported }
@@ -199,10 +200,10 @@ package final class Authenticator {
         } catch {
             throw .malformed
         }
-        guard case .object = payload, payload["iss"]?.string?.isExactly(claimed) ?? false else { throw .malformed }
+        guard case .object = payload, payload["iss"]?.string?.isExactly(claimedIssuer) ?? false else { throw .malformed }
         let claims = Claims(payload)
         let refusedFrom = try issuer.check(claims, at: now)
-        claimedSubject = nil
+        claimed = nil
         let subject = issuer.subjectClaims.lazy.compactMap { claims[$0]?.string }.first
         return .verified(
             VerifiedToken(

@@ -34,7 +34,7 @@ package protocol EndOfTurnHandler: AnyObject {
 /// One thread's loop over epoll, level-triggered: events, timers, then the work put off to the end of the turn.
 ///
 /// Everything that registers here belongs to this loop and its thread.
-package final class EventLoop {
+@safe package final class EventLoop {
     /// Read once per turn.
     package var now: Instant { moment }
     /// Nanoseconds since 1970, read once per turn.
@@ -50,6 +50,8 @@ package final class EventLoop {
     private let wheel: TimerWheel
     private var endOfTurn: [any EndOfTurnHandler] = []
     private var isRunning = false
+    /// What the kernel writes events into.
+    private var ready: [epoll_event] = unsafe []
 
     private struct Slot {
         var handler: (any EventHandler)?
@@ -78,11 +80,15 @@ package final class EventLoop {
     package func turn(waitingAtMost limit: Int32?) {
         var wait = endOfTurn.isEmpty ? wheel.millisecondsToNext(from: clock.now()) : 0
         if let limit, wait < 0 || wait > limit { wait = limit }
+        // Made once, and taken out meanwhile.
+        var events: [epoll_event] = unsafe []
+        unsafe swap(&events, &ready)
         // SAFETY: a union of plain numbers; the kernel fills the entries that are read.
-        var events = unsafe [256 of epoll_event](repeating: epoll_event())
-        var span = unsafe events.mutableSpan
-        // SAFETY: the pointer is the array's, valid for 256 entries while the call lasts.
-        let count = unsafe span.withUnsafeMutableBufferPointer { unsafe epoll_wait(epoll.raw, $0.baseAddress, Int32($0.count), wait) }
+        if unsafe events.isEmpty { unsafe events = unsafe [epoll_event](repeating: epoll_event(), count: eventsPerTurn) }
+        // SAFETY: the pointer is the array's, valid for its entries while the call lasts.
+        let count = unsafe events.withUnsafeMutableBufferPointer {
+            unsafe epoll_wait(epoll.raw, $0.baseAddress, Int32($0.count), wait)
+        }
         moment = clock.now()
         wallMoment = clock.wall()
         for index in 0..<max(0, Int(count)) {
@@ -93,6 +99,7 @@ package final class EventLoop {
             let handler = slots[slot].handler
             handler?.handle(Readiness(rawValue: unsafe events[index].events))
         }
+        unsafe swap(&events, &ready)
         wheel.fire(at: now)
         // A handler may put off more work. Some of it belongs to this turn; who always has more waits for the next one.
         for _ in 0..<passesPerTurn where !endOfTurn.isEmpty {
@@ -179,3 +186,4 @@ package struct Watch {
 }
 
 private let passesPerTurn = 4
+private let eventsPerTurn = 256

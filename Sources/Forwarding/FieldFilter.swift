@@ -16,6 +16,8 @@ package final class FieldFilter: Sendable {
 
     /// Names by their length.
     private let managed: [[Managed]]
+    /// A bit for the mark of each: nearly every other name is told apart by its own.
+    private let marks: [UInt64]
     private let hiddenCookies: [[UInt8]]
     private let hidesBearer: Bool
     private let hidesPasswords: Bool
@@ -44,6 +46,12 @@ package final class FieldFilter: Sendable {
         for name in names { add(name, isProxys: false) }
         for name in Self.proxyFields.map({ FieldIdentity.fold($0) }) where !names.contains(name) { add(name, isProxys: true) }
         managed = byLength
+        var marks = [UInt64](repeating: 0, count: Self.markCount / 64)
+        for entry in byLength.joined() {
+            let mark = Self.mark(entry.name.span)
+            marks[mark >> 6] |= 1 << UInt64(mark & 63)
+        }
+        self.marks = marks
         hiddenCookies = sources.hiddenCookies
     }
 
@@ -94,11 +102,24 @@ package final class FieldFilter: Sendable {
     }
 
     private func isListed(_ name: Span<UInt8>, fromTrustedProxy: Bool) -> Bool {
-        guard name.count < managed.count else { return false }
+        guard name.count < managed.count, !name.isEmpty else { return false }
+        let mark = Self.mark(name)
+        guard marks[mark >> 6] >> UInt64(mark & 63) & 1 != 0 else { return false }
         for candidate in managed[name.count] where isSame(name, candidate.name) {
             return !candidate.isProxys || !fromTrustedProxy || !FieldIdentity.isUsualSpelling(name)
         }
         return false
+    }
+
+    private static let markCount = 1_024
+
+    /// Made of its length and of some of its bytes; the same for every spelling of a name.
+    private static func mark(_ name: Span<UInt8>) -> Int {
+        let count = name.count
+        let first = Int(FieldIdentity.fold(name[0]))
+        let middle = Int(FieldIdentity.fold(name[count >> 1]))
+        let last = Int(FieldIdentity.fold(name[count - 1]))
+        return (first &* 33 ^ middle &* 7 ^ last &* 131 ^ count &* 61) & (markCount - 1)
     }
 
     private func isSame(_ name: Span<UInt8>, _ folded: [UInt8]) -> Bool {

@@ -10,7 +10,7 @@ extension OutgoingHead {
     /// Appends pseudo-fields and fields. Source: RFC 9113 §8.3.1.
     func write(_ shape: RequestShape, isTLS: Bool, to block: inout FieldBlock) throws(ForwardingError) {
         try Self.pseudoFields(context.head, context.authority, context.target, rule, server: server, isTLS: isTLS, to: &block)
-        Self.fields(context.head, filter, sender, to: &block)
+        fields(context.head, to: &block)
         block.append(lines: ownLines)
         var lines = ByteQueue()
         forwardedFields.append(context.head, context, origin, to: &lines)
@@ -39,10 +39,8 @@ extension OutgoingHead {
         block.append(":path", path.readable)
     }
 
-    private static func fields(
-        _ head: borrowing RequestHead, _ filter: FieldFilter, _ sender: FieldFilter.Sender, to block: inout FieldBlock
-    ) {
-        let bytes = head.bytes
+    private func fields(_ head: borrowing RequestHead, to block: inout FieldBlock) {
+        let (bytes, sender) = (head.bytes, sender(head))
         for line in head.fields.lines {
             let name = bytes.extracting(line.name.range)
             switch filter.verdict(on: line, in: bytes, from: sender) {

@@ -17,13 +17,11 @@ package struct RedirectRewriter {
     private let inside: [UInt8]
 
     /// Whether a head has a field that may name a place; asked of every answer.
-    package static func mayConcern(_ head: borrowing ResponseHead) -> Bool { head.fields.hasAny(places | FieldTable.bit(.setCookie)) }
-
-    private static var places: UInt64 { FieldTable.bit(.location) | FieldTable.bit(.contentLocation) | FieldTable.bit(.refresh) }
+    package static func mayConcern(_ head: borrowing ResponseHead) -> Bool { head.fields.mayNamePlaces }
 
     /// Nil where nothing is to be rewritten.
     package init?(_ head: borrowing ResponseHead, _ rule: ForwardingRule, _ context: RequestContext, server: String) {
-        guard rule.rewritesRedirects, rule.changesPath || head.fields.hasAny(Self.places) else { return nil }
+        guard rule.rewritesRedirects, rule.changesPath || head.fields.namesPlaces else { return nil }
         self.rule = rule
         isHTTPS = context.isHTTPS
         outside = context.authority.map { context.head.copy($0) } ?? []

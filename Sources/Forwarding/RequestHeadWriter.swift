@@ -83,9 +83,9 @@ package final class OutgoingHead {
     }
 
     /// What is known of who sends the request, for the filter of its fields.
-    var sender: FieldFilter.Sender {
+    func sender(_ head: borrowing RequestHead) -> FieldFilter.Sender {
         FieldFilter.Sender(
-            hasIdentity: identity != nil, isTrusted: origin.isPeerTrusted, authorizations: context.head.fields.count(of: .authorization))
+            hasIdentity: identity != nil, isTrusted: origin.isPeerTrusted, authorizations: head.fields.count(of: .authorization))
     }
 
     /// Forgets who asked, and what was written for them.
@@ -141,7 +141,7 @@ package final class OutgoingHead {
         let (rule, server, authority) = (rule, server, context.authority)
         try RequestHeadWriter.requestLine(head, target, rule, to: &output)
         RequestHeadWriter.fields(
-            head, authority, filter, rule.host, server: server, sender: sender, to: &output)
+            head, authority, filter, rule.host, server: server, sender: sender(head), to: &output)
         output.append(ownLines)
         forwardedFields.append(head, context, origin, to: &output)
         if rule.forwardsToken, let identity { RequestHeadWriter.bearer(identity.verified.token, to: &output) }

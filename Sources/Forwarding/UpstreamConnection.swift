@@ -24,6 +24,8 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var client: (any UpstreamClient)?
 
     let address: SocketAddress
+    /// Of the server's name, when this connection was begun.
+    private let resolutions: Int
     private var opening: OpeningConnection?
     var transport: Transport?
     var watch: Watch?
@@ -70,6 +72,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         self.server = server
         self.loop = loop
         self.address = address
+        resolutions = server.resolutions
         parser = ResponseParser(bytesMax: server.settings.headBytesMax)
         opening = try OpeningConnection(to: server, at: address, preamble: preamble, on: loop, for: self)
     }
@@ -185,7 +188,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         queueFlush()
     }
 
-    var canBeKept: Bool { server.keepsConnections && server.isAt(address) && server.hasRoomForIdle }
+    var canBeKept: Bool {
+        server.keepsConnections && (server.resolutions == resolutions || server.isAt(address)) && server.hasRoomForIdle
+    }
 
     /// Ends the connection; nobody is told.
     func close() {

@@ -272,7 +272,7 @@ final class UpstreamServer {
     }
 
     /// Whether a connection of HTTP/2 is about to tell how much more it takes, so that another one is not worth its opening.
-    var awaitsSettings: Bool { shared.contains { $0.awaitsSettings && isAt($0.address) } }
+    var awaitsSettings: Bool { settings.speaksHTTP2 && shared.contains { $0.awaitsSettings && isAt($0.address) } }
 
     func closed(_ connection: UpstreamHTTP2Connection) {
         shared.removeAll { $0 === connection }
@@ -296,8 +296,12 @@ final class UpstreamServer {
 
     var addressCount: Int { places.count }
 
+    /// How often that has changed: a connection that knows it need not look for its address among them.
+    private(set) var resolutions = 0
+
     /// Addresses that are known already keep their record. Connections to those that are gone are not used again.
     func resolve(to addresses: [SocketAddress]) {
+        resolutions += 1
         let known = places
         places = addresses.map { address in known.first { $0.address == address } ?? Place(address: address) }
         for connection in idle where !isAt(connection.address) { connection.close() }

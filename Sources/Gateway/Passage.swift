@@ -162,7 +162,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         self.frontEnd = frontEnd
         self.account = account
         self.connectionAccount = connectionAccount
-        account.requests += 1
+        account.requestBegan()
         failure = nil
         generation += 1
         stage = .deciding
@@ -192,10 +192,10 @@ final class Passage: AdmissionWaiter, TimerHandler {
         generation += 1
         stage = .idle
         frontEnd = nil
-        account?.requests -= 1
+        account?.requestEnded()
         account = nil
         connectionAccount = nil
-        if countsForSubject { identity?.verified.share.requests -= 1 }
+        if countsForSubject { identity?.verified.share.requestEnded() }
         countsForSubject = false
         identity = nil
         stream = nil

@@ -196,7 +196,7 @@ final class RequestPath {
             } catch {
                 throw tokenRefused(passage, error)
             }
-            switch outcome {
+            switch consume outcome {
             case .identity(let identity):
                 passage.identity = identity
                 if identity.kind.isAmbient { try checkOrigin(passage, passage.context.head) }
@@ -205,7 +205,7 @@ final class RequestPath {
                     counters.add(.requestsAtOnceRefused)
                     throw .tooManyAtOnce(subject: true)
                 }
-                share.requests += 1
+                share.requestBegan()
                 passage.countsForSubject = true
                 passage.keysVersion = authenticator.keysVersion(of: identity.verified.issuer)
                 try authorize(passage, identity, rule)

@@ -227,7 +227,12 @@ package final class RequestHeadBuilder {
         guard let method, let path, method.count <= methodBytesMax else { return }
         var arena = ByteQueue()
         swap(&arena, &self.arena)
-        defer { swap(&arena, &self.arena) }
+        var fields = FieldTable()
+        swap(&fields, &self.fields)
+        defer {
+            swap(&arena, &self.arena)
+            swap(&fields, &self.fields)
+        }
         let type = fields.first(.contentType)?.value.range ?? 0..<0
         head.adoptRefused(
             method: values.readable.extracting(method), target: values.readable.extracting(path),

@@ -123,7 +123,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
 /// CGI makes `X_USER_ID` of `X-User-Id`, and servers differ in what else they make `_` of: some `_` and `.`, lighttpd every
 /// byte that is no letter or digit (RFC 3875 §4.1.18). Two names that are the same here may be the same to a service behind.
 package enum FieldIdentity {
-    @inlinable package static func fold(_ byte: UInt8) -> UInt8 {
+    @inlinable @inline(__always) package static func fold(_ byte: UInt8) -> UInt8 {
         let lower = byte | 0x20
         if lower &- 0x61 < 26 { return lower }
         return byte &- 0x30 < 10 ? byte : 0x2D

@@ -36,9 +36,12 @@ package struct FieldTable: ~Copyable {
 
     package func has(_ id: FieldName) -> Bool { names >> UInt64(id.rawValue) & 1 != 0 }
 
-    /// Whether one of several names is there: a bit for each, as ``bit(_:)`` has it.
-    package func hasAny(_ bits: UInt64) -> Bool { names & bits != 0 }
-    package static func bit(_ id: FieldName) -> UInt64 { 1 << UInt64(id.rawValue) }
+    /// Whether a field is there that names a place: Location, Content-Location or Refresh.
+    package var namesPlaces: Bool { names & Self.places != 0 }
+    /// Whether one is there that may: cookies have a path.
+    package var mayNamePlaces: Bool { names & (Self.places | bit(.setCookie)) != 0 }
+
+    private static var places: UInt64 { bit(.location) | bit(.contentLocation) | bit(.refresh) }
 
     package func first(_ id: FieldName) -> Line? {
         guard has(id) else { return nil }
@@ -71,6 +74,8 @@ package struct FieldTable: ~Copyable {
         return false
     }
 }
+
+private func bit(_ id: FieldName) -> UInt64 { 1 << UInt64(id.rawValue) }
 
 private let linesUsual = 32
 

@@ -6,8 +6,9 @@ package final class ClientAccount {
     /// Nil where nobody knows the address: over a Unix socket, whose folder says who may come.
     package let address: IPAddress?
     package var connections = 0
-    /// Requests that are under way.
-    package var requests = 0
+    /// Requests that are under way. Changed here alone: what other targets change is checked for overlap each time.
+    private var underWay = 0
+    package var requests: Int { underWay }
     /// Requests that wait for a connection to an upstream, in all groups.
     package var waiting = 0
     /// Bytes that the client's connections and requests hold, when that was last looked at.
@@ -21,13 +22,16 @@ package final class ClientAccount {
 
     package init(_ address: IPAddress? = nil) { self.address = address }
 
+    package func requestBegan() { underWay += 1 }
+    package func requestEnded() { underWay -= 1 }
+
     /// The network that an address is counted with.
     package static func subscriber(_ address: IPAddress) -> IPAddress {
         address.isV4 ? address : IPAddress(high: address.high, low: 0)
     }
 
     /// Whether it has nothing that would have to be remembered.
-    package func isIdle(at now: Instant) -> Bool { connections == 0 && requests == 0 && failuresArrival <= now.nanoseconds }
+    package func isIdle(at now: Instant) -> Bool { connections == 0 && underWay == 0 && failuresArrival <= now.nanoseconds }
 
     /// How long no further token is looked at, in nanoseconds; 0 when one may be.
     package func tokenPause(_ quota: Quota, at now: Instant) -> UInt64 {

@@ -8,6 +8,8 @@ package enum Credential {
     /// Some frameworks look for `Bearer` behind any comma; so what is not exactly a scheme with a token, or with parameters, is refused here,
     /// and what names another scheme anywhere.
     package static func isForeign(_ value: Span<UInt8>) -> Bool {
+        // What most requests have.
+        if value.count > 6, !ASCII.isToken(value[6]), value.extracting(0..<6).equalsIgnoringCase("bearer") { return false }
         var index = 0
         while index < value.count, ASCII.isToken(value[index]) { index += 1 }
         let scheme = value.extracting(0..<index)

@@ -58,9 +58,13 @@ package final class VerifiedToken {
 
 /// Counts the requests of one subject that are under way in a worker.
 package final class SubjectShare {
-    package var requests = 0
+    private var underWay = 0
+    package var requests: Int { underWay }
 
     package init() {}
+
+    package func requestBegan() { underWay += 1 }
+    package func requestEnded() { underWay -= 1 }
 }
 
 /// The key of a limit, and its fingerprint in the table of the host.

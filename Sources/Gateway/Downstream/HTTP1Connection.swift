@@ -141,7 +141,10 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         case .readingHead:
             // Between requests a connection just ends; in the middle of a head its client is told.
             guard parser.isInsideHead || !inbound.isEmpty else { return close() }
-            parser.keepRefused(inbound, in: &passage.context.head)
+            var queue = ByteQueue()
+            swap(&queue, &inbound)
+            parser.keepRefused(queue, in: &passage.context.head)
+            swap(&queue, &inbound)
             refuseHead(.headTimeout)
         case .exchanging: if !isRequestComplete, takesBody { bodyTimedOut() }
         case .closing: close()

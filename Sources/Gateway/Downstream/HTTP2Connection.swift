@@ -367,7 +367,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         queueTurn()
     }
 
-    func sendInterim(_ stream: Int32) {
+    func sendInterim(_ block: borrowing FieldBlock, _ stream: Int32) {
         session.submit(interim: block, stream)
         queueTurn()
     }

@@ -64,8 +64,11 @@ extension HTTP2Stream: PassageFrontEnd {
         if awaitsContinue {
             awaitsContinue = false
             connection.sendHeldHead()
-            ResponseHeadWriter.begin(100, &connection.block)
-            connection.sendInterim(id)
+            var block = FieldBlock()
+            swap(&block, &connection.block)
+            ResponseHeadWriter.begin(100, &block)
+            connection.sendInterim(block, id)
+            swap(&block, &connection.block)
         }
         sendOn()
         openWindow()
@@ -76,8 +79,11 @@ extension HTTP2Stream: PassageFrontEnd {
     func received(interim head: borrowing ResponseHead) {
         guard !hasAnswerBegun else { return }
         connection.sendHeldHead()
-        ResponseHeadWriter.writeInterim(head, to: &connection.block)
-        connection.sendInterim(id)
+        var block = FieldBlock()
+        swap(&block, &connection.block)
+        ResponseHeadWriter.writeInterim(head, to: &block)
+        connection.sendInterim(block, id)
+        swap(&block, &connection.block)
     }
 
     func received(head: borrowing ResponseHead, framing: BodyFraming) {

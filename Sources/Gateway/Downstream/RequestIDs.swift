@@ -24,9 +24,12 @@ final class RequestIDs {
         }
         var written: [UInt8] = []
         swap(&written, &digits)
+        var bytes = written.mutableSpan
+        // SAFETY: plain bytes, written as such and within their bounds.
+        var raw = unsafe bytes.mutableBytes
         for place in 0..<4 {
-            let eight = Self.digits(of: pool[next + place])
-            for byte in 0..<8 { written[8 * place + byte] = UInt8(truncatingIfNeeded: eight >> UInt64(8 * byte)) }
+            // The lowest byte comes first.
+            raw.storeBytes(of: Self.digits(of: pool[next + place]).littleEndian, toByteOffset: 8 * place, as: UInt64.self)
         }
         next += 4
         context.identify(written.span)
