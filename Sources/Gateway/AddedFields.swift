@@ -12,11 +12,7 @@ struct AddedFields {
     private let policies: [FieldStart]
     private let states: [FieldStart]
 
-    /// Whether any route says which pages may read its answers.
-    private let knowsCORS: Bool
-
-    init(_ limits: [Limit], _ routes: [Route]) {
-        knowsCORS = routes.contains { $0.cors != nil }
+    init(_ limits: [Limit]) {
         policies = limits.map { limit in
             let window = max(1, limit.quota.windowNanoseconds / 1_000_000_000)
             return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(limit.quota.count);w=\(window)")
@@ -29,7 +25,7 @@ struct AddedFields {
         let identifier = passage.context.requestID
         output.append(identifier.span)
         output.end()
-        if knowsCORS, let cors = passage.route?.cors { cors.append(for: passage.context.head, to: &output) }
+        if passage.ownsCORS, let cors = passage.route?.cors { cors.append(for: passage.context.head, to: &output) }
         let asked = passage.progress.states
         guard !asked.isEmpty else { return }
         for index in asked.indices { Self.begin(policies[asked[index].limit], isFirst: index == 0, &output) }
@@ -43,9 +39,6 @@ struct AddedFields {
         }
         output.end()
     }
-
-    /// Whether what an upstream says of who may read its answer does not count.
-    func ownsCORS(_ passage: Passage) -> Bool { knowsCORS && passage.route?.cors != nil }
 
     /// Begins a field, or the next element of its list.
     private static func begin<Output: FieldOutput & ~Copyable>(_ field: FieldStart, isFirst: Bool, _ output: inout Output) {

@@ -104,6 +104,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     var framing = BodyFraming.none
     var route: Route?
     var methodRule: Route.MethodRule?
+    /// Whether the route says which pages may read its answers, in place of the upstream.
+    var ownsCORS = false
     var identity: Identity?
     /// Whether the request counts among those of its token's subject.
     var countsForSubject = false
@@ -168,6 +170,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         stage = .deciding
         route = nil
         methodRule = nil
+        ownsCORS = false
         identity = nil
         refusal = nil
         tunnel = nil

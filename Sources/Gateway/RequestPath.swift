@@ -55,7 +55,7 @@ final class RequestPath {
         self.log = log
         self.counters = counters
         keyWaits = KeyWaits(settings.issuers, on: loop)
-        addedFields = AddedFields(settings.limits, settings.routes)
+        addedFields = AddedFields(settings.limits)
     }
 
     // MARK: - The stages
@@ -145,7 +145,10 @@ final class RequestPath {
         let route = settings.routes[index]
         passage.route = route
         context.follow(route: route.name, captures: route.pattern.captures)
-        if let answer = try route.cors?.preflight(head, allowed: route.allowed) { throw .preflight(answer) }
+        if let cors = route.cors {
+            passage.ownsCORS = true
+            if let answer = try cors.preflight(head, allowed: route.allowed) { throw .preflight(answer) }
+        }
         let name = head.method == .other ? head.text(head.methodRange) : ""
         guard let rule = route.rule(for: head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
         passage.methodRule = rule

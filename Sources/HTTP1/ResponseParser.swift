@@ -20,11 +20,12 @@ package struct ResponseParser {
             hasStatusLine = true
             lineStart = next
         }
+        let fieldsMax = Limits.responseFieldCountMax
         while true {
             switch try FieldLineReader.read(input, from: lineStart) {
             case .needMore: return try needMore(input.count)
             case .line(let line, let next):
-                guard head.fields.count < Limits.responseFieldCountMax else { throw .tooManyFields }
+                guard head.fields.count < fieldsMax else { throw .tooManyFields }
                 head.fields.append(line)
                 lineStart = next
             case .end(let next):

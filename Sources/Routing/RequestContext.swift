@@ -7,7 +7,7 @@ package final class RequestContext {
     package var head = RequestHead()
     package var target = RequestTarget()
     /// As ``Authority`` compares hosts; empty when the request names none.
-    package var host: [UInt8] { hostName }
+    package var host: [UInt8] { named == nil ? [] : hostName }
     /// Where the host that is routed by stands in the head, with its port: it is the one that goes on. Nil when the request names none.
     package var authority: ByteRange? { named }
     /// Whether the client's own connection is secure: this one, or the one that a trusted proxy tells of.
@@ -20,6 +20,7 @@ package final class RequestContext {
     package var captures: [String: Int] { places }
 
     // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
+    /// Of the last request that named one.
     private var hostName: [UInt8] = []
     private var named: ByteRange?
     private var isSecure = false
@@ -38,20 +39,20 @@ package final class RequestContext {
         client = clientIP
         isSecure = isHTTPS
         named = nil
-        var kept: [UInt8] = []
-        swap(&kept, &hostName)
-        kept.removeAll(keepingCapacity: true)
-        swap(&kept, &hostName)
         follow(route: "", captures: [:])
     }
 
     /// The request is for the host that stands at `place` of the head, whose bytes these are.
     package func serve(_ authority: Authority, at place: ByteRange, of bytes: Span<UInt8>) {
         named = place
+        let text = bytes.extracting(place.range)
         var name: [UInt8] = []
         swap(&name, &hostName)
-        name.removeAll(keepingCapacity: true)
-        authority.appendHost(of: bytes.extracting(place.range), to: &name)
+        // Most requests are for the host of the one before.
+        if !text.extracting(authority.host).equalsIgnoringCase(name.span) {
+            name.removeAll(keepingCapacity: true)
+            authority.appendHost(of: text, to: &name)
+        }
         swap(&name, &hostName)
     }
 

@@ -56,7 +56,7 @@ extension HTTP1Connection: PassageFrontEnd {
         swap(&queue, &outbound)
         holdsAnswer = queue.isEmpty
         queue.prepare(from: services.buffers)
-        ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: services.path.addedFields.ownsCORS(passage), to: &queue)
+        ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: passage.ownsCORS, to: &queue)
         // Whoever passes on an answer without a date gives it one (RFC 9110 §6.6.1).
         if !head.fields.has(.date) {
             queue.append("Date: ")

@@ -101,7 +101,7 @@ extension HTTP2Stream: PassageFrontEnd {
         // Taken out while it is written to: each look at a field of an object is checked for overlap with another.
         swap(&block, &connection.block)
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
-        ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: services.path.addedFields.ownsCORS(passage), to: &block)
+        ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: passage.ownsCORS, to: &block)
         if !head.fields.has(.date) { block.append("date", TimeText.fieldDate(services.loop.wall)) }
         services.path.addedFields.append(passage, to: &block)
         swap(&block, &connection.block)
