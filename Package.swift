@@ -107,7 +107,7 @@ let package = Package(
                 "TestSockets",
             ]),
         tests("Observability", ["Bytes", "EventLoop"]),
-        tests("Gateway", ["ConfigFile", "Bytes", "HTTPMessage", "EventLoop", "Authentication", "Routing", "TestSupport"]),
+        tests("Gateway", ["ConfigFile", "Bytes", "HTTPMessage", "EventLoop", "Authentication", "Routing", "Forwarding", "TestSupport"]),
         .target(
             name: "FuzzTargets",
             dependencies: [

@@ -2,14 +2,25 @@ import Bytes
 import HTTPMessage
 import Routing
 
+/// In which fields a trusted proxy tells of the request as its client sent it. Those that it does not write itself it may pass on from
+/// anybody.
+package enum TrustedFields: Sendable {
+    /// X-Forwarded-For and its relatives where there is that field, else Forwarded.
+    case any
+    case xForwarded
+    case forwarded
+}
+
 /// X-Forwarded-For, -Proto, -Host and -Port, Forwarded (RFC 7239) and X-Request-Id, as an upstream gets them. A trusted peer's own lists
 /// are kept and added to; scheme and host are those by which the request was routed. Anybody else's are dropped. One for all requests of a
 /// worker.
 package final class ForwardedFields {
     /// Of the last request: most name the same host as the one before.
     private var known: KnownHost?
+    /// Which lists of a trusted peer are its own.
+    private let trusted: TrustedFields
 
-    package init() {}
+    package init(trusted: TrustedFields = .any) { self.trusted = trusted }
 
     func append(_ head: borrowing RequestHead, _ context: RequestContext, _ origin: DownstreamOrigin, to output: inout ByteQueue) {
         let host = head.bytes.extracting(context.authority?.range ?? 0..<0)
@@ -18,7 +29,7 @@ package final class ForwardedFields {
             let (lines, text) = (origin.ownLines, known(host, isHTTPS: isHTTPS).text)
             return output.append(line: lines.span, text.span, requestID.span)
         }
-        Self.appendPeers(head, context, origin, to: &output)
+        appendPeers(head, context, origin, to: &output)
         Self.append(host: host, isHTTPS: isHTTPS, to: &output)
         output.append(requestID)
         output.appendLineEnd()
@@ -53,12 +64,12 @@ package final class ForwardedFields {
     }
 
     /// X-Forwarded-For, X-Forwarded-Proto and the beginning of Forwarded, where the peer speaks for others.
-    private static func appendPeers(
+    private func appendPeers(
         _ head: borrowing RequestHead, _ context: RequestContext, _ origin: DownstreamOrigin, to output: inout ByteQueue
     ) {
         output.append("X-Forwarded-For: ")
-        if head.fields.has(.xForwardedFor) {
-            elements(of: .xForwardedFor, head, to: &output)
+        if trusted != .forwarded, head.fields.has(.xForwardedFor) {
+            Self.elements(of: .xForwardedFor, head, to: &output)
         } else if context.clientIP != origin.peer {
             // Told in Forwarded alone.
             output.append(context.clientIP)
@@ -67,7 +78,7 @@ package final class ForwardedFields {
         output.append(origin.peer)
         output.append(context.isHTTPS ? "\r\nX-Forwarded-Proto: https" : "\r\nX-Forwarded-Proto: http")
         output.append("\r\nForwarded: ")
-        elements(of: .forwarded, head, to: &output)
+        if trusted != .xForwarded { Self.elements(of: .forwarded, head, to: &output) }
         origin.appendForwardedElement(to: &output)
     }
 

@@ -1,9 +1,10 @@
 import Bytes
 import EventLoop
+import Forwarding
 import HTTPMessage
 
 /// What a trusted proxy tells of the request as its client sent it: X-Forwarded-For, -Proto and -Host, or `Forwarded` (RFC 7239) where
-/// there is no X-Forwarded-For.
+/// there is no X-Forwarded-For; or in those of the two alone that the file names.
 ///
 /// Each proxy adds an element at the end of a list. The addresses are followed from the end, through proxies that are trusted, to the
 /// first that is not: the client. Scheme and host are those of the element that the same proxy added; where a list is shorter, because a
@@ -17,12 +18,14 @@ struct ProxyReport {
     /// Something in Forwarded hides what the proxy has added to it.
     private(set) var isMalformed = false
 
-    init(_ head: borrowing RequestHead, trusted: [IPNetwork]) {
+    init(_ head: borrowing RequestHead, trusted: [IPNetwork], in fields: TrustedFields = .any) {
         var hops = 0
-        if !head.fields.has(.xForwardedFor), head.fields.has(.forwarded) {
+        switch fields {
+        case .forwarded:
             readForwarded(head, trusted)
-        } else {
-            hops = readAddresses(head, trusted)
+            return
+        case .any where !head.fields.has(.xForwardedFor) && head.fields.has(.forwarded): readForwarded(head, trusted)
+        case .any, .xForwarded: hops = readAddresses(head, trusted)
         }
         if isHTTPS == nil, let scheme = Self.element(Self.elements(of: .xForwardedProto, head), from: hops) {
             isHTTPS = Self.isHTTPS(head.bytes.extracting(scheme))

@@ -24,7 +24,7 @@ import Routing
 final class RequestPath {
     private let settings: Settings
     var fieldFilter: FieldFilter { settings.fieldFilter }
-    let forwardedFields = ForwardedFields()
+    let forwardedFields: ForwardedFields
     private let loop: EventLoop
     private let authenticator: Authenticator
     private let limiter: RateLimiter
@@ -56,6 +56,7 @@ final class RequestPath {
         self.counters = counters
         keyWaits = KeyWaits(settings.issuers, on: loop)
         addedFields = AddedFields(settings.limits)
+        forwardedFields = ForwardedFields(trusted: settings.trustedFields)
     }
 
     // MARK: - The stages

@@ -15,7 +15,9 @@ import Testing
     private let proxy = DownstreamOrigin(peer: [UInt8]("10.0.0.1".utf8), isPeerTrusted: true, isTLS: true, addresses: nil)
 
     /// The forwarded lines of a request with these fields, sorted.
-    private func lines(_ origin: DownstreamOrigin, client: String? = nil, isHTTPS: Bool? = nil, _ request: String...) throws -> [String] {
+    private func lines(
+        _ origin: DownstreamOrigin, client: String? = nil, isHTTPS: Bool? = nil, trusted: TrustedFields = .any, _ request: String...
+    ) throws -> [String] {
         let context = RequestContext()
         var parser = RequestParser()
         let bytes = [UInt8]((["GET / HTTP/1.1"] + request + ["", ""]).joined(separator: "\r\n").utf8)
@@ -26,6 +28,7 @@ import Testing
             context.serve(named.authority, at: place, of: context.head.bytes)
         }
         var output = ByteQueue()
+        let fields = trusted == .any ? fields : ForwardedFields(trusted: trusted)
         fields.append(context.head, context, origin, to: &output)
         let text = output.readable.text
         #expect(text.hasSuffix("\r\n"))
@@ -37,6 +40,24 @@ import Testing
             "Forwarded: for=\(element ?? peer);host=\"\(host)\";proto=\(scheme)", "X-Forwarded-For: \(peer)", "X-Forwarded-Host: \(host)",
             "X-Forwarded-Port: \(port ?? (scheme == "https" ? 443 : 80))", "X-Forwarded-Proto: \(scheme)", "X-Request-Id: id",
         ]
+    }
+
+    /// What the proxy passes on from anybody goes no further.
+    @Test func listsThatDoNotCountAreNotAddedTo() throws {
+        let request = ["Host: a", "X-Forwarded-For: 6.6.6.6", "Forwarded: for=203.0.113.9"]
+        func told(_ trusted: TrustedFields, client: String) throws -> [String] {
+            try lines(proxy, client: client, trusted: trusted, request[0], request[1], request[2]).filter {
+                $0.contains("or: ") || $0.contains("ed: ")
+            }
+        }
+        #expect(
+            try told(.forwarded, client: "203.0.113.9") == [
+                "Forwarded: for=203.0.113.9, for=10.0.0.1;host=\"a\";proto=https", "X-Forwarded-For: 203.0.113.9, 10.0.0.1",
+            ])
+        #expect(
+            try told(.xForwarded, client: "6.6.6.6") == [
+                "Forwarded: for=10.0.0.1;host=\"a\";proto=https", "X-Forwarded-For: 6.6.6.6, 10.0.0.1",
+            ])
     }
 
     @Test func eachRequestNamesItsOwnHostAndWay() throws {

@@ -1,4 +1,5 @@
 import EventLoop
+import Forwarding
 @testable import Gateway
 import HTTPMessage
 import TestSupport
@@ -8,9 +9,9 @@ import Testing
 @Suite struct ProxyReportTests {
     private let trusted = ["10.0.0.0/8", "2001:db8:1::/48"].compactMap { IPNetwork($0) }
 
-    private func report(_ lines: String...) throws -> String {
+    private func report(_ lines: String..., in fields: TrustedFields = .any) throws -> String {
         let head = try Heads.request((["GET / HTTP/1.1", "Host: inner"] + lines).joined(separator: "\r\n"))
-        let told = ProxyReport(head, trusted: trusted)
+        let told = ProxyReport(head, trusted: trusted, in: fields)
         let scheme = told.isHTTPS.map { $0 ? "https" : "http" } ?? "-"
         return "\(told.address?.text ?? "-") \(scheme) \(told.host.map { head.text($0) } ?? "-")"
     }
@@ -43,5 +44,19 @@ import Testing
         #expect(try report("Forwarded: for=unknown") == "- - -")
         #expect(try report("Forwarded: for=203.0.113.9;x", "Forwarded: for=10.0.0.9") == "10.0.0.9 - -")
         #expect(try report("Forwarded: for=203.0.113.9", "X-Forwarded-For: 192.0.2.1") == "192.0.2.1 - -")
+    }
+
+    /// What the proxy does not write itself is anybody's, and decides nothing.
+    @Test func readsTheNamedFieldsAlone() throws {
+        let both = [
+            "Forwarded: for=203.0.113.9;proto=https;host=outer", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Host: evil",
+            "X-Forwarded-Proto: http",
+        ]
+        #expect(try report(both[0], both[1], both[2], both[3], in: .forwarded) == "203.0.113.9 https outer")
+        #expect(try report(both[1], both[2], both[3], in: .forwarded) == "- - -")
+        #expect(try report("Forwarded: for=203.0.113.9", both[2], in: .forwarded) == "203.0.113.9 - -")
+        #expect(try report(both[0], both[1], in: .xForwarded) == "192.0.2.1 - -")
+        #expect(try report(both[0], in: .xForwarded) == "- - -")
+        #expect(try report("Forwarded: for=\"", both[1], in: .xForwarded) == "192.0.2.1 - -")
     }
 }

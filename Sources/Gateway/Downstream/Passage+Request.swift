@@ -12,7 +12,7 @@ extension Passage {
         var account = client.account
         // Nobody else has a say in it: then the head is not looked at.
         if client.isTrusted {
-            let told = ProxyReport(context.head, trusted: services.settings.trustedProxies)
+            let told = ProxyReport(context.head, trusted: services.settings.trustedProxies, in: services.settings.trustedFields)
             if let address = told.address { account = services.account(of: address) }
             context.begin(clientIP: told.address.map { [UInt8]($0.text) } ?? client.addressText, isHTTPS: told.isHTTPS ?? client.isTLS)
             toldHost = told.host

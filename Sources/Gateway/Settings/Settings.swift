@@ -17,7 +17,7 @@ package struct Settings {
     package static let directives = [
         "include", "workers", "user", "drain_timeout", "realm", "timeouts", "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
-        "security_log", "listen", "trusted_proxies", "redis", "token", "issuer", "limit", "upstream", "route",
+        "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "limit", "upstream", "route",
     ]
     static let laterDirectives: Set<String> = [
         "admin", "metrics", "tracing", "revocation", "session", "login", "error_page", "acme", "resolver",
@@ -38,6 +38,7 @@ package struct Settings {
     package private(set) var securityLog = LogTarget.stdout
     package private(set) var listeners: [ListenerSettings] = []
     package private(set) var trustedProxies: [IPNetwork] = []
+    package private(set) var trustedFields = TrustedFields.any
     package private(set) var redis: [RedisSettings] = []
     package private(set) var tokenSources = TokenSources(sources: [.bearer])
     package private(set) var issuers: [Issuer] = []
@@ -64,6 +65,8 @@ package struct Settings {
                 at: file.all("listen").first { $0.arguments.first?.text == listener.address.text }?.position)
         }
         networks(file.all("trusted_proxies"), diagnostics)
+        let fields: [String: TrustedFields] = ["any": .any, "x_forwarded": .xForwarded, "forwarded": .forwarded]
+        trustedFields = file.one("trusted_fields")?.choice(fields, diagnostics) ?? .any
         var used = References(diagnostics)
         let redisIndex = used.define("redis", file.all("redis"))
         redis = file.all("redis").compactMap { RedisSettings($0, files: files, diagnostics) }
