@@ -17,7 +17,7 @@ package struct Origins: Sendable, Equatable {
         for word in words where !insert(word.text) {
             diagnostics.error(
                 "'\(word.text)' is not an origin", at: word,
-                hint: "write https://app.example.com or https://*.example.com, without a path")
+                hint: "write https://app.example.com, or https://*.example.com for all below a domain, without a path")
         }
     }
 
@@ -34,6 +34,11 @@ package struct Origins: Sendable, Equatable {
         }
         let bytes = [UInt8](text.replacing("://*.", with: "://any.", maxReplacements: 1))
         guard let origin = Self.origin(bytes.span), let dot = origin.firstIndex(of: 0x2E) else { return false }
+        // All below a domain, and neither below a top-level one nor in a network.
+        let labels = origin[(dot + 1)...].prefix { $0 != 0x3A }.split(separator: 0x2E)
+        guard labels.count > 1 || labels.first.map({ $0.elementsEqual("localhost".utf8) }) ?? false,
+            !(labels.last?.allSatisfy(ASCII.isDigit) ?? true)
+        else { return false }
         below.insert(Array(origin[..<Self.schemeBytes(origin)] + origin[dot...]))
         return true
     }
@@ -41,8 +46,11 @@ package struct Origins: Sendable, Equatable {
     /// Whether the one Origin field of a request names one of them.
     package func name(originOf head: borrowing RequestHead) -> Bool {
         guard !isEmpty, let origin = Self.origin(of: head) else { return false }
-        if exact.contains(origin) { return true }
-        return below.contains { suffix in
+        return exact.contains(origin) || isBelow(origin)
+    }
+
+    private func isBelow(_ origin: [UInt8]) -> Bool {
+        below.contains { suffix in
             let scheme = Self.schemeBytes(origin)
             return scheme == Self.schemeBytes(suffix) && origin.count > suffix.count
                 && origin[(origin.count - suffix.count + scheme)...].elementsEqual(suffix[scheme...])
@@ -50,7 +58,10 @@ package struct Origins: Sendable, Equatable {
     }
 
     /// Whether all of them are among others.
-    package func areAll(in others: Origins) -> Bool { exact.isSubset(of: others.exact) && below.isSubset(of: others.below) }
+    package func areAll(in others: Origins) -> Bool {
+        exact.allSatisfy { others.exact.contains($0) || others.isBelow($0) }
+            && below.allSatisfy { others.below.contains($0) || others.isBelow($0) }
+    }
 
     /// The origin that a request's one Origin field names; nil for none, for several and for `null`.
     static func origin(of head: borrowing RequestHead) -> [UInt8]? {

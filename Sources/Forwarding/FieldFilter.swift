@@ -59,7 +59,7 @@ package final class FieldFilter: Sendable {
     struct Sender {
         /// Whether the request was let in by a token. Then no other credential goes with it that a service behind might believe instead.
         let hasIdentity: Bool
-        /// Whether it comes from a proxy that may speak for others.
+        /// Whether it comes from a proxy that may speak for others in these fields.
         let isTrusted: Bool
         /// How many Authorization fields it has.
         let authorizations: Int

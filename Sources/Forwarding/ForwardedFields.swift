@@ -17,8 +17,8 @@ package enum TrustedFields: Sendable {
 package final class ForwardedFields {
     /// Of the last request: most name the same host as the one before.
     private var known: KnownHost?
-    /// Which lists of a trusted peer are its own.
-    private let trusted: TrustedFields
+    /// Which fields of a trusted peer are its own.
+    let trusted: TrustedFields
 
     package init(trusted: TrustedFields = .any) { self.trusted = trusted }
 

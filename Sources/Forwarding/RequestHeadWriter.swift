@@ -85,7 +85,8 @@ package final class OutgoingHead {
     /// What is known of who sends the request, for the filter of its fields.
     func sender(_ head: borrowing RequestHead) -> FieldFilter.Sender {
         FieldFilter.Sender(
-            hasIdentity: identity != nil, isTrusted: origin.isPeerTrusted, authorizations: head.fields.count(of: .authorization))
+            hasIdentity: identity != nil, isTrusted: origin.isPeerTrusted && forwardedFields.trusted != .forwarded,
+            authorizations: head.fields.count(of: .authorization))
     }
 
     /// Forgets who asked, and what was written for them.

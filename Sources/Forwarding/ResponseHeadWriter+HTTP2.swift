@@ -26,9 +26,9 @@ extension ResponseHeadWriter {
     }
 
     /// An interim answer (1xx), as above.
-    package static func writeInterim(_ head: borrowing ResponseHead, to block: inout FieldBlock) {
+    package static func writeInterim(_ head: borrowing ResponseHead, dropsCORS: Bool = false, to block: inout FieldBlock) {
         begin(head.status, &block)
-        for line in head.fields.lines where passes(line, of: head, .close) {
+        for line in head.fields.lines where passes(line, of: head, .close, dropsCORS: dropsCORS) {
             block.append(head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
     }

@@ -50,20 +50,22 @@ package enum ResponseHeadWriter {
         _ line: FieldTable.Line, of head: borrowing ResponseHead, _ framing: BodyFraming, dropsCORS: Bool = false
     ) -> Bool {
         if line.id.isHopByHop || line.id == .xRequestID { return false }
-        if dropsCORS, line.id == .other, line.name.count > 15 {
-            let start = Int(line.name.start)
-            if head.bytes.extracting(start..<start + 15).equalsIgnoringCase("access-control-") { return false }
-        }
+        if dropsCORS, line.id == .other, isAboutPages(head.bytes.extracting(line.name.range)) { return false }
         // Without a body of ours the length is the upstream's word about the resource (HEAD, 304); 204 has none
         // (RFC 9110 §8.6).
         if line.id == .contentLength, framing != .none || head.status == 204 { return false }
         return !head.connection.namesFields || !head.connection.names(head.bytes.extracting(line.name.range), in: head.bytes)
     }
 
+    /// Whether a field says which pages may read the answer: Access-Control-*.
+    package static func isAboutPages(_ name: Span<UInt8>) -> Bool {
+        name.count > 15 && name.extracting(0..<15).equalsIgnoringCase("access-control-")
+    }
+
     /// Appends an interim answer (1xx): the fields that would pass in an answer whose length is not told.
-    package static func writeInterim(_ head: borrowing ResponseHead, to output: inout ByteQueue) {
+    package static func writeInterim(_ head: borrowing ResponseHead, dropsCORS: Bool = false, to output: inout ByteQueue) {
         statusLine(head, to: &output)
-        for line in head.fields.lines where passes(line, of: head, .close) {
+        for line in head.fields.lines where passes(line, of: head, .close, dropsCORS: dropsCORS) {
             output.append(field: head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
         output.appendLineEnd()

@@ -207,6 +207,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
         progress.reset()
     }
 
+    /// Whether a trailer of the upstream's answer goes on.
+    func passes(trailer name: Span<UInt8>) -> Bool { !ownsCORS || !ResponseHeadWriter.isAboutPages(name) }
+
     // MARK: - Streams
 
     /// Whether the protocol that is changed to is WebSocket, whose frames are known here.

@@ -23,10 +23,7 @@ extension Supervisor {
         // What was read just now is newer than what is remembered of these files.
         for file in files.contents.keys { remembered["keys \(file)"] = nil }
         let encoded = files.encoded
-        defer {
-            Secrets.wipe(encoded)
-            files.wipePrivateKeys()
-        }
+        defer { Secrets.wipe(encoded) }
         let bundle = try LocalFiles.memoryFile(encoded).duplicate(atLeast: descriptorsFrom)
         let generation = Generation(
             settings: settings, bundle: bundle, variables: files.mentionedVariables, path: path,

@@ -86,6 +86,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
 
     private func startFirstGeneration() throws {
         guard let (settings, files) = first else { return }
+        defer { files.wipePrivateKeys() }
         first = nil
         try start(settings, files)
     }
@@ -197,6 +198,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         service.reloading()
         let diagnostics = Diagnostics()
         let files = RecordingFiles()
+        defer { files.bundle.wipePrivateKeys() }
         let settings = Settings(path, files: files, environment: environment, processors: ProcessorCount.online, diagnostics)
         guard diagnostics.isEmpty else {
             log.error("the configuration is not reloaded, the one before stays in force:\n\(diagnostics.rendered())")

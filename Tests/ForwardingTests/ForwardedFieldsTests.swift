@@ -54,6 +54,13 @@ import Testing
             try told(.forwarded, client: "203.0.113.9") == [
                 "Forwarded: for=203.0.113.9, for=10.0.0.1;host=\"a\";proto=https", "X-Forwarded-For: 203.0.113.9, 10.0.0.1",
             ])
+        // Nor do the relatives of a list that does not count.
+        let filter = FieldFilter(headers: [], sources: TokenSources(sources: []))
+        for (trusted, isTrusted) in [(TrustedFields.any, true), (.xForwarded, true), (.forwarded, false)] {
+            let head = OutgoingHead(
+                RequestContext(), filter, ForwardedFields(trusted: trusted), ForwardingRule(upstream: 0), from: proxy)
+            #expect(head.sender(head.context.head).isTrusted == isTrusted)
+        }
         #expect(
             try told(.xForwarded, client: "6.6.6.6") == [
                 "Forwarded: for=10.0.0.1;host=\"a\";proto=https", "X-Forwarded-For: 6.6.6.6, 10.0.0.1",

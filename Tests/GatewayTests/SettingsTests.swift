@@ -131,12 +131,30 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         }
     }
 
+    @Test func privateKeysAreWipedAndNothingElse() {
+        func wiped(_ text: String) -> String {
+            let files = FileBundle(contents: ["/a": [UInt8](text.utf8)])
+            files.wipePrivateKeys()
+            // Once more changes nothing.
+            files.wipePrivateKeys()
+            return String(decoding: files.contents["/a"] ?? [], as: UTF8.self)
+        }
+        let certificate = "-----BEGIN CERTIFICATE-----\nxy==\n-----END CERTIFICATE-----\n"
+        for kind in ["", "EC ", "RSA ", "ENCRYPTED "] {
+            let (begin, end) = ("-----BEGIN \(kind)PRIVATE KEY-----", "-----END \(kind)PRIVATE KEY-----")
+            #expect(wiped("# k\n\(begin)\nAbC=\r\nd\n\(end)\n\(certificate)") == "# k\n\(begin)\nAAAA\r\nA\n\(end)\n\(certificate)")
+            // A mark of the byte order before it, no end, two in a row.
+            #expect(wiped("\u{FEFF}\(begin)\nsecret") == "\u{FEFF}\(begin)\nAAAAAA")
+            #expect(!wiped("\(begin)\n\(begin)\nsecret\n\(end)\n").contains("secret"))
+            #expect(wiped("\(certificate)\(begin)\nsecret\n\(end)") == "\(certificate)\(begin)\nAAAAAA\n\(end)")
+        }
+        for text in ["a PRIVATE KEY-----x", certificate, ""] { #expect(wiped(text) == text) }
+        // Whatever stands there, it takes no long time.
+        let marks = String(repeating: "PRIVATE KEY-----", count: 60_000)
+        #expect(wiped(marks) == marks)
+    }
+
     @Test func theBundleComesBackAsItWas() throws {
-        let pem = "# k\n-----BEGIN EC PRIVATE KEY-----\nAbC=\n-----END EC PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\nxy\n"
-        let files = FileBundle(contents: ["/a": [UInt8](pem.utf8), "/b": [UInt8]("a PRIVATE KEY-----x".utf8)])
-        files.wipePrivateKeys()
-        #expect(files.contents["/a"] == [UInt8](pem.replacing("\nAbC=\n", with: "\0\0\0\0\0\0").utf8))
-        #expect(files.contents["/b"] == [UInt8]("a PRIVATE KEY-----x".utf8))
         let bundle = FileBundle(contents: ["/a": [1, 2, 3], "/b": []])
         #expect(FileBundle(encoded: bundle.encoded) == bundle)
         for cut in 0..<bundle.encoded.count { #expect(FileBundle(encoded: Array(bundle.encoded[..<cut])) == nil) }

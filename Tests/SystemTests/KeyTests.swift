@@ -98,7 +98,9 @@ import Testing
 
             """
         }
-        let gateway = try Gateway(configuration("trusted_certificate \(folder.path)/sso.crt;"), in: folder)
+        // With its key before it, which is wiped where it has been read.
+        let both = try folder.write("both.pem", folder.read("sso.key") + folder.read("sso.crt"))
+        let gateway = try Gateway(configuration("trusted_certificate \(both);"), in: folder)
         func get(_ token: String) throws -> Int { try gateway.curl("/", ["-H", "Authorization: Bearer \(token)"]).status }
         let (old, new) = (try first.token(), try second.token())
         #expect(try get(old) == 200)

@@ -37,7 +37,7 @@ extension HTTP1Connection: PassageFrontEnd {
         guard passage.version == .http11, answerFraming == nil else { return }
         var queue = ByteQueue()
         swap(&queue, &outbound)
-        ResponseHeadWriter.writeInterim(head, to: &queue)
+        ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, to: &queue)
         swap(&queue, &outbound)
         queueTurn()
     }
@@ -77,7 +77,7 @@ extension HTTP1Connection: PassageFrontEnd {
         keepAlive = false
         var queue = ByteQueue()
         swap(&queue, &outbound)
-        ResponseHeadWriter.write(head, framing: .close, nil, to: &queue)
+        ResponseHeadWriter.write(head, framing: .close, nil, dropsCORS: passage.ownsCORS, to: &queue)
         services.path.addedFields.append(passage, to: &queue)
         queue.append("Connection: Upgrade\r\nUpgrade: ")
         queue.append(upgrade)
@@ -104,7 +104,7 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
-        guard answerFraming == .chunked, line.id == .other else { return }
+        guard answerFraming == .chunked, line.id == .other, passage.passes(trailer: bytes.extracting(line.name.range)) else { return }
         var lines = answerTrailers
         answerTrailers = []
         lines.append(field: bytes.extracting(line.name.range), bytes.extracting(line.value.range))

@@ -63,9 +63,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var takesBody = false
     var discardsBody = false
     var keepAlive = true
-    /// How the body of the present answer is sent; nil before its head.
     /// Whether nothing of the answer, whose head and more stands in the send queue alone, has gone out.
     var holdsAnswer = false
+    /// How the body of the present answer is sent; nil before its head.
     var answerFraming: BodyFraming?
     var awaitsContinue = false
     /// A connection that was accepted just now may have its first request on the way.

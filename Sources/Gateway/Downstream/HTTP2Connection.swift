@@ -40,8 +40,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var headOf: Int32?
     /// Whose trailers are being read.
     var trailersOf: HTTP2Stream?
-    /// What heads are written into, one after the other: the held one goes on its way first.
-    var block = FieldBlock()
+    /// What heads are written into, one after the other.
+    private var block = FieldBlock()
     /// The stream of the answer whose head stands in `block` until the turn ends; 0 for none. If the answer fails before, the client
     /// gets another in its place.
     private var heldHead: Int32 = 0
@@ -339,14 +339,25 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     // MARK: - What a stream asks
 
-    /// Has the head in `block` wait for the end of this turn.
+    /// Lends what the next head is written into; a head that waits there goes on its way first. Taken out while it is written to: each look
+    /// at a field of an object is checked for overlap with another.
+    func takeBlock() -> FieldBlock {
+        sendHeldHead()
+        var taken = FieldBlock()
+        swap(&taken, &block)
+        return taken
+    }
+
+    func putBack(_ taken: consuming FieldBlock) { block = taken }
+
+    /// Has the head that was put back wait for the end of this turn.
     func holdHead(_ stream: Int32, hasBody: Bool) {
         heldHead = stream
         heldHeadHasBody = hasBody
         queueTurn()
     }
 
-    func sendHeldHead() {
+    private func sendHeldHead() {
         guard heldHead != 0 else { return }
         var block = FieldBlock()
         swap(&block, &self.block)

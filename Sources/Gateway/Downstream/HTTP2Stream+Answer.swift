@@ -63,12 +63,10 @@ extension HTTP2Stream: PassageFrontEnd {
         takesBody = true
         if awaitsContinue {
             awaitsContinue = false
-            connection.sendHeldHead()
-            var block = FieldBlock()
-            swap(&block, &connection.block)
+            var block = connection.takeBlock()
             ResponseHeadWriter.begin(100, &block)
             connection.sendInterim(block, id)
-            swap(&block, &connection.block)
+            connection.putBack(block)
         }
         sendOn()
         openWindow()
@@ -78,12 +76,10 @@ extension HTTP2Stream: PassageFrontEnd {
 
     func received(interim head: borrowing ResponseHead) {
         guard !hasAnswerBegun else { return }
-        connection.sendHeldHead()
-        var block = FieldBlock()
-        swap(&block, &connection.block)
-        ResponseHeadWriter.writeInterim(head, to: &block)
+        var block = connection.takeBlock()
+        ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, to: &block)
         connection.sendInterim(block, id)
-        swap(&block, &connection.block)
+        connection.putBack(block)
     }
 
     func received(head: borrowing ResponseHead, framing: BodyFraming) {
@@ -96,15 +92,12 @@ extension HTTP2Stream: PassageFrontEnd {
         passage.status = head.status
         hasAnswerBegun = true
         answerFraming = framing
-        connection.sendHeldHead()
-        var block = FieldBlock()
-        // Taken out while it is written to: each look at a field of an object is checked for overlap with another.
-        swap(&block, &connection.block)
+        var block = connection.takeBlock()
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
         ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: passage.ownsCORS, to: &block)
         if !head.fields.has(.date) { block.append("date", TimeText.fieldDate(services.loop.wall)) }
         services.path.addedFields.append(passage, to: &block)
-        swap(&block, &connection.block)
+        connection.putBack(block)
         connection.holdHead(id, hasBody: !framing.isEmpty)
         if head.status == 101 {
             services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
@@ -141,7 +134,7 @@ extension HTTP2Stream: PassageFrontEnd {
     }
 
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
-        guard line.id == .other else { return }
+        guard line.id == .other, passage.passes(trailer: bytes.extracting(line.name.range)) else { return }
         append(answerTrailer: bytes.extracting(line.name.range), bytes.extracting(line.value.range))
     }
 
@@ -153,11 +146,14 @@ extension HTTP2Stream: PassageFrontEnd {
 
     func endAnswer(of stream: LiveStream) {
         passage.exchange.cancel()
+        // An answer of a given length cannot end before; where nothing of it has gone out, it need not begin.
+        if case .length = answerFraming, hasAnswerBegun {
+            guard connection.dropHead(of: id) else { return answerFailed(.closedEarly) }
+            forgetAnswer()
+        }
         guard hasAnswerBegun else {
             return services.path.refuse(passage, stream.cause == .drained ? .forwarding(.busy) : .token(.expired))
         }
-        // An answer of a given length cannot end before.
-        if case .length = answerFraming { return answerFailed(.closedEarly) }
         if stream.kind == .grpc {
             for (name, value) in [("grpc-status", stream.grpcStatus), ("grpc-message", stream.explanation)] {
                 let (name, value) = (name.utf8, value.utf8)
@@ -202,9 +198,7 @@ extension HTTP2Stream: PassageFrontEnd {
         discardsBody = true
         dropUpload()
         bodyTimer?.clear()
-        connection.sendHeldHead()
-        var block = FieldBlock()
-        swap(&block, &connection.block)
+        var block = connection.takeBlock()
         ResponseHeadWriter.begin(answer.status, &block)
         block.append("date", TimeText.fieldDate(services.loop.wall))
         block.append(lines: answer.fields)
@@ -219,7 +213,7 @@ extension HTTP2Stream: PassageFrontEnd {
             armStallTimer()
         }
         connection.sendHead(block, id, hasBody: hasBody)
-        swap(&block, &connection.block)
+        connection.putBack(block)
         services.path.finish(passage, isComplete: true)
     }
 }

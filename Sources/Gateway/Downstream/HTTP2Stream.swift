@@ -241,7 +241,9 @@ final class HTTP2Stream: TimerHandler {
 
     func fired(_ timer: Timer) {
         if timer === bodyTimer {
-            return isAnswerComplete ? connection.reset(id, StreamCode.noError) : brokenBody(.bodyTimeout)
+            guard isAnswerComplete else { return brokenBody(.bodyTimeout) }
+            // As long as the answer is on its way, nobody waits for the rest of the request.
+            return lingersUntil == .never ? () : connection.reset(id, StreamCode.noError)
         }
         // A client that takes nothing of an answer.
         services.counters.add(.slowReaders)

@@ -70,18 +70,18 @@ package struct FileBundle: Equatable {
     }
 
     /// Overwrites the private keys in PEM, for all who share the bytes of the files, once they have been made use of. What stands
-    /// beside one, such as a certificate, stays.
+    /// beside one, such as a certificate, can still be read.
     package func wipePrivateKeys() {
         for content in contents.values {
             var start = 0
             while let mark = content[start...].firstRange(of: privateKeyMark) {
                 start = mark.upperBound
-                let line = (content[..<mark.lowerBound].lastIndex(of: 0x0A) ?? -1) + 1
-                guard content[line...].starts(with: beginMark) else { continue }
-                let end = content[start...].firstIndex(of: 0x2D) ?? content.endIndex
-                Secrets.wipe(content, start..<end)
-                // Behind the line that ends it.
-                start = content[end...].firstRange(of: privateKeyMark)?.upperBound ?? end
+                guard content[max(0, mark.lowerBound - keyNameBytesMax)..<mark.lowerBound].firstRange(of: beginMark) != nil else {
+                    continue
+                }
+                let end = content[start...].firstRange(of: endMark)?.lowerBound ?? content.endIndex
+                Secrets.wipe(textIn: start..<end, of: content)
+                start = end
             }
         }
     }
@@ -146,4 +146,7 @@ package final class BundledFiles: FileSource {
 
 private let variableNameBytesMax = 256
 private let beginMark = [UInt8]("-----BEGIN".utf8)
+private let endMark = [UInt8]("-----END".utf8)
+/// How far before the end of its line a key's first line begins.
+private let keyNameBytesMax = 40
 private let privateKeyMark = [UInt8]("PRIVATE KEY-----".utf8)
