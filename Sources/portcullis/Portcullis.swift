@@ -9,7 +9,7 @@ struct Portcullis: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "portcullis",
         abstract: "A reverse proxy that verifies tokens, checks scopes and limits rates in its own process.",
-        version: "0.1.0",
+        version: version,
         subcommands: [Run.self, Check.self, Demo.self, JWS.self, Token.self, WorkerCommand.self, ControlCommand.self, BackendCommand.self])
 }
 
