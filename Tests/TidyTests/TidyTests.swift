@@ -45,6 +45,79 @@ import Testing
 
     @Test func thereIsSomethingToCheck() { #expect(Self.sources.count > 60) }
 
+    private static func text(_ file: String) throws -> String {
+        try String(contentsOf: root.appendingPathComponent(file), encoding: .utf8)
+    }
+
+    @Test func theVersionIsTheNewestOfTheChangelog() throws {
+        let program = try Self.text("Sources/portcullis/Version.swift").split(separator: "\"")
+        let heading = try Self.text("CHANGELOG.md").split(separator: "\n").first { $0.hasPrefix("## ") }
+        #expect(heading?.split(separator: " ").dropFirst().first == program.dropFirst().first, "\(heading ?? "none")")
+    }
+
+    /// Every file that a document of the project links to is there.
+    @Test func linksBetweenDocumentsLeadSomewhere() throws {
+        let documents =
+            ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Benchmarks/compare/README.md"]
+            + (try FileManager.default.contentsOfDirectory(atPath: Self.root.appendingPathComponent("docs").path)).filter {
+                $0.hasSuffix(".md")
+            }
+            .map { "docs/\($0)" }
+        for document in documents {
+            let folder = Self.root.appendingPathComponent(document).deletingLastPathComponent()
+            for match in try Self.text(document).matches(of: /\]\(([^)#:]+)(#[^)]*)?\)/) {
+                let place = folder.appendingPathComponent(String(match.1)).path
+                #expect(FileManager.default.fileExists(atPath: place), "\(document) links to \(match.1)")
+            }
+        }
+    }
+
+    /// A target and what Package.swift says that it depends on.
+    private struct Declaration {
+        let name: String
+        let folder: String
+        let dependencies: Set<String>
+    }
+
+    private static func declarations() throws -> [Declaration] {
+        let manifest = try text("Package.swift").replacing(/\.product\(name: ("\w+"), package: "[^"]*"\)/) { $0.1 }
+        func names(_ list: Substring?) -> Set<String> { Set((list ?? "").matches(of: /"(\w+)"/).map { String($0.1) }) }
+        var found: [Declaration] = []
+        for match in manifest.matches(of: /\n        (part|tests)\(\s*"(\w+)"(?:,\s*\[([^\]]*)\])?\s*\)/) {
+            let isTests = match.1 == "tests"
+            let name = String(match.2) + (isTests ? "Tests" : "")
+            found.append(
+                Declaration(
+                    name: name, folder: isTests ? "Tests/\(name)" : "Sources/\(name)",
+                    dependencies: names(match.3).union(isTests ? [String(match.2)] : [])))
+        }
+        for match in manifest.matches(of: /[tT]arget\(\s*name: "(\w+)"(?:,\s*dependencies: \[([^\]]*)\])?(?:,\s*path: "([^"]+)")?/) {
+            found.append(
+                Declaration(
+                    name: String(match.1), folder: match.3.map(String.init) ?? "Sources/\(match.1)", dependencies: names(match.2)))
+        }
+        return found
+    }
+
+    @Test func everyTargetDeclaresWhatItImportsAndNothingElse() throws {
+        let declarations = try Self.declarations()
+        #expect(declarations.count > 35)
+        let known = Set(declarations.map(\.name)).union(["ArgumentParser", "Logging", "Benchmark"]).union(Self.order)
+        for declaration in declarations {
+            let folder = Self.root.appendingPathComponent(declaration.folder)
+            let files = FileManager.default.enumerator(atPath: folder.path)?.compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") }
+            var imported: Set<String> = []
+            for file in files ?? [] {
+                let source = try String(contentsOf: folder.appendingPathComponent(file), encoding: .utf8)
+                imported.formUnion(source.matches(of: /(?m)^(?:@testable )?(?:package )?import (\w+)$/).map { String($0.1) })
+            }
+            imported.formIntersection(known)
+            let (missing, idle) = (imported.subtracting(declaration.dependencies), declaration.dependencies.subtracting(imported))
+            #expect(missing.isEmpty, "\(declaration.name) imports \(missing.sorted()) without declaring it in Package.swift")
+            #expect(idle.isEmpty, "\(declaration.name) declares \(idle.sorted()) in Package.swift and does not import it")
+        }
+    }
+
     @Test func arrowsPointOnlyUpThePath() {
         for source in Self.sources {
             let own = Self.order.firstIndex(of: source.target) ?? -1
