@@ -23,6 +23,7 @@ import Routing
 /// for the store of a limit (5); the passage then goes on from where it was.
 final class RequestPath {
     private let settings: Settings
+    private let policy: Policy
     var fieldFilter: FieldFilter { settings.fieldFilter }
     let forwardedFields: ForwardedFields
     private let loop: EventLoop
@@ -48,6 +49,7 @@ final class RequestPath {
         counters: Counters
     ) {
         self.settings = settings
+        policy = Policy(settings)
         self.loop = loop
         self.authenticator = authenticator
         self.limiter = limiter
@@ -101,7 +103,7 @@ final class RequestPath {
     private func place(
         _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget, _ port: UInt16
     ) throws(Refusal) -> Refusal {
-        try normalize(context, head, &target)
+        try policy.normalize(head, &target, in: context)
         guard !context.host.isEmpty else { throw .malformed(.missingHost) }
         let host = String(decoding: context.host, as: UTF8.self) + (port == 443 ? "" : ":\(port)")
         return .redirect("https://\(host)\(target.pathSpan.text)\(head.text(target.query))")
@@ -109,68 +111,21 @@ final class RequestPath {
 
     /// The stages that go by the head and the target alone.
     private func decide(_ passage: Passage, _ head: borrowing RequestHead, _ target: inout RequestTarget) throws(Refusal) {
-        try normalize(passage.context, head, &target)
-        try route(passage, head, target)
-    }
-
-    private func normalize(
-        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget
-    ) throws(Refusal) {
-        switch head.method {
-        case .trace, .connect: throw .methodNotImplemented
-        case .options where head.text(head.targetRange) == "*": throw .aboutServer
-        default: break
-        }
-        do {
-            try target.normalize(head, settings.clientLimits.head)
-        } catch {
-            throw .target(error)
-        }
-        // HTTP/1.0 may name its host here alone.
-        if context.authority == nil, !target.authority.isEmpty, let named = NamedHost(target.authority, in: head.bytes) {
-            context.serve(named.authority, at: named.place, of: head.bytes)
-        }
-    }
-
-    private func route(
-        _ passage: Passage, _ head: borrowing RequestHead, _ target: borrowing RequestTarget
-    ) throws(Refusal) {
         let context = passage.context
-        let found: Int?
-        do {
-            found = try settings.routeTable.find(host: context.host, target)
-        } catch {
-            throw .target(error)
-        }
-        guard let index = found else { throw .noRoute }
-        let route = settings.routes[index]
+        try policy.normalize(head, &target, in: context)
+        let route = try policy.route(host: context.host, target)
         passage.route = route
+        passage.ownsCORS = route.cors != nil
         context.follow(route: route.name, captures: route.pattern.captures)
-        if let cors = route.cors {
-            passage.ownsCORS = true
-            if let answer = try cors.preflight(head, allowed: route.allowed) { throw .preflight(answer) }
+        let form = Policy.Form(framing: passage.framing, isHTTP2: passage.isHTTP2, extendedProtocol: passage.extendedProtocol)
+        let match = try policy.match(head, form, to: route)
+        passage.methodRule = match.rule
+        if let upgrade = match.upgrade {
+            passage.tunnel = TunnelRequest(upgrade: upgrade, lines: match.needsWebSocketKey ? WebSocketHandshake.keyLine() : [])
         }
-        let name = head.method == .other ? head.text(head.methodRange) : ""
-        guard let rule = route.rule(for: head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
-        passage.methodRule = rule
-        if case .length(let count) = passage.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
         let group = groups[route.upstream]
         passage.streamTimeout = group.streamTimeout
         passage.isGRPC = passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC
-        passage.tunnel = try tunnel(passage, head, route)
-        if passage.tunnel != nil, let rule = route.tunnelRule { passage.methodRule = rule }
-    }
-
-    /// What the request wants to change to, if its route lets it. An Upgrade that the route does not name is passed over, as
-    /// HTTP has it (RFC 9110 §7.8); an extended CONNECT cannot be (RFC 8441 §4).
-    private func tunnel(_ passage: Passage, _ head: borrowing RequestHead, _ route: Route) throws(Refusal) -> TunnelRequest? {
-        if let name = passage.extendedProtocol {
-            guard let known = route.upgrades.first(where: { name.span.equalsIgnoringCase($0) }) else { throw .protocolNotOffered }
-            let needsKey = known == "websocket" && head.field(named: "sec-websocket-key") == nil
-            return TunnelRequest(upgrade: Array(known.utf8), lines: needsKey ? WebSocketHandshake.keyLine() : [])
-        }
-        guard !route.upgrades.isEmpty, passage.framing == .none, !passage.isHTTP2 else { return nil }
-        return head.upgrade(among: route.upgrades).map { TunnelRequest(upgrade: $0) }
     }
 
     /// Asks the limits that need no identity, so that they count those whom the next stages refuse. False when the request has
@@ -203,7 +158,9 @@ final class RequestPath {
             switch consume outcome {
             case .identity(let identity):
                 passage.identity = identity
-                if identity.kind.isAmbient { try checkOrigin(passage, passage.context.head) }
+                if identity.kind.isAmbient {
+                    try policy.checkOrigin(passage.context.head, of: identity, isUpgrade: passage.tunnel != nil, in: passage.context)
+                }
                 let share = identity.verified.share
                 guard share.requests < settings.clientLimits.requestsPerSubject else {
                     counters.add(.requestsAtOnceRefused)
@@ -233,21 +190,9 @@ final class RequestPath {
         return .token(error)
     }
 
-    /// A browser sends some credentials by itself, whoever has it ask.
-    private func checkOrigin(_ passage: Passage, _ head: borrowing RequestHead) throws(Refusal) {
-        let context = passage.context
-        let isAllowed = settings.tokenSources.crossOrigin.allows(
-            head, isUpgrade: passage.tunnel != nil, authority: context.authority, isHTTPS: context.isHTTPS)
-        guard isAllowed else { throw .crossOrigin }
-    }
-
     private func authorize(_ passage: Passage, _ identity: Identity, _ rule: Route.MethodRule) throws(Refusal) {
         if log.isOn { passage.authenticatedAt = Clock.now() }
-        do {
-            admit(passage, try Authorization.permit(identity, rule.authorization, settings.requirements, in: passage.context))
-        } catch {
-            throw .authorization(error)
-        }
+        admit(passage, try policy.authorize(identity, rule, in: passage.context))
     }
 
     private func admit(_ passage: Passage, _ permit: consuming Permit) {
