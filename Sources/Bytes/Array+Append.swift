@@ -1,5 +1,10 @@
 extension [UInt8] {
     package mutating func append(_ bytes: Span<UInt8>) {
+        // A few bytes cost less one by one than the making of room for them all.
+        guard bytes.count > 8 else {
+            for index in bytes.indices { append(bytes[index]) }
+            return
+        }
         append(addingCapacity: bytes.count) { free in
             free.append(repeating: 0, count: bytes.count)
             var added = free.mutableSpan
