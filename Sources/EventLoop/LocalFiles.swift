@@ -117,12 +117,12 @@ package enum Secrets {
     /// Overwrites bytes that were read from outside, where they lie and for all who share them: nobody looks at them again.
     package static func wipe(_ bytes: [UInt8]) { overwrite(bytes, bytes.indices, with: 0) }
 
-    /// Puts `A` in the place of all but the ends of lines, so that what reads the text around it still finds its way.
+    /// Puts `A` in the place of all but white space, so that what reads the text around it still finds its way.
     package static func wipe(textIn range: Range<Int>, of bytes: [UInt8]) {
         precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count, "a secret lies within its bytes")
         var start = range.lowerBound
         while start < range.upperBound {
-            let end = bytes[start..<range.upperBound].firstIndex { $0 == 0x0A || $0 == 0x0D } ?? range.upperBound
+            let end = bytes[start..<range.upperBound].firstIndex { $0 <= 0x20 } ?? range.upperBound
             overwrite(bytes, start..<end, with: 0x41)
             start = end + 1
         }

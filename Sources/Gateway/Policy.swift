@@ -6,11 +6,11 @@ package import HTTP1
 package import HTTPMessage
 package import Routing
 
-/// Everything that decides about a request by what the configuration says: its target's normal form, its route, what that demands, and
-/// whether an identity meets it.
+/// What the configuration decides about a request: its target's normal form, its route, what that demands of it, and whether an identity
+/// meets that. Whether a token is asked for says the route's `access`; limits are asked elsewhere.
 ///
 /// Pure: no I/O, no clock, no counters, nothing random. The worker asks it for each request (``RequestPath``); a command or a test that asks
-/// it gets the same outcome for the same request.
+/// it gets the same outcome for the same request. The context must follow the route before a rule with `$path` is looked at.
 package final class Policy {
     private let routeTable: RouteTable
     private let routes: [Route]

@@ -6,11 +6,10 @@ import Testing
 /// Where the program under test is: built for release by `make test`, else the debug build.
 enum Executable {
     static let portcullis: String = {
-        let candidates = [
-            ProcessInfo.processInfo.environment["PORTCULLIS_PROGRAM"], "\(root)/.build/release/portcullis",
-            "\(root)/.build/debug/portcullis",
-        ]
-        return candidates.compactMap { $0 }.first { FileManager.default.isExecutableFile(atPath: $0) } ?? "portcullis"
+        // One that is named and is not there is an error, and not another program.
+        if let named = ProcessInfo.processInfo.environment["PORTCULLIS_PROGRAM"] { return named }
+        let candidates = ["\(root)/.build/release/portcullis", "\(root)/.build/debug/portcullis"]
+        return candidates.first { FileManager.default.isExecutableFile(atPath: $0) } ?? "portcullis"
     }()
     static let nginx = "/usr/sbin/nginx"
     static let redis = "/usr/bin/redis-server"

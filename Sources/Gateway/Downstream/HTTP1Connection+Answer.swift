@@ -122,8 +122,8 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func endAnswer(of stream: LiveStream) {
         passage.exchange.cancel()
-        // An answer of a given length cannot end before.
-        if case .length = answerFraming { return answerFailed(.closedEarly) }
+        // An answer of a given length cannot end before; where nothing of it has gone out, it need not begin.
+        if case .length = answerFraming { return answerFailed(holdsAnswer && stream.cause == .drained ? .busy : .closedEarly) }
         answerEnded()
     }
 

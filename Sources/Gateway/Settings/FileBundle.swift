@@ -76,7 +76,10 @@ package struct FileBundle: Equatable {
             var start = 0
             while let mark = content[start...].firstRange(of: privateKeyMark) {
                 start = mark.upperBound
-                guard content[max(0, mark.lowerBound - keyNameBytesMax)..<mark.lowerBound].firstRange(of: beginMark) != nil else {
+                // The name of a kind of key may stand between; what is before it tells the first line from the last.
+                let before = content[max(0, mark.lowerBound - keyNameBytesMax)..<mark.lowerBound]
+                guard let dash = before.lastIndex(of: 0x2D), before[...dash].count >= 5, content[(dash - 4)...].starts(with: beginMark)
+                else {
                     continue
                 }
                 let end = content[start...].firstRange(of: endMark)?.lowerBound ?? content.endIndex
