@@ -37,8 +37,8 @@ package final class Authenticator {
     private var shares: [String: SubjectShare] = [:]
     private let sharesKept: Int
     /// The subject that the last refused token names, where it was looked at; unverified.
-    package var claimedSubject: String? { claimed }
-    private var claimed: String?
+    package var claimedSubject: String? { refusedSubject }
+    private var refusedSubject: String?
 
     package init(
         issuers: [Issuer], sources: TokenSources, cacheCapacity: Int, cacheHash: SipHash, requirements: any RequirementAnswering
@@ -97,7 +97,7 @@ package final class Authenticator {
     package func authenticate(
         _ head: borrowing RequestHead, by rule: AuthenticationRule, at now: UInt64, mayVerify: () throws(TokenError) -> Void = {}
     ) throws(TokenError) -> Outcome {
-        claimed = nil
+        refusedSubject = nil
         switch try sources.find(head) {
         case .none: throw .missing
         case .one(let range, let kind): return try authenticate(head.bytes.extracting(range), kind, by: rule, at: now, mayVerify)
@@ -172,10 +172,10 @@ package final class Authenticator {
     /// Checks a token that is not in the cache: its header, then its signature, and only then what it says. The issuer is chosen by the
     /// `iss` claim among those of the file; nothing else in the token has a say in how it is checked.
     package func verify(_ token: Span<UInt8>, at now: UInt64, accepting: [Int]) throws(TokenError) -> Verification {
-        claimed = nil
+        refusedSubject = nil
         let jws = try CompactJWS(token)
         let scan = PayloadScan(jws.payload.span)
-        claimed = scan.subject
+        refusedSubject = scan.subject
         guard let claimedIssuer = scan.issuer else { throw .malformed }
         guard let index = issuers.firstIndex(where: { $0.url.isExactly(claimedIssuer) }) else { throw .issuerUnknown }
         guard accepting.contains(index) else { throw .issuerNotAccepted }
@@ -203,7 +203,7 @@ package final class Authenticator {
         guard case .object = payload, payload["iss"]?.string?.isExactly(claimedIssuer) ?? false else { throw .malformed }
         let claims = Claims(payload)
         let refusedFrom = try issuer.check(claims, at: now)
-        claimed = nil
+        refusedSubject = nil
         let subject = issuer.subjectClaims.lazy.compactMap { claims[$0]?.string }.first
         return .verified(
             VerifiedToken(

@@ -34,7 +34,7 @@ package struct Origins: Sendable, Equatable {
         }
         let bytes = [UInt8](text.replacing("://*.", with: "://any.", maxReplacements: 1))
         guard let origin = Self.origin(bytes.span), let dot = origin.firstIndex(of: 0x2E) else { return false }
-        // All below a domain, and neither below a top-level one nor in a network.
+        // Only below a domain: a top-level domain or an IP network is no site.
         let labels = origin[(dot + 1)...].prefix { $0 != 0x3A }.split(separator: 0x2E)
         guard labels.count > 1 || labels.first.map({ $0.elementsEqual("localhost".utf8) }) ?? false,
             !(labels.last?.allSatisfy(ASCII.isDigit) ?? true)

@@ -95,7 +95,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         lastTicket += 1
         let entry = WaitingList.Entry(exchange, lastTicket, until: loop.now.adding(settings.connectTimeout), account)
         waiting.add(entry)
-        // It goes on by itself; whoever comes later must not put it off.
+        // It goes on by itself; later ones must not put it off.
         if waiting.count == 1 { armTimer() }
         return entry
     }

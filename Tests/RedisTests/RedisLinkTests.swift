@@ -11,7 +11,7 @@ import Testing
 
     init() throws { loop = try EventLoop() }
 
-    /// Greets whoever comes, and notes who is there.
+    /// Answers the greeting of every client, and counts the open connections.
     private func server(_ clients: Box<Int>) throws -> ScriptedServer {
         try ScriptedServer { client, _ in
             guard client.read(until: "SCRIPT").contains("SCRIPT") else { return }

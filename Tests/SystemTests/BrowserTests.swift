@@ -137,8 +137,8 @@ import Testing
     /// What a page of another site can make the browser send carries the cookie, and gets no further than the gateway.
     @Test func aPageOfAnotherSiteCanOnlyRead() throws {
         let (cookies, seen) = (Box<[String]>([]), Box<[String]>([]))
-        // The page of three hosts acts on the first, by all means there are. Chromium keeps its cookies from frames and fetches of another
-        // site, though not from what a host of the same site does, nor from a form that leaves the page.
+        // One page on three hosts acts on the first of them in every way. Chromium sends no cookies with frames and fetches of another
+        // site, but it does for a host of the same site, and for a form that leaves the page.
         let page = """
             <!doctype html><title>page</title><iframe name="frame"></iframe>
             <form id="form" method="post" target="frame"><input name="a" value="b"></form>

@@ -121,7 +121,7 @@ import Testing
         #expect(try fields(stage, "/else", []).1["access-control-allow-credentials"] == ["true"])
     }
 
-    /// Not in an interim answer, nor in a trailer, nor where the protocol changes.
+    /// In interim answers, in trailers, and where the protocol changes.
     @Test func whatAnUpstreamSaysOfPagesIsDroppedEverywhere() throws {
         let server = try ScriptedServer { client, _ in
             let head = client.read(until: "\r\n\r\n")

@@ -255,7 +255,7 @@ import Testing
         }
     }
 
-    /// Without root the workers have the user of whoever started them, whose other programs must not read their memory.
+    /// Without root the workers run as the user who started the program; other programs of that user must not read their memory.
     @Test(.enabled(if: getuid() == 0)) func aProcessOfTheSameUserSeesNothingOfIt() throws {
         let folder = TemporaryFolder()
         let (port, backend) = (Ports.free(), Ports.free())

@@ -69,7 +69,7 @@ import Testing
         let folder = TemporaryFolder()
         let (port, python) = (Ports.free(), "\(Executable.root)/.build/python/bin/python")
         try FileManager.default.createDirectory(atPath: "\(folder.path)/packages", withIntermediateDirectories: true)
-        // It has no password of its own: whoever comes from the gateway may upload.
+        // It has no password of its own: all that comes through the gateway may upload.
         let server = try server(
             python,
             ["-m", "pypiserver", "run", "-i", "127.0.0.1", "-p", "\(port)", "-P", ".", "-a", ".", "--disable-fallback"]
