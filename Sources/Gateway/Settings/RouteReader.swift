@@ -1,0 +1,347 @@
+import Bytes
+import RateLimiting
+import Authentication
+import Authorization
+import ConfigFile
+import Forwarding
+import HTTPMessage
+import Routing
+
+/// Reads routes; knows what they may refer to.
+struct RouteReader {
+    let issuers: [Issuer]
+    let issuerIndex: [String: Int]
+    let limits: [Limit]
+    let limitIndex: [String: Int]
+    let upstreamIndex: [String: Int]
+    let requirements: RequirementTable
+    let bodyBytesMax: UInt64?
+    /// Of routes that do not say otherwise.
+    let challenge: Challenge
+    let tokenSources: TokenSources
+    let diagnostics: Diagnostics
+    var usedIssuers: Set<Int> = []
+    var usedLimits: Set<Int> = []
+    var usedUpstreams: Set<Int> = []
+    /// Each distinct set of headers that the token alone decides has an index.
+    private var headerSets: [[ForwardingRule.Header]: Int] = [:]
+
+    init(
+        issuers: [Issuer], issuerIndex: [String: Int], limits: [Limit], limitIndex: [String: Int], upstreamIndex: [String: Int],
+        requirements: RequirementTable, bodyBytesMax: UInt64?, challenge: Challenge, tokenSources: TokenSources, diagnostics: Diagnostics
+    ) {
+        self.issuers = issuers
+        self.issuerIndex = issuerIndex
+        self.limits = limits
+        self.limitIndex = limitIndex
+        self.upstreamIndex = upstreamIndex
+        self.requirements = requirements
+        self.bodyBytesMax = bodyBytesMax
+        self.challenge = challenge
+        self.tokenSources = tokenSources
+        self.diagnostics = diagnostics
+    }
+
+    mutating func read(_ directive: Directive) -> Route? {
+        guard directive.hasArguments(1...1, "/PATH { … }", diagnostics) else { return nil }
+        let errors = diagnostics.count
+        let word = directive.arguments[0]
+        let block = Block(of: directive, title: "a route", diagnostics)
+        let pattern = PathPattern(word, diagnostics)
+        let hosts = block.one("host").map { $0.words("NAME …", diagnostics).compactMap { HostPattern($0, diagnostics) } } ?? []
+        let leading = (pattern?.segments ?? []).prefix { if case .literal = $0 { true } else { false } }.map { segment in
+            if case .literal(let text) = segment { text } else { "" }
+        }
+        let forwarding = ForwardingRule.Directives(block, leadingLiterals: leading)
+        let upstream = reference(block.one("upstream"), "upstream", upstreamIndex)
+        if let upstream { usedUpstreams.insert(upstream) }
+        let access = access(block, directive)
+        let accepted = acceptedIssuers(access)
+        let shared = demands(block, accepted, access)
+        var methods: [Route.MethodRule] = []
+        var named: Set<String> = []
+        for method in block.all("method") {
+            methods.append(methodRule(method, accepted, access, shared, &named))
+        }
+        let body = block.one("max_body_size").map { bodySize($0, diagnostics) } ?? bodyBytesMax
+        let upgrades = upgrades(block.one("upgrade"))
+        if let upgrade = block.one("upgrade"), !methods.isEmpty, !methods.contains(where: { $0.known.contains(.get) }) {
+            diagnostics.error("an upgrade comes with GET, which no method block of this route names", at: upgrade.name)
+        }
+        let tunnelRule = tunnelRule(block.one("upgrade"), accepted, access, shared, methods)
+        let ownChallenge = readChallenge(block)
+        let cors = block.one("cors").flatMap { readCORS($0, access) }
+        let onExpiry = block.one("on_expiry")
+        let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
+        if let onExpiry, access?.isPublic ?? false {
+            diagnostics.error("a public route has no credential that could expire", at: onExpiry.name, hint: "remove this line")
+        }
+        let foldsCase = block.one("case_insensitive").map { $0.hasArguments(0...0, ";", diagnostics) } ?? false
+        block.finish(later: [
+            "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror",
+            "add_response_header",
+        ])
+        if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
+        let rules = ([shared.authorization] + (methods + (tunnelRule.map { [$0] } ?? [])).map(\.authorization)).flatMap(\.rules)
+        let limitKeys = Set(
+            (shared.limits + methods.flatMap(\.allLimits) + (tunnelRule?.allLimits ?? [])).filter { limits.indices.contains($0) }
+        ).flatMap {
+            limits[$0].key
+        }
+        let variables = Set(forwarding.headers.flatMap(\.value.variables) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables))
+        for variable in variables { check(variable, pattern, access, at: directive) }
+        guard let pattern, let access, let upstream, diagnostics.count == errors else { return nil }
+        let identityHeaders = forwarding.headers.filter { $0.value.dependsOnIdentityAlone }
+        let headerIndex = headerSets[identityHeaders] ?? headerSets.count
+        headerSets[identityHeaders] = headerIndex
+        return Route(
+            name: (hosts.isEmpty ? "" : (hosts[0].isWildcard ? "*" : "") + hosts[0].name) + word.text, pattern: pattern, hosts: hosts,
+            pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
+            forwarding: ForwardingRule(
+                upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
+                forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix,
+                strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects),
+            challenge: ownChallenge, cors: cors, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule,
+            endsStreamsOnExpiry: endsStreams,
+            anyMethod: methods.isEmpty
+                ? Route.MethodRule(
+                    names: [], known: [], authorization: shared.authorization, limits: shared.limits, of: limits, isPublic: access.isPublic)
+                : nil,
+            methods: methods)
+    }
+
+    /// Reads `realm TEXT;` and `challenge TEXT;`.
+    private func readChallenge(_ block: Block) -> Challenge {
+        let realm = block.one("realm").flatMap { readRealm($0, diagnostics) }
+        let text = block.one("challenge").flatMap { $0.word("TEXT", diagnostics) }
+        if let text, text.text.isEmpty || !text.text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) {
+            diagnostics.error("a challenge is ASCII text", at: text, hint: "such as 'Bearer realm=\"https://auth.example.com/token\"'")
+        }
+        return Challenge(realm: realm ?? challenge.realm, text: text?.text, offersBasic: challenge.offersBasic)
+    }
+
+    /// Reads `cors { … }`. Pages that may read with a credential that the browser sends by itself can still be kept from all else.
+    private func readCORS(_ directive: Directive, _ access: Route.Access?) -> CORSRule? {
+        let rule = CORSRule(directive, diagnostics)
+        guard let rule, let origins = rule.origins, rule.allowsCredentials, access.map({ !$0.isPublic }) ?? false else { return rule }
+        if tokenSources.takesAmbient, tokenSources.crossOrigin.mode != .off, !origins.areAll(in: tokenSources.crossOrigin.allowed) {
+            diagnostics.warning(
+                "pages of these origins may read with the user's credentials, and change nothing", at: directive.name,
+                hint: "if they may do that too, name them in token: csrf_origins https://…;")
+        }
+        return rule
+    }
+
+    /// Reads the block of `upgrade NAME … { … }`: what is demanded besides what GET is. Without one, a tunnel through which a
+    /// client may write needs no more than reading does, which is told where the route makes a difference between the two.
+    private mutating func tunnelRule(
+        _ directive: Directive?, _ accepted: [Issuer], _ access: Route.Access?, _ shared: Demands, _ methods: [Route.MethodRule]
+    ) -> Route.MethodRule? {
+        guard let directive else { return nil }
+        let get = methods.first { $0.known.contains(.get) }
+        let own = get?.authorization ?? shared.authorization
+        guard directive.block != nil else {
+            if let stricter = methods.first(where: { !Set($0.authorization.requirements).isSubset(of: own.requirements) }) {
+                diagnostics.warning(
+                    "a tunnel needs no more here than GET does, and \(stricter.names.joined(separator: " ")) needs more",
+                    at: directive.name, hint: "if clients write through it, say what that needs: upgrade websocket { scope …; }")
+            }
+            return nil
+        }
+        let block = Block(of: directive, title: "an upgrade", diagnostics)
+        let demands = demands(block, accepted, access)
+        block.finish()
+        var authorization = own
+        authorization.requirements += demands.authorization.requirements
+        authorization.rules += demands.authorization.rules
+        let limits = get?.allLimits ?? shared.limits
+        return Route.MethodRule(
+            names: ["GET"], known: [.get], authorization: authorization, limits: limits + demands.limits.filter { !limits.contains($0) },
+            of: self.limits, isPublic: access?.isPublic ?? false)
+    }
+
+    /// Reads the names of `upgrade NAME …;`.
+    private func upgrades(_ directive: Directive?) -> [String] {
+        var names: [String] = []
+        if let directive, directive.arguments.isEmpty {
+            diagnostics.error("'upgrade' names no protocol", at: directive.name, hint: "write: upgrade websocket;")
+        }
+        for word in directive?.arguments ?? [] {
+            let name = word.text.lowercased()
+            if name == "h2c" {
+                diagnostics.error("an upgrade to h2c is never passed on: nobody could check what comes through it", at: word)
+            } else if name.isEmpty || !name.utf8.allSatisfy({ ASCII.isToken($0) || $0 == 0x2F }) {
+                diagnostics.error("'\(word.text)' is not the name of a protocol", at: word, hint: "write: upgrade websocket;")
+            } else if names.contains(name) {
+                diagnostics.error("'\(word.text)' stands twice", at: word)
+            }
+            names.append(name)
+        }
+        return names
+    }
+
+    private struct Demands {
+        var authorization = AuthorizationRule()
+        var limits: [Int] = []
+    }
+
+    private mutating func access(_ block: Block, _ directive: Directive) -> Route.Access? {
+        let auth = block.one("auth")
+        let publicWord = block.one("public")
+        switch (auth, publicWord) {
+        case (.some(let auth), nil):
+            var issuers: [Int] = []
+            for word in auth.words("ISSUER …", diagnostics) {
+                guard let index = issuerIndex[word.text] else {
+                    undefined("issuer", word, issuerIndex.keys)
+                    continue
+                }
+                if issuers.contains(index) { diagnostics.error("this issuer stands twice", at: word) }
+                issuers.append(index)
+                usedIssuers.insert(index)
+            }
+            return .authenticated(AuthenticationRule(issuers: issuers))
+        case (nil, .some(let word)): return PublicRule(word, diagnostics).map { .public($0) }
+        case (.some, .some(let word)):
+            diagnostics.error("a route is public or asks for a token, not both", at: word.name)
+            return nil
+        case (nil, nil):
+            diagnostics.error(
+                "this route says neither auth nor public", at: directive.position,
+                hint: "add: auth ISSUER; or, if everybody may come: public;")
+            return nil
+        }
+    }
+
+    private func acceptedIssuers(_ access: Route.Access?) -> [Issuer] {
+        if case .authenticated(let rule) = access { rule.issuers.map { issuers[$0] } } else { [] }
+    }
+
+    /// `scope`, `require` and `limit` of a route or of one of its methods.
+    private mutating func demands(_ block: Block, _ accepted: [Issuer], _ access: Route.Access?) -> Demands {
+        var demands = Demands()
+        let isPublic = if case .public = access { true } else { false }
+        for directive in block.all("scope") {
+            if isPublic { diagnostics.error("a public route has no scope", at: directive.name, hint: "no token is looked at here") }
+            guard let requirement = ScopeRequirement(directive, issuers: accepted, diagnostics) else { continue }
+            demands.authorization.requirements.append(requirements.index(of: requirement))
+        }
+        for directive in block.all("require") {
+            if isPublic { diagnostics.error("a public route has no require", at: directive.name, hint: "no token is looked at here") }
+            guard let rule = VariableRule(directive, diagnostics) else { continue }
+            demands.authorization.rules.append(rule)
+        }
+        for directive in block.all("limit") {
+            for word in directive.words("NAME …", diagnostics) {
+                guard let index = limitIndex[word.text] else {
+                    undefined("limit", word, limitIndex.keys)
+                    continue
+                }
+                if demands.limits.contains(index) { diagnostics.error("this limit stands twice", at: word) }
+                demands.limits.append(index)
+                usedLimits.insert(index)
+            }
+        }
+        return demands
+    }
+
+    private mutating func methodRule(
+        _ directive: Directive, _ accepted: [Issuer], _ access: Route.Access?, _ shared: Demands, _ named: inout Set<String>
+    ) -> Route.MethodRule {
+        let block = Block(of: directive, title: "a method", diagnostics)
+        if directive.arguments.isEmpty {
+            diagnostics.error("'method' names no method", at: directive.name, hint: "write: method GET HEAD { … }")
+        }
+        var known: Set<Method> = []
+        for word in directive.arguments {
+            let bytes = [UInt8](word.text.utf8)
+            let method = Method(bytes.span)
+            if !named.insert(word.text).inserted { diagnostics.error("\(word.text) stands twice in this route", at: word) }
+            if method == .trace || method == .connect {
+                diagnostics.error("\(word.text) is never forwarded", at: word)
+            } else if bytes.isEmpty || !bytes.allSatisfy(ASCII.isToken) {
+                diagnostics.error("'\(word.text)' is not a method", at: word, hint: "a method is a word such as GET")
+            } else if word.text != word.text.uppercased() {
+                diagnostics.error("methods are case-sensitive", at: word, hint: "did you mean \(word.text.uppercased())?")
+            }
+            if method != .other { known.insert(method) }
+        }
+        let publicWord = block.one("public")
+        let publicRule = publicWord.flatMap { PublicRule($0, diagnostics) }
+        let isPublic = access?.isPublic ?? false
+        if let publicWord, isPublic {
+            diagnostics.error("the whole route is public already", at: publicWord.name, hint: "remove this line")
+        }
+        var demands = demands(block, accepted, publicRule.map { .public($0) } ?? access)
+        block.finish()
+        if let publicRule {
+            // Of the route's limits those that a claim decides have nothing to count here.
+            let counted = (shared.limits + demands.limits.filter { !shared.limits.contains($0) }).filter {
+                limits.indices.contains($0) && !limits[$0].dependsOnClaims
+            }
+            return Route.MethodRule(
+                names: directive.arguments.map(\.text), known: known, authorization: AuthorizationRule(), limits: counted, of: limits,
+                isPublic: true, publicRule: publicRule)
+        }
+        demands.authorization.requirements = shared.authorization.requirements + demands.authorization.requirements
+        demands.authorization.rules = shared.authorization.rules + demands.authorization.rules
+        demands.limits = shared.limits + demands.limits.filter { !shared.limits.contains($0) }
+        return Route.MethodRule(
+            names: directive.arguments.map(\.text), known: known, authorization: demands.authorization, limits: demands.limits, of: limits,
+            isPublic: isPublic)
+    }
+
+    private func segments(_ variables: Set<Variable>, _ pattern: PathPattern) -> [Int] {
+        variables.compactMap { variable in
+            if case .path(let name) = variable { pattern.captures[name] } else { nil }
+        }
+    }
+
+    private func check(_ variable: Variable, _ pattern: PathPattern?, _ access: Route.Access?, at directive: Directive) {
+        switch variable {
+        case .path(let name):
+            guard let pattern, pattern.captures[name] == nil else { return }
+            let meant = nearest(to: name, among: pattern.captures.keys)
+            diagnostics.error(
+                "this route's path has no {\(name)}", at: directive.position, hint: meant.map { "did you mean $path.\($0)?" })
+        case .claim(let name):
+            if name.contains("."), !name.contains("/"), !name.contains(":") {
+                diagnostics.warning(
+                    "the claim '\(name)' has dots in its name", at: directive.position,
+                    hint: "if it is nested, write $claim./\(name.replacing(".", with: "/"))")
+            }
+            if case .public = access {
+                diagnostics.error("a public route has no $claim.\(name)", at: directive.position, hint: "no token is looked at here")
+            }
+        default: break
+        }
+    }
+
+    private func reference(_ directive: Directive?, _ what: String, _ index: [String: Int]) -> Int? {
+        guard let word = directive?.word("NAME", diagnostics) else { return nil }
+        if index[word.text] == nil { undefined(what, word, index.keys) }
+        return index[word.text]
+    }
+
+    private func undefined(_ what: String, _ word: Word, _ names: some Sequence<String>) {
+        let meant = nearest(to: word.text, among: names)
+        diagnostics.error(
+            "there is no \(what) '\(word.text)'", at: word,
+            hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: \(what) \(word.text) { … }")
+    }
+}
+
+/// `realm TEXT;`.
+func readRealm(_ directive: Directive, _ diagnostics: Diagnostics) -> String? {
+    guard let word = directive.word("TEXT", diagnostics) else { return nil }
+    if word.text.contains(where: { $0 == "\"" || $0 == "\\" || !$0.isASCII || $0.isNewline }) {
+        diagnostics.error("a realm is ASCII text without quotes", at: word)
+    }
+    return word.text
+}
+
+/// `max_body_size SIZE;` or `max_body_size unlimited;`.
+func bodySize(_ directive: Directive, _ diagnostics: Diagnostics) -> UInt64? {
+    if directive.arguments.first?.text == "unlimited", directive.arguments.count == 1, directive.block == nil { return nil }
+    return directive.size(diagnostics) ?? 0
+}
