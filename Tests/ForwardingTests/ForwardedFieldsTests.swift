@@ -4,6 +4,7 @@ import Bytes
 import HTTP1
 import HTTPMessage
 import Routing
+import TestSupport
 import Testing
 
 /// What upstreams are told of a request's way, with one memory for all connections of a worker.
@@ -59,7 +60,11 @@ import Testing
         for (trusted, isTrusted) in [(TrustedFields.any, true), (.xForwarded, true), (.forwarded, false)] {
             let head = OutgoingHead(
                 RequestContext(), filter, ForwardedFields(trusted: trusted), ForwardingRule(upstream: 0), from: proxy)
-            #expect(head.sender(head.context.head).isTrusted == isTrusted)
+            for name in ["X-Client-IP", "X-Forwarded-Ssl", "X-Original-URL", "X-Remote-User"] {
+                let request = try Heads.request("GET / HTTP/1.1", "\(name): x")
+                let verdict = filter.verdict(on: request.fields.lines[0], in: request.bytes, from: head.sender(request))
+                #expect(verdict == (isTrusted ? .keep : .drop), "\(trusted) \(name)")
+            }
         }
         #expect(
             try told(.xForwarded, client: "6.6.6.6") == [

@@ -186,8 +186,7 @@ extension HTTP2Stream: PassageFrontEnd {
     private func forgetAnswer() {
         hasAnswerBegun = false
         passage.bytesOut = 0
-        if hasAnswerTrailers { withAnswerTrailers { $0.removeAll() } }
-        hasAnswerTrailers = false
+        dropAnswerTrailers()
         dropBody()
         stallTimer?.clear()
     }

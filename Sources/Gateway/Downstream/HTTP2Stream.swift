@@ -54,7 +54,7 @@ final class HTTP2Stream: TimerHandler {
     /// What waits to be sent of the answer's body.
     var body = ByteQueue()
     private var answerTrailers = FieldBlock()
-    var hasAnswerTrailers = false
+    private(set) var hasAnswerTrailers = false
 
     /// Runs while more of the request's body is awaited.
     var bodyTimer: Timer?
@@ -79,8 +79,7 @@ final class HTTP2Stream: TimerHandler {
         self.id = id
         isRequestComplete = endsStream
         trailersBegan()
-        if hasAnswerTrailers { withAnswerTrailers { $0.removeAll() } }
-        hasAnswerTrailers = false
+        dropAnswerTrailers()
         areTrailersWrong = false
         takesBody = false
         discardsBody = false
@@ -307,6 +306,11 @@ final class HTTP2Stream: TimerHandler {
     func append(answerTrailer name: Span<UInt8>, _ value: Span<UInt8>) {
         withAnswerTrailers { $0.append(name, value) }
         hasAnswerTrailers = true
+    }
+
+    func dropAnswerTrailers() {
+        if hasAnswerTrailers { withAnswerTrailers { $0.removeAll() } }
+        hasAnswerTrailers = false
     }
 
     func withAnswerTrailers(_ use: (inout FieldBlock) -> Void) {
