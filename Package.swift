@@ -42,41 +42,41 @@ let package = Package(
         part("Bytes"),
         part("HTTPMessage", ["Bytes"]),
         part("ConfigFile", ["Bytes"]),
-        part("EventLoop", ["CLinux", "Bytes"]),
-        part("TLS", ["COpenSSL", "Bytes", "ConfigFile", "EventLoop"]),
+        part("System", ["CLinux", "Bytes"]),
+        part("TLS", ["COpenSSL", "Bytes", "ConfigFile", "System"]),
         part("HTTP1", ["Bytes", "HTTPMessage"]),
         part("HTTP2", ["CNghttp2", "Bytes", "HTTPMessage"]),
         part("Routing", ["Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authentication", ["COpenSSL", "Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
-        part("RateLimiting", ["Bytes", "ConfigFile", "EventLoop", "Routing", "Authentication", "Authorization"]),
-        part("Redis", ["COpenSSL", "CHiredis", "Bytes", "ConfigFile", "EventLoop", "TLS", "RateLimiting"]),
+        part("RateLimiting", ["Bytes", "ConfigFile", "System", "Routing", "Authentication", "Authorization"]),
+        part("Redis", ["COpenSSL", "CHiredis", "Bytes", "ConfigFile", "System", "TLS", "RateLimiting"]),
         part(
             "Forwarding",
-            ["Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication", "RateLimiting"]),
-        part("Observability", ["Bytes", "ConfigFile", "EventLoop"]),
+            ["Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication", "RateLimiting"]),
+        part("Observability", ["Bytes", "ConfigFile", "System"]),
         part(
             "Gateway",
             [
-                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
+                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
                 "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability",
             ]),
         part(
             "Control",
             [
-                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Authentication",
+                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Authentication",
                 "RateLimiting", "Forwarding", "Redis", "Observability", "Gateway",
             ]),
         part(
             "Supervisor",
             [
-                "CLinux", "ConfigFile", "EventLoop", "TLS", "Observability", "Gateway",
+                "CLinux", "ConfigFile", "System", "TLS", "Observability", "Gateway",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .executableTarget(
             name: "portcullis",
             dependencies: [
-                "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "Routing", "Authentication",
+                "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Routing", "Authentication",
                 "Authorization", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -90,40 +90,41 @@ let package = Package(
         tests("Bytes"),
         tests("HTTPMessage", ["Bytes"]),
         tests("ConfigFile", ["TestSupport"]),
-        tests("EventLoop", ["Bytes"]),
-        tests("TLS", ["Bytes", "EventLoop"]),
+        .testTarget(
+            name: "SystemUnitTests", dependencies: ["System", "Bytes"], path: "Tests/SystemUnitTests", swiftSettings: strict),
+        tests("TLS", ["Bytes", "System"]),
         tests("HTTP1", ["Bytes", "HTTPMessage", "TestSupport"]),
         tests("HTTP2", ["Bytes", "HTTPMessage"]),
         tests("Routing", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
         tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "TestSupport"]),
-        tests("RateLimiting", ["Bytes", "EventLoop"]),
-        tests("Redis", ["Bytes", "ConfigFile", "EventLoop", "RateLimiting", "TestSockets", "TestSupport"]),
+        tests("RateLimiting", ["Bytes", "System"]),
+        tests("Redis", ["Bytes", "ConfigFile", "System", "RateLimiting", "TestSockets", "TestSupport"]),
         tests(
             "Forwarding",
             [
-                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "EventLoop", "Routing", "Authentication", "RateLimiting",
+                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "System", "Routing", "Authentication", "RateLimiting",
                 "TestSupport",
                 "TestSockets",
             ]),
-        tests("Observability", ["Bytes", "EventLoop"]),
+        tests("Observability", ["Bytes", "System"]),
         tests(
             "Gateway",
             [
-                "ConfigFile", "Bytes", "HTTPMessage", "HTTP1", "EventLoop", "Authentication", "Authorization", "Routing", "Forwarding",
+                "ConfigFile", "Bytes", "HTTPMessage", "HTTP1", "System", "Authentication", "Authorization", "Routing", "Forwarding",
                 "TestSupport",
             ]),
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "EventLoop", "Forwarding", "Authentication", "Redis", "Gateway",
+                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "System", "Forwarding", "Authentication", "Redis", "Gateway",
                 "TestSupport",
             ],
             path: "Tests/FuzzTargets", swiftSettings: strict),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], path: "Tests/FuzzTests", exclude: ["Inputs"]),
         .testTarget(name: "TidyTests", path: "Tests/TidyTests"),
         .testTarget(
-            name: "SystemTests", dependencies: ["TestSupport", "TestSockets", "Bytes", "ConfigFile", "EventLoop", "Gateway"],
+            name: "SystemTests", dependencies: ["TestSupport", "TestSockets", "Bytes", "ConfigFile", "System", "Gateway"],
             path: "Tests/SystemTests", exclude: ["Peers"]),
     ]
 )
@@ -145,7 +146,7 @@ if Context.environment["PORTCULLIS_BENCHMARKS"] != nil {
         .executableTarget(
             name: "Micro",
             dependencies: [
-                "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "HTTP1", "Routing", "Authentication", "Authorization", "RateLimiting",
+                "Bytes", "HTTPMessage", "ConfigFile", "System", "HTTP1", "Routing", "Authentication", "Authorization", "RateLimiting",
                 "Forwarding", "TestSupport", .product(name: "Benchmark", package: "swift-benchmark"),
             ], path: "Benchmarks/Micro"))
 }

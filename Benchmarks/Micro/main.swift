@@ -3,7 +3,7 @@ import Authorization
 import Benchmark
 import Bytes
 import ConfigFile
-import EventLoop
+import System
 import Forwarding
 import HTTP1
 import HTTPMessage

@@ -1,6 +1,6 @@
 import CLinux
 import Dispatch
-import EventLoop
+import System
 import Synchronization
 
 /// Runs what blocks on threads of its own and hands the outcomes back to the loop.

@@ -1,4 +1,4 @@
-package import EventLoop
+package import System
 package import Gateway
 import Observability
 import RateLimiting

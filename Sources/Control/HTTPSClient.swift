@@ -1,6 +1,6 @@
 import Bytes
 import CLinux
-package import EventLoop
+package import System
 import HTTP1
 package import HTTPMessage
 package import TLS

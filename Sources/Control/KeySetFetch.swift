@@ -1,7 +1,7 @@
 import Authentication
 import Bytes
 import CLinux
-import EventLoop
+import System
 import HTTPMessage
 import TLS
 

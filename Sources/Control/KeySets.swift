@@ -1,6 +1,6 @@
 import Authentication
 import ConfigFile
-import EventLoop
+import System
 import Gateway
 
 /// Keeps the key sets of all issuers fresh: files are looked at four times a second, URLs fetched anew by their Cache-Control, at

@@ -1,4 +1,4 @@
-import EventLoop
+import System
 import Forwarding
 import Gateway
 import Redis

@@ -1,6 +1,6 @@
 import Authentication
 import Bytes
-package import EventLoop
+package import System
 package import HTTP1
 package import HTTPMessage
 package import RateLimiting

@@ -1,5 +1,5 @@
 import Bytes
-import EventLoop
+import System
 import TLS
 
 /// What becomes of an opening: one of these is called, once, from the loop.

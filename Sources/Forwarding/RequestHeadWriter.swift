@@ -1,7 +1,7 @@
 import ConfigFile
 package import Authentication
 package import Bytes
-package import EventLoop
+package import System
 import HTTP1
 import HTTPMessage
 package import Routing

@@ -1,5 +1,5 @@
 import Bytes
-import EventLoop
+import System
 import HTTP1
 import HTTPMessage
 import TLS

@@ -1,5 +1,5 @@
 package import Bytes
-package import EventLoop
+package import System
 package import HTTP2
 import HTTPMessage
 import RateLimiting

@@ -1,5 +1,5 @@
 package import ConfigFile
-package import EventLoop
+package import System
 package import TLS
 import HTTPMessage
 

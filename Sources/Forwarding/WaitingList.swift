@@ -1,4 +1,4 @@
-import EventLoop
+import System
 import RateLimiting
 
 /// Exchanges that wait for a connection to one group of servers. Clients are served in turn, each its own exchanges in their order; every

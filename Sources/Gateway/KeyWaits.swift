@@ -1,5 +1,5 @@
 import Authentication
-import EventLoop
+import System
 import Routing
 
 /// Requests that wait while their issuer's key set is fetched again, because of a key that is not known or a signature that is not the known

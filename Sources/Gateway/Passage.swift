@@ -1,7 +1,7 @@
 import Authentication
 import Authorization
 import Bytes
-import EventLoop
+import System
 import Forwarding
 import HTTP1
 import HTTPMessage

@@ -1,5 +1,5 @@
 import CLinux
-package import EventLoop
+package import System
 
 /// What a process of the gateway may do.
 package enum ProcessRights {

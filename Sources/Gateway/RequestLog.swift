@@ -1,7 +1,7 @@
 import Forwarding
 import Authentication
 import Bytes
-import EventLoop
+import System
 import HTTPMessage
 import Observability
 import RateLimiting

@@ -1,5 +1,5 @@
 import Bytes
-import EventLoop
+import System
 import HTTPMessage
 
 /// What opens a tunnel in HTTP/1.1, where it is to be read or made.

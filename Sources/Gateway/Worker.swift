@@ -1,5 +1,5 @@
 import Authentication
-package import EventLoop
+package import System
 import Bytes
 import Forwarding
 import HTTP2

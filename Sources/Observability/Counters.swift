@@ -1,4 +1,4 @@
-package import EventLoop
+package import System
 
 /// What a worker counts. The numbers are kept in shared memory, one block for each worker, and summed when read.
 package enum Counter: Int, CaseIterable, Sendable {

@@ -1,5 +1,5 @@
 import Bytes
-package import EventLoop
+package import System
 
 /// The end of a log: a file, a pipe or a terminal. Never blocks on what is not a file.
 ///

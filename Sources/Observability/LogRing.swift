@@ -1,5 +1,5 @@
 import Bytes
-package import EventLoop
+package import System
 
 /// A bounded ring of log lines in shared memory: one worker writes, the control process reads. A full ring drops the line
 /// and counts it; nobody waits.

@@ -1,6 +1,6 @@
 import Authentication
 import Authorization
-import EventLoop
+import System
 
 /// One request's way through its limits. Used again for the next request of its connection.
 package final class AdmissionProgress {

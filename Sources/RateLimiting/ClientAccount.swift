@@ -1,4 +1,4 @@
-package import EventLoop
+package import System
 
 /// What one client has of a worker at present. A client is an address, of IPv6 a network of 64 bits, which one subscriber has; behind a
 /// trusted proxy the one that it tells.

@@ -1,4 +1,4 @@
-import EventLoop
+import System
 
 /// Slices of quotas that a worker has taken from a store and spends by itself (`lease N`). Of fixed size: four places for each set of
 /// keys; the slice that has least left gives way, and what was left of it is lost.

@@ -1,7 +1,7 @@
 import Bytes
 import Authentication
 import ConfigFile
-import EventLoop
+import System
 import Routing
 
 extension Limit {

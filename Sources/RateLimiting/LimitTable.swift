@@ -1,5 +1,5 @@
 package import Bytes
-package import EventLoop
+package import System
 
 /// The rate limits of the host in shared memory: exact over all workers, of fixed size.
 ///

@@ -1,7 +1,7 @@
 import Authentication
 package import Authorization
 import Bytes
-package import EventLoop
+package import System
 package import Routing
 
 /// Learns the fate of a request whose limits had to be asked for outside.

@@ -1,5 +1,5 @@
 import Bytes
-package import EventLoop
+package import System
 package import RateLimiting
 import TLS
 

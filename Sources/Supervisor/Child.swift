@@ -1,5 +1,5 @@
 package import CLinux
-package import EventLoop
+package import System
 
 /// Starts processes of our own program.
 package enum Child {

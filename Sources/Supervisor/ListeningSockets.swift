@@ -1,5 +1,5 @@
 import CLinux
-import EventLoop
+import System
 import Gateway
 
 /// The listening sockets of the gateway, by address: opened once and kept over reloads and the deaths of workers, so that a

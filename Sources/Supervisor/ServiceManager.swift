@@ -1,5 +1,5 @@
 import CLinux
-import EventLoop
+import System
 
 /// Tells systemd how the service is (sd_notify(3)); does nothing where there is no systemd.
 struct ServiceManager {

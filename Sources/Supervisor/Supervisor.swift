@@ -1,6 +1,6 @@
 import CLinux
 import ConfigFile
-package import EventLoop
+package import System
 package import Gateway
 package import Logging
 import Observability

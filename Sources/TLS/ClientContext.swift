@@ -1,5 +1,5 @@
 import COpenSSL
-import EventLoop
+import System
 
 /// TLS towards servers: upstreams, Redis, key servers. The server's chain and name are always verified.
 @safe package final class ClientContext {

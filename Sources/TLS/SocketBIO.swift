@@ -1,5 +1,5 @@
 import COpenSSL
-import EventLoop
+import System
 
 /// What OpenSSL reads a connection's socket with, and writes it: `recv` and `send`, which cost some 90 ns less a call than the
 /// `read` and `write` of its own, and cause no SIGPIPE.

@@ -1,5 +1,5 @@
 import COpenSSL
-package import EventLoop
+package import System
 
 /// One TLS connection over a non-blocking socket, which it reads and writes itself but does not own.
 @safe package struct TLSSession: ~Copyable {

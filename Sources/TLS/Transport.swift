@@ -1,5 +1,5 @@
 package import Bytes
-package import EventLoop
+package import System
 
 /// A connected socket, in clear or under TLS: owns the descriptor, reads and writes without blocking.
 package struct Transport: ~Copyable {

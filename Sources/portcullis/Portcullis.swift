@@ -1,5 +1,5 @@
 import ArgumentParser
-import EventLoop
+import System
 import Gateway
 import Logging
 

@@ -3,7 +3,7 @@ import ArgumentParser
 import CLinux
 import ConfigFile
 import Control
-import EventLoop
+import System
 import Gateway
 import Supervisor
 

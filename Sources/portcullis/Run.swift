@@ -1,6 +1,6 @@
 import ArgumentParser
 import ConfigFile
-import EventLoop
+import System
 import Gateway
 import CLinux
 import Supervisor

@@ -2,7 +2,7 @@ import Authorization
 import TLS
 import Authentication
 import ConfigFile
-import EventLoop
+import System
 import Forwarding
 import Gateway
 import RateLimiting

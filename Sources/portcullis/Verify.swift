@@ -4,7 +4,7 @@ import Authorization
 import Bytes
 import CLinux
 import ConfigFile
-import EventLoop
+import System
 import Gateway
 
 struct JWS: ParsableCommand {

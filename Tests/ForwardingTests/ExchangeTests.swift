@@ -1,7 +1,7 @@
 import Authentication
 import Bytes
 import ConfigFile
-import EventLoop
+import System
 @testable import Forwarding
 import HTTP1
 import HTTP2

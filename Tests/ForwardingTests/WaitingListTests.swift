@@ -1,5 +1,5 @@
 import Authentication
-import EventLoop
+import System
 @testable import Forwarding
 import RateLimiting
 import Routing

@@ -1,7 +1,7 @@
 import Authentication
 import Bytes
 import ConfigFile
-import EventLoop
+import System
 import Forwarding
 import Gateway
 import HTTP1

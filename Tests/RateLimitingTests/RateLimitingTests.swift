@@ -1,5 +1,5 @@
 import Bytes
-import EventLoop
+import System
 @testable import RateLimiting
 import Testing
 

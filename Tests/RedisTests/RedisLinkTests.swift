@@ -1,5 +1,5 @@
 import ConfigFile
-import EventLoop
+import System
 @testable import Redis
 import TestSockets
 import TestSupport

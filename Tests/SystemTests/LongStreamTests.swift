@@ -1,5 +1,5 @@
 import ConfigFile
-import EventLoop
+import System
 import Foundation
 import Gateway
 import Glibc

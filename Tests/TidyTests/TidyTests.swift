@@ -24,11 +24,11 @@ import Testing
 
     /// The targets in the order of a request's path: each may import those before it.
     private static let order = [
-        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "HTTPMessage", "ConfigFile", "EventLoop", "TLS", "HTTP1", "HTTP2",
+        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2",
         "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Gateway", "Control",
         "Supervisor", "portcullis",
     ]
-    private static let shell: Set<String> = ["EventLoop", "TLS", "Redis", "Supervisor", "Control", "Gateway", "portcullis"]
+    private static let shell: Set<String> = ["System", "TLS", "Redis", "Supervisor", "Control", "Gateway", "portcullis"]
 
     /// The files outside the shell in which a C library is called.
     private static let wrappers: Set<String> = [

@@ -1,4 +1,4 @@
-import EventLoop
+import System
 import RateLimiting
 
 /// What one connection may still do of something that costs its sender nothing.

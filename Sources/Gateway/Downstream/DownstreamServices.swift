@@ -1,4 +1,4 @@
-import EventLoop
+import System
 import Bytes
 import Forwarding
 import HTTP2

@@ -1,5 +1,5 @@
 import Authentication
-import EventLoop
+import System
 import Bytes
 import Forwarding
 import HTTP1

@@ -1,6 +1,6 @@
 import Authentication
 import Bytes
-import EventLoop
+import System
 import Forwarding
 import HTTP1
 import HTTP2

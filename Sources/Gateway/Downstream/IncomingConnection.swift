@@ -1,5 +1,5 @@
 import Bytes
-import EventLoop
+import System
 import Forwarding
 import Observability
 import RateLimiting

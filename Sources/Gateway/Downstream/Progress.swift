@@ -1,4 +1,4 @@
-import EventLoop
+import System
 import RateLimiting
 
 /// Whether somebody who is waited for comes on, and does not only keep silence away with a byte now and then.

@@ -1,4 +1,4 @@
-import EventLoop
+import System
 import RateLimiting
 
 /// How a client takes what is sent to it. The system's own buffers may hold megabytes; what has left them is what was taken.

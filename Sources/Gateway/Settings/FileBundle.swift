@@ -1,5 +1,5 @@
 package import ConfigFile
-import EventLoop
+import System
 
 /// The file system as a source of configuration, which remembers everything it has read.
 ///

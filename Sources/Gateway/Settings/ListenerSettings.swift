@@ -1,5 +1,5 @@
 import ConfigFile
-package import EventLoop
+package import System
 package import TLS
 
 /// `proxy_protocol NETWORK …;`: peers whose connections begin with a PROXY header. Nobody else's do: what they send there is

@@ -1,7 +1,7 @@
 package import Authentication
 package import Authorization
 package import ConfigFile
-package import EventLoop
+package import System
 package import Forwarding
 import HTTPMessage
 package import Observability

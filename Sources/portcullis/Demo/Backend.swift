@@ -1,6 +1,6 @@
 import ArgumentParser
 import Bytes
-import EventLoop
+import System
 import HTTP1
 import HTTPMessage
 

@@ -2,7 +2,7 @@ import HTTPMessage
 import ArgumentParser
 import CLinux
 import Control
-import EventLoop
+import System
 import Gateway
 import Supervisor
 import TLS
