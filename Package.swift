@@ -55,23 +55,36 @@ let package = Package(
             "Forwarding",
             ["Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication", "RateLimiting"]),
         part("Observability", ["Bytes", "ConfigFile", "System"]),
+        part("Processes", ["CLinux", "Bytes", "ConfigFile", "System", "RateLimiting", "Observability"]),
+        part(
+            "Configuration",
+            [
+                "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "Routing", "Authentication", "Authorization", "RateLimiting",
+                "Redis", "Forwarding", "Observability",
+            ]),
+        part(
+            "Policy",
+            [
+                "Bytes", "HTTPMessage", "HTTP1", "Routing", "Authentication", "Authorization", "RateLimiting", "Forwarding",
+                "Configuration",
+            ]),
         part(
             "Gateway",
             [
-                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
-                "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability",
+                "Bytes", "HTTPMessage", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
+                "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration", "Policy",
             ]),
         part(
             "Control",
             [
                 "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Authentication",
-                "RateLimiting", "Forwarding", "Redis", "Observability", "Gateway",
+                "RateLimiting", "Observability", "Processes", "Configuration",
             ]),
         part(
             "Supervisor",
             [
-                "CLinux", "ConfigFile", "System", "TLS", "Observability", "Gateway",
-                .product(name: "Logging", package: "swift-log"),
+                "CLinux", "ConfigFile", "System", "TLS", "Observability",
+                .product(name: "Logging", package: "swift-log"), "Processes", "Configuration",
             ]),
         .executableTarget(
             name: "portcullis",
@@ -79,7 +92,7 @@ let package = Package(
                 "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Routing", "Authentication",
                 "Authorization", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Logging", package: "swift-log"), "Processes", "Configuration",
             ], swiftSettings: strict),
 
         .target(
@@ -108,23 +121,25 @@ let package = Package(
                 "TestSockets",
             ]),
         tests("Observability", ["Bytes", "System"]),
+        tests("Configuration", ["Processes", "ConfigFile", "TestSupport", "Authentication", "Routing"]),
         tests(
-            "Gateway",
-            [
-                "ConfigFile", "Bytes", "HTTPMessage", "HTTP1", "System", "Authentication", "Authorization", "Routing", "Forwarding",
-                "TestSupport",
-            ]),
+            "Policy",
+            ["Configuration", "ConfigFile", "TestSupport", "Authentication", "Authorization", "Bytes", "HTTP1", "HTTPMessage", "Routing"]),
+        tests("Gateway", ["TestSupport", "Bytes", "Forwarding", "HTTPMessage", "Routing", "System"]),
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "System", "Forwarding", "Authentication", "Redis", "Gateway",
-                "TestSupport",
+                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "System", "Forwarding", "Authentication", "Redis", "Configuration",
+                "Processes", "TestSupport",
             ],
             path: "Tests/FuzzTargets", swiftSettings: strict),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], path: "Tests/FuzzTests", exclude: ["Inputs"]),
         .testTarget(name: "TidyTests", path: "Tests/TidyTests"),
         .testTarget(
-            name: "SystemTests", dependencies: ["TestSupport", "TestSockets", "Bytes", "ConfigFile", "System", "Gateway"],
+            name: "SystemTests",
+            dependencies: [
+                "TestSupport", "TestSockets", "Bytes", "ConfigFile", "System", "Processes", "Configuration", "Gateway",
+            ],
             path: "Tests/SystemTests", exclude: ["Peers"]),
     ]
 )

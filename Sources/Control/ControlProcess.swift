@@ -1,5 +1,6 @@
 package import System
-package import Gateway
+package import Configuration
+package import Processes
 import Observability
 import RateLimiting
 

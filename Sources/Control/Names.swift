@@ -1,7 +1,5 @@
 import System
-import Forwarding
-import Gateway
-import Redis
+import Configuration
 
 /// Keeps the addresses of all host names of the configuration fresh, through the system's resolver.
 final class Names: TimerHandler {
@@ -27,10 +25,7 @@ final class Names: TimerHandler {
     init(_ settings: Settings, on loop: EventLoop, report: @escaping (String) -> Void) throws(SystemError) {
         self.loop = loop
         self.report = report
-        var hosts: Set<String> = []
-        for case .host(let host, _) in settings.upstreams.flatMap(\.servers) { hosts.insert(host) }
-        for case .host(let host, _) in settings.redis.map(\.address) { hosts.insert(host) }
-        names = hosts.sorted().map { Name(host: $0) }
+        names = settings.hostNames.sorted().map { Name(host: $0) }
         isFirstRoundComplete = names.isEmpty
         work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1) }
         timer = Timer(self)

@@ -1,3 +1,4 @@
+import Configuration
 import Bytes
 import HTTPMessage
 import RateLimiting

@@ -1,3 +1,5 @@
+import Policy
+import Configuration
 import Authentication
 import Authorization
 import Bytes

@@ -1,3 +1,4 @@
+import Policy
 import Forwarding
 import Authentication
 import Bytes

@@ -1,3 +1,5 @@
+package import Configuration
+package import Processes
 import Authentication
 package import System
 import Bytes

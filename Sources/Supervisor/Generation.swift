@@ -1,6 +1,7 @@
 import CLinux
 import System
-import Gateway
+import Configuration
+import Processes
 import Observability
 import TLS
 

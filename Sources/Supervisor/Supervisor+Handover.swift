@@ -1,6 +1,6 @@
 import CLinux
 import System
-import Gateway
+import Processes
 import Logging
 
 /// A new executable takes over (SIGUSR2), without a moment at which nobody listens.

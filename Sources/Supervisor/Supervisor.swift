@@ -1,7 +1,8 @@
 import CLinux
 import ConfigFile
 package import System
-package import Gateway
+package import Configuration
+package import Processes
 package import Logging
 import Observability
 import TLS

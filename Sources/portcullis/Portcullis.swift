@@ -1,6 +1,5 @@
 import ArgumentParser
 import System
-import Gateway
 import Logging
 
 /// The command line.

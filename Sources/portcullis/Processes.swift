@@ -1,10 +1,12 @@
+import Gateway
 import Logging
 import ArgumentParser
 import CLinux
 import ConfigFile
 import Control
 import System
-import Gateway
+import Configuration
+import Processes
 import Supervisor
 
 /// What the supervisor starts. The descriptors are those of `Supervisor.spawn`: 3 the channel, 4 the bundle, 5 the shared

@@ -1,7 +1,8 @@
 import ArgumentParser
 import ConfigFile
 import System
-import Gateway
+import Configuration
+import Processes
 import CLinux
 import Supervisor
 

@@ -4,7 +4,8 @@ import Authentication
 import ConfigFile
 import System
 import Forwarding
-import Gateway
+import Configuration
+import Processes
 import RateLimiting
 import Routing
 

@@ -5,7 +5,8 @@ import Bytes
 import CLinux
 import ConfigFile
 import System
-import Gateway
+import Configuration
+import Processes
 
 struct JWS: ParsableCommand {
     static let configuration = CommandConfiguration(

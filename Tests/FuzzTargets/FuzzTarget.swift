@@ -3,7 +3,8 @@ import Bytes
 import ConfigFile
 import System
 import Forwarding
-import Gateway
+import Configuration
+import Processes
 import HTTP1
 import HTTP2
 import HTTPMessage

@@ -1,7 +1,9 @@
 import ConfigFile
 import System
 import Foundation
+import Configuration
 import Gateway
+import Processes
 import Glibc
 import Synchronization
 import TestSockets

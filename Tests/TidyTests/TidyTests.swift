@@ -25,10 +25,11 @@ import Testing
     /// The targets in the order of a request's path: each may import those before it.
     private static let order = [
         "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2",
-        "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Gateway", "Control",
+        "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration",
+        "Policy", "Gateway", "Control",
         "Supervisor", "portcullis",
     ]
-    private static let shell: Set<String> = ["System", "TLS", "Redis", "Supervisor", "Control", "Gateway", "portcullis"]
+    private static let shell: Set<String> = ["System", "TLS", "Redis", "Processes", "Supervisor", "Control", "Gateway", "portcullis"]
 
     /// The files outside the shell in which a C library is called.
     private static let wrappers: Set<String> = [
@@ -132,6 +133,15 @@ import Testing
             for name in imports(source) {
                 if let other = Self.order.firstIndex(of: name) { #expect(other < own, "\(source.name) imports \(name)") }
             }
+        }
+    }
+
+    @Test func controlAndTheDataPlaneKnowNothingOfEachOther() {
+        let dataPlane: Set<String> = ["Redis", "Forwarding", "Policy", "Gateway"]
+        let others: Set<String> = ["Control", "Supervisor"]
+        for source in Self.sources {
+            let forbidden = others.contains(source.target) ? dataPlane : dataPlane.contains(source.target) ? others : []
+            for name in imports(source) { #expect(!forbidden.contains(name), "\(source.name) imports \(name)") }
         }
     }
 

@@ -1,3 +1,5 @@
+import Policy
+import Configuration
 import Bytes
 import System
 import Forwarding

@@ -1,3 +1,5 @@
+import Configuration
+import Policy
 import System
 import Bytes
 import Forwarding

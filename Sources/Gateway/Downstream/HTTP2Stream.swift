@@ -1,3 +1,5 @@
+import Configuration
+import Policy
 import Authentication
 import Bytes
 import System

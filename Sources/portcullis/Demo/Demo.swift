@@ -3,7 +3,8 @@ import ArgumentParser
 import CLinux
 import Control
 import System
-import Gateway
+import Configuration
+import Processes
 import Supervisor
 import TLS
 

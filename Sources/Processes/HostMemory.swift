@@ -1,6 +1,6 @@
 package import Bytes
 package import System
-package import Observability
+import Observability
 package import RateLimiting
 
 /// The memory that all processes of one host share: hash keys and the limit table. It outlives workers and reloads.
@@ -35,32 +35,4 @@ package struct HostMemory {
     private static let headerWords = 8
     /// Tells one layout from another: it goes up whenever the meaning of a word changes.
     private static let layout: UInt64 = 3
-}
-
-/// The memory that one process shares with those that look after it, and with no other: its beat, and of a worker its counters
-/// and its log ring. A worker that has come into wrong hands can spoil its own alone.
-package struct ProcessMemory {
-    /// Workers of all generations that may live at once.
-    package static let slotsMax = 256
-
-    package let memory: SharedMemory
-
-    package init() throws(SystemError) { memory = try SharedMemory(words: Self.headerWords + Counters.words + LogRing.words) }
-
-    /// The memory behind a descriptor from the supervisor.
-    package init(mapping descriptor: consuming Descriptor) throws(SystemError) { memory = try SharedMemory(mapping: descriptor) }
-
-    package var counters: Counters { Counters(memory, firstWord: Self.headerWords) }
-    package var logRing: LogRing { LogRing(memory, firstWord: Self.headerWords + Counters.words) }
-
-    /// Tells the supervisor that the process goes on with its work.
-    package func beat() { memory.add(0, 1) }
-
-    /// How often it has told so; zero while it starts.
-    package var beats: UInt64 { memory.load(0) }
-
-    /// Another process begins here.
-    package func begin() { memory.store(0, 0) }
-
-    private static let headerWords = 8
 }

@@ -116,13 +116,21 @@ package struct Settings {
     }
 
     /// What a client is asked for where no route says otherwise.
-    var challenge: Challenge { Challenge(realm: realm, offersBasic: tokenSources.takesPasswords) }
+    package var challenge: Challenge { Challenge(realm: realm, offersBasic: tokenSources.takesPasswords) }
+
+    /// The names of hosts that have to be resolved.
+    package var hostNames: Set<String> {
+        var names: Set<String> = []
+        for case .host(let host, _) in upstreams.flatMap(\.servers) { names.insert(host) }
+        for case .host(let host, _) in redis.map(\.address) { names.insert(host) }
+        return names
+    }
 
     /// Whether a peer may speak for the client.
-    func trusts(_ peer: IPAddress) -> Bool { trustedProxies.contains { $0.contains(peer) } }
+    package func trusts(_ peer: IPAddress) -> Bool { trustedProxies.contains { $0.contains(peer) } }
 
     /// The port of https: that of the listeners with TLS, if they all have the same one, else 443.
-    var securePort: UInt16 {
+    package var securePort: UInt16 {
         var ports: Set<UInt16> = []
         for listener in listeners {
             if case .tls = listener.role, case .ip(_, let port) = listener.address { ports.insert(port) }
@@ -131,12 +139,12 @@ package struct Settings {
     }
 
     /// How often it is looked at whether a client takes what it is sent.
-    var uptakeCheck: UInt64 { min(timeouts.write, clientLimits.downloadRate.windowNanoseconds) }
+    package var uptakeCheck: UInt64 { min(timeouts.write, clientLimits.downloadRate.windowNanoseconds) }
 
     /// Whether an upstream is told both ends of a client's connection.
-    private(set) var tellsUpstreams = false
+    package private(set) var tellsUpstreams = false
     /// Whether a route names a protocol that a request may change to.
-    private(set) var offersTunnels = false
+    package private(set) var offersTunnels = false
 
     private mutating func general(_ file: Block, _ processors: Int, _ diagnostics: Diagnostics) {
         workers = processors

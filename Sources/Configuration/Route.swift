@@ -2,7 +2,7 @@ import RateLimiting
 package import Authentication
 package import Authorization
 package import Forwarding
-import HTTPMessage
+package import HTTPMessage
 package import Routing
 
 /// A route of the file, with what it demands of each method.
@@ -11,7 +11,7 @@ package final class Route {
     package let name: String
     package let pattern: PathPattern
     package let hosts: [HostPattern]
-    let pathDemand: PathDemand
+    package let pathDemand: PathDemand
     package let access: Access
     package let forwarding: ForwardingRule
     package let challenge: Challenge
@@ -92,12 +92,12 @@ package final class Route {
     }
 
     /// The rule for a request's method; nil when the route does not take it.
-    func rule(for method: Method, named name: String) -> MethodRule? {
+    package func rule(for method: Method, named name: String) -> MethodRule? {
         if let anyMethod { return anyMethod }
         for rule in methods where method == .other ? rule.names.contains(name) : rule.known.contains(method) { return rule }
         return nil
     }
 
     /// The value of the Allow field of a 405.
-    var allowed: String { methods.flatMap(\.names).joined(separator: ", ") }
+    package var allowed: String { methods.flatMap(\.names).joined(separator: ", ") }
 }

@@ -1,3 +1,4 @@
+package import Configuration
 package import Authentication
 package import Authorization
 import Bytes
@@ -83,7 +84,11 @@ package final class Policy {
 
     /// What the route demands of this request.
     package func match(_ head: borrowing RequestHead, _ form: Form, to route: Route) throws(Refusal) -> Match {
-        if let answer = try route.cors?.preflight(head, allowed: route.allowed) { throw .preflight(answer) }
+        switch route.cors?.preflight(head, allowed: route.allowed) {
+        case .allowed(let lines): throw .preflight(lines)
+        case .originNotAllowed(let origin): throw .originNotAllowed(origin)
+        case nil: break
+        }
         let name = head.method == .other ? head.text(head.methodRange) : ""
         guard let rule = route.rule(for: head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
         if case .length(let count) = form.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }

@@ -1,14 +1,21 @@
 import Authentication
 import Bytes
 import ConfigFile
-import Forwarding
-import HTTPMessage
+package import HTTPMessage
 
 /// Which pages of other origins may use a route: its block `cors`.
 ///
 /// The gateway says so in every answer of the route, its own refusals among them, in place of what the upstream says, and answers
 /// preflights itself: they carry no credential that could be looked at. Source: Fetch, §3.3 "CORS protocol".
 package final class CORSRule: Sendable {
+    /// What a preflight is told.
+    package enum Preflight {
+        /// Whole lines, besides those of every response.
+        case allowed([UInt8])
+        /// The origin, as the client wrote it.
+        case originNotAllowed(String)
+    }
+
     /// Nil for every origin.
     let origins: Origins?
     let allowsCredentials: Bool
@@ -64,7 +71,7 @@ package final class CORSRule: Sendable {
     private func allows(_ head: borrowing RequestHead) -> Bool { origins?.name(originOf: head) ?? true }
 
     /// Appends what an answer says of who may read it.
-    func append<Output: FieldOutput & ~Copyable>(for head: borrowing RequestHead, to output: inout Output) {
+    package func append<Output: FieldOutput & ~Copyable>(for head: borrowing RequestHead, to output: inout Output) {
         guard let origins else {
             output.append(lines: [UInt8]("Access-Control-Allow-Origin: *\r\n".utf8))
             return output.append(lines: allowance)
@@ -78,15 +85,14 @@ package final class CORSRule: Sendable {
         output.append(lines: allowance)
     }
 
-    /// The lines that a preflight is told besides; nil for a request that is none.
+    /// The response to a preflight; nil for a request that is none.
     ///
     /// - Parameter allowed: the methods that the route takes; empty for all.
-    /// - Throws: ``Refusal/originNotAllowed(_:)``.
-    func preflight(_ head: borrowing RequestHead, allowed: String) throws(Refusal) -> [UInt8]? {
+    package func preflight(_ head: borrowing RequestHead, allowed: String) -> Preflight? {
         guard head.method == .options, head.fields.has(.origin), let method = head.field(named: "access-control-request-method"),
             method.allSatisfy(ASCII.isToken)
         else { return nil }
-        guard allows(head) else { throw .originNotAllowed(head.value(.origin).map { head.bytes.extracting($0).text } ?? "") }
+        guard allows(head) else { return .originNotAllowed(head.value(.origin).map { head.bytes.extracting($0).text } ?? "") }
         var lines: [UInt8] = []
         let taken = methods ?? (allowed.isEmpty ? String(decoding: method, as: UTF8.self) : allowed)
         lines.append("Access-Control-Allow-Methods: \(taken)\r\n")
@@ -97,7 +103,7 @@ package final class CORSRule: Sendable {
         if !names.isEmpty { lines.append("Access-Control-Allow-Headers: \(names)\r\n") }
         if let maxAge { lines.append("Access-Control-Max-Age: \(maxAge)\r\n") }
         lines.append("Vary: Access-Control-Request-Method, Access-Control-Request-Headers\r\n")
-        return lines
+        return .allowed(lines)
     }
 }
 

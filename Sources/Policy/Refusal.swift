@@ -141,7 +141,7 @@ package enum Refusal: Error, Sendable {
     }
 
     /// What operators see besides, in the log.
-    var logDetail: String? {
+    package var logDetail: String? {
         switch self {
         case .forwarding(let error): error.explanation
         case .authorization(.ruleUnmet(let rule)): rule
@@ -153,7 +153,7 @@ package enum Refusal: Error, Sendable {
     }
 
     /// Whether somebody tried what is not allowed: such refusals go to the security log.
-    var concernsSecurity: Bool {
+    package var concernsSecurity: Bool {
         switch self {
         case .forwarding(.headerUnusable), .forwarding(.pathUnusable): true
         case .forwarding, .redirect, .aboutServer, .preflight, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .bodyTooSlow,
@@ -166,7 +166,7 @@ package enum Refusal: Error, Sendable {
     }
 
     /// Whether it is in doubt where the next request would begin.
-    var endsConnection: Bool {
+    package var endsConnection: Bool {
         switch self {
         case .malformed, .bodyTooLarge, .headTimeout, .bodyTimeout, .bodyTooSlow, .overloaded: true
         default: false
@@ -174,7 +174,7 @@ package enum Refusal: Error, Sendable {
     }
 
     /// Seconds after which it makes sense to try again.
-    var retryAfter: UInt64? {
+    package var retryAfter: UInt64? {
         switch self {
         case .tooManyAtOnce: 1
         case .admission(.limitExceeded(_, let nanoseconds)), .tooManyFailedTokens(let nanoseconds):
@@ -187,7 +187,7 @@ package enum Refusal: Error, Sendable {
     }
 
     /// The status that a client of gRPC is told (grpc.github.io, "Status codes and their use in gRPC").
-    var grpcStatus: Int {
+    package var grpcStatus: Int {
         switch status {
         case 401: 16
         case 403: 7
@@ -231,145 +231,5 @@ package enum Refusal: Error, Sendable {
             result += character.lowercased()
         }
         return result
-    }
-}
-
-/// The fields and the body of a gateway-made answer.
-package struct RefusalAnswer {
-    package let status: Int
-    /// Whole lines; without framing and connection fields, and without what is added to every answer (``AddedFields``).
-    package let fields: [UInt8]
-    package let body: [UInt8]
-
-    /// What the asking program reads.
-    package enum Form {
-        case problem, html, grpc
-    }
-
-    package init(_ refusal: Refusal, requestID: [UInt8], challenge: Challenge, form: Form) {
-        let status = refusal.status
-        var fields: [UInt8] = []
-        func field(_ name: String, _ value: String) { fields.append("\(name): \(value)\r\n") }
-        switch refusal {
-        case .token(.missing): for text in challenge.fields() { field("WWW-Authenticate", text) }
-        case .token(let error) where status == 401:
-            let cause = "error=\"invalid_token\", error_description=\"\(quoted(error.explanation))\""
-            for text in challenge.fields(cause) { field("WWW-Authenticate", text) }
-        case .authorization(.scopeMissing(let scopes)):
-            field("WWW-Authenticate", challenge.bearer("error=\"insufficient_scope\", scope=\"\(scopes)\""))
-        case .authorization(.ruleUnmet): field("WWW-Authenticate", challenge.bearer("error=\"insufficient_scope\""))
-        case .methodNotAllowed(let allowed): field("Allow", allowed)
-        case .aboutServer:
-            field("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-            self.status = status
-            self.fields = fields
-            body = []
-            return
-        case .preflight(let lines):
-            self.status = status
-            self.fields = lines
-            body = []
-            return
-        case .redirect(let place): field("Location", place)
-        default: break
-        }
-        if let seconds = refusal.retryAfter { field("Retry-After", String(seconds)) }
-        let title = Refusal.phrase(status)
-        let identifier = String(decoding: requestID, as: UTF8.self)
-        switch form {
-        case .grpc:
-            // A head alone, which is its own trailers; the status of HTTP is always 200.
-            field("Content-Type", "application/grpc")
-            field("grpc-status", String(refusal.grpcStatus))
-            field("grpc-message", percentEncoded("\(refusal.detail) (\(refusal.reason), \(identifier))"))
-            self.status = 200
-            self.fields = fields
-            body = []
-            return
-        case .html:
-            field("Content-Type", "text/html; charset=utf-8")
-            body = [UInt8](
-                """
-                <!doctype html><html lang="en"><head><meta charset="utf-8"><title>\(status) \(title)</title></head>
-                <body><h1>\(title)</h1><p>\(escaped(refusal.detail))</p><p><small>\(refusal.reason) · \(identifier)</small></p></body></html>
-
-                """)
-        case .problem:
-            field("Content-Type", "application/problem+json")
-            body = [UInt8](
-                "{\"type\":\"urn:portcullis:refusal:\(refusal.reason)\",\"title\":\"\(title)\",\"status\":\(status),\"detail\":\"\(escapedJSON(refusal.detail))\","
-                    + "\"instance\":\"urn:portcullis:request:\(identifier)\",\"reason\":\"\(refusal.reason)\",\"request_id\":\"\(identifier)\"}\n"
-            )
-        }
-        field("Cache-Control", "no-store")
-        self.status = status
-        self.fields = fields
-    }
-}
-
-/// What a client that brings no good credential is told of those that would do (RFC 9110 §11.6.1).
-package struct Challenge: Sendable {
-    let realm: String
-    /// Given in place of the usual one, such as that of a registry, which names its token service.
-    let text: String?
-    /// Whether a token may come as the password of Basic: clients that speak nothing else ask for it then.
-    let offersBasic: Bool
-
-    package init(realm: String, text: String? = nil, offersBasic: Bool = false) {
-        self.realm = realm
-        self.text = text
-        self.offersBasic = offersBasic
-    }
-
-    func bearer(_ cause: String? = nil) -> String {
-        (text ?? "Bearer realm=\"\(realm)\"") + (cause.map { ", \($0)" } ?? "")
-    }
-
-    /// One field each. Mercurial and Python's urllib look at the first alone and fail on Bearer, so Basic comes first, except where the
-    /// route says what does: a registry's clients take the first that they know.
-    func fields(_ cause: String? = nil) -> [String] {
-        guard offersBasic else { return [bearer(cause)] }
-        let basic = "Basic realm=\"\(realm)\", charset=\"UTF-8\""
-        return text == nil ? [basic, bearer(cause)] : [bearer(cause), basic]
-    }
-}
-
-/// For a quoted-string: without quotes and backslashes, in ASCII (RFC 6750 §3).
-private func quoted(_ text: String) -> String { String(text.map { $0 == "\"" || $0 == "\\" || !$0.isASCII ? "'" : $0 }) }
-
-/// As a message of gRPC is sent: printable ASCII but for the percent sign.
-private func percentEncoded(_ text: String) -> String {
-    var encoded: [UInt8] = []
-    for byte in text.utf8 {
-        if (0x20..<0x7F).contains(byte), byte != 0x25 {
-            encoded.append(byte)
-        } else {
-            encoded.append(0x25)
-            encoded.append(hexadecimal: UInt64(byte), digits: 2)
-        }
-    }
-    return String(decoding: encoded, as: UTF8.self)
-}
-
-private func escaped(_ text: String) -> String {
-    text.reduce(into: "") { result, character in
-        switch character {
-        case "<": result += "&lt;"
-        case ">": result += "&gt;"
-        case "&": result += "&amp;"
-        case "\"": result += "&quot;"
-        default: result.append(character)
-        }
-    }
-}
-
-private func escapedJSON(_ text: String) -> String {
-    text.unicodeScalars.reduce(into: "") { result, scalar in
-        switch scalar {
-        case "\"": result += "\\\""
-        case "\\": result += "\\\\"
-        case _ where scalar.value < 0x20: result += " "
-        default: result.unicodeScalars.append(scalar)
-        }
     }
 }

@@ -1,7 +1,8 @@
 import Authentication
 import ConfigFile
 import Foundation
-import Gateway
+import Configuration
+import Processes
 import Routing
 import TestSupport
 import Testing

@@ -2,7 +2,8 @@
 import Authorization
 import Bytes
 import ConfigFile
-@testable import Gateway
+@testable import Configuration
+@testable import Policy
 import HTTP1
 import HTTPMessage
 import Routing
