@@ -1,12 +1,17 @@
 package import Bytes
+package import ConfigFile
 package import HTTPMessage
 
 /// What a route says about who may come: tokens of these issuers.
 package struct AuthenticationRule: Sendable {
     /// Indices of the accepted issuers.
     package let issuers: [Int]
+    package let line: SourceLine
 
-    package init(issuers: [Int]) { self.issuers = issuers }
+    package init(issuers: [Int], line: SourceLine = SourceLine(file: "", line: 0)) {
+        self.issuers = issuers
+        self.line = line
+    }
 }
 
 /// The stage that turns a request's token into an ``Identity``.
@@ -202,12 +207,11 @@ package final class Authenticator {
         }
         guard case .object = payload, payload["iss"]?.string?.isExactly(claimedIssuer) ?? false else { throw .malformed }
         let claims = Claims(payload)
-        let refusedFrom = try issuer.check(claims, at: now)
+        let check = ClaimsCheck(issuers: issuers, requirements: requirements)
+        let verified = try check.verified(claims, of: token.copied(), issuer: index, keyID: jws.keyID, at: now) {
+            share(of: $0, issuer: index)
+        }
         refusedSubject = nil
-        let subject = issuer.subjectClaims.lazy.compactMap { claims[$0]?.string }.first
-        return .verified(
-            VerifiedToken(
-                token: token.copied(), issuer: index, claims: claims, subject: subject, keyID: jws.keyID, refusedFrom: refusedFrom,
-                answers: requirements.answers(for: claims, issuer: index), share: share(of: subject, issuer: index)))
+        return .verified(verified)
     }
 }

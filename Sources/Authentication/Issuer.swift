@@ -35,6 +35,7 @@ package struct Issuer: Sendable {
     /// What the `iss` claim must be, exactly.
     package let url: String
     package let keys: KeySource
+    package var keysAreInFile: Bool { if case .file = keys { true } else { false } }
     /// One of these must be among the token's audiences; empty for `audience any`.
     package let audiences: [String]
     package let algorithms: [Algorithm]

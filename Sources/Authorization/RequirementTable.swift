@@ -38,6 +38,25 @@ package final class RequirementTable: RequirementAnswering {
         return requirements.count - 1
     }
 
+    /// The scopes of a token, as they are compared with requirements.
+    package func scopes(of claims: Claims, issuer: Int) -> [String] { claims.scopes(issuers[issuer].scopeClaims) }
+
+    /// Why scopes that look alike do not do, where their levels are the reason: `read is level 10, create 20`.
+    package func levels(of requirement: Int, held: [String], issuer: Int) -> String? {
+        let match = issuers[issuer].scopeMatch
+        guard match == .usso || match == .ussoAnchored else { return nil }
+        for demanded in requirements[requirement].scopes {
+            guard let wanted = USSOScope(demanded.text) else { continue }
+            for text in held {
+                guard let scope = USSOScope(text), scope.level < wanted.level,
+                    scope.raised(to: wanted.level).covers(wanted, anchored: match == .ussoAnchored)
+                else { continue }
+                return "\(USSOScope.action(scope.level)) is level \(scope.level), \(USSOScope.action(wanted.level)) \(wanted.level)"
+            }
+        }
+        return nil
+    }
+
     package func answers(for claims: Claims, issuer: Int) -> RequirementAnswers {
         let issuer = issuers[issuer]
         let held = HeldScopes(claims.scopes(issuer.scopeClaims), issuer.scopeMatch)

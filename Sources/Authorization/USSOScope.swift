@@ -2,7 +2,7 @@ import Bytes
 
 /// A scope in USSO's grammar: `action:segment/segment?key=value&key=value`.
 struct USSOScope: Equatable, Sendable {
-    let level: Int
+    private(set) var level: Int
     /// An empty path or segment stands for any one.
     let segments: [String]
     let filters: [String: String]
@@ -29,6 +29,16 @@ struct USSOScope: Equatable, Sendable {
         }
         self.filters = filters
     }
+
+    /// The same with another action.
+    func raised(to level: Int) -> USSOScope {
+        var scope = self
+        scope.level = level
+        return scope
+    }
+
+    /// The name of an action.
+    static func action(_ level: Int) -> String { levels.filter { $0.value == level }.map(\.key).min { $0.count > $1.count } ?? "\(level)" }
 
     /// Whether a token that has this scope may do what `required` names.
     func covers(_ required: USSOScope, anchored: Bool) -> Bool {

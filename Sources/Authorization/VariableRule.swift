@@ -1,7 +1,7 @@
 import Bytes
-import Authentication
+package import Authentication
 package import ConfigFile
-import Routing
+package import Routing
 
 /// `require $claim.workspace_id = $path.workspace;`: a variable compared with variables or constants.
 package struct VariableRule: Sendable {
@@ -22,6 +22,7 @@ package struct VariableRule: Sendable {
 
     /// As the file has it.
     package let text: String
+    package let line: SourceLine
 
     /// Reads the arguments of `require`.
     package init?(_ directive: Directive, _ diagnostics: Diagnostics) {
@@ -44,6 +45,7 @@ package struct VariableRule: Sendable {
         right = Array(read.dropFirst())
         self.comparison = comparison
         text = words.map(\.text).joined(separator: " ")
+        line = diagnostics.line(of: directive.position)
     }
 
     package var variables: [Variable] {
@@ -54,7 +56,7 @@ package struct VariableRule: Sendable {
 
     /// A side of several values (a claim that is an array) equals if one of them does, and differs if none does. A side
     /// without a value meets no rule, not even `!=`.
-    func isMet(by identity: Identity?, in context: RequestContext) -> Bool {
+    package func isMet(by identity: Identity?, in context: RequestContext) -> Bool {
         guard let left = values(left, identity, context) else { return false }
         var others: [String] = []
         for operand in right {

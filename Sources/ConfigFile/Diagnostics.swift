@@ -55,6 +55,12 @@ package final class Diagnostics {
         return sources.count - 1
     }
 
+    /// The line of a position.
+    package func line(of position: Position) -> SourceLine {
+        guard sources.indices.contains(position.file) else { return SourceLine(file: "?", line: 0) }
+        return SourceLine(file: sources[position.file].name, line: sources[position.file].place(of: position.offset).line)
+    }
+
     /// `file:line:column` of a position.
     package func place(_ position: Position) -> String {
         guard sources.indices.contains(position.file) else { return "?" }

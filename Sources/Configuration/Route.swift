@@ -1,3 +1,4 @@
+package import ConfigFile
 import RateLimiting
 package import Authentication
 package import Authorization
@@ -7,6 +8,8 @@ package import Routing
 
 /// A route of the file, with what it demands of each method.
 package final class Route {
+    package let id: RouteID
+    package let line: SourceLine
     /// The path as the file has it, with the host before it if there is one.
     package let name: String
     package let pattern: PathPattern
@@ -31,10 +34,13 @@ package final class Route {
     package let methods: [MethodRule]
 
     init(
-        name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access, forwarding: ForwardingRule,
+        id: RouteID, line: SourceLine, name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access,
+        forwarding: ForwardingRule,
         challenge: Challenge, cors: CORSRule?, bodyBytesMax: UInt64?,
         upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
+        self.id = id
+        self.line = line
         self.name = name
         self.pattern = pattern
         self.hosts = hosts
@@ -62,6 +68,8 @@ package final class Route {
     package final class MethodRule {
         /// As in the file; empty for all.
         package let names: [String]
+        /// Of the method block; without one, of the route.
+        package let line: SourceLine
         /// Set where these methods are everybody's, though the route asks for a token: for preflights, that carry none.
         package let publicRule: PublicRule?
         let known: Set<Method>
@@ -75,10 +83,12 @@ package final class Route {
         ///   - isPublic: whether no token is looked at, so that all limits are asked at once.
         ///   - all: the limits of the configuration.
         init(
-            names: [String], known: Set<Method>, authorization: AuthorizationRule, limits: [Int], of all: [Limit], isPublic: Bool,
+            names: [String], line: SourceLine, known: Set<Method>, authorization: AuthorizationRule, limits: [Int], of all: [Limit],
+            isPublic: Bool,
             publicRule: PublicRule? = nil
         ) {
             self.names = names
+            self.line = line
             self.publicRule = publicRule
             self.known = known
             self.authorization = authorization

@@ -23,6 +23,8 @@ struct RouteReader {
     var usedIssuers: Set<Int> = []
     var usedLimits: Set<Int> = []
     var usedUpstreams: Set<Int> = []
+    /// The one that is being read.
+    private var route = RouteID(0)
     /// Each distinct set of headers that the token alone decides has an index.
     private var headerSets: [[ForwardingRule.Header]: Int] = [:]
 
@@ -42,7 +44,9 @@ struct RouteReader {
         self.diagnostics = diagnostics
     }
 
-    mutating func read(_ directive: Directive) -> Route? {
+    /// - Parameter id: its place among the routes that are right.
+    mutating func read(_ directive: Directive, as id: RouteID) -> Route? {
+        route = id
         guard directive.hasArguments(1...1, "/PATH { … }", diagnostics) else { return nil }
         let errors = diagnostics.count
         let word = directive.arguments[0]
@@ -95,17 +99,19 @@ struct RouteReader {
         let headerIndex = headerSets[identityHeaders] ?? headerSets.count
         headerSets[identityHeaders] = headerIndex
         return Route(
+            id: id, line: diagnostics.line(of: directive.position),
             name: (hosts.isEmpty ? "" : (hosts[0].isWildcard ? "*" : "") + hosts[0].name) + word.text, pattern: pattern, hosts: hosts,
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             forwarding: ForwardingRule(
-                upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
+                route: id, upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
                 forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix,
                 strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects),
             challenge: ownChallenge, cors: cors, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule,
             endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty
                 ? Route.MethodRule(
-                    names: [], known: [], authorization: shared.authorization, limits: shared.limits, of: limits, isPublic: access.isPublic)
+                    names: [], line: diagnostics.line(of: directive.position), known: [], authorization: shared.authorization,
+                    limits: shared.limits, of: limits, isPublic: access.isPublic)
                 : nil,
             methods: methods)
     }
@@ -151,12 +157,10 @@ struct RouteReader {
         let block = Block(of: directive, title: "an upgrade", diagnostics)
         let demands = demands(block, accepted, access)
         block.finish()
-        var authorization = own
-        authorization.requirements += demands.authorization.requirements
-        authorization.rules += demands.authorization.rules
         let limits = get?.allLimits ?? shared.limits
         return Route.MethodRule(
-            names: ["GET"], known: [.get], authorization: authorization, limits: limits + demands.limits.filter { !limits.contains($0) },
+            names: ["GET"], line: diagnostics.line(of: directive.position), known: [.get],
+            authorization: own.and(demands.authorization), limits: limits + demands.limits.filter { !limits.contains($0) },
             of: self.limits, isPublic: access?.isPublic ?? false)
     }
 
@@ -181,7 +185,7 @@ struct RouteReader {
     }
 
     private struct Demands {
-        var authorization = AuthorizationRule()
+        var authorization: AuthorizationRule
         var limits: [Int] = []
     }
 
@@ -200,8 +204,8 @@ struct RouteReader {
                 issuers.append(index)
                 usedIssuers.insert(index)
             }
-            return .authenticated(AuthenticationRule(issuers: issuers))
-        case (nil, .some(let word)): return PublicRule(word, diagnostics).map { .public($0) }
+            return .authenticated(AuthenticationRule(issuers: issuers, line: diagnostics.line(of: auth.position)))
+        case (nil, .some(let word)): return PublicRule(word, of: route, diagnostics).map { .public($0) }
         case (.some, .some(let word)):
             diagnostics.error("a route is public or asks for a token, not both", at: word.name)
             return nil
@@ -219,17 +223,17 @@ struct RouteReader {
 
     /// `scope`, `require` and `limit` of a route or of one of its methods.
     private mutating func demands(_ block: Block, _ accepted: [Issuer], _ access: Route.Access?) -> Demands {
-        var demands = Demands()
+        var demands = Demands(authorization: AuthorizationRule(of: route))
         let isPublic = if case .public = access { true } else { false }
         for directive in block.all("scope") {
             if isPublic { diagnostics.error("a public route has no scope", at: directive.name, hint: "no token is looked at here") }
             guard let requirement = ScopeRequirement(directive, issuers: accepted, diagnostics) else { continue }
-            demands.authorization.requirements.append(requirements.index(of: requirement))
+            demands.authorization.demand(requirements.index(of: requirement), at: diagnostics.line(of: directive.position))
         }
         for directive in block.all("require") {
             if isPublic { diagnostics.error("a public route has no require", at: directive.name, hint: "no token is looked at here") }
             guard let rule = VariableRule(directive, diagnostics) else { continue }
-            demands.authorization.rules.append(rule)
+            demands.authorization.demand(rule)
         }
         for directive in block.all("limit") {
             for word in directive.words("NAME …", diagnostics) {
@@ -267,7 +271,7 @@ struct RouteReader {
             if method != .other { known.insert(method) }
         }
         let publicWord = block.one("public")
-        let publicRule = publicWord.flatMap { PublicRule($0, diagnostics) }
+        let publicRule = publicWord.flatMap { PublicRule($0, of: route, diagnostics) }
         let isPublic = access?.isPublic ?? false
         if let publicWord, isPublic {
             diagnostics.error("the whole route is public already", at: publicWord.name, hint: "remove this line")
@@ -280,14 +284,15 @@ struct RouteReader {
                 limits.indices.contains($0) && !limits[$0].dependsOnClaims
             }
             return Route.MethodRule(
-                names: directive.arguments.map(\.text), known: known, authorization: AuthorizationRule(), limits: counted, of: limits,
+                names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,
+                authorization: AuthorizationRule(of: route), limits: counted, of: limits,
                 isPublic: true, publicRule: publicRule)
         }
-        demands.authorization.requirements = shared.authorization.requirements + demands.authorization.requirements
-        demands.authorization.rules = shared.authorization.rules + demands.authorization.rules
+        demands.authorization = shared.authorization.and(demands.authorization)
         demands.limits = shared.limits + demands.limits.filter { !shared.limits.contains($0) }
         return Route.MethodRule(
-            names: directive.arguments.map(\.text), known: known, authorization: demands.authorization, limits: demands.limits, of: limits,
+            names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,
+            authorization: demands.authorization, limits: demands.limits, of: limits,
             isPublic: isPublic)
     }
 

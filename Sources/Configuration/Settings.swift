@@ -206,7 +206,7 @@ package struct Settings {
         _ directives: [Directive], _ reader: inout RouteReader, upstreamCount: Int, _ diagnostics: Diagnostics
     ) {
         for directive in directives {
-            guard let route = reader.read(directive) else { continue }
+            guard let route = reader.read(directive, as: RouteID(routes.count)) else { continue }
             if let other = routeTable.insert(route.pattern, hosts: route.hosts, route.pathDemand) {
                 diagnostics.error(
                     "this route matches the same requests as \(routes[other].name)", at: directive.position,

@@ -89,6 +89,7 @@ package final class Exchange: UpstreamClient {
         _ admission: consuming Admission, for downstream: any ExchangeDownstream, rule: ForwardingRule, origin: DownstreamOrigin,
         method: Method, framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup, account: ClientAccount, at now: Instant
     ) throws(ForwardingError) {
+        precondition(admission.route == rule.route, "an admission to another route")
         self.downstream = downstream
         self.account = account
         isUploadOver = framing.isEmpty && tunnel == nil

@@ -2,7 +2,7 @@ import Authentication
 import Bytes
 package import ConfigFile
 import HTTPMessage
-import Routing
+package import Routing
 
 /// What a route does to a request on its way to the upstream.
 package final class ForwardingRule: Sendable {
@@ -33,6 +33,7 @@ package final class ForwardingRule: Sendable {
         case set(String)
     }
 
+    package let route: RouteID
     /// Index of the upstream.
     package let upstream: Int
     /// Headers that the token alone decides, rendered once for each token under this index.
@@ -52,9 +53,11 @@ package final class ForwardingRule: Sendable {
     package var changesPath: Bool { strippedSegments > 0 || !addedPrefix.isEmpty }
 
     package init(
-        upstream: Int, headers: [Header] = [], identityHeadersIndex: Int = 0, host: Host = .keep, forwardsToken: Bool = false,
+        route: RouteID = RouteID(0), upstream: Int, headers: [Header] = [], identityHeadersIndex: Int = 0, host: Host = .keep,
+        forwardsToken: Bool = false,
         strippedSegments: Int = 0, addedPrefix: [UInt8] = [], strippedPrefix: [UInt8] = [], rewritesRedirects: Bool = true
     ) {
+        self.route = route
         self.upstream = upstream
         identityHeaders = headers.filter { $0.value.dependsOnIdentityAlone }
         requestHeaders = headers.filter { !$0.value.dependsOnIdentityAlone }

@@ -24,7 +24,8 @@ final class LiveStream {
     }
 
     let kind: Kind
-    var cause = Cause.credentialExpired
+    /// Why it is being ended; nil while it is open.
+    var ending: Cause?
     /// The frames of a WebSocket, to the client and to the upstream.
     var downward = WebSocketFrames()
     var upward = WebSocketFrames()
@@ -55,13 +56,13 @@ final class LiveStream {
     var mayClose: Bool { downward.isBetweenFrames }
 
     func closeFrame(masked: Bool) -> [UInt8] {
-        let code = cause == .drained ? WebSocketFrames.goingAway : WebSocketFrames.policyViolation
+        let code = ending == .drained ? WebSocketFrames.goingAway : WebSocketFrames.policyViolation
         return WebSocketFrames.close(code, explanation, masked: masked)
     }
 
-    var explanation: String { cause == .drained ? "the gateway is restarting" : "the access token has expired" }
+    var explanation: String { ending == .drained ? "the gateway is restarting" : "the access token has expired" }
     /// What a call of gRPC ends with: UNAVAILABLE, after which clients try again, or UNAUTHENTICATED.
-    var grpcStatus: String { cause == .drained ? "14" : "16" }
+    var grpcStatus: String { ending == .drained ? "14" : "16" }
 
     /// What the upstream is told: nothing where a frame to it is under way.
     var lastWord: [UInt8] { kind == .webSocket && upward.isBetweenFrames ? closeFrame(masked: true) : [] }

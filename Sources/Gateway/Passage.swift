@@ -10,72 +10,27 @@ import HTTPMessage
 import RateLimiting
 import Routing
 
-/// What a front end does for the requests that come through it, whichever version of HTTP it speaks.
-protocol PassageFrontEnd: ExchangeDownstream {
-    var passage: Passage { get }
-    /// Sends a piece of an answer's body.
-    func send(body: Span<UInt8>)
-    /// Ends a tunnel: with its pending Close frame, if there is one.
-    func closeTunnel()
-    /// Ends an answer that is a stream in its own terms.
-    func endAnswer(of stream: LiveStream)
-    /// Sends a gateway-made answer.
-    func answer(_ answer: RefusalAnswer, to refusal: Refusal)
-    /// The request is on its way: its body may follow.
-    func forwardingBegan()
-    /// Ends a tunnel or a stream that does not end in its own terms.
-    func breakOff()
-}
-
-extension PassageFrontEnd {
-    func received(body: Span<UInt8>) {
-        guard let stream = passage.stream, stream.isTunnel else { return send(body: body) }
-        let count = stream.passDown(body)
-        if count > 0 { send(body: body.extracting(0..<count)) }
-        if stream.pendingClose != nil, count < body.count || stream.mayClose { closeTunnel() }
-    }
-
-    func answerGoesOn() { passage.path.answerGoesOn(passage) }
-
-    func answerMustEnd() {
-        guard let stream = passage.stream else { return }
-        stream.cause = .drained
-        end(stream)
-    }
-
-    /// The credential that let a stream or a tunnel in is good no longer: it ends.
-    func credentialExpired() { if let stream = passage.stream { end(stream) } }
-
-    private func end(_ stream: LiveStream) {
-        switch stream.kind {
-        case .webSocket:
-            stream.pendingClose = stream.closeFrame(masked: false)
-            // A frame that is under way goes to its end first.
-            if stream.mayClose { closeTunnel() }
-        case .tunnel: closeTunnel()
-        case .events, .grpc: endAnswer(of: stream)
-        case .body:
-            // Ended like one that is complete, a part would be taken for the whole.
-            passage.exchange.cancel()
-            answerFailed(.closedEarly)
-        }
-    }
-}
-
 /// One request's passage through the gateway, from its head to its line in the log. Used again for another request, of whatever
 /// connection (see ``Passages``).
 final class Passage: AdmissionWaiter, TimerHandler {
-    enum Stage {
+    enum State: Equatable {
+        /// It serves no request.
         case idle
+        /// Before or within the stages of ``RequestPath``.
         case deciding
-        /// An issuer's keys are being fetched anew.
-        case awaitingKeys
-        /// The limits that ask for no claim, then those that do.
-        case awaitingEarlyLimits
-        case awaitingLimits
+        case waiting(Dependency)
         case forwarding
-        /// Refused, or answered to the end.
-        case decided
+        /// The gateway has answered itself.
+        case answered
+    }
+
+    /// How the request ended, where the upstream's response is not all there is to say.
+    enum Verdict {
+        case none
+        case replied(GatewayReply)
+        case refused(Refusal)
+        /// The response was broken off after its head had gone out.
+        case brokenOff(ForwardingError)
     }
 
     let context = RequestContext()
@@ -86,7 +41,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     let progress = AdmissionProgress()
     unowned let path: RequestPath
 
-    var stage = Stage.idle
+    var state = State.idle
+    var verdict = Verdict.none
     private(set) var origin: DownstreamOrigin
     /// What the client of the request has; nil between requests.
     private(set) var account: ClientAccount?
@@ -94,37 +50,34 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var connectionAccount: ClientAccount?
     /// Bytes that the request holds, besides its body.
     var heldBytes: Int { headCapacity + passageBytes + exchange.queuedBytes }
-    /// Where the host stands that a trusted proxy tells of.
-    var toldHost: ByteRange?
-    /// Whether what a trusted proxy tells of the client cannot be read, so that nobody knows who asks.
-    var isReportMalformed = false
+    /// What a trusted proxy tells of the request; nil without one.
+    var report: ProxyReport?
     /// Of the head, once it has been read.
     var method = Method.other
     var version = HTTPVersion.http11
     /// How much storage the head held on to when it was last read.
     var headCapacity = 0
     var framing = BodyFraming.none
-    var route: Route?
-    var methodRule: Route.MethodRule?
-    /// Whether the route says which pages may read its answers, in place of the upstream.
-    var ownsCORS = false
-    var identity: Identity?
-    /// Whether the request counts among those of its token's subject.
-    var countsForSubject = false
-    var refusal: Refusal?
+    /// Known before it is known whether the route takes the request.
+    private(set) var route: Route?
+    private(set) var match: RouteMatch?
+    /// Whether the route says which pages may read its responses, in place of the upstream.
+    private(set) var ownsCORS = false
+    /// Set when the request counts among those of its token's subject.
+    private(set) var identity: Identity?
     /// What the request wants to change to, where its route lets it.
-    var tunnel: TunnelRequest?
+    private(set) var tunnel: TunnelRequest?
     /// The protocol of an extended CONNECT (RFC 8441).
     var extendedProtocol: [UInt8]?
     private(set) var isHTTP2 = false
     /// A call of gRPC to an upstream that can speak it: the client may be silent between two messages.
-    var isGRPC = false
+    private(set) var isGRPC = false
     /// The longest silence of a stream.
-    var streamTimeout: UInt64 = 0
+    private(set) var streamTimeout: UInt64 = 0
     /// Counts the changes of the issuer's keys, up to the one with which the token was verified.
-    var keysVersion: UInt64 = 0
-    /// The credential expired while the stream was open.
-    var isExpired = false
+    private(set) var keysVersion: UInt64 = 0
+    /// Whether the credential expired while the response was on its way.
+    var isExpired: Bool { stream?.ending == .credentialExpired }
     /// The answer goes on for as long as both sides like.
     private(set) var stream: LiveStream?
     private var expiryTimer: Timer?
@@ -135,8 +88,6 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var generation: UInt64 = 0
 
     // For the log.
-    /// Why an answer whose head has gone out was broken off.
-    var failure: ForwardingError?
     var beganAt = Instant.never
     var authenticatedAt = Instant.never
     var admittedAt = Instant.never
@@ -167,21 +118,19 @@ final class Passage: AdmissionWaiter, TimerHandler {
         self.account = account
         self.connectionAccount = connectionAccount
         account.requestBegan()
-        failure = nil
         generation += 1
-        stage = .deciding
+        state = .deciding
+        verdict = .none
         route = nil
-        methodRule = nil
+        match = nil
         ownsCORS = false
         identity = nil
-        refusal = nil
         tunnel = nil
         isGRPC = false
         extendedProtocol = nil
         method = .other
         version = .http11
         framing = .none
-        isExpired = false
         keyFetch = .notAsked
         claimedSubject = nil
         beganAt = now
@@ -195,18 +144,42 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// Forgets the request; whatever is still being asked for it reaches nobody.
     func end() {
         generation += 1
-        stage = .idle
+        state = .idle
         frontEnd = nil
         account?.requestEnded()
         account = nil
         connectionAccount = nil
-        if countsForSubject { identity?.verified.share.requestEnded() }
-        countsForSubject = false
+        identity?.verified.share.requestEnded()
         identity = nil
         stream = nil
         expiryTimer?.cancel()
         expiryTimer = nil
         progress.reset()
+    }
+
+    // MARK: - What the stages find out
+
+    func found(_ route: Route) {
+        self.route = route
+        ownsCORS = route.cors != nil
+    }
+
+    func matched(_ match: RouteMatch, streamTimeout: UInt64, isGRPC: Bool) {
+        self.match = match
+        self.streamTimeout = streamTimeout
+        self.isGRPC = isGRPC
+        if let upgrade = match.upgrade {
+            tunnel = TunnelRequest(upgrade: upgrade.name, lines: upgrade.needsWebSocketKey ? WebSocketHandshake.keyLine() : [])
+        }
+    }
+
+    /// From here on the request counts among those of its subject.
+    ///
+    /// - Parameter keysVersion: of the issuer's keys.
+    func authenticated(_ identity: Identity, keysVersion: UInt64) {
+        self.identity = identity
+        self.keysVersion = keysVersion
+        identity.verified.share.requestBegan()
     }
 
     /// Whether a trailer of the upstream's answer goes on.
@@ -231,9 +204,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     func check(at deadline: Instant, on loop: EventLoop) { if let expiryTimer { loop.set(expiryTimer, at: deadline) } }
 
-    func fired(_ timer: Timer) { path.checkCredential(self) }
+    func fired(_ timer: Timer) { path.expiry.check(self) }
 
-    func admissionDecided() { path.admissionDecided(self) }
+    func admissionDecided() { path.resume(self) }
 }
 
 /// What a request takes in any case.

@@ -35,7 +35,7 @@ final class RequestLog {
             line.end()
             write(.access, passage.account, at: now)
         }
-        if writesSecurity, let refusal = passage.refusal, refusal.concernsSecurity {
+        if writesSecurity, case .refused(let refusal) = passage.verdict, refusal.concernsSecurity {
             line.begin()
             writeCommon(passage, wall)
             writeSecurity(passage, refusal)
@@ -84,20 +84,22 @@ final class RequestLog {
             if let subject = verified.subject { line.member("subject", subject) }
             line.member("issuer", issuers[verified.issuer].name)
         }
-        switch passage.refusal {
-        case .some(let refusal):
-            line.member("decision", refusal.status < 400 ? "answered" : "refused")
+        switch passage.verdict {
+        case .replied(let reply):
+            line.member("decision", "answered")
+            line.member("reason", reply.reason)
+        case .refused(let refusal):
+            line.member("decision", "refused")
             line.member("reason", refusal.reason)
             if let detail = refusal.logDetail { line.member("detail", detail) }
-        case .none where passage.isExpired:
+        case .none where passage.isExpired, .brokenOff where passage.isExpired:
             line.member("decision", "ended")
             line.member("reason", "credential_expired")
-        case .none:
-            line.member("decision", isComplete ? "forwarded" : "broken_off")
-            if let failure = passage.failure {
-                line.member("reason", failure.reason)
-                line.member("detail", failure.explanation)
-            }
+        case .none: line.member("decision", isComplete ? "forwarded" : "broken_off")
+        case .brokenOff(let failure):
+            line.member("decision", "broken_off")
+            line.member("reason", failure.reason)
+            line.member("detail", failure.explanation)
         }
         let states = passage.progress.states
         if !states.isEmpty {

@@ -1,29 +1,52 @@
-import Configuration
-import Policy
 import Authentication
 import Authorization
-import Bytes
-import System
+import Configuration
 import Forwarding
-import HTTP1
 import HTTPMessage
 import Observability
+import Policy
 import RateLimiting
 import Routing
+import System
 
-/// The path of a request through the gateway, in order:
+/// The path of a request through the gateway, stage by stage:
 ///
-/// 1. its target is normalised, once;
-/// 2. a route is found for it, and the rule for its method;
-/// 3. the limits that no claim decides are asked, then its token becomes an `Identity`;
-/// 4. the identity, by the rule, becomes a `Permit`;
-/// 5. the permit, by the limits, becomes an `Admission`;
-/// 6. the admission is used up by forwarding;
-/// 7. the answer leaves a line in the log.
+/// | stage | asks | may wait for | makes |
+/// |---|---|---|---|
+/// | share | what the client has under way | | |
+/// | match | ``Policy``: the target's normal form, the route, the rule for the method | | ``RouteMatch`` |
+/// | limitEarly | ``RateLimiter``: the limits that no claim decides | a store | |
+/// | authenticate | ``Authenticator``: the credential | a key set | ``Identity`` |
+/// | authorize | ``Policy``: origin, scopes, rules | | ``Permit`` |
+/// | limit | ``RateLimiter``: the other limits | a store | ``Admission`` |
+/// | forward | ``Exchange``: a connection to the upstream | | the response |
 ///
-/// Each stage that refuses throws; ``Refusal`` says what the client is told. Two stages may have to wait, for keys (3) and
-/// for the store of a limit (5); the passage then goes on from where it was.
+/// A stage that refuses throws; ``Refusal`` says what the client is told. After the response a line goes to the log. Streams that outlive their
+/// credential are ended by ``StreamExpiry``.
 final class RequestPath {
+    /// What is to be done next for a request, with what the stages before made. A stage uses up what it is given.
+    private enum Stage: ~Copyable {
+        case share
+        case match
+        case limitEarly(RouteMatch)
+        case earlyLimitsDecided(RouteMatch)
+        case authenticate(RouteMatch)
+        case authorize(Identity?, RouteMatch)
+        case limit(Permit, RouteMatch)
+        case limitsDecided(RouteMatch)
+        case forward(Admission, RouteMatch)
+    }
+
+    /// What a stage comes to, unless it refuses.
+    private enum StageResult: ~Copyable {
+        case next(Stage)
+        /// The request goes on when ``resume(_:)`` is called for it.
+        case waits
+        case reply(GatewayReply)
+        /// The request is with the upstream.
+        case forwarded
+    }
+
     private let settings: Settings
     private let policy: Policy
     var fieldFilter: FieldFilter { settings.fieldFilter }
@@ -34,17 +57,12 @@ final class RequestPath {
     private let groups: [UpstreamGroup]
     private let log: RequestLog
     private let counters: Counters
-    let keyWaits: KeyWaits
-    /// What the gateway adds to every answer.
+    let keyFetches: KeyFetches
+    let expiry: StreamExpiry
+    /// What the gateway adds to every response.
     let addedFields: AddedFields
-    /// Streams and tunnels that end with their credential.
-    private var streams: [ObjectIdentifier: Passage] = [:]
-    /// Of them, those whose keys have changed since they were let in.
-    private var doubted: [Passage] = []
-    /// Whether the worker holds more memory than it should.
-    var isOutOfMemory = false
-    /// The same by far: then nobody may have more.
-    var isFarOutOfMemory = false
+    /// How much memory the worker holds, as it was last looked at.
+    var memory = MemoryPressure.none
 
     init(
         settings: Settings, loop: EventLoop, authenticator: Authenticator, limiter: RateLimiter, groups: [UpstreamGroup], log: RequestLog,
@@ -58,127 +76,134 @@ final class RequestPath {
         self.groups = groups
         self.log = log
         self.counters = counters
-        keyWaits = KeyWaits(settings.issuers, on: loop)
+        keyFetches = KeyFetches(settings.issuers, on: loop)
+        expiry = StreamExpiry(authenticator, counters, on: loop)
         addedFields = AddedFields(settings.limits)
         forwardedFields = ForwardedFields(trusted: settings.trustedFields)
     }
 
-    // MARK: - The stages
+    // MARK: - The runner
 
     /// Takes a request whose head is complete and whose framing is known.
     func enter(_ passage: Passage) {
         counters.add(.requests)
+        run(passage, from: .share)
+    }
+
+    /// Goes on with a request that waited: what it waited for has come, or will not come.
+    func resume(_ passage: Passage) {
+        guard case .waiting(let dependency) = passage.state, let match = passage.match else { return }
+        passage.state = .deciding
+        switch dependency {
+        case .earlyLimits: run(passage, from: .earlyLimitsDecided(match))
+        case .keySet: run(passage, from: .authenticate(match))
+        case .limits: run(passage, from: .limitsDecided(match))
+        }
+    }
+
+    private func run(_ passage: Passage, from first: consuming Stage) {
+        var stage = first
         do throws(Refusal) {
-            try checkShare(passage)
-            try decide(passage, passage.context.head, &passage.context.target)
-            guard try admitEarly(passage) else { return }
-            try authenticate(passage)
+            while true {
+                switch try perform(stage, for: passage) {
+                case .next(let next): stage = next
+                case .waits: return
+                case .forwarded: return
+                case .reply(let reply): return respond(to: passage, reply)
+                }
+            }
         } catch {
             refuse(passage, error)
         }
     }
 
+    @inline(__always)
+    private func perform(_ stage: consuming Stage, for passage: Passage) throws(Refusal) -> StageResult {
+        switch consume stage {
+        case .share: try share(passage)
+        case .match: try match(passage, passage.context.head, &passage.context.target)
+        case .limitEarly(let match): limitEarly(passage, match)
+        case .earlyLimitsDecided(let match): try earlyLimitsDecided(passage, match)
+        case .authenticate(let match): try authenticate(passage, match)
+        case .authorize(let identity, let match): try authorize(passage, identity, match)
+        case .limit(let permit, let match): limit(passage, permit, match)
+        case .limitsDecided(let match): try limitsDecided(passage, match)
+        case .forward(let admission, let match): try forward(passage, admission, match)
+        }
+    }
+
+    // MARK: - The stages
+
     /// Whether the client may have one more request.
-    private func checkShare(_ passage: Passage) throws(Refusal) {
-        guard let account = passage.account else { return }
-        if isOutOfMemory {
+    private func share(_ passage: Passage) throws(Refusal) -> StageResult {
+        guard let account = passage.account else { preconditionFailure("a request of no client") }
+        if memory != .none {
             // What a proxy's connections hold counts as the proxy's.
             let isOverShare = account.isOverShare || passage.connectionAccount?.isOverShare ?? false
-            if isFarOutOfMemory || isOverShare { throw .overloaded }
+            if memory == .extreme || isOverShare { throw .overloaded }
         }
         if account.address != nil, account.requests > settings.clientLimits.requests {
             counters.add(.requestsAtOnceRefused)
             throw .tooManyAtOnce(subject: false)
         }
+        return .next(.match)
     }
 
-    /// Answers a request of a listener that sends everybody to https.
-    func redirect(_ passage: Passage, toPort port: UInt16) {
-        counters.add(.requests)
-        do throws(Refusal) {
-            throw try place(passage.context, passage.context.head, &passage.context.target, port)
-        } catch {
-            refuse(passage, error)
-        }
-    }
-
-    private func place(
-        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget, _ port: UInt16
-    ) throws(Refusal) -> Refusal {
-        try policy.normalize(head, &target, in: context)
-        guard !context.host.isEmpty else { throw .malformed(.missingHost) }
-        let host = String(decoding: context.host, as: UTF8.self) + (port == 443 ? "" : ":\(port)")
-        return .redirect("https://\(host)\(target.pathSpan.text)\(head.text(target.query))")
-    }
-
-    /// The stages that go by the head and the target alone.
-    private func decide(_ passage: Passage, _ head: borrowing RequestHead, _ target: inout RequestTarget) throws(Refusal) {
-        let context = passage.context
-        try policy.normalize(head, &target, in: context)
-        let route = try policy.route(host: context.host, target)
-        passage.route = route
-        passage.ownsCORS = route.cors != nil
-        context.follow(route: route.name, captures: route.pattern.captures)
+    /// Goes by the head and the target alone.
+    private func match(
+        _ passage: Passage, _ head: borrowing RequestHead, _ target: inout RequestTarget
+    ) throws(Refusal) -> StageResult {
         let form = Policy.Form(framing: passage.framing, isHTTP2: passage.isHTTP2, extendedProtocol: passage.extendedProtocol)
-        let match = try policy.match(head, form, to: route)
-        passage.methodRule = match.rule
-        if let upgrade = match.upgrade {
-            passage.tunnel = TunnelRequest(upgrade: upgrade, lines: match.needsWebSocketKey ? WebSocketHandshake.keyLine() : [])
+        switch try policy.match(head, form, &target, in: passage.context, found: { passage.found($0) }) {
+        case .reply(let reply): return .reply(reply)
+        case .match(let match):
+            let group = groups[match.route.upstream]
+            passage.matched(match, streamTimeout: group.streamTimeout, isGRPC: passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC)
+            return .next(.limitEarly(match))
         }
-        let group = groups[route.upstream]
-        passage.streamTimeout = group.streamTimeout
-        passage.isGRPC = passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC
     }
 
-    /// Asks the limits that need no identity, so that they count those whom the next stages refuse. False when the request has
-    /// to wait for a store.
-    private func admitEarly(_ passage: Passage) throws(Refusal) -> Bool {
-        guard let limits = passage.methodRule?.earlyLimits, !limits.isEmpty else { return true }
-        passage.stage = .awaitingEarlyLimits
-        guard limiter.beginEarly(limits: limits, in: passage.context, at: loop.now, passage.progress) else { return false }
-        passage.stage = .deciding
+    /// Asks the limits that need no identity, so that they count those whom the next stages refuse.
+    private func limitEarly(_ passage: Passage, _ match: RouteMatch) -> StageResult {
+        guard !match.rule.earlyLimits.isEmpty else { return .next(.authenticate(match)) }
+        passage.state = .waiting(.earlyLimits)
+        let isDecided = limiter.beginEarly(limits: match.rule.earlyLimits, in: passage.context, at: loop.now, passage.progress)
+        guard isDecided else { return .waits }
+        passage.state = .deciding
+        return .next(.earlyLimitsDecided(match))
+    }
+
+    private func earlyLimitsDecided(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
         if let error = passage.progress.error { throw .admission(error) }
-        return true
+        return .next(.authenticate(match))
     }
 
-    private func authenticate(_ passage: Passage) throws(Refusal) {
-        guard let route = passage.route, let rule = passage.methodRule else { return }
-        if let publicRule = rule.publicRule { return admit(passage, Authorization.permit(publicRule)) }
-        switch route.access {
-        case .public(let publicRule): admit(passage, Authorization.permit(publicRule))
-        case .authenticated(let issuers):
-            let outcome: Authenticator.Outcome
-            do {
-                outcome = try authenticator.authenticate(passage.context.head, by: issuers, at: loop.wall / 1_000_000_000) {
-                    () throws(TokenError) in
-                    let pause = passage.account?.tokenPause(settings.clientLimits.failedTokens, at: loop.now) ?? 0
-                    if pause > 0 { throw .tooManyFailures(pause) }
-                }
-            } catch {
-                throw tokenRefused(passage, error)
+    private func authenticate(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
+        guard let credentials = match.credentials else { return .next(.authorize(nil, match)) }
+        do {
+            let outcome = try authenticator.authenticate(passage.context.head, by: credentials, at: loop.wall / 1_000_000_000) {
+                () throws(TokenError) in
+                let pause = passage.account?.tokenPause(settings.clientLimits.failedTokens, at: loop.now) ?? 0
+                if pause > 0 { throw .tooManyFailures(pause) }
             }
             switch consume outcome {
             case .identity(let identity):
-                passage.identity = identity
-                if identity.kind.isAmbient {
-                    try policy.checkOrigin(passage.context.head, of: identity, isUpgrade: passage.tunnel != nil, in: passage.context)
-                }
-                let share = identity.verified.share
-                guard share.requests < settings.clientLimits.requestsPerSubject else {
+                guard identity.verified.share.requests < settings.clientLimits.requestsPerSubject else {
                     counters.add(.requestsAtOnceRefused)
-                    throw .tooManyAtOnce(subject: true)
+                    throw Refusal.tooManyAtOnce(subject: true)
                 }
-                share.requestBegan()
-                passage.countsForSubject = true
-                passage.keysVersion = authenticator.keysVersion(of: identity.verified.issuer)
-                try authorize(passage, identity, rule)
+                passage.authenticated(identity, keysVersion: authenticator.keysVersion(of: identity.verified.issuer))
+                return .next(.authorize(identity, match))
             case .needsKeys(let doubt):
-                do {
-                    try keyWaits.wait(passage, for: doubt, hasKeys: authenticator.hasKeys(of: doubt.issuer))
-                } catch {
-                    throw tokenRefused(passage, error)
-                }
+                try keyFetches.wait(passage, for: doubt, hasKeys: authenticator.hasKeys(of: doubt.issuer))
+                return .waits
             }
+        } catch let error as TokenError {
+            throw tokenRefused(passage, error)
+        } catch let error as Refusal {
+            throw error
+        } catch {
+            preconditionFailure("\(error)")
         }
     }
 
@@ -192,199 +217,118 @@ final class RequestPath {
         return .token(error)
     }
 
-    private func authorize(_ passage: Passage, _ identity: Identity, _ rule: Route.MethodRule) throws(Refusal) {
-        if log.isOn { passage.authenticatedAt = Clock.now() }
-        admit(passage, try policy.authorize(identity, rule, in: passage.context))
+    private func authorize(_ passage: Passage, _ identity: Identity?, _ match: RouteMatch) throws(Refusal) -> StageResult {
+        if log.isOn, identity != nil { passage.authenticatedAt = Clock.now() }
+        return .next(.limit(try policy.authorize(identity, match, passage.context.head, in: passage.context), match))
     }
 
-    private func admit(_ passage: Passage, _ permit: consuming Permit) {
-        passage.stage = .awaitingLimits
-        let limits = passage.methodRule?.limits ?? []
-        if limiter.begin(permit, limits: limits, in: passage.context, at: loop.now, passage.progress) { admissionDecided(passage) }
+    private func limit(_ passage: Passage, _ permit: consuming Permit, _ match: RouteMatch) -> StageResult {
+        passage.state = .waiting(.limits)
+        let isDecided = limiter.begin(permit, limits: match.rule.limits, in: passage.context, at: loop.now, passage.progress)
+        guard isDecided else { return .waits }
+        passage.state = .deciding
+        return .next(.limitsDecided(match))
     }
 
-    /// The limits have been asked; called later when one of them is kept outside.
-    func admissionDecided(_ passage: Passage) {
-        if passage.stage == .awaitingEarlyLimits { return earlyLimitsDecided(passage) }
-        guard passage.stage == .awaitingLimits else { return }
+    private func limitsDecided(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
+        let admission: Admission?
         do {
-            guard let admission = try passage.progress.takeAdmission() else { return }
-            if log.isOn { passage.admittedAt = Clock.now() }
-            forward(passage, admission)
+            admission = try passage.progress.takeAdmission()
         } catch {
-            refuse(passage, .admission(error))
+            throw .admission(error)
         }
+        guard let admission = consume admission else { preconditionFailure("limits that were decided and admit nothing") }
+        if log.isOn { passage.admittedAt = Clock.now() }
+        return .next(.forward(admission, match))
     }
 
-    private func earlyLimitsDecided(_ passage: Passage) {
-        passage.stage = .deciding
+    private func forward(_ passage: Passage, _ admission: consuming Admission, _ match: RouteMatch) throws(Refusal) -> StageResult {
+        guard let frontEnd = passage.frontEnd, let account = passage.account else { preconditionFailure("a request of no client") }
+        passage.state = .forwarding
+        do {
+            try passage.exchange.begin(
+                admission, for: frontEnd, rule: match.route.forwarding, origin: passage.origin, method: passage.method,
+                framing: passage.framing, tunnel: passage.tunnel, group: groups[match.route.upstream], account: account, at: loop.now)
+        } catch {
+            throw .forwarding(error)
+        }
+        // A call may go on without an answer for as long as the client sends.
+        if passage.isGRPC { expiry.began(LiveStream(.grpc), of: passage) }
+        frontEnd.forwardingBegan()
+        return .forwarded
+    }
+
+    // MARK: - Answering and ending
+
+    /// Answers a request of a listener that sends every request to https.
+    func redirect(_ passage: Passage, toPort port: UInt16) {
+        counters.add(.requests)
         do throws(Refusal) {
-            if let error = passage.progress.error { throw .admission(error) }
-            try authenticate(passage)
+            respond(to: passage, try redirect(passage.context, passage.context.head, &passage.context.target, port))
         } catch {
             refuse(passage, error)
         }
     }
 
-    private func forward(_ passage: Passage, _ admission: consuming Admission) {
-        guard let route = passage.route else { return }
-        passage.stage = .forwarding
-        do {
-            guard let frontEnd = passage.frontEnd, let account = passage.account else { return }
-            try passage.exchange.begin(
-                admission, for: frontEnd, rule: route.forwarding, origin: passage.origin, method: passage.method, framing: passage.framing,
-                tunnel: passage.tunnel, group: groups[route.forwarding.upstream], account: account, at: loop.now)
-        } catch {
-            return refuse(passage, .forwarding(error))
-        }
-        // A call may go on without an answer for as long as the client sends.
-        if passage.isGRPC { began(LiveStream(.grpc), of: passage) }
-        passage.frontEnd?.forwardingBegan()
+    private func redirect(
+        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget, _ port: UInt16
+    ) throws(Refusal) -> GatewayReply {
+        try policy.redirect(head, &target, in: context, toPort: port)
     }
 
-    // MARK: - Refusing and ending
+    private func respond(to passage: Passage, _ reply: GatewayReply) {
+        passage.verdict = .replied(reply)
+        passage.status = reply.status
+        send(reply.reply(requestID: passage.context.requestID, form: form(passage)), to: passage)
+    }
 
-    /// Answers a request in the gateway's own name.
+    /// Refuses a request, at whatever stage it is.
     func refuse(_ passage: Passage, _ refusal: Refusal) {
-        passage.stage = .decided
-        passage.refusal = refusal
+        passage.verdict = .refused(refusal)
         passage.status = refusal.status
-        counters.add(.refusals)
-        if case .malformed = refusal { counters.add(.malformedRequests) }
-        if case .forwarding = refusal { counters.add(.upstreamFailures) }
-        switch refusal {
-        case .malformed(.headTooLarge), .malformed(.tooManyFields), .malformed(.targetTooLong): counters.add(.headsTooLarge)
-        case .headTimeout: counters.add(.headsTimedOut)
-        case .bodyTimeout, .bodyTooSlow: counters.add(.slowBodies)
-        case .overloaded: counters.add(.memoryRefusals)
-        default: break
-        }
-        let answer = RefusalAnswer(
-            refusal, requestID: passage.context.requestID, challenge: passage.route?.challenge ?? settings.challenge, form: form(passage))
-        passage.frontEnd?.answer(answer, to: refusal)
+        counters.add(refusal)
+        let challenge = passage.route?.challenge ?? settings.challenge
+        send(refusal.reply(requestID: passage.context.requestID, challenge: challenge, form: form(passage)), to: passage)
     }
 
-    /// The answer is complete, or will never be: counts it and writes the log.
+    private func send(_ reply: Reply, to passage: Passage) {
+        passage.state = .answered
+        passage.frontEnd?.respond(reply)
+    }
+
+    private func form(_ passage: Passage) -> ReplyForm { ReplyForm(for: passage.context.head, isHTTP2: passage.isHTTP2) }
+
+    /// The response is complete, or will never be: counts it and writes the log.
     func finish(_ passage: Passage, isComplete: Bool) {
-        guard passage.stage != .idle else { return }
+        guard passage.state != .idle else { return }
         // Of a request that was broken off before its answer nobody knows how it would have been answered: it counts.
-        let isAnswered = isComplete || passage.stage == .forwarding && passage.exchange.headAt != .never
+        let isAnswered = isComplete || passage.state == .forwarding && passage.exchange.headAt != .never
         if isAnswered { limiter.settle(passage.progress, status: passage.status, at: loop.now) }
-        switch passage.status {
-        case 200..<300: counters.add(.answers2xx)
-        case 300..<400: counters.add(.answers3xx)
-        case 400..<500: counters.add(.answers4xx)
-        case 500..<600: counters.add(.answers5xx)
-        default: break
-        }
+        counters.add(status: passage.status)
         log.write(passage, limits: limiter.limits, wall: loop.wall, at: loop.now, isComplete: isComplete)
-        if passage.stream != nil { streams[ObjectIdentifier(passage)] = nil }
+        if passage.stream != nil { expiry.ended(passage) }
         passage.end()
     }
 
-    private func form(_ passage: Passage) -> RefusalAnswer.Form {
-        if passage.isHTTP2, passage.context.head.isGRPC { return .grpc }
-        return wantsHTML(passage.context.head) ? .html : .problem
+    // MARK: - Events of the worker
+
+    /// The fetching of an issuer's keys has ended, well or not: the requests that waited for it go on.
+    func keysSettled(of issuer: Int, hasFailed: Bool) {
+        for passage in keyFetches.settled(issuer, hasFailed: hasFailed) { resume(passage) }
     }
 
-    private func wantsHTML(_ head: borrowing RequestHead) -> Bool {
-        guard let mode = head.value(.secFetchMode), head.bytes.extracting(mode).equals("navigate"), let accept = head.value(.accept) else {
-            return false
-        }
-        var elements = ListElements(range: accept)
-        while let element = elements.next(in: head.bytes) {
-            if head.bytes.extracting(element).hasPrefix("text/html") { return true }
-        }
-        return false
+    /// An issuer's keys have changed.
+    func keysChanged(of issuer: Int) {
+        keyFetches.changed(issuer)
+        expiry.keysChanged(of: issuer)
     }
 
-    // MARK: - Streams
+    /// Lets go on, without it, the requests that have waited for something too long.
+    func endOverdueWaits() { for passage in keyFetches.overdue() { resume(passage) } }
 
-    /// The answer turns out to be a stream, or a tunnel: it lives no longer than the credential that let it in.
-    func began(_ stream: LiveStream, of passage: Passage) {
-        guard let verified = passage.identity?.verified, passage.route?.endsStreamsOnExpiry ?? true else {
-            return passage.begin(stream, checkedAt: nil, on: loop)
-        }
-        streams[ObjectIdentifier(passage)] = passage
-        // The keys may have changed while the request was on its way.
-        if authenticator.keysVersion(of: verified.issuer) != passage.keysVersion { doubted.append(passage) }
-        passage.begin(stream, checkedAt: nextCheck(verified), on: loop)
-    }
-
-    /// When the credential may have expired; at the latest in a minute, because the host's clock may be set.
-    private func nextCheck(_ verified: VerifiedToken) -> Instant {
-        let end = verified.refusedFrom.multipliedReportingOverflow(by: 1_000_000_000)
-        let left = end.overflow ? UInt64.max : end.partialValue - min(loop.wall, end.partialValue)
-        return loop.now.adding(min(left, credentialCheckPause))
-    }
-
-    func checkCredential(_ passage: Passage) {
-        if passage.isExpired, passage.stage == .forwarding { return passage.frontEnd?.breakOff() ?? () }
-        guard passage.stage == .forwarding, let verified = passage.identity?.verified else { return }
-        if loop.wall / 1_000_000_000 < verified.refusedFrom { return passage.check(at: nextCheck(verified), on: loop) }
-        expire(passage)
-    }
-
-    /// Called now and then: no answer goes on for longer than the credential that let it in, whatever its type.
+    /// Called now and then: no response goes on for longer than the credential that let it in, whatever its type.
     func lookAtAnswers() { for group in groups { group.lookAtAnswers() } }
 
     /// The process is about to end.
     func endStreams() { for group in groups { group.endStreams() } }
-
-    func answerGoesOn(_ passage: Passage) {
-        guard passage.stage == .forwarding, passage.stream == nil, let verified = passage.identity?.verified,
-            passage.route?.endsStreamsOnExpiry ?? true, loop.wall / 1_000_000_000 >= verified.refusedFrom
-        else { return }
-        passage.begin(LiveStream(.body), checkedAt: nil, on: loop)
-        expire(passage)
-    }
-
-    private func expire(_ passage: Passage) {
-        streams[ObjectIdentifier(passage)] = nil
-        counters.add(.streamsExpired)
-        passage.isExpired = true
-        // It ends in its own terms, or without.
-        passage.check(at: loop.now.adding(endingTime), on: loop)
-        passage.frontEnd?.credentialExpired()
-    }
-
-    /// An issuer's keys have changed: streams that were let in with the old ones are looked at again, a few at a time.
-    func keysChanged(of issuer: Int) {
-        keyWaits.changed(issuer)
-        doubted += streams.values.filter { $0.identity?.verified.issuer == issuer }
-        recheckSome()
-    }
-
-    /// Called now and then.
-    func recheckSome() {
-        for _ in 0..<min(doubted.count, recheckedAtOnce) {
-            guard let passage = doubted.popLast(), passage.stage == .forwarding, let verified = passage.identity?.verified,
-                streams[ObjectIdentifier(passage)] != nil
-            else { continue }
-            if !authenticator.isStillGood(verified, at: loop.wall / 1_000_000_000) { expire(passage) }
-        }
-    }
-
-    // MARK: - Waiting for keys
-
-    /// The fetching of an issuer's keys has ended, well or not: who waited goes on.
-    func keysSettled(of issuer: Int, hasFailed: Bool) { resume(keyWaits.settled(issuer, hasFailed: hasFailed)) }
-
-    /// Lets go of those who have waited for too long.
-    func giveUpWaiting() { resume(keyWaits.overdue()) }
-
-    private func resume(_ passages: [Passage]) {
-        for passage in passages {
-            do throws(Refusal) {
-                try authenticate(passage)
-            } catch {
-                refuse(passage, error)
-            }
-        }
-    }
 }
-
-private let endingTime: UInt64 = 5_000_000_000
-private let credentialCheckPause: UInt64 = 60_000_000_000
-/// A signature costs up to 120 µs.
-private let recheckedAtOnce = 64

@@ -15,7 +15,7 @@ import TLS
 ///
 /// It tells the supervisor when it takes connections, and hears from it when to stop. The control process tells it keys and
 /// addresses; without it the worker goes on with what it last heard.
-package final class Worker: MessageReceiver, TimerHandler {
+package final class Worker: MessageReceiver, TimerHandler, KeyRequester {
     private let settings: Settings
     private let loop: EventLoop
     private let own: ProcessMemory
@@ -86,7 +86,7 @@ package final class Worker: MessageReceiver, TimerHandler {
         services.connectionBegan = { [unowned self] connection in connections[ObjectIdentifier(connection)] = connection }
         services.connectionEnded = { [unowned self] connection in ended(connection) }
         for link in redisLinks { link.settled = { [unowned self] in becomeReadyIfPossible() } }
-        path.keyWaits.requestKeys = { [unowned self] issuer in requestKeys(of: issuer) }
+        path.keyFetches.requester = self
         for (index, issuer) in settings.issuers.enumerated() {
             guard case .file(let file) = issuer.keys, let content = files.contents[file], let keys = try? KeySet(content) else { continue }
             authenticator.replaceKeys(of: index, with: keys)
@@ -152,8 +152,8 @@ package final class Worker: MessageReceiver, TimerHandler {
 
     package func fired(_ timer: Timer) {
         own.beat()
-        path.giveUpWaiting()
-        path.recheckSome()
+        path.endOverdueWaits()
+        path.expiry.recheckSome()
         path.lookAtAnswers()
         shareMemory()
         services.forgetIdleAccounts()
@@ -171,13 +171,13 @@ package final class Worker: MessageReceiver, TimerHandler {
 
     private func shareMemory() {
         let limit = settings.clientLimits.memoryBytes
-        let wasOutOfMemory = path.isOutOfMemory
-        path.isOutOfMemory = HeapMemory.isInUse(moreThan: limit)
-        path.isFarOutOfMemory = path.isOutOfMemory && HeapMemory.isInUse(moreThan: limit + limit / 2)
-        guard path.isOutOfMemory else { return wasOutOfMemory ? services.memoryIsEnough() : () }
+        let before = path.memory
+        let isHigh = HeapMemory.isInUse(moreThan: limit)
+        path.memory = !isHigh ? .none : HeapMemory.isInUse(moreThan: limit + limit / 2) ? .extreme : .high
+        guard isHigh else { return before != .none ? services.memoryIsEnough() : () }
         // What waits for its next request gives way to what is under way.
         for connection in Array(connections.values) { connection.closeIfIdle() }
-        services.shareMemory(among: Array(connections.values), isFarBeyond: path.isFarOutOfMemory)
+        services.shareMemory(among: Array(connections.values), isFarBeyond: path.memory == .extreme)
     }
 
     // MARK: - Beginning
@@ -240,7 +240,7 @@ package final class Worker: MessageReceiver, TimerHandler {
 
     // MARK: - What the control process knows
 
-    private func requestKeys(of issuer: Int) -> Bool {
+    func requestKeys(of issuer: Int) -> Bool {
         guard let control else { return false }
         var message = MessageWriter(.wantKeys)
         message.number(UInt64(issuer))

@@ -1,17 +1,17 @@
-package import Configuration
 package import Authentication
 package import Authorization
 import Bytes
-import Forwarding
+package import Configuration
 package import HTTP1
 package import HTTPMessage
 package import Routing
 
 /// What the configuration decides about a request: its target's normal form, its route, what that demands of it, and whether an identity
-/// meets that. Whether a token is asked for says the route's `access`; limits are asked elsewhere.
+/// meets that.
 ///
-/// Pure: no I/O, no clock, no counters, nothing random. The worker asks it for each request (``RequestPath``); a command or a test that asks
-/// it gets the same outcome for the same request. The context must follow the route before a rule with `$path` is looked at.
+/// Pure: no I/O, no clock, no counters, nothing random. The worker asks it for each request (``RequestPath``); `portcullis explain`,
+/// `portcullis test` and the program's own tests ask the same two functions, ``match(_:_:_:in:)`` and ``authorize(_:_:_:in:)``. What is
+/// left to the worker is what needs a state: the share of each client, the keys of issuers and the counts of limits.
 package final class Policy {
     private let routeTable: RouteTable
     private let routes: [Route]
@@ -41,22 +41,92 @@ package final class Policy {
         }
     }
 
-    /// What a route demands of a request.
-    package struct Match {
-        package let rule: Route.MethodRule
-        /// The protocol that the request changes to, as the client wrote it; nil for none.
-        package let upgrade: [UInt8]?
-        /// Whether the upstream needs a Sec-WebSocket-Key that the client did not send, as over HTTP/2.
-        package let needsWebSocketKey: Bool
+    package enum Outcome {
+        case match(RouteMatch)
+        case reply(GatewayReply)
+    }
+
+    /// Brings the target into normal form and finds what the file demands of the request. The context follows the route from then on,
+    /// also where its demands are not met.
+    ///
+    /// - Parameter found: called with the route once it is known, before it is known whether it takes the request.
+    package func match(
+        _ head: borrowing RequestHead, _ form: Form, _ target: inout RequestTarget, in context: RequestContext,
+        found: (Route) -> Void = { _ in }
+    ) throws(Refusal) -> Outcome {
+        if case .options = head.method, head.text(head.targetRange) == "*" { return .reply(.aboutServer) }
+        try normalize(head, &target, in: context)
+        let route = try route(host: context.host, target)
+        context.follow(route: route.name, captures: route.pattern.captures)
+        found(route)
+        switch route.cors?.preflight(head, allowed: route.allowed) {
+        case .allowed(let lines): return .reply(.preflight(lines))
+        case .originNotAllowed(let origin): throw .originNotAllowed(origin)
+        case nil: break
+        }
+        let name = head.method == .other ? head.text(head.methodRange) : ""
+        guard let rule = route.rule(for: head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
+        if case .length(let count) = form.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
+        guard !route.upgrades.isEmpty || form.extendedProtocol != nil, let upgrade = try upgrade(head, form, route) else {
+            return .match(RouteMatch(route: route, rule: rule, upgrade: nil))
+        }
+        let needsKey =
+            form.extendedProtocol != nil && upgrade.span.equalsIgnoringCase("websocket") && head.field(named: "sec-websocket-key") == nil
+        return .match(
+            RouteMatch(route: route, rule: route.tunnelRule ?? rule, upgrade: RouteMatch.Upgrade(upgrade, needsWebSocketKey: needsKey)))
+    }
+
+    /// The location that a listener sends a request to which has to come over https.
+    ///
+    /// - Parameter port: of https.
+    package func redirect(
+        _ head: borrowing RequestHead, _ target: inout RequestTarget, in context: RequestContext, toPort port: UInt16
+    ) throws(Refusal) -> GatewayReply {
+        if case .options = head.method, head.text(head.targetRange) == "*" { return .aboutServer }
+        try normalize(head, &target, in: context)
+        guard !context.host.isEmpty else { throw .malformed(.missingHost) }
+        let host = String(decoding: context.host, as: UTF8.self) + (port == 443 ? "" : ":\(port)")
+        return .redirect("https://\(host)\(target.pathSpan.text)\(head.text(target.query))")
+    }
+
+    /// Whether the identity meets what the match demands; nil stands for a request whose credential nobody looks at.
+    ///
+    /// A credential that a browser sends by itself must be used by a page of this origin. That is asked first.
+    package func authorize(
+        _ identity: Identity?, _ match: RouteMatch, _ head: borrowing RequestHead, in context: RequestContext
+    ) throws(Refusal) -> Permit {
+        guard let identity else {
+            switch match.route.access {
+            case .public(let rule): return Authorization.permit(rule)
+            case .authenticated:
+                guard let rule = match.rule.publicRule else { preconditionFailure("a request of a protected route without an identity") }
+                return Authorization.permit(rule)
+            }
+        }
+        try checkOrigin(of: identity, match, head, in: context)
+        do {
+            return try Authorization.permit(identity, match.rule.authorization, requirements, in: context)
+        } catch {
+            throw .authorization(error)
+        }
+    }
+
+    /// Whether the page that uses a credential which a browser sends by itself may do so.
+    private func checkOrigin(
+        of identity: Identity, _ match: RouteMatch, _ head: borrowing RequestHead, in context: RequestContext
+    ) throws(Refusal) {
+        guard identity.kind.isAmbient else { return }
+        let isAllowed = crossOrigin.allows(
+            head, isUpgrade: match.upgrade != nil, authority: context.authority, isHTTPS: context.isHTTPS)
+        guard isAllowed else { throw .crossOrigin }
     }
 
     /// Brings the target into normal form; a host that it alone names goes into the context.
-    package func normalize(
+    private func normalize(
         _ head: borrowing RequestHead, _ target: inout RequestTarget, in context: RequestContext
     ) throws(Refusal) {
         switch head.method {
         case .trace, .connect: throw .methodNotImplemented
-        case .options where head.text(head.targetRange) == "*": throw .aboutServer
         default: break
         }
         do {
@@ -71,7 +141,7 @@ package final class Policy {
     }
 
     /// The route of a request whose target is in normal form.
-    package func route(host: [UInt8], _ target: borrowing RequestTarget) throws(Refusal) -> Route {
+    private func route(host: [UInt8], _ target: borrowing RequestTarget) throws(Refusal) -> Route {
         let found: Int?
         do {
             found = try routeTable.find(host: host, target)
@@ -80,25 +150,6 @@ package final class Policy {
         }
         guard let index = found else { throw .noRoute }
         return routes[index]
-    }
-
-    /// What the route demands of this request.
-    package func match(_ head: borrowing RequestHead, _ form: Form, to route: Route) throws(Refusal) -> Match {
-        switch route.cors?.preflight(head, allowed: route.allowed) {
-        case .allowed(let lines): throw .preflight(lines)
-        case .originNotAllowed(let origin): throw .originNotAllowed(origin)
-        case nil: break
-        }
-        let name = head.method == .other ? head.text(head.methodRange) : ""
-        guard let rule = route.rule(for: head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
-        if case .length(let count) = form.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
-        guard !route.upgrades.isEmpty || form.extendedProtocol != nil else {
-            return Match(rule: rule, upgrade: nil, needsWebSocketKey: false)
-        }
-        guard let upgrade = try upgrade(head, form, route) else { return Match(rule: rule, upgrade: nil, needsWebSocketKey: false) }
-        let needsKey =
-            form.extendedProtocol != nil && upgrade.span.equalsIgnoringCase("websocket") && head.field(named: "sec-websocket-key") == nil
-        return Match(rule: route.tunnelRule ?? rule, upgrade: upgrade, needsWebSocketKey: needsKey)
     }
 
     /// What the request wants to change to, if its route lets it. An Upgrade that the route does not name is passed over, as
@@ -110,23 +161,5 @@ package final class Policy {
         }
         guard form.framing == .none, !form.isHTTP2 else { return nil }
         return head.upgrade(among: route.upgrades)
-    }
-
-    /// Whether a browser's page may use a credential that the browser sends by itself.
-    package func checkOrigin(
-        _ head: borrowing RequestHead, of identity: Identity, isUpgrade: Bool, in context: RequestContext
-    ) throws(Refusal) {
-        guard identity.kind.isAmbient else { return }
-        let isAllowed = crossOrigin.allows(head, isUpgrade: isUpgrade, authority: context.authority, isHTTPS: context.isHTTPS)
-        guard isAllowed else { throw .crossOrigin }
-    }
-
-    /// Whether the identity meets what the rule demands.
-    package func authorize(_ identity: Identity, _ rule: Route.MethodRule, in context: RequestContext) throws(Refusal) -> Permit {
-        do {
-            return try Authorization.permit(identity, rule.authorization, requirements, in: context)
-        } catch {
-            throw .authorization(error)
-        }
     }
 }

@@ -11,8 +11,6 @@ package enum Refusal: Error, Sendable {
     case malformed(MessageError)
     case target(TargetError)
     case methodNotImplemented
-    /// `OPTIONS *`: a question about the gateway itself, and no refusal (RFC 9110 §9.3.7).
-    case aboutServer
     case noRoute
     case methodNotAllowed(allowed: String)
     case token(TokenError)
@@ -36,10 +34,6 @@ package enum Refusal: Error, Sendable {
     case crossOrigin
     /// A preflight for a page of an origin that the route's `cors` does not name.
     case originNotAllowed(String)
-    /// The answer to a preflight, and no refusal; whole lines.
-    case preflight([UInt8])
-    /// A listener that sends everybody to https; the place to go to.
-    case redirect(String)
 
     package var status: Int {
         switch self {
@@ -55,7 +49,6 @@ package enum Refusal: Error, Sendable {
         case .target(.tooLong): 414
         case .target: 400
         case .methodNotImplemented: 501
-        case .aboutServer: 200
         case .noRoute: 404
         case .methodNotAllowed: 405
         case .token(.keysUnavailable): 503
@@ -74,8 +67,6 @@ package enum Refusal: Error, Sendable {
         case .overloaded: 503
         case .tooManyAtOnce, .tooManyFailedTokens: 429
         case .crossOrigin, .originNotAllowed: 403
-        case .preflight: 204
-        case .redirect: 308
         }
     }
 
@@ -85,7 +76,6 @@ package enum Refusal: Error, Sendable {
         case .malformed(let error): "request_" + snake(error.rawValue)
         case .target(let error): "target_" + snake(error.rawValue)
         case .methodNotImplemented: "method_not_implemented"
-        case .aboutServer: "about_server"
         case .noRoute: "no_route"
         case .methodNotAllowed: "method_not_allowed"
         case .token(let error): error.reason
@@ -102,8 +92,6 @@ package enum Refusal: Error, Sendable {
         case .tooManyFailedTokens: "too_many_failed_tokens"
         case .crossOrigin: "csrf_refused"
         case .originNotAllowed: "cors_refused"
-        case .preflight: "preflight"
-        case .redirect: "redirect_https"
         }
     }
 
@@ -113,7 +101,6 @@ package enum Refusal: Error, Sendable {
         case .malformed(let error): "The request is malformed: \(error.explanation)."
         case .target(let error): "The request target is not accepted: \(error.explanation)."
         case .methodNotImplemented: "This method is never forwarded."
-        case .aboutServer: ""
         case .noRoute: "Nothing is served at this path."
         case .methodNotAllowed(let allowed): "This resource takes: \(allowed)."
         case .token(let error): error.explanation
@@ -135,8 +122,6 @@ package enum Refusal: Error, Sendable {
         case .tooManyFailedTokens: "Too many access tokens from this address were not valid. Wait as long as Retry-After says."
         case .crossOrigin: "A page of another origin may not do this with your credentials."
         case .originNotAllowed: "Pages of this origin may not use this resource."
-        case .preflight: ""
-        case .redirect(let place): "This is served at \(place)."
         }
     }
 
@@ -156,7 +141,7 @@ package enum Refusal: Error, Sendable {
     package var concernsSecurity: Bool {
         switch self {
         case .forwarding(.headerUnusable), .forwarding(.pathUnusable): true
-        case .forwarding, .redirect, .aboutServer, .preflight, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .bodyTooSlow,
+        case .forwarding, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .bodyTooSlow,
             .protocolNotOffered, .overloaded,
             .token(.keysUnavailable),
             .admission(.storeUnavailable):
@@ -166,7 +151,7 @@ package enum Refusal: Error, Sendable {
     }
 
     /// Whether it is in doubt where the next request would begin.
-    package var endsConnection: Bool {
+    var endsConnection: Bool {
         switch self {
         case .malformed, .bodyTooLarge, .headTimeout, .bodyTimeout, .bodyTooSlow, .overloaded: true
         default: false
@@ -174,7 +159,7 @@ package enum Refusal: Error, Sendable {
     }
 
     /// Seconds after which it makes sense to try again.
-    package var retryAfter: UInt64? {
+    var retryAfter: UInt64? {
         switch self {
         case .tooManyAtOnce: 1
         case .admission(.limitExceeded(_, let nanoseconds)), .tooManyFailedTokens(let nanoseconds):
@@ -187,7 +172,7 @@ package enum Refusal: Error, Sendable {
     }
 
     /// The status that a client of gRPC is told (grpc.github.io, "Status codes and their use in gRPC").
-    package var grpcStatus: Int {
+    var grpcStatus: Int {
         switch status {
         case 401: 16
         case 403: 7
@@ -195,32 +180,6 @@ package enum Refusal: Error, Sendable {
         case 404, 405, 501: 12
         case 408, 502, 503, 504: 14
         default: 13
-        }
-    }
-
-    /// The status line's reason phrase.
-    package static func phrase(_ status: Int) -> String {
-        switch status {
-        case 200: "OK"
-        case 204: "No Content"
-        case 308: "Permanent Redirect"
-        case 400: "Bad Request"
-        case 401: "Unauthorized"
-        case 403: "Forbidden"
-        case 404: "Not Found"
-        case 405: "Method Not Allowed"
-        case 408: "Request Timeout"
-        case 413: "Content Too Large"
-        case 414: "URI Too Long"
-        case 417: "Expectation Failed"
-        case 429: "Too Many Requests"
-        case 431: "Request Header Fields Too Large"
-        case 501: "Not Implemented"
-        case 502: "Bad Gateway"
-        case 503: "Service Unavailable"
-        case 504: "Gateway Timeout"
-        case 505: "HTTP Version Not Supported"
-        default: "Error"
         }
     }
 

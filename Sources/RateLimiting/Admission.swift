@@ -1,5 +1,6 @@
 package import Authentication
 import Authorization
+package import Routing
 
 /// Proof that a request has passed all stages before forwarding.
 ///
@@ -7,8 +8,13 @@ import Authorization
 package struct Admission: ~Copyable {
     /// Nil on a public route.
     package let identity: Identity?
+    /// The route that it holds for, and no other.
+    package let route: RouteID
 
-    init(identity: Identity?) { self.identity = identity }
+    init(identity: Identity?, route: RouteID) {
+        self.identity = identity
+        self.route = route
+    }
 }
 
 /// What a limit says of one request.

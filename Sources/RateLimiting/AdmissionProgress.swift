@@ -66,6 +66,7 @@ package final class AdmissionProgress {
         }
 
         /// A route has few limits: one by one they go faster than all at once.
+        @inline(__always)
         private static func clear<Element>(_ list: inout [Element]) { while !list.isEmpty { list.removeLast() } }
     }
 
@@ -89,7 +90,7 @@ package final class AdmissionProgress {
     package func takeAdmission() throws(AdmissionError) -> Admission? {
         if let error { throw error }
         guard let permit = change({ $0.takePermit() }) else { return nil }
-        return Admission(identity: permit.identity)
+        return Admission(identity: permit.identity, route: permit.route)
     }
 
     /// Forgets the request; a decision that is still on its way reaches nobody.

@@ -14,6 +14,8 @@ package final class Limit: Sendable {
     }
 
     package let name: String
+    /// Where it stands in the file; nil for one that stands in none.
+    package let line: SourceLine?
     package let quota: Quota
     /// Whether a token's claims take part in the key.
     package var dependsOnClaims: Bool { !key.flatMap(\.variables).filter(\.isClaim).isEmpty }
@@ -43,6 +45,7 @@ package final class Limit: Sendable {
         lease: UInt64 = 1, countedStatuses: [Int] = []
     ) {
         self.name = name
+        line = nil
         self.quota = quota
         self.key = key
         dependsOnClaimsAlone = Self.isOfClaimsAlone(key)
@@ -62,6 +65,7 @@ package final class Limit: Sendable {
         let errors = diagnostics.count
         let block = Block(of: directive, title: "a limit", diagnostics)
         name = directive.arguments[0].text
+        line = diagnostics.line(of: directive.position)
         if !name.utf8.allSatisfy({ $0 < 0x7F && $0 > 0x20 && $0 != 0x22 && $0 != 0x5C }) {
             diagnostics.error("a limit's name is printable ASCII without quotes", at: directive.arguments[0])
         }

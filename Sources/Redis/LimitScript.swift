@@ -1,5 +1,6 @@
 import Bytes
 import RateLimiting
+import TLS
 
 /// The one Lua script that decides on all limits of a request, in the server and in one step.
 ///
@@ -84,7 +85,7 @@ enum LimitScript {
         guard call.isSecret || call.key.count > keyBytesMax else { return prefix + call.key }
         // The limit's name and rate stand before the first colon, so that an operator sees whose keys there are.
         let limit = call.key.prefix { $0 != 0x3A }.prefix(keyBytesMax)
-        return prefix + limit + [UInt8](":#".utf8) + Base64URL.encode(SHA256.hash(call.key))
+        return prefix + limit + [UInt8](":#".utf8) + Base64URL.encode(Digest.sha256(call.key))
     }
 
     /// The decisions in a reply of mode `decide`; nil when it has another shape.

@@ -65,7 +65,7 @@ import Testing
         try context.target.normalize(context.head, HeadLimits())
         let length = body.utf8.count
         try exchange.begin(
-            Admission(identity: nil), for: recorder, rule: rule, origin: origin, method: context.head.method,
+            Admission(identity: nil, route: rule.route), for: recorder, rule: rule, origin: origin, method: context.head.method,
             framing: length > 0 ? .length(UInt64(length)) : .none,
             group: group, account: ClientAccount(), at: loop.now)
         if length > 0 {
@@ -111,7 +111,8 @@ import Testing
             let recorder = Recorder()
             do throws(ForwardingError) {
                 try exchange.begin(
-                    Admission(identity: nil), for: recorder, rule: rule, origin: origin, method: context.head.method, framing: .none,
+                    Admission(identity: nil, route: rule.route), for: recorder, rule: rule, origin: origin, method: context.head.method,
+                    framing: .none,
                     tunnel: tunnel, group: group,
                     account: ClientAccount(), at: loop.now)
             } catch {

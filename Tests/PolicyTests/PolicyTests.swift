@@ -47,18 +47,23 @@ import Testing
         return context
     }
 
-    private func match(_ context: RequestContext, _ form: Policy.Form) throws(Refusal) -> (Route, Policy.Match) {
-        try policy.normalize(context.head, &context.target, in: context)
-        let route = try policy.route(host: context.host, context.target)
-        context.follow(route: route.name, captures: route.pattern.captures)
-        return (route, try policy.match(context.head, form, to: route))
+    private func match(_ context: RequestContext, _ form: Policy.Form) throws(Refusal) -> Policy.Outcome {
+        try policy.match(context.head, form, &context.target, in: context)
     }
 
-    /// The route's name, or the reason of the refusal.
+    private func routeMatch(_ lines: [String], _ form: Policy.Form = Policy.Form()) throws -> RouteMatch {
+        guard case .match(let match) = try match(try context(lines), form) else { throw MessageError.badRequestLine }
+        return match
+    }
+
+    /// The route's name, or the reason of the refusal or the reply.
     private func outcome(_ lines: String..., form: Policy.Form = Policy.Form()) throws -> String {
         let context = try context(lines)
         do throws(Refusal) {
-            return try match(context, form).0.name
+            switch try match(context, form) {
+            case .match(let match): return match.route.name
+            case .reply(let reply): return reply.reason
+            }
         } catch {
             return error.reason
         }
@@ -96,16 +101,16 @@ import Testing
 
     @Test func aTunnelHasDemandsOfItsOwn() throws {
         let upgrade = ["GET /chat HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: WebSocket"]
-        let (route, tunnel) = try match(try context(upgrade), Policy.Form())
-        #expect(tunnel.upgrade == [UInt8]("WebSocket".utf8) && !tunnel.needsWebSocketKey)
-        #expect(tunnel.rule === route.tunnelRule)
+        let tunnel = try routeMatch(upgrade)
+        #expect(tunnel.upgrade?.name == [UInt8]("WebSocket".utf8) && tunnel.upgrade?.needsWebSocketKey == false)
+        #expect(tunnel.rule === tunnel.route.tunnelRule)
         // With a body, or over HTTP/2, Upgrade means nothing.
-        #expect(try match(try context(upgrade), Policy.Form(framing: .length(1))).1.upgrade == nil)
-        #expect(try match(try context(upgrade), Policy.Form(isHTTP2: true)).1.upgrade == nil)
-        let plain = try match(try context(["GET /chat HTTP/1.1", "Host: a"]), Policy.Form()).1
-        #expect(plain.upgrade == nil && plain.rule === route.anyMethod)
+        #expect(try routeMatch(upgrade, Policy.Form(framing: .length(1))).upgrade == nil)
+        #expect(try routeMatch(upgrade, Policy.Form(isHTTP2: true)).upgrade == nil)
+        let plain = try routeMatch(["GET /chat HTTP/1.1", "Host: a"])
+        #expect(plain.upgrade == nil && plain.rule === plain.route.anyMethod)
         let connect = Policy.Form(isHTTP2: true, extendedProtocol: [UInt8]("websocket".utf8))
-        #expect(try match(try context(["GET /chat HTTP/1.1", "Host: a"]), connect).1.needsWebSocketKey)
+        #expect(try routeMatch(["GET /chat HTTP/1.1", "Host: a"], connect).upgrade?.needsWebSocketKey == true)
         #expect(
             try outcome("GET /chat HTTP/1.1", "Host: a", form: Policy.Form(isHTTP2: true, extendedProtocol: [UInt8]("x".utf8)))
                 == "protocol_not_offered")
@@ -118,9 +123,9 @@ import Testing
         func reason(_ method: String, _ identity: Identity) throws -> String? {
             let context = try context(["\(method) /orders/alice HTTP/1.1", "Host: a"])
             do throws(Refusal) {
-                let rule = try match(context, Policy.Form()).1.rule
-                let permit = try policy.authorize(identity, rule, in: context)
-                #expect(permit.identity != nil)
+                guard case .match(let match) = try match(context, Policy.Form()) else { return "no match" }
+                let permit = try policy.authorize(identity, match, context.head, in: context)
+                #expect(permit.identity != nil && permit.route == match.route.id)
                 return nil
             } catch {
                 return error.reason
@@ -133,12 +138,17 @@ import Testing
     }
 
     @Test func aPageOfAnotherOriginHasNoUseOfACookie() throws {
-        let context = try context(["PUT /orders/7 HTTP/1.1", "Host: a", "Origin: https://evil.example"])
-        #expect(throws: Never.self) {
-            try policy.checkOrigin(context.head, of: identity("a", scopes: ""), isUpgrade: false, in: context)
+        func reason(_ kind: CredentialKind) throws -> String? {
+            let context = try context(["PUT /orders/a HTTP/1.1", "Host: a", "Origin: https://evil.example"])
+            do throws(Refusal) {
+                guard case .match(let match) = try match(context, Policy.Form()) else { return "no match" }
+                _ = try policy.authorize(identity("a", scopes: "write:orders", kind: kind), match, context.head, in: context)
+                return nil
+            } catch {
+                return error.reason
+            }
         }
-        #expect(throws: Refusal.self) {
-            try policy.checkOrigin(context.head, of: identity("a", scopes: "", kind: .cookie), isUpgrade: false, in: context)
-        }
+        #expect(try reason(.field) == nil)
+        #expect(try reason(.cookie) == "csrf_refused")
     }
 }

@@ -12,6 +12,11 @@ package enum JSONValue: Equatable, Sendable {
     package struct Member: Equatable, Sendable {
         package let name: String
         package let value: JSONValue
+
+        package init(name: String, value: JSONValue) {
+            self.name = name
+            self.value = value
+        }
     }
 
     package subscript(_ name: String) -> JSONValue? {
@@ -52,6 +57,11 @@ package enum JSONValue: Equatable, Sendable {
 package struct JSONNumber: Equatable, Sendable {
     package let text: String
     package let value: Double
+
+    package init(text: String, value: Double) {
+        self.text = text
+        self.value = value
+    }
 
     /// Seconds since 1970 as JWT has them (RFC 7519 §2): not negative, a fraction is cut off.
     package var numericDate: UInt64? {

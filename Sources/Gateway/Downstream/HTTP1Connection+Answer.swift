@@ -69,7 +69,7 @@ extension HTTP1Connection: PassageFrontEnd {
         ResponseHeadWriter.end(keepAlive: keepAlive, version, to: &queue)
         swap(&queue, &outbound)
         queueTurn()
-        if head.isStream { services.path.began(LiveStream(.events), of: passage) }
+        if head.isStream { services.path.expiry.began(LiveStream(.events), of: passage) }
     }
 
     /// The upstream agrees: what the client has sent meanwhile, and all that comes from here on, goes through.
@@ -89,7 +89,7 @@ extension HTTP1Connection: PassageFrontEnd {
         clearTimer()
         setReadingPaused(false)
         queueTurn()
-        services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
+        services.path.expiry.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
     }
 
     func send(body: Span<UInt8>) {
@@ -125,7 +125,7 @@ extension HTTP1Connection: PassageFrontEnd {
     func endAnswer(of stream: LiveStream) {
         passage.exchange.cancel()
         // An answer of a given length cannot end before; where nothing of it has gone out, it need not begin.
-        if case .length = answerFraming { return answerFailed(holdsAnswer && stream.cause == .drained ? .busy : .closedEarly) }
+        if case .length = answerFraming { return answerFailed(holdsAnswer && stream.ending == .drained ? .busy : .closedEarly) }
         answerEnded()
     }
 
@@ -149,7 +149,7 @@ extension HTTP1Connection: PassageFrontEnd {
         guard answerFraming == nil else {
             // A part of the answer is with the client: only a broken connection tells that the rest is missing.
             services.counters.add(.upstreamFailures)
-            passage.failure = error
+            passage.verdict = .brokenOff(error)
             services.path.finish(passage, isComplete: false)
             state = .closing
             isBroken = true
@@ -158,9 +158,9 @@ extension HTTP1Connection: PassageFrontEnd {
         services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error))
     }
 
-    func answer(_ answer: RefusalAnswer, to refusal: Refusal) {
+    func respond(_ reply: Reply) {
         let head = passage.context.head.method == .head
-        if services.isDraining || refusal.endsConnection { keepAlive = false }
+        if services.isDraining || reply.endsConnection { keepAlive = false }
         // A short body is read to its end and thrown away; for a long one, or one that waits for 100, the connection ends.
         if !isRequestComplete {
             if keepAlive, !awaitsContinue, case .length(let remaining) = requestBody, remaining <= discardedBodyBytesMax {
@@ -176,19 +176,19 @@ extension HTTP1Connection: PassageFrontEnd {
         var queue = ByteQueue()
         swap(&queue, &outbound)
         queue.append("HTTP/1.1 ")
-        queue.append(decimal: UInt64(answer.status))
+        queue.append(decimal: UInt64(reply.status))
         queue.append(0x20)
-        queue.append(Refusal.phrase(answer.status))
+        queue.append(Reply.phrase(reply.status))
         queue.append("\r\nDate: ")
         queue.append(TimeText.fieldDate(services.loop.wall))
         queue.append("\r\n")
-        queue.append(answer.fields)
+        queue.append(reply.fields)
         services.path.addedFields.append(passage, to: &queue)
-        if answer.status != 204 { queue.append("Content-Length: \(answer.body.count)\r\n") }
+        if reply.hasLength { queue.append("Content-Length: \(reply.body.count)\r\n") }
         ResponseHeadWriter.end(keepAlive: keepAlive, passage.context.head.version, to: &queue)
         if !head {
-            queue.append(answer.body)
-            passage.bytesOut += UInt64(answer.body.count)
+            queue.append(reply.body)
+            passage.bytesOut += UInt64(reply.body.count)
         }
         swap(&queue, &outbound)
         services.path.finish(passage, isComplete: true)

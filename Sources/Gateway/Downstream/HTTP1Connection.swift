@@ -207,7 +207,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     private func givePassageBack() {
-        guard let held, held.stage == .idle else { return }
+        guard let held, held.state == .idle else { return }
         services.passages.give(held)
         self.held = nil
     }

@@ -102,10 +102,10 @@ extension HTTP2Stream: PassageFrontEnd {
         connection.putBack(block)
         connection.holdHead(id, hasBody: !framing.isEmpty)
         if head.status == 101 {
-            services.path.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
+            services.path.expiry.began(LiveStream(passage.opensWebSocket ? .webSocket : .tunnel), of: passage)
             sendOn()
         } else if head.isStream, passage.stream == nil {
-            services.path.began(LiveStream(.events), of: passage)
+            services.path.expiry.began(LiveStream(.events), of: passage)
         }
     }
 
@@ -154,7 +154,7 @@ extension HTTP2Stream: PassageFrontEnd {
             forgetAnswer()
         }
         guard hasAnswerBegun else {
-            return services.path.refuse(passage, stream.cause == .drained ? .forwarding(.busy) : .token(.expired))
+            return services.path.refuse(passage, stream.ending == .drained ? .forwarding(.busy) : .token(.expired))
         }
         if stream.kind == .grpc {
             for (name, value) in [("grpc-status", stream.grpcStatus), ("grpc-message", stream.explanation)] {
@@ -178,7 +178,7 @@ extension HTTP2Stream: PassageFrontEnd {
         guard hasAnswerBegun else { return services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error)) }
         // A part of the answer is with the client: only a reset tells that the rest is missing.
         services.counters.add(.upstreamFailures)
-        passage.failure = error
+        passage.verdict = .brokenOff(error)
         services.path.finish(passage, isComplete: false)
         isBroken = true
         connection.reset(id, StreamCode.internalError)
@@ -193,24 +193,24 @@ extension HTTP2Stream: PassageFrontEnd {
         stallTimer?.clear()
     }
 
-    func answer(_ answer: RefusalAnswer, to refusal: Refusal) {
+    func respond(_ reply: Reply) {
         hasAnswerBegun = true
         isAnswerComplete = true
         discardsBody = true
         dropUpload()
         bodyTimer?.clear()
         var block = connection.takeBlock()
-        ResponseHeadWriter.begin(answer.status, &block)
+        ResponseHeadWriter.begin(reply.status, &block)
         block.append("date", TimeText.fieldDate(services.loop.wall))
-        block.append(lines: answer.fields)
+        block.append(lines: reply.fields)
         services.path.addedFields.append(passage, to: &block)
-        if answer.status == refusal.status, answer.status != 204 { block.append("content-length", decimal: UInt64(answer.body.count)) }
-        let hasBody = passage.context.head.method != .head && !answer.body.isEmpty
+        if reply.hasLength { block.append("content-length", decimal: UInt64(reply.body.count)) }
+        let hasBody = passage.context.head.method != .head && !reply.body.isEmpty
         if hasBody {
             var queue = ByteQueue()
-            queue.append(answer.body)
+            queue.append(reply.body)
             swap(&queue, &body)
-            passage.bytesOut += UInt64(answer.body.count)
+            passage.bytesOut += UInt64(reply.body.count)
             armStallTimer()
         }
         connection.sendHead(block, id, hasBody: hasBody)

@@ -113,7 +113,7 @@ final class HTTP2Stream: TimerHandler {
             if envelope.expectation == .unknown { throw .unknownExpectation }
             awaitsContinue = envelope.expectation == .leaveToSend && !endsStream
         } catch {
-            if passage.stage == .idle {
+            if passage.state == .idle {
                 builder.keepRefused(in: &context.head)
                 passage.begin(for: self, of: connection.client, services)
             }
@@ -176,7 +176,7 @@ final class HTTP2Stream: TimerHandler {
 
     /// The body turned out wrong on its way.
     private func brokenBody(_ refusal: Refusal) {
-        guard !discardsBody, passage.stage != .idle else { return }
+        guard !discardsBody, passage.state != .idle else { return }
         passage.exchange.cancel()
         if hasAnswerBegun {
             services.path.finish(passage, isComplete: false)
@@ -258,16 +258,16 @@ final class HTTP2Stream: TimerHandler {
 
     /// nghttp2 has reset the stream, for the body that it saw.
     func wasMalformed() {
-        guard passage.stage != .idle else { return }
+        guard passage.state != .idle else { return }
         services.counters.add(.malformedRequests)
-        passage.refusal = .malformed(.lengthMismatch)
+        passage.verdict = .refused(.malformed(.lengthMismatch))
         if !hasAnswerBegun { passage.status = 400 }
     }
 
     /// The stream is gone, and with it whoever waited for the answer.
     func abandoned() {
         if let passage = held {
-            if !isAnswerComplete, passage.stage != .idle { services.counters.add(.clientsGone) }
+            if !isAnswerComplete, passage.state != .idle { services.counters.add(.clientsGone) }
             giveUp()
             passage.end()
             services.passages.give(passage)
@@ -324,7 +324,7 @@ final class HTTP2Stream: TimerHandler {
 
     private func giveUp() {
         let passage = passage
-        guard passage.stage != .idle else { return }
+        guard passage.state != .idle else { return }
         passage.exchange.cancel()
         if passage.status == 0 { passage.status = 499 }
         services.path.finish(passage, isComplete: false)

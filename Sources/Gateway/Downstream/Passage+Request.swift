@@ -16,12 +16,10 @@ extension Passage {
             let told = ProxyReport(context.head, trusted: services.settings.trustedProxies, in: services.settings.trustedFields)
             if let address = told.address { account = services.account(of: address) }
             context.begin(clientIP: told.address.map { [UInt8]($0.text) } ?? client.addressText, isHTTPS: told.isHTTPS ?? client.isTLS)
-            toldHost = told.host
-            isReportMalformed = told.isMalformed
+            report = told
         } else {
             context.begin(clientIP: client.addressText, isHTTPS: client.isTLS)
-            toldHost = nil
-            isReportMalformed = false
+            report = nil
         }
         begin(for: frontEnd, of: account, over: client.account, at: services.loop.now)
         handshakeNanoseconds = client.handshakeNanoseconds
@@ -34,13 +32,13 @@ extension Passage {
     private func readEnvelope(_ head: borrowing RequestHead) throws(MessageError) -> RequestEnvelope {
         headCapacity = head.capacity
         let envelope = try head.envelope()
-        if isReportMalformed { throw .badForwarded }
+        if report?.isMalformed ?? false { throw .badForwarded }
         framing = envelope.framing
         method = head.method
         version = head.version
-        if let toldHost {
-            guard let named = NamedHost(toldHost, in: head.bytes) else { throw .badHost }
-            context.serve(named.authority, at: toldHost, of: head.bytes)
+        if let told = report?.host {
+            guard let named = NamedHost(told, in: head.bytes) else { throw .badHost }
+            context.serve(named.authority, at: told, of: head.bytes)
         } else if let host = envelope.host {
             context.serve(host.authority, at: host.place, of: head.bytes)
         }

@@ -22,7 +22,7 @@ final class Passages {
 
     /// Takes back a passage whose request is over.
     func give(_ passage: Passage) {
-        precondition(passage.stage == .idle, "a passage given back with its request")
+        precondition(passage.state == .idle, "a passage given back with its request")
         // What one large head needed is not kept for ever.
         if passage.headCapacity > headBytesKept {
             passage.context.releaseHead()

@@ -1,8 +1,9 @@
 import COpenSSL
 
-/// The hash of that name, by OpenSSL. Source: FIPS 180-4.
-enum SHA256 {
-    static func hash(_ bytes: [UInt8]) -> [UInt8] {
+/// Hashes, by OpenSSL.
+package enum Digest {
+    /// Source: FIPS 180-4.
+    package static func sha256(_ bytes: [UInt8]) -> [UInt8] {
         var digest = [UInt8](repeating: 0, count: Int(SHA256_DIGEST_LENGTH))
         var count: UInt32 = 0
         // SAFETY: both arrays are lent for the call, which writes as many bytes as the digest has.

@@ -1,0 +1,92 @@
+import Configuration
+import Authentication
+import Forwarding
+import Observability
+import System
+
+/// Ends streams and tunnels with the credential that let them in: when it expires, or when the keys of its issuer have changed and it would be
+/// refused now.
+final class StreamExpiry {
+    private let authenticator: Authenticator
+    private let counters: Counters
+    private let loop: EventLoop
+    private var streams: [ObjectIdentifier: Passage] = [:]
+    /// Of them, those whose keys have changed since they were let in.
+    private var doubted: [Passage] = []
+
+    init(_ authenticator: Authenticator, _ counters: Counters, on loop: EventLoop) {
+        self.authenticator = authenticator
+        self.counters = counters
+        self.loop = loop
+    }
+
+    /// The response turns out to be a stream, or a tunnel.
+    func began(_ stream: LiveStream, of passage: Passage) {
+        guard let verified = passage.identity?.verified, passage.route?.endsStreamsOnExpiry ?? true else {
+            return passage.begin(stream, checkedAt: nil, on: loop)
+        }
+        streams[ObjectIdentifier(passage)] = passage
+        // The keys may have changed while the request was on its way.
+        if authenticator.keysVersion(of: verified.issuer) != passage.keysVersion { doubted.append(passage) }
+        passage.begin(stream, checkedAt: nextCheck(verified), on: loop)
+    }
+
+    /// The stream is over.
+    func ended(_ passage: Passage) { streams[ObjectIdentifier(passage)] = nil }
+
+    /// When the credential may have expired; at the latest in a minute, because the host's clock may be set.
+    private func nextCheck(_ verified: VerifiedToken) -> Instant {
+        let end = verified.refusedFrom.multipliedReportingOverflow(by: 1_000_000_000)
+        let left = end.overflow ? UInt64.max : end.partialValue - min(loop.wall, end.partialValue)
+        return loop.now.adding(min(left, credentialCheckPause))
+    }
+
+    /// The passage's timer has fired.
+    func check(_ passage: Passage) {
+        guard passage.state == .forwarding else { return }
+        if passage.isExpired { return passage.frontEnd?.breakOff() ?? () }
+        guard let verified = passage.identity?.verified else { return }
+        if loop.wall / 1_000_000_000 < verified.refusedFrom { return passage.check(at: nextCheck(verified), on: loop) }
+        expire(passage)
+    }
+
+    /// Called now and then for a response that goes on: none outlives its credential, whatever its type.
+    func answerGoesOn(_ passage: Passage) {
+        guard passage.state == .forwarding, passage.stream == nil, let verified = passage.identity?.verified,
+            passage.route?.endsStreamsOnExpiry ?? true, loop.wall / 1_000_000_000 >= verified.refusedFrom
+        else { return }
+        passage.begin(LiveStream(.body), checkedAt: nil, on: loop)
+        expire(passage)
+    }
+
+    private func expire(_ passage: Passage) {
+        guard let stream = passage.stream else { return }
+        ended(passage)
+        counters.add(.streamsExpired)
+        stream.ending = .credentialExpired
+        // It ends in its own terms, or without.
+        passage.check(at: loop.now.adding(endingTime), on: loop)
+        passage.frontEnd?.end(stream)
+    }
+
+    /// An issuer's keys have changed: streams that were let in with the old ones are looked at again, a few at a time.
+    func keysChanged(of issuer: Int) {
+        doubted += streams.values.filter { $0.identity?.verified.issuer == issuer }
+        recheckSome()
+    }
+
+    /// Called now and then.
+    func recheckSome() {
+        for _ in 0..<min(doubted.count, recheckedAtOnce) {
+            guard let passage = doubted.popLast(), passage.state == .forwarding, let verified = passage.identity?.verified,
+                streams[ObjectIdentifier(passage)] != nil
+            else { continue }
+            if !authenticator.isStillGood(verified, at: loop.wall / 1_000_000_000) { expire(passage) }
+        }
+    }
+}
+
+private let endingTime: UInt64 = 5_000_000_000
+private let credentialCheckPause: UInt64 = 60_000_000_000
+/// A signature costs up to 120 µs.
+private let recheckedAtOnce = 64
