@@ -50,7 +50,7 @@ let package = Package(
         part("Authentication", ["COpenSSL", "Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
         part("RateLimiting", ["Bytes", "ConfigFile", "System", "Routing", "Authentication", "Authorization"]),
-        part("Redis", ["COpenSSL", "CHiredis", "Bytes", "ConfigFile", "System", "TLS", "RateLimiting"]),
+        part("Redis", ["CHiredis", "Bytes", "ConfigFile", "System", "TLS", "RateLimiting"]),
         part(
             "Forwarding",
             ["Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication", "RateLimiting"]),
@@ -65,8 +65,9 @@ let package = Package(
         part(
             "Policy",
             [
-                "Bytes", "HTTPMessage", "HTTP1", "Routing", "Authentication", "Authorization", "RateLimiting", "Forwarding",
-                "Configuration",
+                "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Routing", "Authentication", "Authorization",
+                "RateLimiting",
+                "Forwarding", "Configuration",
             ]),
         part(
             "Gateway",
@@ -92,11 +93,12 @@ let package = Package(
                 "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Routing", "Authentication",
                 "Authorization", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"), "Processes", "Configuration",
+                .product(name: "Logging", package: "swift-log"), "Processes", "Configuration", "Policy",
             ], swiftSettings: strict),
 
         .target(
-            name: "TestSupport", dependencies: ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["COpenSSL", "Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "Policy"],
+            path: "Tests/TestSupport",
             swiftSettings: strict),
         .target(name: "TestSockets", path: "Tests/TestSockets"),
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
@@ -125,7 +127,13 @@ let package = Package(
         tests(
             "Policy",
             ["Configuration", "ConfigFile", "TestSupport", "Authentication", "Authorization", "Bytes", "HTTP1", "HTTPMessage", "Routing"]),
-        tests("Gateway", ["TestSupport", "Bytes", "Forwarding", "HTTPMessage", "Routing", "System"]),
+        tests(
+            "Gateway",
+            [
+                "TestSupport", "Bytes", "ConfigFile", "Configuration", "Policy", "Processes", "Observability", "Authentication",
+                "RateLimiting",
+                "Forwarding", "HTTP1", "HTTP2", "HTTPMessage", "Routing", "System",
+            ]),
         .target(
             name: "FuzzTargets",
             dependencies: [
@@ -138,7 +146,7 @@ let package = Package(
         .testTarget(
             name: "SystemTests",
             dependencies: [
-                "TestSupport", "TestSockets", "Bytes", "ConfigFile", "System", "Processes", "Configuration", "Gateway",
+                "TestSupport", "TestSockets", "Bytes", "ConfigFile", "System", "Processes", "Configuration", "Policy", "Gateway",
             ],
             path: "Tests/SystemTests", exclude: ["Peers"]),
     ]

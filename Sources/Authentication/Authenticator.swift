@@ -8,6 +8,8 @@ package struct AuthenticationRule: Sendable {
     package let issuers: [Int]
     package let line: SourceLine
 
+    package func accepts(_ issuer: Int) -> Bool { issuers.contains(issuer) }
+
     package init(issuers: [Int], line: SourceLine = SourceLine(file: "", line: 0)) {
         self.issuers = issuers
         self.line = line
@@ -122,7 +124,7 @@ package final class Authenticator {
         _ mayVerify: () throws(TokenError) -> Void
     ) throws(TokenError) -> Outcome {
         if let verified = cache.find(token, at: now) {
-            guard rule.issuers.contains(verified.issuer) else { throw .issuerNotAccepted }
+            guard rule.accepts(verified.issuer) else { throw .issuerNotAccepted }
             return .identity(Identity(verified: verified, kind: kind))
         }
         try mayVerify()
@@ -160,6 +162,14 @@ package final class Authenticator {
         if let identity { return .identity(identity) }
         if let doubt { return .needsKeys(doubt) }
         throw firstError ?? .missing
+    }
+
+    /// Checks a token that no request brought, of whichever issuer.
+    package func inspect(_ token: Span<UInt8>, at now: UInt64) throws(TokenError) -> Outcome {
+        switch try verify(token, at: now, accepting: Array(issuers.indices)) {
+        case .verified(let verified): .identity(Identity(verified: verified, kind: .field))
+        case .needsKeys(let doubt): .needsKeys(doubt)
+        }
     }
 
     /// Whether a token that was let in earlier would be let in now: its issuer's keys may have changed since.

@@ -21,6 +21,11 @@ package struct Origins: Sendable, Equatable {
         }
     }
 
+    /// All of them, in one order.
+    package var text: String {
+        (exact.map { $0 } + below.map { [0x2A] + $0 }).map { String(decoding: $0, as: UTF8.self) }.sorted().joined(separator: " ")
+    }
+
     package var isEmpty: Bool { exact.isEmpty && below.isEmpty }
 
     /// False where the text is no origin.

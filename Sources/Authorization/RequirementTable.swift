@@ -3,7 +3,8 @@ package import Authentication
 /// A demand for scopes: all of them, or any one.
 package struct ScopeRequirement: Hashable, Sendable {
     let scopes: [DemandedScope]
-    let isAny: Bool
+    package let isAny: Bool
+    package var names: [String] { scopes.map(\.text) }
 
     package init(scopes: [String], isAny: Bool) {
         self.scopes = scopes.map(DemandedScope.init)

@@ -67,6 +67,11 @@ package final class CORSRule: Sendable {
         return words.map(\.text).joined(separator: ", ")
     }
 
+    /// All that it says, in one form.
+    package var text: String {
+        "\(origins?.text ?? "*") \(methods ?? "*") \(headers ?? "*") \(maxAge ?? -1) \(String(decoding: allowance, as: UTF8.self))"
+    }
+
     /// Whether the request's page may have the answer.
     private func allows(_ head: borrowing RequestHead) -> Bool { origins?.name(originOf: head) ?? true }
 

@@ -111,6 +111,11 @@ package final class FieldFilter: Sendable {
         return false
     }
 
+    /// Whether only a trusted proxy may send a field of this name.
+    func isProxys(_ name: Span<UInt8>) -> Bool {
+        isManaged(name, fromTrustedProxy: false) && !isManaged(name, fromTrustedProxy: true)
+    }
+
     private static let markCount = 1_024
 
     /// Made of its length and of some of its bytes; the same for every spelling of a name.

@@ -90,7 +90,7 @@ package struct RouteTable {
 /// What a route asks of the readings of a path.
 package struct PathDemand {
     /// Whether the upstream takes letters of both cases for the same.
-    private(set) var foldsCase: Bool
+    package private(set) var foldsCase: Bool
     /// Segments of the path that the route makes use of.
     private let captures: [Int]
 

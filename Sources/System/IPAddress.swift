@@ -93,6 +93,9 @@ package struct IPNetwork: Hashable, Sendable {
         self.address = address
     }
 
+    /// The address and the length of the prefix; that of IPv4 counts the 96 bits before.
+    package var text: String { "\(address.text)/\(highMask.nonzeroBitCount + lowMask.nonzeroBitCount)" }
+
     package func contains(_ other: IPAddress) -> Bool {
         other.high & highMask == address.high && other.low & lowMask == address.low
     }

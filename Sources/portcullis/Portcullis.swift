@@ -9,7 +9,25 @@ struct Portcullis: ParsableCommand {
         commandName: "portcullis",
         abstract: "A reverse proxy that verifies tokens, checks scopes and limits rates in its own process.",
         version: version,
-        subcommands: [Run.self, Check.self, Demo.self, JWS.self, Token.self, WorkerCommand.self, ControlCommand.self, BackendCommand.self])
+        subcommands: [
+            Run.self, Check.self, Explain.self, Demo.self, JWS.self, Token.self, WorkerCommand.self, ControlCommand.self,
+            BackendCommand.self,
+        ])
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch  where exitCode(for: error) == .validationFailure && tellsByStatus {
+            complain(fullMessage(for: error))
+            exit(withError: ExitCode(2))
+        } catch {
+            exit(withError: error)
+        }
+    }
+
+    /// Whether the command's own statuses are documented, among which 2 is for a wrong command line.
+    private static var tellsByStatus: Bool { ["explain", "test"].contains(CommandLine.arguments.dropFirst().first) }
 }
 
 /// The option that names the configuration file.

@@ -46,17 +46,19 @@ struct Check: ParsableCommand {
     }
 }
 
-/// Reads the configuration; shows all its errors and exits with 1 if there are any.
+/// Reads the configuration; shows all its errors and exits if there are any.
 ///
-/// - Parameter isStrict: whether warnings, which are shown in any case, count as errors.
-func readSettings(_ path: String, isStrict: Bool = false) throws -> (Settings, FileBundle) {
+/// - Parameters:
+///   - isStrict: whether warnings, which are shown in any case, count as errors.
+///   - errorCode: the exit status for a file with errors.
+func readSettings(_ path: String, isStrict: Bool = false, errorCode: Int32 = 1) throws -> (Settings, FileBundle) {
     let diagnostics = Diagnostics()
     let files = RecordingFiles()
     let settings = Settings(path, files: files, environment: Environment.all, processors: ProcessorCount.online, diagnostics)
     guard diagnostics.isEmpty else {
         complain(diagnostics.rendered())
         complain("\(diagnostics.count) error\(diagnostics.count == 1 ? "" : "s") in \(path)")
-        throw ExitCode(1)
+        throw ExitCode(errorCode)
     }
     if diagnostics.hasWarnings {
         complain(diagnostics.renderedWarnings())

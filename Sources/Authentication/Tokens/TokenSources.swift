@@ -76,6 +76,20 @@ package struct TokenSources: Sendable {
         self.init(sources: placed, strippedCookies: stripped, userClaim: userClaim, crossOrigin: crossOrigin)
     }
 
+    /// A field line that carries the token to where the file looks for one: a field rather than a cookie, which pages of other origins could
+    /// not use.
+    package func line(for token: [UInt8]) -> [UInt8] {
+        for source in sources {
+            switch source {
+            case .bearer: return [UInt8]("Authorization: Bearer ") + token + [0x0D, 0x0A]
+            case .field(let name): return name + [0x3A, 0x20] + token + [0x0D, 0x0A]
+            case .cookie, .password: continue
+            }
+        }
+        for case .cookie(let name) in sources { return [UInt8]("Cookie: ") + name + [0x3D] + token + [0x0D, 0x0A] }
+        return [UInt8]("Authorization: Basic ") + [UInt8](Base64.encode([UInt8]("token:") + token)) + [0x0D, 0x0A]
+    }
+
     /// Whether a token may come as the password of Basic.
     package var takesPasswords: Bool { sources.contains(.password) }
 

@@ -1,0 +1,39 @@
+import Bytes
+package import HTTPMessage
+
+extension FieldFilter {
+    /// Why an upstream does not get a field of the client's.
+    package enum Reason: String, Sendable {
+        case host = "the host that the request is routed by is written anew"
+        case framing = "it concerns this connection alone"
+        case forwarded = "it tells of the request what only a trusted proxy may tell"
+        case credential = "it may carry a credential that the gateway has not checked, or has"
+        case cookies = "it holds nothing but the token"
+        case managed = "a route sets it, or the gateway takes tokens from it"
+    }
+
+    /// The fields of a client that do not reach an upstream as they came, by name.
+    package func withheld(_ head: borrowing RequestHead, hasIdentity: Bool) -> [(name: String, reason: Reason)] {
+        let sender = Sender(hasIdentity: hasIdentity, isTrusted: false, authorizations: head.fields.count(of: .authorization))
+        var result: [(name: String, reason: Reason)] = []
+        for line in head.fields.lines {
+            let verdict = verdict(on: line, in: head.bytes, from: sender)
+            let name = head.bytes.extracting(line.name.range)
+            let isNamed = head.connection.namesFields && head.connection.names(name, in: head.bytes)
+            if verdict == .keep, !isNamed { continue }
+            result.append((name.text, isNamed && verdict == .keep ? .framing : reason(line.id, name)))
+        }
+        return result.filter { $0.reason != .host }
+    }
+
+    private func reason(_ id: FieldName, _ name: Span<UInt8>) -> Reason {
+        switch id {
+        case .cookie: .cookies
+        case .host: .host
+        case .authorization: .credential
+        case .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRequestID, .xRealIP, .xForwardedPrefix:
+            .forwarded
+        default: id.isHopByHop || id == .contentLength || id == .expect ? .framing : isProxys(name) ? .forwarded : .managed
+        }
+    }
+}

@@ -1,0 +1,17 @@
+package import Authentication
+package import ConfigFile
+
+/// Which credentials a request passes with.
+package struct Audience {
+    package enum Kind {
+        case everybody
+        /// The status and the reason, whoever asks.
+        case nobody(String)
+        /// Whoever brings a token of one of these issuers that has all the scopes and meets all the rules.
+        case bearers(issuers: [Issuer], scopes: [(text: String, line: SourceLine)], rules: [(text: String, line: SourceLine)])
+    }
+
+    package let target: String
+    package let route: (name: String, line: SourceLine)?
+    package let kind: Kind
+}

@@ -1,0 +1,310 @@
+import Authentication
+import Authorization
+import Bytes
+import ConfigFile
+package import Configuration
+import Forwarding
+import HTTPMessage
+import RateLimiting
+import Routing
+
+/// Tells, of a request that nobody sent, what the gateway would do with it and why. The verdict is that of ``OfflinePolicy``; what stands
+/// beside it is looked at for the telling alone.
+package struct Explainer {
+    private let offline: OfflinePolicy
+    private var settings: Settings { offline.settings }
+    private let policyID: String
+
+    /// - Parameter content: of a key set file.
+    package init(_ settings: Settings, keySet content: (_ path: String) -> [UInt8]?) {
+        offline = OfflinePolicy(settings, keySet: content)
+        policyID = settings.policyID
+    }
+
+    package func explain(_ given: OfflineRequest) -> Explanation {
+        var request = given
+        var filledIn: [String] = []
+        if case .claims(var claims) = request.bearer {
+            complete(&claims, for: request)
+            filledIn = claims.added
+            request.bearer = .claims(claims)
+        }
+        let outcome = offline.decide(request)
+        let refusal: Refusal? = if case .refused(let refusal) = outcome.decision { refusal } else { nil }
+        var steps = pathSteps(request, outcome, refusal)
+        if let match = outcome.match {
+            steps += limitSteps(match, outcome)
+            steps += tokenSteps(request, match, outcome, refusal, filledIn)
+            steps += demandSteps(match, outcome, refusal)
+        }
+        let form = ReplyForm(for: outcome.context.head, isHTTP2: false)
+        let requestID = outcome.context.requestID
+        let verdict: Explanation.Verdict
+        var reply: Reply?
+        switch outcome.decision {
+        case .forwarded(let match, _): verdict = .forwarded(settings.upstreams[match.route.upstream].name)
+        case .undecided(let issuer): verdict = .undecided(settings.issuers[issuer].name)
+        case .replied(let own):
+            verdict = .replied(own)
+            reply = own.reply(requestID: requestID, form: form)
+        case .refused(let refusal):
+            verdict = .refused(refusal)
+            reply = refusal.reply(requestID: requestID, challenge: outcome.route?.challenge ?? settings.challenge, form: form)
+        }
+        return Explanation(
+            verdict: verdict, policyID: policyID, route: outcome.route.map { ($0.name, $0.line) }, steps: steps,
+            advice: refusal.flatMap { advice($0, outcome) }, upstreamLines: upstreamLines(outcome), stripped: stripped(outcome),
+            reply: reply)
+    }
+
+    /// Which credentials would pass, by the file alone.
+    package func passing(_ request: OfflineRequest) -> Audience {
+        var anonymous = request
+        anonymous.bearer = .fields
+        let outcome = offline.decide(anonymous)
+        guard let match = outcome.match else {
+            let reason: String =
+                switch outcome.decision {
+                case .refused(let refusal): "\(refusal.status) \(refusal.reason): \(refusal.detail)"
+                case .replied(let reply): "the gateway answers by itself: \(reply.reason)"
+                case .forwarded, .undecided: ""
+                }
+            return Audience(target: request.target, route: outcome.route.map { ($0.name, $0.line) }, kind: .nobody(reason))
+        }
+        let kind: Audience.Kind
+        if let credentials = match.credentials {
+            let rule = match.rule.authorization
+            kind = .bearers(
+                issuers: credentials.issuers.map { settings.issuers[$0] },
+                scopes: zip(rule.requirements, rule.requirementLines).map { (settings.requirements.requirements[$0].summary, $1) },
+                rules: rule.rules.map { ($0.text, $0.line) })
+        } else {
+            kind = .everybody
+        }
+        return Audience(target: request.target, route: (match.route.name, match.rule.line), kind: kind)
+    }
+
+    // MARK: - The steps
+
+    /// Puts into claims what the one issuer that they can be of gives to all its tokens.
+    private func complete(_ claims: inout UnsignedClaims, for request: OfflineRequest) {
+        if let named = try? claims.issuer(among: settings.issuers) {
+            return claims.complete(for: settings.issuers[named], at: request.time)
+        }
+        guard claims["iss"] == nil else { return }
+        let accepted = offline.decide(request).match?.credentials?.issuers ?? Array(settings.issuers.indices)
+        if let first = accepted.first { claims.complete(for: settings.issuers[first], at: request.time) }
+    }
+
+    private func pathSteps(_ request: OfflineRequest, _ outcome: OfflinePolicy.Outcome, _ refusal: Refusal?) -> [Explanation.Step] {
+        let raw = String(request.target.prefix { $0 != "?" })
+        switch refusal {
+        case .malformed(let error): return [.init(.request, "\(request.method) \(raw)", isMet: false, note: error.explanation)]
+        case .target(let error) where outcome.route == nil && error != .ambiguousPath:
+            return [.init(.target, raw, isMet: false, note: error.explanation)]
+        case .methodNotImplemented: return [.init(.method, request.method, isMet: false, note: "is never forwarded")]
+        default: break
+        }
+        if case .replied(.aboutServer) = outcome.decision { return [.init(.target, raw, note: "a question about the gateway itself")] }
+        let normal = String(decoding: outcome.context.target.path, as: UTF8.self)
+        var steps = [Explanation.Step(.target, normal, note: normal == raw ? "in normal form" : "the normal form of \(raw)")]
+        let neighbours = RouteNeighbours(settings.routes, outcome.context.host, outcome.context.target)
+        guard let route = outcome.route else {
+            if case .target(let error) = refusal {
+                steps.append(.init(.route, "none", isMet: false, note: error.explanation))
+            } else {
+                steps.append(.init(.route, "none", isMet: false, note: neighbours.nearest.joined(separator: "; ")))
+            }
+            return steps
+        }
+        steps.append(.init(.route, route.name, line: route.line, note: neighbours.others(than: route)))
+        if case .replied(.preflight) = outcome.decision {
+            steps.append(.init(.origin, "preflight", note: "answered by the gateway, by the route's cors"))
+            return steps
+        }
+        switch refusal {
+        case .methodNotAllowed(let allowed): steps.append(.init(.method, request.method, isMet: false, note: "the route takes \(allowed)"))
+        case .originNotAllowed(let origin):
+            steps.append(.init(.origin, origin, isMet: false, note: "is not among the origins of the route's cors"))
+        case .bodyTooLarge:
+            steps.append(.init(.body, "\(route.bodyBytesMax ?? 0) bytes", isMet: false, note: "is the most that the route takes"))
+        default: break
+        }
+        if let match = outcome.match {
+            let isOwn = !match.rule.names.isEmpty
+            steps.append(.init(.method, request.method, line: isOwn ? match.rule.line : nil, note: isOwn ? "" : "as every other"))
+            if let upgrade = match.upgrade { steps.append(.init(.upgrade, String(decoding: upgrade.name, as: UTF8.self))) }
+        }
+        return steps
+    }
+
+    private func limitSteps(_ match: RouteMatch, _ outcome: OfflinePolicy.Outcome) -> [Explanation.Step] {
+        match.rule.allLimits.map { index in
+            let limit = settings.limits[index]
+            let key = limit.key.map { shown($0, outcome.identity, outcome.context) }.joined(separator: " ")
+            return .init(.limit, limit.name, isMet: nil, line: limit.line, note: "would count \(key); not asked: explain counts nothing")
+        }
+    }
+
+    private func tokenSteps(
+        _ request: OfflineRequest, _ match: RouteMatch, _ outcome: OfflinePolicy.Outcome, _ refusal: Refusal?, _ filledIn: [String]
+    ) -> [Explanation.Step] {
+        guard let credentials = match.credentials else {
+            let line = match.rule.publicRule?.line ?? { if case .public(let rule) = match.route.access { rule.line } else { nil } }()
+            return [.init(.token, "none", isMet: nil, line: line, note: "nobody is asked for one: public")]
+        }
+        let accepted = credentials.issuers.map { settings.issuers[$0].name }.joined(separator: " ")
+        if let identity = outcome.identity {
+            let subject = identity.verified.subject.map { "subject \($0)" } ?? "no subject"
+            var note = "signature checked"
+            if case .claims = request.bearer {
+                note = "claims as given, signature not checked"
+                if !filledIn.isEmpty { note += "; filled in: \(filledIn.joined(separator: " "))" }
+            }
+            var steps = [
+                Explanation.Step(
+                    .token, "issuer \(settings.issuers[identity.verified.issuer].name), \(subject)", line: credentials.line, note: note)
+            ]
+            if identity.kind.isAmbient {
+                let isRefused = refusal.map { if case .crossOrigin = $0 { true } else { false } } ?? false
+                steps.append(
+                    .init(
+                        .origin, "same origin", isMet: !isRefused,
+                        note: isRefused ? "a page of another origin uses the browser's credential" : ""))
+            }
+            return steps
+        }
+        if case .undecided(let issuer) = outcome.decision {
+            return [
+                .init(
+                    .token, "issuer \(settings.issuers[issuer].name)", isMet: nil, line: credentials.line,
+                    note: "its keys are at a URL and not fetched here")
+            ]
+        }
+        guard case .token(let error) = refusal else { return [] }
+        var note = error.explanation
+        if case .claimUnmet(let claim) = error { note += " (claim \(claim))" }
+        return [.init(.token, "issuer \(accepted)", isMet: false, line: credentials.line, note: note)]
+    }
+
+    private func demandSteps(_ match: RouteMatch, _ outcome: OfflinePolicy.Outcome, _ refusal: Refusal?) -> [Explanation.Step] {
+        guard match.credentials != nil else { return forwardSteps(match, refusal) }
+        let rule = match.rule.authorization
+        let isAsked = outcome.identity != nil && refusal.map { if case .crossOrigin = $0 { false } else { true } } ?? true
+        var steps: [Explanation.Step] = []
+        for (index, line) in zip(rule.requirements, rule.requirementLines) {
+            let requirement = settings.requirements.requirements[index]
+            var (note, held): (String, [String]?) = ("not asked", nil)
+            var isMet: Bool?
+            if isAsked, let verified = outcome.identity?.verified {
+                let scopes = settings.requirements.scopes(of: verified.claims, issuer: verified.issuer)
+                isMet = verified.answers[index]
+                held = scopes
+                note = "held: \(scopes.isEmpty ? "none" : scopes.joined(separator: " "))"
+                if isMet == false, let levels = settings.requirements.levels(of: index, held: scopes, issuer: verified.issuer) {
+                    note += " (\(settings.issuers[verified.issuer].name): \(levels))"
+                }
+            }
+            steps.append(
+                .init(
+                    .scope, requirement.summary, isMet: isMet, line: line, note: note,
+                    demand: requirement.isAny ? .any(requirement.names) : .all(requirement.names), held: held))
+        }
+        for demand in rule.rules {
+            guard isAsked else {
+                steps.append(.init(.rule, demand.text, isMet: nil, line: demand.line, note: "not asked"))
+                continue
+            }
+            let values = demand.variables.map { "\($0.name) is \(shown($0, outcome.identity, outcome.context))" }
+            steps.append(
+                .init(
+                    .rule, demand.text, isMet: demand.isMet(by: outcome.identity, in: outcome.context), line: demand.line,
+                    note: values.joined(separator: ", ")))
+        }
+        return steps + forwardSteps(match, refusal)
+    }
+
+    private func forwardSteps(_ match: RouteMatch, _ refusal: Refusal?) -> [Explanation.Step] {
+        guard case .forwarding(let error) = refusal else { return [] }
+        return [
+            .init(.forward, settings.upstreams[match.route.upstream].name, isMet: false, line: match.route.line, note: error.explanation)
+        ]
+    }
+
+    private func shown(_ template: Template, _ identity: Identity?, _ context: RequestContext) -> String {
+        template.parts.map { part in
+            switch part {
+            case .text(let text): text
+            case .variable(let variable): "\(variable.name) = \(shown(variable, identity, context))"
+            }
+        }.joined()
+    }
+
+    private func shown(_ variable: Variable, _ identity: Identity?, _ context: RequestContext) -> String {
+        switch variable {
+        case .claim(let name):
+            guard let identity else { return "(of the token)" }
+            return identity.verified.claims.texts(name).map { $0.joined(separator: " ") } ?? "(absent)"
+        default: return context.value(of: variable).map { String(decoding: $0, as: UTF8.self) } ?? "(absent)"
+        }
+    }
+
+    /// What would let the request in.
+    private func advice(_ refusal: Refusal, _ outcome: OfflinePolicy.Outcome) -> String? {
+        switch refusal {
+        case .authorization(.scopeMissing(let scopes)):
+            guard let verified = outcome.identity?.verified else { return nil }
+            let issuer = settings.issuers[verified.issuer]
+            let isLevel = issuer.scopeMatch == .usso || issuer.scopeMatch == .ussoAnchored
+            let isAny = outcome.match?.rule.authorization.requirements.contains {
+                let requirement = settings.requirements.requirements[$0]
+                return requirement.isAny && requirement.text == scopes
+            }
+            let names = isAny ?? false ? scopes.split(separator: " ").joined(separator: " or ") : scopes
+            return "It passes with \(names)" + (isLevel ? ", or in \(issuer.name) a higher level of it." : ".")
+        case .authorization(.ruleUnmet(let rule)): return "It passes where \(rule) holds."
+        case .token(.missing):
+            let names = outcome.match?.credentials?.issuers.map { settings.issuers[$0].name } ?? []
+            return "It passes with a token of \(names.joined(separator: " or ")), which meets what else is demanded."
+        case .token(.issuerNotAccepted):
+            let names = outcome.match?.credentials?.issuers.map { settings.issuers[$0].name } ?? []
+            return "The route accepts tokens of \(names.joined(separator: " or "))."
+        case .methodNotAllowed(let allowed): return "It passes with \(allowed)."
+        case .crossOrigin: return "A page of this origin may do it, and a client that sends the token in a field."
+        default: return nil
+        }
+    }
+
+    // MARK: - What the upstream gets
+
+    private func upstreamLines(_ outcome: OfflinePolicy.Outcome) -> [(text: String, source: String)] {
+        guard let match = outcome.match, !outcome.upstreamHead.isEmpty else { return [] }
+        let rule = match.route.forwarding
+        let own = Set(rule.headerNames.map { $0.lowercased() })
+        let sent = Set(fields(outcome.context.head).map { "\($0.name): \($0.value)" })
+        let lines = String(decoding: outcome.upstreamHead, as: UTF8.self).split(separator: "\r\n").map(String.init)
+        return lines.enumerated().map { index, line in
+            if index == 0 { return (line, rule.changesPath ? "the path as the route has it sent" : "") }
+            let name = line.prefix { $0 != ":" }.lowercased()
+            if name == "host" { return (line, rule.host == .keep ? "" : "set by the route") }
+            if own.contains(name) { return (line, "set by the route") }
+            if name == "cookie", !sent.contains(line) { return (line, "without the token") }
+            return (line, sent.contains(line) ? "" : "set by the gateway")
+        }
+    }
+
+    private func stripped(_ outcome: OfflinePolicy.Outcome) -> [Explanation.StrippedField] {
+        guard !outcome.upstreamHead.isEmpty else { return [] }
+        let lines = String(decoding: outcome.upstreamHead, as: UTF8.self).split(separator: "\r\n")
+        let names = Set(lines.map { $0.prefix { $0 != ":" }.lowercased() })
+        return settings.fieldFilter.withheld(outcome.context.head, hasIdentity: outcome.identity != nil).compactMap { withheld in
+            // A cookie field that goes on without the token is shown there.
+            if withheld.reason == .cookies, names.contains("cookie") { return nil }
+            return Explanation.StrippedField(name: withheld.name, reason: withheld.reason.rawValue)
+        }
+    }
+
+    private func fields(_ head: borrowing RequestHead) -> [(name: String, value: String)] {
+        head.fields.lines.map { line in (head.text(line.name), head.text(line.value)) }
+    }
+}

@@ -1,0 +1,114 @@
+import ConfigFile
+import Authentication
+import HTTPMessage
+
+extension Explanation {
+    /// For a terminal.
+    package var text: String {
+        var lines = [headline]
+        let rows = steps.map { step in
+            (kind: step.kind.rawValue, subject: step.subject, line: step.line?.description ?? "", note: note(step))
+        }
+        let subjectWidth = min(rows.map(\.subject.count).max() ?? 0, 40)
+        let lineWidth = rows.map(\.line.count).max() ?? 0
+        for row in rows {
+            var text = "  \(padded(row.kind, 8)) \(padded(row.subject, subjectWidth))   \(padded(row.line, lineWidth))   \(row.note)"
+            while text.last == " " { text.removeLast() }
+            lines.append(text)
+        }
+        if let advice { lines.append(advice) }
+        if !upstreamLines.isEmpty {
+            lines += ["", "The upstream gets"]
+            let width = min(upstreamLines.map(\.text.count).max() ?? 0, 60)
+            for (text, source) in upstreamLines {
+                lines.append(source.isEmpty ? "  \(text)" : "  \(padded(text, width))   \(source)")
+            }
+        }
+        if !stripped.isEmpty {
+            lines += ["", "It does not get"]
+            let width = stripped.map(\.name.count).max() ?? 0
+            for field in stripped { lines.append("  \(padded(field.name, width))   \(field.reason)") }
+        }
+        if let reply {
+            lines += ["", "The client gets", "  \(reply.status) \(Reply.phrase(reply.status))"]
+            lines += String(decoding: reply.fields, as: UTF8.self).split(separator: "\r\n").map { "  \($0)" }
+            if !reply.body.isEmpty {
+                lines += [""]
+                lines += String(decoding: reply.body, as: UTF8.self).split(separator: "\n").map { "  \($0)" }
+            }
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private var headline: String {
+        switch verdict {
+        case .forwarded(let upstream): "FORWARDED  to \(upstream)"
+        case .replied(let reply): "ANSWERED  \(reply.status) \(reply.reason)"
+        case .refused(let refusal): "REFUSED  \(refusal.status) \(refusal.reason)"
+        case .undecided(let issuer): "UNDECIDED  the keys of issuer \(issuer) are at a URL: give --claims in place of the token"
+        }
+    }
+
+    private func note(_ step: Step) -> String {
+        guard step.isMet == false else { return step.note }
+        return step.note.isEmpty ? "NOT MET" : "NOT MET, \(step.note)"
+    }
+
+    private func padded(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
+    }
+}
+
+extension Audience {
+    /// For a terminal.
+    package var text: String {
+        var lines: [String] = []
+        if let route { lines.append("route      \(route.name)   \(route.line)") }
+        switch kind {
+        case .everybody: lines.append("Everybody passes: it is public.")
+        case .nobody(let reason): lines.append("Nobody passes: \(reason)")
+        case .bearers(let issuers, let scopes, let rules):
+            for issuer in issuers {
+                let audience = issuer.audiences.isEmpty ? "any audience" : "for \(issuer.audiences.joined(separator: " or "))"
+                let rules = issuer.rules.map {
+                    "\($0.claim) \($0.comparison == .isOneOf ? "is" : "is not") \($0.values.joined(separator: " or "))"
+                }
+                lines.append("token of   \(issuer.name)   \(issuer.url)   \(([audience] + rules).joined(separator: ", "))")
+            }
+            for scope in scopes { lines.append("scope      \(scope.text)   \(scope.line)") }
+            for rule in rules { lines.append("rule       \(rule.text)   \(rule.line)") }
+            if scopes.isEmpty, rules.isEmpty {
+                lines.append("Every token of \(issuers.count == 1 ? "this issuer" : "these issuers") passes.")
+            }
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// For a program.
+    package var json: String {
+        var output = JSONText()
+        output.object { output in
+            output.member("version", 1)
+            output.member("target", target)
+            if let route {
+                output.object("route") { output in
+                    output.member("name", route.name)
+                    output.member("file", route.line.file)
+                    output.member("line", route.line.line)
+                }
+            }
+            switch kind {
+            case .everybody: output.member("passes", "everybody")
+            case .nobody(let reason):
+                output.member("passes", "nobody")
+                output.member("reason", reason)
+            case .bearers(let issuers, let scopes, let rules):
+                output.member("passes", "bearers")
+                output.member("issuers", issuers.map(\.name))
+                output.member("scopes", scopes.map(\.text))
+                output.member("rules", rules.map(\.text))
+            }
+        }
+        return output.text + "\n"
+    }
+}

@@ -1,0 +1,159 @@
+import HTTP1
+package import Authentication
+package import Authorization
+import Bytes
+package import Configuration
+import Forwarding
+import HTTPMessage
+package import Routing
+
+/// Runs ``Policy`` for requests that nobody sent: all that `RequestPath` asks of it, in the same order. What needs the running gateway is left
+/// out: limits are not asked, no client has a share, no upstream is called, and keys at a URL are not fetched.
+package final class OfflinePolicy {
+    package enum Decision {
+        case forwarded(RouteMatch, Identity?)
+        case replied(GatewayReply)
+        case refused(Refusal)
+        /// The keys of this issuer are at a URL.
+        case undecided(issuer: Int)
+    }
+
+    /// A decision with what it was made of.
+    package struct Outcome {
+        package let decision: Decision
+        package let context: RequestContext
+        /// Nil where none was found.
+        package let route: Route?
+        /// Nil where the route does not take the request.
+        package let match: RouteMatch?
+        package let identity: Identity?
+        /// The head that the upstream would get, in the form of HTTP/1.1; empty where it would get none.
+        package let upstreamHead: [UInt8]
+    }
+
+    package let settings: Settings
+    package let policy: Policy
+    private let authenticator: Authenticator
+    private let forwardedFields: ForwardedFields
+
+    /// - Parameter content: of a key set file.
+    package init(_ settings: Settings, keySet content: (_ path: String) -> [UInt8]?) {
+        self.settings = settings
+        policy = Policy(settings)
+        authenticator = Authenticator(
+            issuers: settings.issuers, sources: settings.tokenSources, cacheCapacity: 4, cacheHash: SipHash(key0: 1, key1: 2),
+            requirements: settings.requirements)
+        forwardedFields = ForwardedFields(trusted: settings.trustedFields)
+        for (index, issuer) in settings.issuers.enumerated() {
+            guard case .file(let path) = issuer.keys, let content = content(path), let keys = try? KeySet(content) else { continue }
+            authenticator.replaceKeys(of: index, with: keys)
+        }
+    }
+
+    package func decide(_ request: OfflineRequest) -> Outcome {
+        let context = RequestContext()
+        var run = Run(context: context)
+        let decision: Decision
+        do throws(Refusal) {
+            decision = try decide(request, &run)
+        } catch {
+            decision = .refused(error)
+        }
+        return Outcome(
+            decision: decision, context: context, route: run.route, match: run.match, identity: run.identity,
+            upstreamHead: run.upstreamHead)
+    }
+
+    /// What a token is to the file, without a request.
+    package func inspect(_ token: [UInt8], at time: UInt64) throws(TokenError) -> Authenticator.Outcome {
+        try authenticator.inspect(token.span, at: time)
+    }
+
+    /// What becomes of an identity where a rule of a route asks for one; nil where none is asked for.
+    ///
+    /// - Throws: the refusal. A rule on a variable that only a request has is refused too, as ``AuthorizationError/ruleUnmet(_:)``.
+    package func authorize(_ identity: Identity, _ route: Route, _ rule: Route.MethodRule) throws(Refusal) -> Permit? {
+        let match = RouteMatch(route: route, rule: rule, upgrade: nil)
+        guard let credentials = match.credentials else { return nil }
+        guard credentials.accepts(identity.verified.issuer) else { throw .token(.issuerNotAccepted) }
+        let context = RequestContext()
+        return try policy.authorize(identity, match, context.head, in: context)
+    }
+
+    private struct Run {
+        let context: RequestContext
+        var route: Route?
+        var match: RouteMatch?
+        var identity: Identity?
+        var upstreamHead: [UInt8] = []
+    }
+
+    private func decide(_ request: OfflineRequest, _ run: inout Run) throws(Refusal) -> Decision {
+        let context = run.context
+        let framing = try request.read(into: context, settings.clientLimits.head, settings.tokenSources)
+        let match: RouteMatch
+        switch try self.match(context.head, &context.target, Policy.Form(framing: framing), &run) {
+        case .reply(let reply): return .replied(reply)
+        case .match(let found): match = found
+        }
+        run.match = match
+        if let credentials = match.credentials {
+            do throws(TokenError) {
+                guard let identity = try authenticate(request, context.head, by: credentials, &run) else {
+                    throw .keysUnavailable
+                }
+                run.identity = identity
+            } catch {
+                if case .keysUnavailable = error, let issuer = undecidable { return .undecided(issuer: issuer) }
+                throw .token(error)
+            }
+        }
+        _ = try policy.authorize(run.identity, match, context.head, in: context)
+        run.upstreamHead = try upstreamHead(request, match, run.identity, framing, context)
+        return .forwarded(match, run.identity)
+    }
+
+    private func match(
+        _ head: borrowing RequestHead, _ target: inout RequestTarget, _ form: Policy.Form, _ run: inout Run
+    ) throws(Refusal) -> Policy.Outcome {
+        var found: Route?
+        defer { run.route = found }
+        return try policy.match(head, form, &target, in: run.context) { found = $0 }
+    }
+
+    /// The issuer whose keys were wanted last.
+    private var undecidable: Int?
+
+    private func authenticate(
+        _ request: OfflineRequest, _ head: borrowing RequestHead, by rule: AuthenticationRule, _ run: inout Run
+    ) throws(TokenError) -> Identity? {
+        undecidable = nil
+        if case .claims(let claims) = request.bearer {
+            return try claims.identity(by: rule, among: settings.issuers, settings.requirements, at: request.time)
+        }
+        switch try authenticator.authenticate(head, by: rule, at: request.time) {
+        case .identity(let identity): return identity
+        case .needsKeys(let doubt):
+            guard doubt.error == .keysUnavailable else { throw doubt.error }
+            undecidable = doubt.issuer
+            return nil
+        }
+    }
+
+    /// The head as the forwarding stage writes it.
+    private func upstreamHead(
+        _ request: OfflineRequest, _ match: RouteMatch, _ identity: Identity?, _ framing: BodyFraming, _ context: RequestContext
+    ) throws(Refusal) -> [UInt8] {
+        let origin = DownstreamOrigin(peer: context.clientIP, isPeerTrusted: false, isTLS: request.isHTTPS, addresses: nil)
+        let outgoing = OutgoingHead(context, settings.fieldFilter, forwardedFields, match.route.forwarding, from: origin)
+        outgoing.begin(identity, match.route.forwarding, from: origin, tunnelLines: [])
+        var output = ByteQueue()
+        do {
+            try outgoing.render()
+            try outgoing.write(RequestShape(method: context.head.method, framing: framing, upgrade: match.upgrade?.name), to: &output)
+        } catch {
+            throw .forwarding(error)
+        }
+        return output.readable.copied()
+    }
+}

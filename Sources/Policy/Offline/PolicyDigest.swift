@@ -1,0 +1,113 @@
+import System
+import HTTPMessage
+import Authentication
+import Authorization
+import ConfigFile
+package import Configuration
+import Forwarding
+import RateLimiting
+import Routing
+import TLS
+
+extension Settings {
+    /// What names the policy of this file in logs and explanations: 12 hexadecimal digits of the SHA-256 of all settings that decide about a
+    /// request. Comments, the order of directives and the names of issuers, limits, upstreams and captures change nothing.
+    package var policyID: String {
+        Digest.sha256([UInt8](PolicyText(self).text.utf8)).prefix(6).map { byte in
+            let digits = String(byte, radix: 16)
+            return digits.count == 1 ? "0\(digits)" : digits
+        }.joined()
+    }
+}
+
+/// The settings that decide, in one form.
+private struct PolicyText {
+    private let settings: Settings
+
+    init(_ settings: Settings) { self.settings = settings }
+
+    var text: String {
+        var lines = [
+            "realm \(settings.realm)",
+            "head \(settings.clientLimits.head.segments) \(settings.clientLimits.head.bytes) \(settings.clientLimits.head.fields) \(settings.clientLimits.head.targetBytes)",
+            "tokens \(settings.tokenSources.sources) hidden \(settings.tokenSources.hiddenCookies) user \(settings.tokenSources.userClaim ?? "")",
+            "csrf \(settings.tokenSources.crossOrigin.mode) \(settings.tokenSources.crossOrigin.allowed.text)",
+            "proxies \(settings.trustedProxies.map(\.text).sorted()) \(settings.trustedFields)",
+        ]
+        lines += settings.routes.map(route).sorted()
+        return lines.joined(separator: "\n")
+    }
+
+    private func route(_ route: Route) -> String {
+        let rules = (route.anyMethod.map { [$0] } ?? route.methods).map { rule($0, route) }.sorted()
+        let tunnel = route.tunnelRule.map { rule($0, route) } ?? ""
+        let hosts = route.hosts.map { ($0.isWildcard ? "*" : "") + $0.name }.sorted()
+        let access =
+            switch route.access {
+            case .public: "public"
+            case .authenticated(let rule): "\(rule.issuers.map { issuer(settings.issuers[$0]) }.sorted())"
+            }
+        return [
+            "route \(hosts) \(route.pattern.shape) folds \(route.pathDemand.foldsCase)", access, "\(rules)",
+            "upgrade \(route.upgrades.sorted()) \(tunnel)", forwarding(route), "cors \(route.cors?.text ?? "")",
+            "body \(route.bodyBytesMax.map(String.init) ?? "") expiry \(route.endsStreamsOnExpiry)",
+            "challenge \(route.challenge.fields())",
+        ].joined(separator: " | ")
+    }
+
+    private func rule(_ rule: Route.MethodRule, _ route: Route) -> String {
+        let scopes = rule.authorization.requirements.map { index in
+            let requirement = settings.requirements.requirements[index]
+            return (requirement.isAny ? "any " : "all ") + requirement.names.sorted().joined(separator: " ")
+        }
+        let rules = rule.authorization.rules.map { rule in
+            let right = rule.right.map { operand($0, route) }.sorted()
+            return "\(operand(rule.left, route)) \(rule.comparison.rawValue) \(right)"
+        }
+        let limits = rule.allLimits.map { limit(settings.limits[$0], route) }
+        return "\(rule.names.sorted()) public \(rule.publicRule != nil) \(scopes.sorted()) \(rules.sorted()) \(limits.sorted())"
+    }
+
+    private func operand(_ operand: VariableRule.Operand, _ route: Route) -> String {
+        switch operand {
+        case .variable(let variable): name(variable, route)
+        case .constant(let text): "'\(text)'"
+        }
+    }
+
+    /// A capture by its place in the path: its name is the file's own affair.
+    private func name(_ variable: Variable, _ route: Route) -> String {
+        if case .path(let capture) = variable { return "$path[\(route.pattern.captures[capture] ?? -1)]" }
+        return variable.name
+    }
+
+    private func text(_ template: Template, _ route: Route) -> String {
+        template.parts.map { part in
+            switch part {
+            case .text(let text): "'\(text)'"
+            case .variable(let variable): name(variable, route)
+            }
+        }.joined()
+    }
+
+    private func issuer(_ issuer: Issuer) -> String {
+        let rules = issuer.rules.map { "\($0.claim) \($0.comparison) \($0.values.sorted())" }.sorted()
+        return
+            "\(issuer.url) \(issuer.keys) \(issuer.audiences.sorted()) \(issuer.algorithms.map(\.name).sorted()) \(rules) \(issuer.leeway) \(issuer.scopeClaims) \(issuer.scopeMatch) \(issuer.subjectClaims) \(issuer.tokenTypes.sorted())"
+    }
+
+    private func limit(_ limit: Limit, _ route: Route) -> String {
+        let isShared = if case .redis = limit.store { true } else { false }
+        let key = limit.key.map { text($0, route) }
+        return
+            "\(limit.quota.count)/\(limit.quota.windowNanoseconds) \(limit.quota.burst) \(key) shared \(isShared) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())"
+    }
+
+    private func forwarding(_ route: Route) -> String {
+        let rule = route.forwarding
+        let upstream = settings.upstreams[rule.upstream]
+        let headers = (rule.identityHeaders + rule.requestHeaders).map { "\($0.name.lowercased()) \(text($0.value, route)) \($0.form)" }
+        return
+            "to \(upstream.servers.map(\.text).sorted()) tls \(upstream.tls != nil) h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"
+    }
+}
