@@ -170,6 +170,6 @@ if Context.environment["PORTCULLIS_BENCHMARKS"] != nil {
             name: "Micro",
             dependencies: [
                 "Bytes", "HTTPMessage", "ConfigFile", "System", "HTTP1", "Routing", "Authentication", "Authorization", "RateLimiting",
-                "Forwarding", "TestSupport", .product(name: "Benchmark", package: "swift-benchmark"),
+                "Forwarding", "Configuration", "Policy", "TestSupport", .product(name: "Benchmark", package: "swift-benchmark"),
             ], path: "Benchmarks/Micro"))
 }

@@ -3,10 +3,12 @@ import Authorization
 import Benchmark
 import Bytes
 import ConfigFile
+import Configuration
 import System
 import Forwarding
 import HTTP1
 import HTTPMessage
+import Policy
 import RateLimiting
 import Routing
 import TestSupport
@@ -199,6 +201,31 @@ repeated("head write: answer") {
     output.append(context.requestID)
     output.end()
     ResponseHeadWriter.end(keepAlive: true, .http11, to: &output)
+}
+
+// A thousand test cases of a file of a hundred routes; the time is of all of them.
+private let testedFile =
+    """
+    listen 127.0.0.1:1 { plaintext; }
+    issuer sso { url https://sso.example.com; keys https://sso.example.com/keys; audience api; algorithms EdDSA; scope_match usso; }
+    upstream app { server 127.0.0.1:2; }
+
+    """
+    + (0..<100).map {
+        "route /service\($0)/{id}/** { upstream app; auth sso; scope read:service\($0); set_header X-User-Id $claim.sub; }\n"
+    }
+    .joined() + "test all { as clerk { scopes read:service7; claim sub clerk; }\n"
+    + (0..<1_000).map {
+        $0 % 100 == 7
+            ? "allow clerk GET /service7/\($0)/x header X-User-Id clerk;\n"
+            : "refuse clerk GET /service\($0 % 100)/\($0)/x scope_missing;\n"
+    }
+    .joined() + "}\n"
+private let tested = Settings("f", files: MemoryFiles(["f": testedFile]), environment: [:], processors: 1, Diagnostics())
+precondition(tested.tests.first?.cases.count == 1_000, "the file of the benchmark is wrong")
+benchmark("policy tests: 1000 cases") {
+    let run = PolicyTestRun(tested, at: 1_800_000_000)
+    precondition(run.failures.isEmpty, "a case of the benchmark fails")
 }
 
 Benchmark.main()

@@ -46,6 +46,8 @@ package struct Parser {
                 words = []
                 if directive.name.text == "include" {
                     result += included(directive, path: path, depth: includes + 1)
+                } else if directive.name.text == "tests", nesting == 0 {
+                    result += tests(directive, path: path, depth: includes + 1)
                 } else {
                     result.append(directive)
                 }
@@ -86,10 +88,21 @@ package struct Parser {
         diagnostics.error("'\(words[0].text)' does not end with ;", at: last, hint: "write ; after '\(last.text)'")
     }
 
+    /// The blocks of every file that a `tests` names; it is an `include` for `test` blocks alone.
+    private func tests(_ directive: Directive, path: String, depth: Int) -> [Directive] {
+        let found = included(directive, path: path, depth: depth)
+        for other in found where other.name.text != "test" {
+            diagnostics.error(
+                "a file of tests holds test blocks alone, and this is '\(other.name.text)'", at: other.name,
+                hint: "write it into the configuration, or use include")
+        }
+        return found.filter { $0.name.text == "test" }
+    }
+
     /// The directives of every file that an `include` names, relative to the folder of the file that includes.
     private func included(_ directive: Directive, path: String, depth: Int) -> [Directive] {
         guard directive.arguments.count == 1, let argument = directive.arguments.first else {
-            diagnostics.error("'include' takes one path", at: directive.position)
+            diagnostics.error("'\(directive.name.text)' takes one path", at: directive.position)
             return []
         }
         guard depth <= includesMax else {

@@ -18,6 +18,7 @@ package struct Settings {
         "include", "workers", "user", "drain_timeout", "realm", "timeouts", "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
         "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "limit", "upstream", "route",
+        "test", "tests",
     ]
     static let laterDirectives: Set<String> = [
         "admin", "metrics", "tracing", "revocation", "session", "login", "error_page", "acme", "resolver",
@@ -48,6 +49,8 @@ package struct Settings {
     package private(set) var upstreams: [UpstreamSettings] = []
     package private(set) var routes: [Route] = []
     package private(set) var routeTable = RouteTable()
+    /// What the policy has to decide, by the file's own word; it is for others to hold it to that.
+    package private(set) var tests: [PolicyTest] = []
     package private(set) var requirements = RequirementTable(issuers: [])
     package private(set) var fieldFilter = FieldFilter(headers: [], sources: TokenSources(sources: []))
 
@@ -96,6 +99,7 @@ package struct Settings {
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, challenge: challenge,
             tokenSources: tokenSources, diagnostics: diagnostics)
         readRoutes(file.all("route"), &reader, upstreamCount: file.all("upstream").count, diagnostics)
+        tests = PolicyTestReader(issuers: issuers, upstreams: upstreams.map(\.name), diagnostics: diagnostics).read(file.all("test"))
         used.reportUnused("issuer", reader.usedIssuers)
         used.reportUnused("limit", reader.usedLimits)
         used.reportUnused("upstream", reader.usedUpstreams)

@@ -4,6 +4,8 @@ import Authentication
 import Bytes
 import System
 import HTTPMessage
+import Authorization
+import Configuration
 import Observability
 import RateLimiting
 import Routing
@@ -14,13 +16,17 @@ final class RequestLog {
     private let writesAccess: Bool
     private let writesSecurity: Bool
     private let issuers: [Issuer]
+    private let requirements: RequirementTable
+    private let policyID: String
     private var line = JSONLine()
 
-    init(ring: LogRing, access: LogTarget, security: LogTarget, issuers: [Issuer]) {
+    init(ring: LogRing, _ settings: Settings) {
         self.ring = ring
-        writesAccess = access != .off
-        writesSecurity = security != .off
-        self.issuers = issuers
+        writesAccess = settings.accessLog != .off
+        writesSecurity = settings.securityLog != .off
+        issuers = settings.issuers
+        requirements = settings.requirements
+        policyID = settings.policyID
     }
 
     /// Whether durations are wanted.
@@ -60,6 +66,12 @@ final class RequestLog {
         line.member("path", pathOnly(context))
         if passage.route != nil { line.member("route", context.routeName) }
         line.member("status", number: UInt64(passage.status))
+        line.member("policy", policyID)
+        // What was decided by: the scopes that the route demands, and those that the token has.
+        guard let verified = passage.identity?.verified, let demands = passage.match?.rule.authorization.requirements, !demands.isEmpty
+        else { return }
+        line.member("needs", texts: demands.map { requirements.requirements[$0].summary })
+        line.member("held", texts: requirements.scopes(of: verified.claims, issuer: verified.issuer))
     }
 
     private func writeAccess(_ passage: Passage, _ limits: [Limit], _ isComplete: Bool) {

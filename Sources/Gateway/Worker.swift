@@ -77,9 +77,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester {
         path = RequestPath(
             settings: settings, loop: loop, authenticator: authenticator,
             limiter: RateLimiter(limits: settings.limits, table: memory.limitTable, stores: stores), groups: groups,
-            log: RequestLog(
-                ring: own.logRing, access: settings.accessLog, security: settings.securityLog,
-                issuers: settings.issuers), counters: counters)
+            log: RequestLog(ring: own.logRing, settings), counters: counters)
         services = DownstreamServices(
             loop: loop, path: path, settings: settings, counters: counters,
             buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs(), windows: windows)

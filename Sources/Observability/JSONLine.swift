@@ -31,6 +31,19 @@ package struct JSONLine {
         member(name, utf8.span)
     }
 
+    /// A member whose value is an array of texts.
+    package mutating func member(_ name: String, texts: [String]) {
+        open(name)
+        bytes.append(0x5B)
+        for (index, text) in texts.enumerated() {
+            if index > 0 { bytes.append(0x2C) }
+            let utf8 = text.utf8
+            let span = utf8.span
+            string(span.count <= valueBytesMax ? span : span.extracting(0..<valueBytesMax), isCut: span.count > valueBytesMax)
+        }
+        bytes.append(0x5D)
+    }
+
     package mutating func member(_ name: String, number value: UInt64) {
         open(name)
         bytes.append(decimal: value)

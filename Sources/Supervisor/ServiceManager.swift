@@ -9,6 +9,8 @@ struct ServiceManager {
 
     func ready() { send("READY=1\nSTATUS=Taking connections") }
 
+    func reloadRefused() { send("READY=1\nSTATUS=Taking connections; the last reload was refused, see the log") }
+
     /// The moment lets systemd tell this reload from an earlier one.
     func reloading() { send("RELOADING=1\nMONOTONIC_USEC=\(Clock.now().nanoseconds / 1_000)\nSTATUS=Reloading") }
 

@@ -11,6 +11,7 @@ import TLS
 /// It never reads a byte of traffic.
 package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     let path: String
+    private let reader: any ConfigurationReader
     let environment: [String: String]
     let log: Logger
     let loop: EventLoop
@@ -43,12 +44,15 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     private var first: (settings: Settings, files: FileBundle)?
 
     /// - Parameters:
+    ///   - path: of the configuration, for messages and children.
+    ///   - reader: reads it at a reload.
     ///   - settings: of the first reading, which had no error.
     ///   - files: what was read for it.
     package init(
-        path: String, settings: Settings, files: FileBundle, environment: [String: String], log: Logger
+        path: String, reader: any ConfigurationReader, settings: Settings, files: FileBundle, environment: [String: String], log: Logger
     ) throws {
         self.path = path
+        self.reader = reader
         self.environment = environment
         self.log = log
         executable = try Self.ownPath(environment)
@@ -200,10 +204,10 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         let diagnostics = Diagnostics()
         let files = RecordingFiles()
         defer { files.bundle.wipePrivateKeys() }
-        let settings = Settings(path, files: files, environment: environment, processors: ProcessorCount.online, diagnostics)
+        let settings = reader.read(files: files, diagnostics)
         guard diagnostics.isEmpty else {
             log.error("the configuration is not reloaded, the one before stays in force:\n\(diagnostics.rendered())")
-            service.ready()
+            service.reloadRefused()
             return
         }
         if diagnostics.hasWarnings { log.warning("\(path) says what is hardly meant:\n\(diagnostics.renderedWarnings())") }
@@ -212,7 +216,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             log.info("reloading \(path)")
         } catch {
             log.error("the configuration is not reloaded, the one before stays in force: \(error)")
-            service.ready()
+            service.reloadRefused()
             if let failed = generations.last, failed.readyBy != .never { abandon(failed) }
         }
     }

@@ -93,12 +93,26 @@ package enum LocalFiles {
         return Descriptor(owning: raw)
     }
 
+    /// Writes a file, in place of what it held.
+    package static func write(_ content: [UInt8], to path: String) throws(SystemError) {
+        // SAFETY: the string is lent as a terminated one for the call.
+        let raw = unsafe pc_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard raw >= 0 else { throw SystemError("open") }
+        let file = Descriptor(owning: raw)
+        try write(content, to: file)
+    }
+
     /// A nameless file in memory with this content.
     package static func memoryFile(_ content: [UInt8]) throws(SystemError) -> Descriptor {
         // SAFETY: the literal is terminated.
         let raw = unsafe pc_memfd_create("portcullis-bundle")
         guard raw >= 0 else { throw SystemError("memfd_create") }
         let file = Descriptor(owning: raw)
+        try write(content, to: file)
+        return file
+    }
+
+    private static func write(_ content: [UInt8], to file: borrowing Descriptor) throws(SystemError) {
         var written = 0
         while written < content.count {
             // SAFETY: the range lies in the array, which is lent for the call.
@@ -108,7 +122,6 @@ package enum LocalFiles {
             guard count > 0 else { throw SystemError("write") }
             written += count
         }
-        return file
     }
 }
 

@@ -33,7 +33,7 @@ struct Explain: ParsableCommand {
     @Flag(help: "Say which credentials would pass.") var who = false
 
     func run() throws {
-        let (settings, files) = try readSettings(file.config, errorCode: 2)
+        let (settings, files) = try readSettings(file.config, runsTests: false, errorCode: 2)
         let explainer = Explainer(settings) { files.contents[$0] }
         let request = try request()
         if who {

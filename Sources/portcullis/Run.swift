@@ -4,6 +4,7 @@ import System
 import Configuration
 import Processes
 import CLinux
+import Policy
 import Supervisor
 
 struct Run: ParsableCommand {
@@ -24,7 +25,8 @@ struct Run: ParsableCommand {
         let supervisor: Supervisor
         do {
             supervisor = try Supervisor(
-                path: file.config, settings: settings, files: files, environment: Environment.all, log: makeLogger("portcullis"))
+                path: file.config, reader: TestedConfiguration(path: file.config), settings: settings, files: files,
+                environment: Environment.all, log: makeLogger("portcullis"))
         } catch {
             complain("portcullis: \(error)")
             throw ExitCode(1)
@@ -46,15 +48,30 @@ struct Check: ParsableCommand {
     }
 }
 
+/// The configuration of this host: the file, held to its own tests.
+struct TestedConfiguration: ConfigurationReader {
+    let path: String
+    var runsTests = true
+
+    func read(files: any FileSource, _ diagnostics: Diagnostics) -> Settings {
+        let settings = Settings(path, files: files, environment: Environment.all, processors: ProcessorCount.online, diagnostics)
+        if runsTests { PolicyTestRun.check(settings, at: Clock.wall() / 1_000_000_000, diagnostics) }
+        return settings
+    }
+}
+
 /// Reads the configuration; shows all its errors and exits if there are any.
 ///
 /// - Parameters:
+///   - runsTests: whether the file's own tests must hold.
 ///   - isStrict: whether warnings, which are shown in any case, count as errors.
 ///   - errorCode: the exit status for a file with errors.
-func readSettings(_ path: String, isStrict: Bool = false, errorCode: Int32 = 1) throws -> (Settings, FileBundle) {
+func readSettings(
+    _ path: String, runsTests: Bool = true, isStrict: Bool = false, errorCode: Int32 = 1
+) throws -> (Settings, FileBundle) {
     let diagnostics = Diagnostics()
     let files = RecordingFiles()
-    let settings = Settings(path, files: files, environment: Environment.all, processors: ProcessorCount.online, diagnostics)
+    let settings = TestedConfiguration(path: path, runsTests: runsTests).read(files: files, diagnostics)
     guard diagnostics.isEmpty else {
         complain(diagnostics.rendered())
         complain("\(diagnostics.count) error\(diagnostics.count == 1 ? "" : "s") in \(path)")

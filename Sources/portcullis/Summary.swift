@@ -1,3 +1,4 @@
+import Policy
 import Authorization
 import TLS
 import Authentication
@@ -38,6 +39,10 @@ struct Summary {
             text +=
                 "upstream   \(upstream.name)  \(upstream.servers.map(\.text).joined(separator: " "))\(upstream.tls == nil ? "" : "  over TLS")\n"
         }
+        if !settings.tests.isEmpty {
+            text += "tests      \(settings.tests.reduce(0) { $0 + $1.cases.count }) cases in \(settings.tests.count) tests hold\n"
+        }
+        text += "policy     \(settings.policyID)\n"
         text += "\n" + routes
         return text
     }

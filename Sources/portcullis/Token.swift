@@ -21,7 +21,7 @@ struct Token: ParsableCommand {
         @OptionGroup var file: ConfigurationOption
 
         func run() throws {
-            let (settings, files) = try readSettings(file.config)
+            let (settings, files) = try readSettings(file.config, runsTests: false)
             let token = try StandardInput.token()
             let policy = OfflinePolicy(settings) { files.contents[$0] }
             let seconds = Clock.wall() / 1_000_000_000

@@ -45,7 +45,7 @@ final class PathStage {
         path = RequestPath(
             settings: settings, loop: loop, authenticator: authenticator, limiter: services,
             groups: settings.upstreams.map { UpstreamGroup($0, buffers: buffers, windows: windows, on: loop) },
-            log: RequestLog(ring: memory.logRing, access: .off, security: .off, issuers: settings.issuers), counters: memory.counters)
+            log: RequestLog(ring: memory.logRing, settings), counters: memory.counters)
         path.keyFetches.requester = requester
     }
 }

@@ -292,7 +292,10 @@ import Testing
             "time", "id", "client", "method", "host", "route", "bytes_in", "bytes_out", "ms", "ms_auth", "ms_limit", "ms_upstream",
             "upstream",
         ] { #expect(entry[name] != nil, "no \(name)") }
+        #expect((entry["policy"] as? String)?.count == 12)
+        #expect(entry["needs"] as? [String] == ["read:orders"] && (entry["held"] as? [String])?.contains("read:orders") ?? false)
         let denial = try line("security.log", refused)
+        #expect(denial["policy"] as? String == entry["policy"] as? String)
         #expect(denial["reason"] as? String == "token_expired")
         #expect(denial["claimed_subject"] as? String == "mallory")
         #expect(denial["client"] as? String == "127.0.0.1")

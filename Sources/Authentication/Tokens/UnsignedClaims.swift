@@ -5,7 +5,9 @@ import Bytes
 package struct UnsignedClaims: Equatable, Sendable {
     /// The members of the payload.
     package private(set) var members: [JSONValue.Member]
-    /// The names of claims that ``complete(for:among:at:)`` put in.
+    /// How the token would come.
+    package var kind = CredentialKind.field
+    /// The names of claims that ``complete(for:at:)`` put in.
     package private(set) var added: [String] = []
 
     /// Nil for what is no object.
@@ -58,6 +60,6 @@ package struct UnsignedClaims: Equatable, Sendable {
         guard rule.issuers.contains(index) else { throw .issuerNotAccepted }
         let check = ClaimsCheck(issuers: issuers, requirements: requirements)
         let verified = try check.verified(Claims(.object(members)), of: [], issuer: index, keyID: nil, at: now) { _ in SubjectShare() }
-        return Identity(verified: verified, kind: .field)
+        return Identity(verified: verified, kind: kind)
     }
 }

@@ -1,0 +1,106 @@
+import Authorization
+import Forwarding
+import Authentication
+package import ConfigFile
+package import Configuration
+
+/// The outcome of a file's own tests.
+package struct PolicyTestRun {
+    package struct Result {
+        package let test: String
+        package let tested: PolicyTest.Case
+        /// What happened in place of what was expected; nil where it holds.
+        package let failure: String?
+    }
+
+    package let results: [Result]
+    package let coverage: PolicyCoverage
+
+    package var failures: [Result] { results.filter { $0.failure != nil } }
+
+    /// Runs the cases of a file.
+    ///
+    /// - Parameters:
+    ///   - name: of the test to run; nil for all.
+    ///   - now: seconds since 1970.
+    package init(_ settings: Settings, named name: String? = nil, at now: UInt64) {
+        let policy = OfflinePolicy(settings) { _ in nil }
+        var coverage = PolicyCoverage(settings)
+        var results: [Result] = []
+        for test in settings.tests where name == nil || test.name == name {
+            for tested in test.cases {
+                let outcome = policy.decide(Self.request(tested, settings, at: now))
+                coverage.count(outcome)
+                results.append(Result(test: test.name, tested: tested, failure: Self.failure(tested.expectation, outcome, settings)))
+            }
+        }
+        self.results = results
+        self.coverage = coverage
+    }
+
+    private static func request(_ tested: PolicyTest.Case, _ settings: Settings, at now: UInt64) -> OfflineRequest {
+        var request = OfflineRequest(tested.method, url: tested.url, time: now)
+        request.fields = tested.fields
+        request.clientIP = tested.clientIP
+        guard var claims = tested.persona.claims else { return request }
+        if let issuer = try? claims.issuer(among: settings.issuers) { claims.complete(for: settings.issuers[issuer], at: now) }
+        request.bearer = .claims(claims)
+        return request
+    }
+
+    private static func failure(
+        _ expectation: PolicyTest.Expectation, _ outcome: OfflinePolicy.Outcome, _ settings: Settings
+    ) -> String? {
+        let got = description(outcome, settings)
+        switch (expectation, outcome.decision) {
+        case (.allow(let upstream, let fields), .forwarded(let match, _)):
+            if let upstream, settings.upstreams[match.route.upstream].name != upstream { return got }
+            let lines = String(decoding: outcome.upstreamHead, as: UTF8.self).split(separator: "\r\n")
+            for field in fields where !lines.contains(where: { same($0, field) }) {
+                let name = field.prefix { $0 != ":" }.lowercased()
+                let present = lines.filter { $0.prefix { $0 != ":" }.lowercased() == name }
+                return got + (present.isEmpty ? ", without the field \(name)" : ", with \(present.joined(separator: " and "))")
+            }
+            return nil
+        case (.refuse(let status, let reason), .refused(let refusal)):
+            if let status, refusal.status != status { return got }
+            if let reason, refusal.reason != reason { return got }
+            return nil
+        default: return got
+        }
+    }
+
+    /// Whether two field lines are one: names are compared without case.
+    private static func same(_ line: Substring, _ field: String) -> Bool {
+        let (name, other) = (line.prefix { $0 != ":" }, field.prefix { $0 != ":" })
+        return name.lowercased() == other.lowercased() && line.dropFirst(name.count) == field.dropFirst(other.count)
+    }
+
+    private static func description(_ outcome: OfflinePolicy.Outcome, _ settings: Settings) -> String {
+        var place: [String] = []
+        if let route = outcome.route { place.append("route \(route.name), \(outcome.match?.rule.line ?? route.line)") }
+        if let rule = outcome.match?.rule.authorization {
+            place += rule.requirements.map { "scope \(settings.requirements.requirements[$0].summary)" }
+        }
+        let suffix = place.isEmpty ? "" : " (\(place.joined(separator: ", ")))"
+        switch outcome.decision {
+        case .forwarded(let match, _): return "forwarded to \(settings.upstreams[match.route.upstream].name)\(suffix)"
+        case .replied(let reply): return "answered \(reply.status) \(reply.reason)\(suffix)"
+        case .refused(let refusal): return "refused \(refusal.status) \(refusal.reason)\(suffix)"
+        case .undecided(let issuer): return "undecided: the keys of issuer \(settings.issuers[issuer].name) are at a URL"
+        }
+    }
+}
+
+extension PolicyTestRun {
+    /// Runs the tests of a file that has no other error, and reports those that do not hold as its errors.
+    package static func check(_ settings: Settings, at now: UInt64, _ diagnostics: Diagnostics) {
+        guard diagnostics.isEmpty, !settings.tests.isEmpty else { return }
+        for result in PolicyTestRun(settings, at: now).results {
+            guard let failure = result.failure else { continue }
+            diagnostics.error(
+                "the test '\(result.test)' does not hold", at: result.tested.position,
+                hint: "got: \(failure); correct the routes, or the test")
+        }
+    }
+}
