@@ -1,5 +1,5 @@
-import Bytes
 package import Authentication
+import Bytes
 package import ConfigFile
 package import Routing
 

@@ -1,9 +1,9 @@
-package import ConfigFile
-import RateLimiting
 package import Authentication
 package import Authorization
+package import ConfigFile
 package import Forwarding
 package import HTTPMessage
+import RateLimiting
 package import Routing
 
 /// A route of the file, with what it demands of each method.

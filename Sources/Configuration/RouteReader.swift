@@ -1,10 +1,10 @@
-import Bytes
-import RateLimiting
 import Authentication
 import Authorization
+import Bytes
 import ConfigFile
 import Forwarding
 import HTTPMessage
+import RateLimiting
 import Routing
 
 /// Reads routes; knows what they may refer to.

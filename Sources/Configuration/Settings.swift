@@ -1,14 +1,14 @@
 package import Authentication
 package import Authorization
+import Bytes
 package import ConfigFile
-package import System
 package import Forwarding
 import HTTPMessage
 package import Observability
 package import RateLimiting
 package import Redis
 package import Routing
-import Bytes
+package import System
 import TLS
 
 /// Everything that `gateway.conf` says, checked and linked.

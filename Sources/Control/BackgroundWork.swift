@@ -1,7 +1,7 @@
 import CLinux
 import Dispatch
-import System
 import Synchronization
+import System
 
 /// Runs what blocks on threads of its own and hands the outcomes back to the loop.
 final class BackgroundWork<Outcome: Sendable>: EventHandler {

@@ -1,8 +1,8 @@
-package import System
 package import Configuration
-package import Processes
 import Observability
+package import Processes
 import RateLimiting
+package import System
 
 /// The control process of one generation: what is slow or not about traffic. Fetches keys, resolves names, writes the logs
 /// that the workers leave in their rings.

@@ -1,8 +1,8 @@
 import Bytes
 import CLinux
-package import System
 import HTTP1
 package import HTTPMessage
+package import System
 package import TLS
 
 /// One request over https, blocking; for the control process's threads and the demonstration, never on a loop.

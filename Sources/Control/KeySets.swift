@@ -1,8 +1,8 @@
 import Authentication
 import ConfigFile
-import System
 import Configuration
 import Processes
+import System
 
 /// Keeps the key sets of all issuers fresh: files are looked at four times a second, URLs fetched anew by their Cache-Control, at
 /// a worker's wish at most once in ten seconds, and every second while the last fetch has failed.

@@ -1,5 +1,5 @@
-import System
 import Configuration
+import System
 
 /// Keeps the addresses of all host names of the configuration fresh, through the system's resolver.
 final class Names: TimerHandler {

@@ -1,10 +1,10 @@
 import Authentication
 import Bytes
-package import System
 package import HTTP1
 package import HTTPMessage
 package import RateLimiting
 import Routing
+package import System
 
 /// What a request asks for that wants to change to another protocol.
 package struct TunnelRequest {

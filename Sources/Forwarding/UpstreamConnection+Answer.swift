@@ -1,7 +1,7 @@
 import Bytes
-import System
 import HTTP1
 import HTTPMessage
+import System
 import TLS
 
 /// Receiving: heads, bodies, trailers, and what comes through a tunnel.

@@ -1,7 +1,7 @@
 import Bytes
-import System
 import HTTP1
 import HTTPMessage
+import System
 import TLS
 
 /// One connection of HTTP/1 to one server of an upstream: sends a request, reads its answer, then waits in the pool for the

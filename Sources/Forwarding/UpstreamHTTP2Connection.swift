@@ -1,8 +1,8 @@
 import Bytes
-import System
 import HTTP1
 import HTTP2
 import HTTPMessage
+import System
 import TLS
 
 /// A connection of HTTP/2 to one server of an upstream, over which many exchanges go at once: carries frames between the

@@ -1,8 +1,8 @@
 import Bytes
-import System
 import HTTP1
 import HTTP2
 import HTTPMessage
+import System
 
 /// One exchange on a connection of HTTP/2 to an upstream.
 final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {

@@ -1,7 +1,7 @@
 package import ConfigFile
+import HTTPMessage
 package import System
 package import TLS
-import HTTPMessage
 
 /// A group of servers that answer for one service, as the file describes it.
 package struct UpstreamSettings {

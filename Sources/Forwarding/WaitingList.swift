@@ -1,5 +1,5 @@
-import System
 import RateLimiting
+import System
 
 /// Exchanges that wait for a connection to one group of servers. Clients are served in turn, each its own exchanges in their order; every
 /// operation takes constant time, but for the clean-up behind those who gave up, which is paid for by them.

@@ -1,5 +1,5 @@
-import Configuration
 import Bytes
+import Configuration
 import HTTPMessage
 import RateLimiting
 import Routing

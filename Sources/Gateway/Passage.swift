@@ -1,14 +1,14 @@
-import Policy
-import Configuration
 import Authentication
 import Authorization
 import Bytes
-import System
+import Configuration
 import Forwarding
 import HTTP1
 import HTTPMessage
+import Policy
 import RateLimiting
 import Routing
+import System
 
 /// One request's passage through the gateway, from its head to its line in the log. Used again for another request, of whatever
 /// connection (see ``Passages``).

@@ -1,14 +1,14 @@
-import Policy
-import Configuration
 import Authentication
 import Authorization
 import Bytes
-import System
+import Configuration
 import Forwarding
 import HTTP1
 import HTTPMessage
+import Policy
 import RateLimiting
 import Routing
+import System
 
 /// What a front end does for the requests that come through it, whichever version of HTTP it speaks.
 protocol PassageFrontEnd: ExchangeDownstream {

@@ -1,7 +1,7 @@
 import Bytes
-import System
 import Forwarding
 import HTTPMessage
+import System
 
 /// What a trusted proxy tells of the request as its client sent it: X-Forwarded-For, -Proto and -Host, or `Forwarded` (RFC 7239) where
 /// there is no X-Forwarded-For; or in those of the two alone that the file names.

@@ -1,14 +1,14 @@
-import Policy
-import Forwarding
 import Authentication
-import Bytes
-import System
-import HTTPMessage
 import Authorization
+import Bytes
 import Configuration
+import Forwarding
+import HTTPMessage
 import Observability
+import Policy
 import RateLimiting
 import Routing
+import System
 
 /// Writes the line that each request leaves, and one more in the security log for what was refused.
 final class RequestLog {

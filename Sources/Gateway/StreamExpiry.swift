@@ -1,5 +1,5 @@
-import Configuration
 import Authentication
+import Configuration
 import Forwarding
 import Observability
 import System

@@ -1,6 +1,6 @@
 import Bytes
-import System
 import HTTPMessage
+import System
 
 /// What opens a tunnel in HTTP/1.1, where it is to be read or made.
 enum WebSocketHandshake {

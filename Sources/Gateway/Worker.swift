@@ -1,14 +1,14 @@
-package import Configuration
-package import Processes
 import Authentication
-package import System
 import Bytes
+package import Configuration
 import Forwarding
 import HTTP2
 import HTTPMessage
 import Observability
+package import Processes
 import RateLimiting
 import Redis
+package import System
 import TLS
 
 /// A worker: the data plane, on one thread and one loop.

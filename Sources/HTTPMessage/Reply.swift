@@ -1,5 +1,3 @@
-import Bytes
-
 /// A response that the gateway makes itself.
 package struct Reply: Equatable, Sendable {
     package let status: Int

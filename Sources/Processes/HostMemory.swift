@@ -1,7 +1,7 @@
 package import Bytes
-package import System
 import Observability
 package import RateLimiting
+package import System
 
 /// The memory that all processes of one host share: hash keys and the limit table. It outlives workers and reloads.
 package struct HostMemory {

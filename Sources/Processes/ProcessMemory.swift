@@ -1,7 +1,7 @@
 import Bytes
-package import System
 package import Observability
 import RateLimiting
+package import System
 
 /// The memory that one process shares with those that look after it, and with no other: its beat, and of a worker its counters
 /// and its log ring. A worker that has come into wrong hands can spoil its own alone.

@@ -1,8 +1,8 @@
 import Authentication
 package import Authorization
 import Bytes
-package import System
 package import Routing
+package import System
 
 /// Learns the fate of a request whose limits had to be asked for outside.
 package protocol AdmissionWaiter: AnyObject {

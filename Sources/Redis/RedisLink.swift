@@ -1,6 +1,6 @@
 import Bytes
-package import System
 package import RateLimiting
+package import System
 import TLS
 
 /// A worker's connection to one Redis server: everything that a turn of the loop asks goes out in one batch.

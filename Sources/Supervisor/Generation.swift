@@ -1,8 +1,8 @@
 import CLinux
-import System
 import Configuration
-import Processes
 import Observability
+import Processes
+import System
 import TLS
 
 /// The processes that serve one reading of the configuration: a control process and the workers.

@@ -1,7 +1,7 @@
 import CLinux
-import System
 import Configuration
 import Processes
+import System
 
 /// The listening sockets of the gateway, by address: opened once and kept over reloads and the deaths of workers, so that a
 /// connection that waits in one is never lost.

@@ -1,9 +1,9 @@
 import CLinux
-import System
 import Configuration
-import Processes
 import Logging
 import Observability
+import Processes
+import System
 
 /// The life of generations: their processes are started, started again when they die, and drained when another has come.
 extension Supervisor {

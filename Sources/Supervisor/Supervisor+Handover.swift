@@ -1,7 +1,7 @@
 import CLinux
-import System
-import Processes
 import Logging
+import Processes
+import System
 
 /// A new executable takes over (SIGUSR2), without a moment at which nobody listens.
 ///

@@ -1,10 +1,10 @@
 import CLinux
 import ConfigFile
-package import System
 package import Configuration
-package import Processes
 package import Logging
 import Observability
+package import Processes
+package import System
 import TLS
 
 /// The supervisor: reads the configuration, opens the sockets, starts the processes, starts again what dies, reloads, stops.

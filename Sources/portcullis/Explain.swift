@@ -1,8 +1,8 @@
-import Processes
 import ArgumentParser
 import Authentication
 import Configuration
 import Policy
+import Processes
 import System
 
 struct Explain: ParsableCommand {

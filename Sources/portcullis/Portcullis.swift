@@ -1,6 +1,6 @@
 import ArgumentParser
-import System
 import Logging
+import System
 
 /// The command line.
 @main

@@ -1,11 +1,11 @@
 import ArgumentParser
-import ConfigFile
-import System
-import Configuration
-import Processes
 import CLinux
+import ConfigFile
+import Configuration
 import Policy
+import Processes
 import Supervisor
+import System
 
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(

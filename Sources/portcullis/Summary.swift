@@ -1,14 +1,14 @@
-import Policy
-import Authorization
-import TLS
 import Authentication
+import Authorization
 import ConfigFile
-import System
-import Forwarding
 import Configuration
+import Forwarding
+import Policy
 import Processes
 import RateLimiting
 import Routing
+import System
+import TLS
 
 /// What a configuration means, on one screen.
 struct Summary {

@@ -1,9 +1,9 @@
-import Processes
 import ArgumentParser
 import Authentication
 import Authorization
 import Configuration
 import Policy
+import Processes
 import System
 
 struct Token: ParsableCommand {

@@ -1,5 +1,5 @@
-import System
 import RateLimiting
+import System
 
 /// What one connection may still do of something that costs its sender nothing.
 struct Budget {

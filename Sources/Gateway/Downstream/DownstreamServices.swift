@@ -1,10 +1,10 @@
-import Configuration
-import System
 import Bytes
+import Configuration
 import Forwarding
 import HTTP2
 import Observability
 import RateLimiting
+import System
 
 /// How long, in nanoseconds, what a client still sends after its last answer is thrown away: a connection that closes on
 /// unread bytes is reset, and the answer lost.

@@ -1,13 +1,13 @@
-import Configuration
-import Policy
 import Authentication
-import System
 import Bytes
+import Configuration
 import Forwarding
 import HTTP1
 import HTTPMessage
 import Observability
+import Policy
 import Routing
+import System
 
 /// Sending answers: the upstream's as it comes, or one that the gateway makes.
 extension HTTP1Connection: PassageFrontEnd {

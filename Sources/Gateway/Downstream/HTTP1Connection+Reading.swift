@@ -1,9 +1,9 @@
-import Policy
-import Configuration
 import Bytes
-import System
+import Configuration
 import Forwarding
 import HTTPMessage
+import Policy
+import System
 import TLS
 
 /// Taking bytes from the client: when to read, how much of it to keep, what the end of its side means.

@@ -1,12 +1,12 @@
-import Configuration
-import Policy
-import System
 import Bytes
+import Configuration
 import Forwarding
 import HTTP1
 import HTTPMessage
 import Observability
+import Policy
 import Routing
+import System
 
 /// Reading requests: heads, then bodies as far as the upstream takes them.
 extension HTTP1Connection {

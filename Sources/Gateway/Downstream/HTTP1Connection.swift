@@ -1,13 +1,13 @@
-import Policy
-import Configuration
 import Bytes
-import System
+import Configuration
 import Forwarding
 import HTTP1
 import HTTPMessage
 import Observability
+import Policy
 import RateLimiting
 import Routing
+import System
 import TLS
 
 /// A client's connection that speaks HTTP/1: reads its requests one after the other, and sends the answers.

@@ -1,9 +1,9 @@
-import Configuration
 import Bytes
-import System
+import Configuration
 import HTTP2
 import HTTPMessage
 import Observability
+import System
 
 /// What the session tells: which stream each head, body and end belongs to, and frames that carry no request.
 extension HTTP2Connection: SessionHandler {

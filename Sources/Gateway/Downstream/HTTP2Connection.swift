@@ -1,11 +1,11 @@
-import Configuration
 import Bytes
-import System
+import Configuration
 import Forwarding
 import HTTP2
 import HTTPMessage
 import Observability
 import RateLimiting
+import System
 import TLS
 
 /// A client's connection that speaks HTTP/2: carries frames between the socket and the session, and finds the stream that

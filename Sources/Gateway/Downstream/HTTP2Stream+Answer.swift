@@ -1,14 +1,14 @@
-import Configuration
-import Policy
 import Authentication
 import Bytes
-import System
+import Configuration
 import Forwarding
 import HTTP1
 import HTTP2
 import HTTPMessage
 import Observability
+import Policy
 import Routing
+import System
 
 /// What the session asks of an answer's body.
 extension HTTP2Stream {

@@ -1,14 +1,14 @@
-import Configuration
-import Policy
 import Authentication
 import Bytes
-import System
+import Configuration
 import Forwarding
 import HTTP1
 import HTTP2
 import HTTPMessage
 import Observability
+import Policy
 import Routing
+import System
 
 /// One request on an HTTP/2 connection, and the answer to it (`+Answer`). Used again for another stream of its connection.
 final class HTTP2Stream: TimerHandler {

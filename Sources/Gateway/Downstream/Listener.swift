@@ -1,6 +1,6 @@
 import Configuration
-import System
 import Observability
+import System
 import TLS
 
 /// Takes connections from one listening socket. Out of descriptors it pauses, and does not spin.

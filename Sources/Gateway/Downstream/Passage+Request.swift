@@ -1,10 +1,10 @@
-import Configuration
 import Bytes
-import System
+import Configuration
 import Forwarding
 import HTTP1
 import HTTPMessage
 import Routing
+import System
 
 /// What is done for a request whose head has come, whichever version of HTTP brought it.
 extension Passage {

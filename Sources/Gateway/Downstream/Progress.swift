@@ -1,5 +1,5 @@
-import System
 import RateLimiting
+import System
 
 /// Whether somebody who is waited for comes on, and does not only keep silence away with a byte now and then.
 ///

@@ -1,7 +1,7 @@
 import Bytes
-import System
 import HTTPMessage
 import Routing
+import System
 
 /// Makes request identifiers: 32 hexadecimal digits, all of them random. Who sees one learns nothing of another, nor how many
 /// there have been.

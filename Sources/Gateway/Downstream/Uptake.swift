@@ -1,6 +1,6 @@
 import Configuration
-import System
 import RateLimiting
+import System
 
 /// How a client takes what is sent to it. The system's own buffers may hold megabytes; what has left them is what was taken.
 struct Uptake {

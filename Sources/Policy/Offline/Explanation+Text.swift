@@ -1,5 +1,5 @@
-import ConfigFile
 import Authentication
+import ConfigFile
 import HTTPMessage
 
 extension Explanation {

@@ -1,9 +1,9 @@
-import HTTP1
 package import Authentication
 package import Authorization
 import Bytes
 package import Configuration
 import Forwarding
+import HTTP1
 import HTTPMessage
 package import Routing
 

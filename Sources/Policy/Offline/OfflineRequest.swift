@@ -1,8 +1,8 @@
 package import Authentication
-import HTTPMessage
-import Routing
 import Bytes
 import HTTP1
+import HTTPMessage
+import Routing
 
 /// A request that nobody sent, to ask what would become of it.
 package struct OfflineRequest {

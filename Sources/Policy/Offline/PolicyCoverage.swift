@@ -1,7 +1,7 @@
 import Authentication
 import Authorization
-import Configuration
 package import ConfigFile
+import Configuration
 
 /// Which demands of a file its tests have seen met and seen refuse.
 package struct PolicyCoverage {

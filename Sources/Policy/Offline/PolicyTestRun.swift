@@ -1,8 +1,8 @@
-import Authorization
-import Forwarding
 import Authentication
+import Authorization
 package import ConfigFile
 package import Configuration
+import Forwarding
 
 /// The outcome of a file's own tests.
 package struct PolicyTestRun {

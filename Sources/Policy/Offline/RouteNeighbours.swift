@@ -1,5 +1,5 @@
-import ConfigFile
 import Bytes
+import ConfigFile
 import Configuration
 import HTTPMessage
 import Routing

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Bytes
-import System
 import HTTP1
 import HTTPMessage
+import System
 
 /// The small service behind the demonstration's gateway: tells what it was sent, as JSON.
 struct BackendCommand: ParsableCommand {

@@ -1,12 +1,12 @@
-import System
-import HTTPMessage
 import Authentication
 import Authorization
 import ConfigFile
 package import Configuration
 import Forwarding
+import HTTPMessage
 import RateLimiting
 import Routing
+import System
 import TLS
 
 extension Settings {

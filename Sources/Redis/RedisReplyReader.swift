@@ -1,21 +1,6 @@
 package import Bytes
 import CHiredis
 
-/// A reply of the server, of the shapes that the gateway's commands have.
-package enum RedisReply: Equatable, Sendable {
-    case status(String)
-    case error(String)
-    case integer(Int64)
-    case string([UInt8])
-    case null
-    case array([RedisReply])
-}
-
-/// The server's bytes are not the protocol, or a reply is larger than any that was asked for.
-package struct RedisProtocolError: Error, Equatable, Sendable {
-    package let reason: String
-}
-
 /// Reads replies with hiredis, as bytes arrive. Bounds what a wrong server can make us hold.
 @safe package final class RedisReplyReader {
     private let reader: UnsafeMutablePointer<redisReader>
@@ -80,30 +65,6 @@ package struct RedisProtocolError: Error, Equatable, Sendable {
     private static func text(_ reply: UnsafeMutablePointer<redisReply>) -> String { unsafe String(decoding: bytes(reply), as: UTF8.self) }
 }
 
-package enum RedisCommand {
-    /// Appends a command in the protocol's form.
-    package static func append(_ arguments: [[UInt8]], to output: inout ByteQueue) {
-        var formatted: UnsafeMutablePointer<CChar>?
-        // SAFETY: hiredis copies the arguments; the pointers into `joined` are valid while it is lent.
-        var joined: [UInt8] = []
-        for argument in arguments { joined += argument }
-        let lengths = arguments.map(\.count)
-        let count = unsafe joined.withUnsafeBytes { bytes in
-            var start = 0
-            var pointers: [UnsafePointer<CChar>?] = unsafe []
-            for length in lengths {
-                // An empty argument still needs an address.
-                unsafe pointers.append(bytes.baseAddress.map { unsafe ($0 + start).assumingMemoryBound(to: CChar.self) })
-                start += length
-            }
-            return unsafe redisFormatCommandArgv(&formatted, Int32(arguments.count), &pointers, lengths)
-        }
-        guard count > 0, let formatted = unsafe formatted else { return }
-        unsafe output.append(Span(_unsafeStart: UnsafeRawPointer(formatted).assumingMemoryBound(to: UInt8.self), count: Int(count)))
-        unsafe redisFreeCommand(formatted)
-    }
-}
-
 /// hiredis's own functions, but for arrays: 0.14 would allocate whatever number of elements a server announces.
 @safe private struct BoundedFunctions: @unchecked Sendable {
     // SAFETY: written once before anybody reads it, never freed.
@@ -124,5 +85,7 @@ package enum RedisCommand {
 }
 
 private let boundedFunctions = BoundedFunctions()
+
 private let arrayElementsMax: Int32 = 1_024
+
 private let replyBytesMax = 1 << 20

@@ -1,8 +1,8 @@
-import Bytes
 import Authentication
+import Bytes
 import ConfigFile
-import System
 import Routing
+import System
 
 extension Limit {
     /// Appends the key of a request: the limit's name and rate, then each part with its length, so that no two lists of parts

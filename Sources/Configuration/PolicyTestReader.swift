@@ -1,0 +1,143 @@
+import Authentication
+import ConfigFile
+import System
+
+/// Reads `test` blocks.
+struct PolicyTestReader {
+    let issuers: [Issuer]
+    let upstreams: [String]
+    let diagnostics: Diagnostics
+
+    func read(_ directives: [Directive]) -> [PolicyTest] {
+        var names: Set<String> = []
+        var count = 0
+        let tests = directives.compactMap { directive -> PolicyTest? in
+            guard directive.hasArguments(1...1, "NAME { … }", diagnostics) else { return nil }
+            let word = directive.arguments[0]
+            if !names.insert(word.text).inserted { diagnostics.error("test '\(word.text)' is defined twice", at: word) }
+            let test = read(directive, named: word.text)
+            count += test.cases.count
+            return test
+        }
+        if count > PolicyTest.casesMax {
+            diagnostics.error("the file has \(count) test cases, and \(PolicyTest.casesMax) are the most", at: directives.last?.position)
+            return []
+        }
+        return tests
+    }
+
+    private func read(_ directive: Directive, named name: String) -> PolicyTest {
+        let block = Block(of: directive, title: "a test", diagnostics)
+        var personas: [String: PolicyTest.Persona] = ["nobody": PolicyTest.Persona(claims: nil)]
+        for one in block.all("as") {
+            guard let word = one.arguments.first, one.arguments.count == 1 else {
+                diagnostics.error("'as' takes one name", at: one.position, hint: "write: as clerk { issuer NAME; scopes …; }")
+                continue
+            }
+            if personas[word.text] != nil, word.text != "nobody" { diagnostics.error("'\(word.text)' is defined twice", at: word) }
+            if word.text == "nobody" {
+                if one.block != nil { diagnostics.error("nobody has no credential, and so no block", at: word, hint: "write: as nobody;") }
+                continue
+            }
+            if let persona = persona(one) { personas[word.text] = persona }
+        }
+        let cases = block.all("allow", "refuse").compactMap { read($0, personas) }
+        block.finish(later: ["invariant"])
+        return PolicyTest(name: name, cases: cases)
+    }
+
+    /// `as clerk { issuer usso; scopes read:orders; claim sub clerk; by cookie; }`.
+    private func persona(_ directive: Directive) -> PolicyTest.Persona? {
+        let block = Block(of: directive, title: "a persona", diagnostics)
+        var claims = UnsignedClaims()
+        var issuer = issuers.count == 1 ? issuers.first : nil
+        if let word = block.one("issuer").flatMap({ $0.word("NAME", diagnostics) }) {
+            issuer = issuers.first { $0.name == word.text }
+            if issuer == nil {
+                let meant = nearest(to: word.text, among: issuers.map(\.name))
+                diagnostics.error("there is no issuer '\(word.text)'", at: word, hint: meant.map { "did you mean '\($0)'?" })
+                return nil
+            }
+        } else if issuer == nil {
+            diagnostics.error("this persona names no issuer", at: directive.position, hint: "add: issuer NAME;")
+            return nil
+        }
+        if let scopes = block.one("scopes")?.words("SCOPE …", diagnostics).map(\.text), let name = issuer?.scopeClaims.first {
+            claims.set(name, .array(scopes.map { .string($0) }))
+        }
+        for claim in block.all("claim") {
+            guard claim.takes(2...Int.max, "NAME VALUE …", diagnostics) else { continue }
+            claims.set(claim.arguments[0].text, Self.value(claim.arguments[0].text, claim.arguments.dropFirst().map(\.text)))
+        }
+        if let kinds = block.one("by")?.choice(["cookie": CredentialKind.cookie, "header": .field], diagnostics) { claims.kind = kinds }
+        block.finish()
+        if let issuer { claims.set("iss", .string(issuer.url)) }
+        return PolicyTest.Persona(claims: claims)
+    }
+
+    /// A claim's value: several words are an array, and a time is a number.
+    private static func value(_ name: String, _ words: [String]) -> JSONValue {
+        guard words.count == 1 else { return .array(words.map { .string($0) }) }
+        if ["exp", "nbf", "iat"].contains(name), let seconds = UInt64(words[0]) {
+            return .number(JSONNumber(text: words[0], value: Double(seconds)))
+        }
+        return .string(words[0])
+    }
+
+    private func read(_ directive: Directive, _ personas: [String: PolicyTest.Persona]) -> PolicyTest.Case? {
+        let isAllow = directive.name.text == "allow"
+        let usage =
+            isAllow
+            ? "WHO METHOD PATH [upstream NAME] [header NAME VALUE] [with NAME VALUE] [client IP]"
+            : "WHO METHOD PATH [STATUS] [REASON] [with NAME VALUE] [client IP]"
+        guard directive.takes(3...Int.max, usage, diagnostics) else { return nil }
+        let words = directive.arguments
+        guard let persona = personas[words[0].text] else {
+            let meant = nearest(to: words[0].text, among: personas.keys)
+            diagnostics.error(
+                "there is no persona '\(words[0].text)' in this test", at: words[0],
+                hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: as \(words[0].text) { … }")
+            return nil
+        }
+        var rest = words.dropFirst(3)
+        func take(_ count: Int, _ word: Word) -> [String]? {
+            guard rest.count >= count else {
+                diagnostics.error("'\(word.text)' needs \(count) word\(count == 1 ? "" : "s") behind it", at: word, hint: "write \(usage);")
+                rest = []
+                return nil
+            }
+            defer { rest = rest.dropFirst(count) }
+            return rest.prefix(count).map(\.text)
+        }
+        var (fields, client, upstream): ([(name: String, value: String)], String, String?) = ([], "127.0.0.1", nil)
+        var (expected, status, reason): ([String], Int?, String?) = ([], nil, nil)
+        while let word = rest.popFirst() {
+            switch word.text {
+            case "with": if let pair = take(2, word) { fields.append((pair[0], pair[1])) }
+            case "client":
+                guard let found = take(1, word)?.first else { break }
+                if IPAddress(found) == nil { diagnostics.error("'\(found)' is not an IP address", at: word) }
+                client = found
+            case "upstream" where isAllow:
+                upstream = take(1, word)?.first
+                if let upstream, !upstreams.contains(upstream) { diagnostics.error("there is no upstream '\(upstream)'", at: word) }
+            case "header" where isAllow: if let pair = take(2, word) { expected.append("\(pair[0]): \(pair[1])") }
+            default:
+                if !isAllow, status == nil, let number = Int(word.text), 300...599 ~= number {
+                    status = number
+                } else if !isAllow, reason == nil,
+                    word.text.utf8.allSatisfy({ UInt8(ascii: "a")...UInt8(ascii: "z") ~= $0 || $0 == UInt8(ascii: "_") })
+                {
+                    reason = word.text
+                } else {
+                    diagnostics.error("'\(word.text)' is not understood here", at: word, hint: "write \(usage);")
+                }
+            }
+        }
+        return PolicyTest.Case(
+            persona: persona, method: words[1].text, url: words[2].text, fields: fields, clientIP: client,
+            expectation: isAllow ? .allow(upstream: upstream, fields: expected) : .refuse(status: status, reason: reason),
+            text: ([directive.name] + words).map(\.text).joined(separator: " "), position: directive.position,
+            line: diagnostics.line(of: directive.position))
+    }
+}

@@ -1,0 +1,109 @@
+package import Authentication
+package import Bytes
+import ConfigFile
+import HTTP1
+import HTTPMessage
+package import Routing
+import System
+
+/// A request's head on its way out, whichever version of HTTP takes it. One for all requests of an exchange: what differs is
+/// put into it for each.
+package final class OutgoingHead {
+    let context: RequestContext
+    let filter: FieldFilter
+    private(set) var rule: ForwardingRule
+    private(set) var origin: DownstreamOrigin
+    private(set) var identity: Identity?
+    /// The field lines that the route sets; see ``render()``.
+    private(set) var ownLines: [UInt8] = []
+    /// Field lines that opening a tunnel needs besides those of the client.
+    private(set) var tunnelLines: [UInt8] = []
+    /// The host to name where the client named none.
+    var server = ""
+    let forwardedFields: ForwardedFields
+
+    package init(
+        _ context: RequestContext, _ filter: FieldFilter, _ forwardedFields: ForwardedFields, _ rule: ForwardingRule,
+        from origin: DownstreamOrigin
+    ) {
+        self.context = context
+        self.filter = filter
+        self.forwardedFields = forwardedFields
+        self.rule = rule
+        self.origin = origin
+    }
+
+    /// Makes ready for the next request, whose head stands in the context.
+    package func begin(_ identity: Identity?, _ rule: ForwardingRule, from origin: DownstreamOrigin, tunnelLines: [UInt8]) {
+        self.identity = identity
+        self.rule = rule
+        self.origin = origin
+        self.tunnelLines = tunnelLines
+    }
+
+    /// What is known of who sends the request, for the filter of its fields.
+    func sender(_ head: borrowing RequestHead) -> FieldFilter.Sender {
+        FieldFilter.Sender(
+            hasIdentity: identity != nil, isTrusted: origin.isPeerTrusted && forwardedFields.trusted != .forwarded,
+            authorizations: head.fields.count(of: .authorization))
+    }
+
+    /// Forgets who asked, and what was written for them.
+    func end() {
+        identity = nil
+        ownLines = []
+        tunnelLines = []
+        server = ""
+    }
+
+    /// Makes the field lines that the route sets.
+    ///
+    /// - Throws: when a value cannot stand where the route wants it.
+    package func render() throws(ForwardingError) {
+        let rule = rule
+        ownLines = []
+        var lines: [UInt8]
+        switch rule.identityLines(identity?.verified) {
+        case .lines(let made): lines = made
+        case .unusable(let header): throw .headerUnusable(header)
+        }
+        do throws(UnusableValue) {
+            for header in rule.requestHeaders { try header.append(identity?.verified, context, to: &lines) }
+        } catch {
+            throw .headerUnusable(error.header)
+        }
+        if !rule.strippedPrefix.isEmpty {
+            lines.append("X-Forwarded-Prefix: ")
+            lines += rule.strippedPrefix
+            lines.append("\r\n")
+        }
+        ownLines = lines
+    }
+
+    /// Appends the head to `output`.
+    ///
+    /// - Throws: when the rewritten path is not in normal form; `output` may then hold a part of the head.
+    package func write(_ shape: RequestShape, to output: inout ByteQueue) throws(ForwardingError) {
+        try write(context.head, context.target, to: &output)
+        shape.framing.appendField(to: &output)
+        if let upgrade = shape.upgrade {
+            output.append("Connection: Upgrade\r\nUpgrade: ")
+            output.append(upgrade)
+            output.appendLineEnd()
+            output.append(tunnelLines)
+        }
+        output.appendLineEnd()
+    }
+
+    private func write(
+        _ head: borrowing RequestHead, _ target: borrowing RequestTarget, to output: inout ByteQueue
+    ) throws(ForwardingError) {
+        let (rule, server, authority) = (rule, server, context.authority)
+        try RequestHeadWriter.requestLine(head, target, rule, to: &output)
+        RequestHeadWriter.fields(
+            head, authority, filter, rule.host, server: server, sender: sender(head), to: &output)
+        output.append(ownLines)
+        forwardedFields.append(head, context, origin, to: &output)
+        if rule.forwardsToken, let identity { RequestHeadWriter.bearer(identity.verified.token, to: &output) }
+    }
+}

@@ -1,0 +1,183 @@
+import Bytes
+import HTTP2
+import HTTPMessage
+import RateLimiting
+import System
+
+/// One server of a group.
+final class UpstreamServer {
+    let address: UpstreamSettings.Address
+    /// What a Host field calls the server.
+    let hostText: String
+    let settings: UpstreamSettings
+    let buffers: BufferPool
+    private unowned let group: UpstreamGroup
+    var windows: WindowBudget { group.windows }
+    /// Whether a connection may serve one client after the other.
+    let keepsConnections: Bool
+    /// Where it is; empty while its name is not resolved. After a failure to connect an address is tried last for a while.
+    private var places: [Place] = []
+    private struct Place {
+        let address: SocketAddress
+        var avoidedUntil = Instant.past
+        /// Failures to connect since the last success.
+        var failures = 0
+        /// Whether a request is finding out if it is back.
+        var isTried = false
+    }
+
+    /// Connections of HTTP/1 that work for an exchange or are being made.
+    private var active = 0
+    private var idle: [UpstreamConnection] = []
+    /// Connections of HTTP/2.
+    private var shared: [UpstreamHTTP2Connection] = []
+    private var nextIndex = 0
+
+    init(_ address: UpstreamSettings.Address, _ settings: UpstreamSettings, _ buffers: BufferPool, of group: UpstreamGroup) {
+        self.address = address
+        self.settings = settings
+        self.buffers = buffers
+        keepsConnections = settings.proxyProtocol == nil
+        hostText = if case .socket(.unix) = address { "localhost" } else { address.text }
+        self.group = group
+    }
+
+    var connectionCount: Int { active + idle.count + shared.count }
+
+    /// Exchanges that are under way.
+    var load: Int { active + shared.reduce(0) { $0 + $1.streamCount } }
+
+    /// Starts to connect; the channel takes a request at once.
+    func connect(to address: SocketAddress, preamble: [UInt8], on loop: EventLoop) throws(SystemError) -> any UpstreamChannel {
+        if settings.speaksHTTP2 {
+            let connection = try UpstreamHTTP2Connection(to: self, at: address, on: loop)
+            shared.append(connection)
+            return connection.openStream()
+        }
+        let connection = try UpstreamConnection(to: self, at: address, preamble: preamble, on: loop)
+        active += 1
+        return connection
+    }
+
+    /// A stream on a connection of HTTP/2 that has room for one.
+    func openStream() -> UpstreamHTTP2Stream? {
+        guard settings.speaksHTTP2 else { return nil }
+        for connection in shared where connection.takesStreams && isAt(connection.address) { return connection.openStream() }
+        return nil
+    }
+
+    /// Whether a connection of HTTP/2 is about to tell how much more it takes, so that another one is not worth its opening.
+    var awaitsSettings: Bool { settings.speaksHTTP2 && shared.contains { $0.awaitsSettings && isAt($0.address) } }
+
+    func closed(_ connection: UpstreamHTTP2Connection) {
+        shared.removeAll { $0 === connection }
+        group.connectionFreed()
+    }
+
+    /// A stream of a connection has ended.
+    func streamEnded() { group.connectionFreed() }
+
+    var hasRoomForIdle: Bool { idle.count < settings.idleMax }
+
+    /// The connection that was used last, so that the others may time out.
+    func takeIdle() -> UpstreamConnection? {
+        var list: [UpstreamConnection] = []
+        swap(&list, &idle)
+        let last = list.popLast()
+        swap(&list, &idle)
+        if last != nil { active += 1 }
+        return last
+    }
+
+    var addressCount: Int { places.count }
+
+    /// How often that has changed: a connection that knows it need not look for its address among them.
+    private(set) var resolutions = 0
+
+    /// Addresses that are known already keep their record. Connections to those that are gone are not used again.
+    func resolve(to addresses: [SocketAddress]) {
+        resolutions += 1
+        let known = places
+        places = addresses.map { address in known.first { $0.address == address } ?? Place(address: address) }
+        for connection in idle where !isAt(connection.address) { connection.close() }
+        for connection in shared where !isAt(connection.address) { connection.closeAfterStreams() }
+        group.connectionFreed()
+    }
+
+    /// The next in turn, if possible one that has not refused lately.
+    func nextAddress(at now: Instant) -> SocketAddress? {
+        guard !places.isEmpty else { return nil }
+        for step in 1...places.count {
+            let index = (nextIndex + step) % places.count
+            guard places[index].avoidedUntil <= now else { continue }
+            // One request finds out whether it is back; the others keep away until it has.
+            if places[index].failures > 0 {
+                places[index].isTried = true
+                avoid(at: index, from: now)
+            }
+            nextIndex = index
+            return places[index].address
+        }
+        // Where all are avoided, each has its turn: one of them may be back.
+        nextIndex = (nextIndex + 1) % places.count
+        return places[nextIndex].address
+    }
+
+    func isAvoided(at now: Instant) -> Bool { !places.isEmpty && places.allSatisfy { $0.avoidedUntil > now } }
+
+    /// Whether the server's name still leads to `address`.
+    func isAt(_ address: SocketAddress?) -> Bool { places.contains { $0.address == address } }
+
+    func becameIdle(_ connection: UpstreamConnection) {
+        active -= 1
+        // Taken out while it is changed, here and elsewhere, so that no look at it has to be checked for overlap with another.
+        var list: [UpstreamConnection] = []
+        swap(&list, &idle)
+        list.append(connection)
+        swap(&list, &idle)
+        group.connectionFreed()
+    }
+
+    func closed(_ connection: UpstreamConnection) {
+        var list: [UpstreamConnection] = []
+        swap(&list, &idle)
+        if let index = list.firstIndex(where: { $0 === connection }) { list.remove(at: index) } else { active -= 1 }
+        swap(&list, &idle)
+        group.connectionFreed()
+    }
+
+    func answered(_ address: SocketAddress?) {
+        for index in places.indices where places[index].address == address {
+            places[index].failures = 0
+            places[index].isTried = false
+            places[index].avoidedUntil = .past
+        }
+    }
+
+    func refused(_ address: SocketAddress?, at now: Instant) {
+        for index in places.indices where places[index].address == address {
+            // Of several that failed at once, one counts.
+            let isNew = places[index].failures == 0 || places[index].avoidedUntil <= now || places[index].isTried
+            if isNew { places[index].failures += 1 }
+            places[index].isTried = false
+            avoid(at: index, from: now)
+        }
+    }
+
+    /// Nobody has waited for the outcome of an attempt.
+    func leftOpen(_ address: SocketAddress?) {
+        for index in places.indices where places[index].address == address && places[index].isTried {
+            places[index].isTried = false
+            places[index].avoidedUntil = .past
+        }
+    }
+
+    private func avoid(at index: Int, from now: Instant) {
+        let doublings = min(max(0, places[index].failures - 1), 3)
+        places[index].avoidedUntil = now.adding(min(avoidanceFirst << UInt64(doublings), avoidanceMax))
+    }
+}
+
+private let avoidanceFirst: UInt64 = 10_000_000_000
+
+private let avoidanceMax: UInt64 = 60_000_000_000
