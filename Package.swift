@@ -44,16 +44,20 @@ let package = Package(
         part("ConfigFile", ["Bytes"]),
         part("System", ["CLinux", "Bytes"]),
         part("TLS", ["COpenSSL", "Bytes", "ConfigFile", "System"]),
+        part("Connection", ["Bytes", "System", "TLS"]),
         part("HTTP1", ["Bytes", "HTTPMessage"]),
         part("HTTP2", ["CNghttp2", "Bytes", "HTTPMessage"]),
         part("Routing", ["Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authentication", ["COpenSSL", "Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
         part("RateLimiting", ["Bytes", "ConfigFile", "System", "Routing", "Authentication", "Authorization"]),
-        part("Redis", ["CHiredis", "Bytes", "ConfigFile", "System", "TLS", "RateLimiting"]),
+        part("Redis", ["Connection", "CHiredis", "Bytes", "ConfigFile", "System", "TLS", "RateLimiting"]),
         part(
             "Forwarding",
-            ["Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication", "RateLimiting"]),
+            [
+                "Connection", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
+                "RateLimiting",
+            ]),
         part("Observability", ["Bytes", "ConfigFile", "System"]),
         part("Processes", ["CLinux", "Bytes", "ConfigFile", "System", "RateLimiting", "Observability"]),
         part(
@@ -72,6 +76,7 @@ let package = Package(
         part(
             "Gateway",
             [
+                "Connection",
                 "Bytes", "HTTPMessage", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
                 "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration", "Policy",
             ]),

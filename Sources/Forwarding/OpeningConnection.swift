@@ -1,11 +1,12 @@
 import Bytes
+import Connection
 import System
 import TLS
 
 /// What becomes of an opening: one of these is called, once, from the loop.
 protocol OpeningClient: EventHandler {
-    /// The connection is open and, where the upstream wants it, under TLS. The watch now wakes the client.
-    func opened(_ transport: consuming Transport, _ watch: Watch)
+    /// The connection is open and, where the upstream wants it, under TLS; its events are the client's from now on.
+    func opened(_ io: ConnectionIO)
     func openingFailed(_ error: ForwardingError)
 }
 
@@ -16,8 +17,8 @@ final class OpeningConnection: EventHandler, TimerHandler {
     private let loop: EventLoop
     private let preamble: [UInt8]
     private var client: (any OpeningClient)?
-    private var transport: Transport?
-    private var watch: Watch?
+    /// Nil once it is handed over, or closed.
+    private var io: ConnectionIO?
     private var timer: Timer?
     private var isHandshaking = false
 
@@ -28,9 +29,7 @@ final class OpeningConnection: EventHandler, TimerHandler {
         self.server = server
         self.loop = loop
         self.preamble = preamble
-        let socket = try Socket.connect(to: address)
-        watch = try loop.watch(socket.raw, for: [.readable, .writable], self)
-        transport = Transport(socket)
+        io = try ConnectionIO(try Socket.connect(to: address), for: [.readable, .writable], self, on: loop)
         self.client = client
         timer = Timer(self)
         loop.set(timer!, after: server.settings.connectTimeout)
@@ -39,16 +38,15 @@ final class OpeningConnection: EventHandler, TimerHandler {
     /// Ends the opening; nobody is told.
     func cancel() {
         client = nil
-        if let watch { loop.end(watch) }
-        watch = nil
-        transport = nil
+        io?.close(.silent)
+        io = nil
         timer?.cancel()
         timer = nil
     }
 
     func handle(_ readiness: Readiness) {
         if isHandshaking { return handshake() }
-        guard let raw = transport?.raw, readiness.allowsWriting || readiness.hasFailed else { return }
+        guard let raw = io?.descriptor, readiness.allowsWriting || readiness.hasFailed else { return }
         let code = Socket.pendingError(raw)
         guard code == 0 else { return fail(.connectFailed(SystemError.text(code))) }
         connected()
@@ -57,56 +55,51 @@ final class OpeningConnection: EventHandler, TimerHandler {
     func fired(_ timer: Timer) { fail(isHandshaking ? .tlsFailed("the handshake took too long") : .connectTimedOut) }
 
     private func connected() {
+        guard let io else { return }
         if !preamble.isEmpty {
             // A socket that was opened just now takes these few bytes.
             var waiting = ByteQueue()
             waiting.append(preamble)
-            guard case .moved = transport!.flush(&waiting) else { return fail(.closedEarly) }
+            guard case .moved = io.flush(&waiting) else { return fail(.closedEarly) }
         }
         let settings = server.settings
         guard let tls = settings.tls else { return opened() }
         let protocols = settings.speaksHTTP2 ? ["h2"] : []
-        guard let raw = transport?.raw,
+        guard let raw = io.descriptor,
             let session = tls.context.makeSession(raw, host: settings.tlsHost(of: server.address), protocols: protocols)
         else { return fail(.tlsFailed("no session could be made")) }
-        transport?.secure(with: session)
+        io.secure(with: session)
         isHandshaking = true
         handshake()
     }
 
     private func handshake() {
-        guard let outcome = transport?.handshake() else { return }
-        switch outcome {
+        guard let io else { return }
+        switch io.handshake() {
         case .done:
-            if server.settings.speaksHTTP2, transport?.agreedProtocol != "h2" {
+            if server.settings.speaksHTTP2, io.agreedProtocol != "h2" {
                 return fail(.tlsFailed("the server does not agree on h2"))
             }
             opened()
-        case .wantsRead: want(.readable)
-        case .wantsWrite: want([.readable, .writable])
+        case .wantsRead: io.wait(for: .readable)
+        case .wantsWrite: io.wait(for: [.readable, .writable])
         case .failed(let reason): fail(.tlsFailed(reason))
         }
     }
 
     private func opened() {
-        guard let client, let watch, let transport = transport.take() else { return }
+        guard let client, let io else { return }
         self.client = nil
-        self.watch = nil
+        self.io = nil
         timer?.cancel()
         timer = nil
-        loop.hand(watch, to: client)
-        client.opened(transport, watch)
+        io.hand(to: client)
+        client.opened(io)
     }
 
     private func fail(_ error: ForwardingError) {
         let client = self.client
         cancel()
         client?.openingFailed(error)
-    }
-
-    private func want(_ interest: Readiness) {
-        guard var changed = watch else { return }
-        loop.change(&changed, to: interest)
-        watch = changed
     }
 }

@@ -1,4 +1,5 @@
 import Bytes
+import Connection
 import HTTP1
 import HTTPMessage
 import System
@@ -14,13 +15,10 @@ extension UpstreamConnection {
         var outcome = end ?? .moved(0)
         if end == nil, queue.count < Limits.streamBytes {
             let minimum = min(Limits.streamBytes, max(4_096, queue.capacity - queue.count))
-            outcome = withTransport { $0.receive(to: &queue, minimum: minimum) }
+            outcome = io?.receive(to: &queue, minimum: minimum) ?? .ended
         }
-        lastReadMoved = false
         switch outcome {
-        case .moved:
-            lastReadMoved = true
-            progressed()
+        case .moved: progressed()
         case .wouldBlock: break
         case .ended, .failed: isLast = true
         }
@@ -35,7 +33,7 @@ extension UpstreamConnection {
         guard state != .closed else { return }
         queue.release(to: server.buffers)
         swap(&queue, &inbound)
-        if state == .busy, !isReadingPaused, watch == nil || lastReadMoved && hasPending { queueFlush() }
+        if state == .busy, !isReadingPaused, needsRead { queueFlush() }
     }
 
     /// Reads what has come: heads, body, trailers, as far as the client takes them.
@@ -142,7 +140,7 @@ extension UpstreamConnection {
         let client = self.client
         self.client = nil
         // Both sides agree that the exchange is over, and nothing unasked-for was read: only then is there another one.
-        if allowsReuse, watch != nil, isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, !hasPending, canBeKept {
+        if allowsReuse, isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, io?.isQuiet ?? false, canBeKept {
             becomeIdle()
             server.becameIdle(self)
         } else {

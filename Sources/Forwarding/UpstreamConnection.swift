@@ -1,4 +1,5 @@
 import Bytes
+import Connection
 import HTTP1
 import HTTPMessage
 import System
@@ -27,8 +28,8 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     /// Of the server's name, when this connection was begun.
     private let resolutions: Int
     private var opening: OpeningConnection?
-    var transport: Transport?
-    var watch: Watch?
+    /// Nil while it opens.
+    private(set) var io: ConnectionIO?
     var timer: Timer?
     var outbound = ByteQueue()
     var inbound = ByteQueue()
@@ -39,7 +40,6 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var body = Body.none
     var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     var isReadingPaused = false
-    private var isFlushQueued = false
     var isRequestSent = false
     /// Nothing more is sent on a tunnel, once what waits has gone out.
     private var endsWriting = false
@@ -47,8 +47,6 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var isStream = false
     /// Whether any byte of the present request may have gone out.
     var mayHaveSent = false
-    /// Whether the last read gave anything, so that more may lie in the TLS session.
-    var lastReadMoved = false
     var allowsReuse = false
     var interimCount = 0
     /// The connection is broken or at its end: no exchange follows.
@@ -146,7 +144,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         progressed()
         updateInterest()
         // What has been read or decrypted already gives no event.
-        if !isFlushQueued { queueFlush() }
+        queueFlush()
     }
 
     private(set) var hasUnsentRequest = false
@@ -164,7 +162,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     /// The exchange is given up. Where nothing of it has gone out, the connection serves the next one, even one that is still
     /// being made: clients that come and go at once cost the upstream nothing.
     func giveUp() {
-        guard state != .closed, !mayHaveSent, !hasAnswerBegun, watch != nil || opening != nil, !isLast, canBeKept else {
+        guard state != .closed, !mayHaveSent, !hasAnswerBegun, isWatched || opening != nil, !isLast, canBeKept else {
             return close()
         }
         client = nil
@@ -175,7 +173,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     }
 
     func leave(saying bytes: [UInt8]) {
-        guard state == .busy, !isLast, watch != nil else { return close() }
+        guard state == .busy, !isLast, isWatched else { return close() }
         client = nil
         withOutbound { $0.append(bytes) }
         endsWriting = true
@@ -200,11 +198,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         client = nil
         opening?.cancel()
         opening = nil
-        if let watch { loop.end(watch) }
-        watch = nil
-        var last: Transport? = nil
-        swap(&last, &transport)
-        last?.sayGoodbye()
+        io?.close(.orderly)
         timer?.cancel()
         timer = nil
         inbound = ByteQueue()
@@ -220,10 +214,10 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         case .idle:
             // A TLS server may send session tickets. Anything else that was not asked for ends the connection.
             var unasked = ByteQueue()
-            if withTransport({ $0.receive(to: &unasked, minimum: 1) }) != .wouldBlock { close() }
+            if io?.receive(to: &unasked, minimum: 1) != .wouldBlock { close() }
         case .busy:
             if readiness.allowsWriting { flush() }
-            if isReadingPaused, readiness.hasFailed { endWatch() }
+            if isReadingPaused, readiness.hasFailed { io?.endWatch() }
             guard state == .busy, !isReadingPaused, readiness.allowsReading else { return }
             receive()
         case .closed: return
@@ -240,20 +234,19 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     }
 
     func turnEnded() {
-        isFlushQueued = false
+        io?.turnEnded()
         guard state == .busy else { return }
         flush()
-        if state == .busy, !isReadingPaused, !inbound.isEmpty || end != nil || watch == nil || lastReadMoved && hasPending {
+        if state == .busy, !isReadingPaused, !inbound.isEmpty || end != nil || needsRead {
             receive()
         }
     }
 
     // MARK: - Opening
 
-    func opened(_ transport: consuming Transport, _ watch: Watch) {
+    func opened(_ io: ConnectionIO) {
         opening = nil
-        self.transport = consume transport
-        self.watch = watch
+        self.io = io
         timer = Timer(self)
         server.answered(address)
         guard client != nil else { return becomeIdle() }
@@ -270,9 +263,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     // MARK: - Sending
 
-    // What waits to be sent, and what sends it, are taken out of this object while they are changed, and put back: where every
-    // look at a property is over at once, none has to be checked for overlap with another.
-
+    /// What waits to be sent is taken out while it is changed (decision 011).
     @inline(__always) private func withOutbound(_ change: (inout ByteQueue) -> Void) {
         var queue = ByteQueue()
         swap(&queue, &outbound)
@@ -280,29 +271,18 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         swap(&queue, &outbound)
     }
 
-    @inline(__always) func withTransport<Result>(_ use: (inout Transport) -> Result) -> Result {
-        var taken: Transport? = nil
-        swap(&taken, &transport)
-        let result = use(&taken!)
-        swap(&taken, &transport)
-        return result
-    }
+    var isWatched: Bool { io?.isWatched ?? false }
+    var needsRead: Bool { io?.needsRead ?? false }
 
-    /// Whether bytes wait in the TLS session, of which the socket tells nothing.
-    var hasPending: Bool { withTransport { $0.hasPending } }
-
-    func queueFlush() {
-        guard !isFlushQueued else { return }
-        isFlushQueued = true
-        loop.atEndOfTurn(self)
-    }
+    /// While it opens nothing can be sent: then the opening's end does it.
+    func queueFlush() { io?.queueTurn(self) }
 
     private func flush() {
         guard state == .busy else { return }
         var queue = ByteQueue()
         swap(&queue, &outbound)
         let before = queue.count
-        let outcome = before > 0 ? withTransport { $0.flush(&queue) } : .moved(0)
+        let outcome = io?.flush(&queue) ?? .moved(0)
         let waiting = queue.count
         swap(&queue, &outbound)
         guard before > 0 else { return endWriting() }
@@ -332,10 +312,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     /// The end of what a client has to say within a tunnel.
     private func endWriting() {
-        guard endsWriting, outbound.isEmpty, state == .busy, let watch else { return }
+        guard endsWriting, outbound.isEmpty, state == .busy, isWatched else { return }
         endsWriting = false
-        withTransport { $0.sayGoodbye() }
-        Socket.endWriting(watch.descriptor)
+        io?.endWriting()
     }
 
     // MARK: - The end
@@ -368,21 +347,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         }
     }
 
-    func updateInterest() {
-        want(.waiting(toRead: !isReadingPaused, toWrite: !outbound.isEmpty))
-    }
-
-    /// Stops watching a connection that is broken but not read to its end: its event would come again and again.
-    func endWatch() {
-        if let watch { loop.end(watch) }
-        watch = nil
-    }
-
-    private func want(_ interest: Readiness) {
-        guard var changed = watch else { return }
-        loop.change(&changed, to: interest)
-        watch = changed
-    }
+    func updateInterest() { io?.wait(toRead: !isReadingPaused, toWrite: !outbound.isEmpty) }
 }
 
 /// How long a tunnel's last word may take, and the server's answer to it.

@@ -1,4 +1,5 @@
 import Bytes
+import Connection
 import HTTP1
 import HTTP2
 import HTTPMessage
@@ -17,8 +18,8 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     let loop: EventLoop
     private var state = State.opening
     private var opening: OpeningConnection?
-    private var transport: Transport?
-    private var watch: Watch?
+    /// Nil while it opens.
+    private var io: ConnectionIO?
     private var timer: Timer?
     private var session: Session!
     private var inbound = ByteQueue()
@@ -30,7 +31,6 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     private var builder: ResponseHeadBuilder
     private var head = ResponseHead()
     private var isTurnQueued = false
-    private var lastReadMoved = false
     /// No more streams: the server or the gateway takes leave.
     private var isTakingLeave = false
     /// Whether the server has said how many streams it takes.
@@ -73,16 +73,13 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     // MARK: - Opening
 
-    func opened(_ transport: consuming Transport, _ watch: Watch) {
+    func opened(_ io: ConnectionIO) {
         opening = nil
-        self.transport = consume transport
-        self.watch = watch
+        self.io = io
         state = .open
         timer = Timer(self)
         server.answered(address)
         for stream in unnumbered { stream.connectionOpened() }
-        // What came with the end of the handshake gives no event.
-        lastReadMoved = true
         waitIfIdle()
         queueTurn()
     }
@@ -118,7 +115,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         for stream in due { stream.deliver() }
         guard state == .open else { return }
         flush()
-        if state == .open, lastReadMoved, transport!.hasPending { receive() }
+        if state == .open, io?.holdsMore ?? false { receive() }
     }
 
     func queueTurn(for stream: UpstreamHTTP2Stream? = nil) {
@@ -132,12 +129,8 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         var queue = ByteQueue()
         swap(&queue, &inbound)
         queue.prepare(from: server.buffers)
-        let outcome = transport!.receive(to: &queue, minimum: max(4_096, queue.capacity - queue.count))
-        lastReadMoved = false
-        if case .moved = outcome {
-            lastReadMoved = true
-            receivedAt = loop.now
-        }
+        let outcome = io?.receive(to: &queue, minimum: max(4_096, queue.capacity - queue.count)) ?? .ended
+        if case .moved = outcome { receivedAt = loop.now }
         do {
             if !queue.isEmpty { try session.receive(&queue) }
         } catch {
@@ -161,15 +154,15 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
                 return fail(.closedEarly)
             }
             if session.outputBytes == 0 { break }
-            switch session.withOutput({ transport!.flush(&$0) }) {
+            switch session.withOutput({ io?.flush(&$0) ?? .ended }) {
             case .moved: continue
-            case .wouldBlock: return want([.readable, .writable])
+            case .wouldBlock: return io?.wait(for: [.readable, .writable]) ?? ()
             case .ended, .failed: return receiveLast()
             }
         }
         guard state == .open else { return }
         session.withOutput { $0.release(to: server.buffers) }
-        want(.readable)
+        io?.wait(for: .readable)
         if !session.isOpen || isTakingLeave && streamCount == 0 { fail(.closedEarly) }
     }
 
@@ -178,15 +171,9 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         session.withOutput { $0.removeAll() }
         for _ in 0..<readsAtEnd where state == .open {
             receive()
-            if !lastReadMoved { break }
+            if !(io?.hasReadSomething ?? false) { break }
         }
         if state == .open { fail(.closedEarly) }
-    }
-
-    private func want(_ interest: Readiness) {
-        guard var changed = watch else { return }
-        loop.change(&changed, to: interest)
-        watch = changed
     }
 
     // MARK: - The end
@@ -219,10 +206,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         unnumbered = []
         opening?.cancel()
         opening = nil
-        if let watch { loop.end(watch) }
-        watch = nil
-        transport?.sayGoodbye()
-        transport = nil
+        io?.close(.orderly)
         timer?.cancel()
         timer = nil
         session.withOutput { $0.removeAll() }

@@ -1,4 +1,5 @@
 import Bytes
+import Connection
 package import RateLimiting
 package import System
 import TLS
@@ -35,8 +36,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     private var addresses: [SocketAddress] = []
     private var nextAddress = 0
     private var state = State.idle
-    private var transport: Transport?
-    private var watch: Watch?
+    /// Nil without a connection.
+    private var io: ConnectionIO?
     private var outbound = ByteQueue()
     private var inbound = ByteQueue()
     private var reader = RedisReplyReader()
@@ -114,7 +115,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         switch state {
         case .idle: return
         case .connecting:
-            guard let raw = transport?.raw, readiness.allowsWriting || readiness.hasFailed else { return }
+            guard let raw = io?.descriptor, readiness.allowsWriting || readiness.hasFailed else { return }
             let code = Socket.pendingError(raw)
             guard code == 0 else { return fail("connect: \(SystemError.text(code))") }
             connected()
@@ -151,9 +152,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         current = address
         isOutdated = false
         do {
-            let socket = try Socket.connect(to: address)
-            watch = try loop.watch(socket.raw, for: [.readable, .writable], self)
-            transport = Transport(socket)
+            io = try ConnectionIO(try Socket.connect(to: address), for: [.readable, .writable], self, on: loop)
         } catch {
             return fail(error.description)
         }
@@ -163,10 +162,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     private func connected() {
         if let tls = settings.tls {
-            guard let raw = transport?.raw, let session = tls.context.makeSession(raw, host: settings.tlsHost) else {
+            guard let raw = io?.descriptor, let session = tls.context.makeSession(raw, host: settings.tlsHost) else {
                 return fail("TLS session")
             }
-            transport?.secure(with: session)
+            io?.secure(with: session)
             state = .handshaking
             handshake()
         } else {
@@ -175,11 +174,11 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private func handshake() {
-        guard let outcome = transport?.handshake() else { return fail("TLS session") }
-        switch outcome {
+        guard let io else { return }
+        switch io.handshake() {
         case .done: greet()
-        case .wantsRead: want([.readable])
-        case .wantsWrite: want([.readable, .writable])
+        case .wantsRead: io.wait(for: .readable)
+        case .wantsWrite: io.wait(for: [.readable, .writable])
         case .failed(let reason): fail("TLS: \(reason)")
         }
     }
@@ -210,20 +209,20 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private func flush() {
-        guard transport != nil else { return }
-        switch transport!.flush(&outbound) {
+        guard let io else { return }
+        switch io.flush(&outbound) {
         case .moved: break
-        case .wouldBlock: return want([.readable, .writable])
+        case .wouldBlock: return io.wait(for: [.readable, .writable])
         case .ended, .failed: return fail("the connection broke")
         }
-        want([.readable])
+        io.wait(for: .readable)
     }
 
     private func receive() {
         let attempt = nextAddress
-        while transport != nil {
-            let isTLS = transport!.isTLS
-            switch transport!.receive(to: &inbound, minimum: 16_384) {
+        while let io {
+            let isTLS = io.isTLS
+            switch io.receive(to: &inbound, minimum: 16_384) {
             case .moved:
                 do {
                     try reader.feed(inbound)
@@ -337,9 +336,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     /// - Returns: the questions that nobody will answer.
     @discardableResult private func breakOff() -> ArraySlice<Question> {
-        if let watch { loop.end(watch) }
-        watch = nil
-        transport = nil
+        io?.close(.silent)
+        io = nil
         state = .idle
         outbound.removeAll()
         inbound.removeAll()
@@ -367,12 +365,6 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     private func armTimer() {
         if isAvailable { loop.set(timer!, at: deadlines.first?.at ?? .never) }
-    }
-
-    private func want(_ interest: Readiness) {
-        guard var changed = watch else { return }
-        loop.change(&changed, to: interest)
-        watch = changed
     }
 }
 

@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import Connection
 import Forwarding
 import HTTPMessage
 import Policy
@@ -14,9 +15,7 @@ extension HTTP1Connection {
         var queue = ByteQueue()
         swap(&queue, &inbound)
         queue.prepare(from: services.buffers)
-        let outcome = withTransport { $0.receive(to: &queue, minimum: max(2_048, queue.capacity - queue.count)) }
-        lastReadMoved = false
-        if case .moved = outcome { lastReadMoved = true }
+        let outcome = io.receive(to: &queue, minimum: max(2_048, queue.capacity - queue.count))
         process(&queue)
         guard state != .closed else { return }
         if case .moved(let count) = outcome { checkUpload(count) }
@@ -27,7 +26,7 @@ extension HTTP1Connection {
         case .ended: return peerEnded()
         case .failed: return abort(isPeerGone: true)
         }
-        if lastReadMoved, hasPending, !isReadingPaused { queueTurn() }
+        if io.holdsMore, !isReadingPaused { queueTurn() }
     }
 
     /// So many bytes have come, and the body is still not complete.
@@ -41,7 +40,7 @@ extension HTTP1Connection {
 
     /// Goes on with what is there already, and reads more only where the session holds it.
     func advance() {
-        if lastReadMoved, hasPending, inbound.count < Limits.streamBytes { return receive() }
+        if io.holdsMore, inbound.count < Limits.streamBytes { return receive() }
         var queue = ByteQueue()
         swap(&queue, &inbound)
         process(&queue)
@@ -109,7 +108,7 @@ extension HTTP1Connection {
     private func linger() {
         var queue = ByteQueue()
         queue.prepare(from: services.buffers)
-        let outcome = withTransport { $0.receive(to: &queue, minimum: 4_096) }
+        let outcome = io.receive(to: &queue, minimum: 4_096)
         queue.removeAll()
         queue.release(to: services.buffers)
         switch outcome {

@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import Connection
 import Forwarding
 import HTTP1
 import HTTPMessage
@@ -38,12 +39,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Held because the session calls into it; a listener that closes lets go of it.
     private let contexts: ServerContexts?
 
-    var transport: Transport?
-    private var watch: Watch?
+    let io: ConnectionIO
     /// What the client owes: a head, more of a body, its next request, its leave.
     private var readTimer: Timer?
-    /// Runs while the client takes nothing of what is sent, whatever else is awaited.
-    private var writeTimer: Timer?
     var state = State.readingHead
     var inbound = ByteQueue()
     var outbound = ByteQueue()
@@ -77,11 +75,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     /// How the request's body comes, and how what is sent is taken.
     var upload = Progress()
-    private var uptake = Uptake()
+    private var sendProgress = SendProgress()
     var isReadingPaused = false
-    private var isTurnQueued = false
-    /// Whether the last read gave anything, so that more may lie in the TLS session.
-    var lastReadMoved = false
     /// Requests wait because the client has not taken the answers before them.
     var wasStoppedByAnswers = false
     private var closesAfterFlush = false
@@ -89,16 +84,15 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var hasPeerEnded = false
     private var lingersUntil = Instant.never
 
-    /// - Parameter watch: of the transport's socket; it is handed to this object.
+    /// - Parameter io: is handed to this object by its caller.
     init(
-        _ transport: consuming Transport, _ watch: Watch, _ client: Client, _ origin: DownstreamOrigin, contexts: ServerContexts?,
+        _ io: ConnectionIO, _ client: Client, _ origin: DownstreamOrigin, contexts: ServerContexts?,
         _ services: DownstreamServices
     ) {
         self.services = services
         self.client = client
         self.contexts = contexts
-        self.transport = consume transport
-        self.watch = watch
+        self.io = io
         self.origin = origin
         parser = RequestParser(services.settings.clientLimits.head)
         readTimer = Timer(self)
@@ -128,12 +122,12 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     func fired(_ timer: Timer) {
-        if timer === writeTimer {
+        if sendProgress.owns(timer) {
             // Copied out and in, as the progress of an upload is.
-            var progress = uptake
-            let goesOn = progress.goesOn(watch?.descriptor, services)
-            uptake = progress
-            guard !goesOn else { return armWriteTimer() }
+            var progress = sendProgress
+            let goesOn = progress.isMakingProgress(io, services)
+            sendProgress = progress
+            guard !goesOn else { return }
             services.counters.add(.slowReaders)
             return abort()
         }
@@ -155,21 +149,17 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     func turnEnded() {
-        isTurnQueued = false
+        io.turnEnded()
         guard state != .closed else { return }
         if isBroken { return abort() }
         flush()
         // What was read already, or lies decrypted in the session, gives no event.
         let mayProcess = state == .readingHead || state == .exchanging && takesBody && !isRequestComplete && passageTakesUpload
-        if mayProcess, !inbound.isEmpty || hasPeerEnded || lastReadMoved && hasPending { advance() }
+        if mayProcess, !inbound.isEmpty || hasPeerEnded || io.holdsMore { advance() }
     }
 
     /// Does the rest of the work at the end of this turn.
-    func queueTurn() {
-        guard !isTurnQueued else { return }
-        isTurnQueued = true
-        services.loop.atEndOfTurn(self)
-    }
+    func queueTurn() { io.queueTurn(self) }
 
     // MARK: - Sending
 
@@ -179,19 +169,19 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         var queue = ByteQueue()
         swap(&queue, &outbound)
         let before = queue.count
-        let outcome = before > 0 ? withTransport { $0.flush(&queue) } : .moved(0)
+        let outcome = io.flush(&queue)
         let waiting = queue.count
         if waiting == 0 { queue.release(to: services.buffers) }
         swap(&queue, &outbound)
-        uptake.hand(before - waiting)
+        sendProgress.recordWrite(before - waiting)
         // What TLS was given once is on its way, though the queue still has it.
         if before > 0 { holdsAnswer = false }
         switch outcome {
-        case .moved: if before > 0 { writeTimer?.clear() }
-        case .wouldBlock: if writeTimer?.deadline ?? .never == .never { beginWaiting() }
+        case .moved: if before > 0 { sendProgress.timer?.clear() }
+        case .wouldBlock: writeBlocked()
         case .ended, .failed: return abort()
         }
-        want(.waiting(toRead: !isReadingPaused, toWrite: waiting > 0))
+        io.wait(toRead: !isReadingPaused, toWrite: waiting > 0)
         if waiting <= Limits.sendQueueLowBytes {
             if state == .exchanging { passage.exchange.resumeAnswer() }
             if wasStoppedByAnswers {
@@ -217,9 +207,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         var sent = 0
         if outbound.isEmpty {
             while sent < bytes.count {
-                guard case .moved(let count) = withTransport({ $0.send(bytes.extracting(sent..<bytes.count)) }) else { break }
+                guard case .moved(let count) = io.send(bytes.extracting(sent..<bytes.count)) else { break }
                 sent += count
-                uptake.hand(count)
+                sendProgress.recordWrite(count)
             }
         }
         if sent < bytes.count {
@@ -242,8 +232,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private func endAfterFlush() {
         guard case .complete = requestBody, inbound.isEmpty else {
             // Bytes that are not read when the socket closes make the system reset the connection, and the answer with it.
-            withTransport { $0.sayGoodbye() }
-            if let watch { Socket.endWriting(watch.descriptor) }
+            io.endWriting()
             closesAfterFlush = false
             var dropped = ByteQueue()
             swap(&dropped, &inbound)
@@ -271,25 +260,18 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             }
             services.path.finish(passage, isComplete: false)
         }
-        close(saysGoodbye: false)
+        // In clear, an end of the connection is the end of an answer: one that is cut short must not look whole.
+        close(.cutShort)
     }
 
-    func close(saysGoodbye: Bool = true) {
+    func close(_ ending: ConnectionIO.Ending = .orderly) {
         guard state != .closed else { return }
         state = .closed
-        if let watch {
-            services.loop.end(watch)
-            // In clear, an end of the connection is the end of an answer: one that is cut short must not look whole.
-            if !saysGoodbye, !client.isTLS { Socket.resetOnClose(watch.descriptor) }
-        }
-        watch = nil
-        var last: Transport? = nil
-        swap(&last, &transport)
-        if saysGoodbye { last?.sayGoodbye() }
+        io.close(ending)
         readTimer?.cancel()
         readTimer = nil
-        writeTimer?.cancel()
-        writeTimer = nil
+        sendProgress.timer?.cancel()
+        sendProgress = SendProgress()
         var queue = ByteQueue()
         swap(&queue, &inbound)
         queue.removeAll()
@@ -332,29 +314,13 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func clearTimer() { readTimer?.clear() }
 
-    private func beginWaiting() {
-        guard let watch else { return }
-        var progress = uptake
-        progress.begin(watch.descriptor, at: services.loop.now)
-        uptake = progress
-        armWriteTimer()
+    private func writeBlocked() {
+        var progress = sendProgress
+        progress.writeBlocked(io, self, services)
+        sendProgress = progress
     }
 
-    private func armWriteTimer() {
-        let timer = writeTimer ?? Timer(self)
-        writeTimer = timer
-        services.loop.set(timer, after: services.settings.uptakeCheck)
-    }
-
-    func updateInterest() {
-        want(.waiting(toRead: !isReadingPaused, toWrite: !outbound.isEmpty))
-    }
-
-    private func want(_ interest: Readiness) {
-        guard var changed = watch else { return }
-        services.loop.change(&changed, to: interest)
-        watch = changed
-    }
+    func updateInterest() { io.wait(toRead: !isReadingPaused, toWrite: !outbound.isEmpty) }
 }
 
 /// What OpenSSL and this program keep of a connection of HTTP/1 in any case.

@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import Connection
 import Forwarding
 import HTTP2
 import HTTPMessage
@@ -27,11 +28,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Held because the TLS session calls into it; a listener that closes lets go of it.
     private let contexts: ServerContexts?
 
-    private var transport: Transport?
-    private var watch: Watch?
+    private let io: ConnectionIO
     var readTimer: Timer?
-    /// Runs while the client takes nothing of what is sent.
-    private var writeTimer: Timer?
     var state = State.open
     private(set) var session: Session!
     private var inbound = ByteQueue()
@@ -56,10 +54,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Requests that have come since the last turn of the loop ended.
     var headsInTurn = 0
     var headsPerTurn = headsPerTurnMost
-    private var uptake = Uptake()
+    private var sendProgress = SendProgress()
     private var isReadingPaused = false
-    private var isTurnQueued = false
-    private var lastReadMoved = false
     /// The client was told that this connection ends.
     var isTakingLeave = false
     /// Until when requests are taken that were sent before the client could know.
@@ -68,17 +64,16 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// For its uploads, when there are any.
     private(set) lazy var windows = WindowBudget(bytes: windowBytes, of: services.windows)
 
-    /// - Parameter watch: of the transport's socket; it is handed to this object.
+    /// - Parameter io: is handed to this object by its caller.
     init(
-        _ transport: consuming Transport, _ watch: Watch, _ client: Client, _ origin: DownstreamOrigin, contexts: ServerContexts?,
+        _ io: ConnectionIO, _ client: Client, _ origin: DownstreamOrigin, contexts: ServerContexts?,
         _ services: DownstreamServices
     ) {
         self.services = services
         self.client = client
         self.origin = origin
         self.contexts = contexts
-        self.transport = consume transport
-        self.watch = watch
+        self.io = io
         let limits = services.settings.clientLimits
         resets = Budget(limits.resets)
         builder = RequestHeadBuilder(limits.head)
@@ -116,15 +111,16 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     func fired(_ timer: Timer) {
-        if timer === writeTimer {
+        if sendProgress.owns(timer) {
             // Copied out and in, as the progress of an upload is.
-            var progress = uptake
-            let goesOn = progress.goesOn(watch?.descriptor, services)
-            uptake = progress
-            guard !goesOn else { return armWriteTimer() }
+            var progress = sendProgress
+            let goesOn = progress.isMakingProgress(io, services)
+            sendProgress = progress
+            guard !goesOn else { return }
             services.counters.add(.slowReaders)
+            return close()
         }
-        if timer === writeTimer || state == .closing { return close() }
+        if state == .closing { return close() }
         if headOf != nil {
             services.counters.add(.headsTimedOut)
             return endBadly(StreamCode.enhanceYourCalm)
@@ -136,21 +132,17 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     func turnEnded() {
-        isTurnQueued = false
+        io.turnEnded()
         headsInTurn = 0
         headsPerTurn = resets.isTouched(at: services.loop.now) ? headsPerTurnAfterResets : headsPerTurnMost
         guard state != .closed else { return }
         flush()
         if state != .closed, !isReadingPaused, !inbound.isEmpty { return advance() }
-        if state != .closed, !isReadingPaused, lastReadMoved, transport!.hasPending { receive() }
+        if state != .closed, !isReadingPaused, io.holdsMore { receive() }
     }
 
     /// Sends what there is at the end of this turn.
-    func queueTurn() {
-        guard !isTurnQueued else { return }
-        isTurnQueued = true
-        services.loop.atEndOfTurn(self)
-    }
+    func queueTurn() { io.queueTurn(self) }
 
     // MARK: - Bytes
 
@@ -159,9 +151,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         var queue = ByteQueue()
         swap(&queue, &inbound)
         queue.prepare(from: services.buffers)
-        let outcome = transport!.receive(to: &queue, minimum: max(2_048, queue.capacity))
-        lastReadMoved = false
-        if case .moved = outcome { lastReadMoved = true }
+        let outcome = io.receive(to: &queue, minimum: max(2_048, queue.capacity))
         feed(&queue)
         swap(&queue, &inbound)
         switch outcome {
@@ -206,13 +196,15 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             }
             let before = session.outputBytes
             if before == 0 { break }
-            switch session.withOutput({ transport!.flush(&$0) }) {
+            switch session.withOutput({ io.flush(&$0) }) {
             case .moved:
-                writeTimer?.clear()
-                uptake.hand(before)
+                sendProgress.timer?.clear()
+                sendProgress.recordWrite(before)
             case .wouldBlock:
-                uptake.hand(before - session.outputBytes)
-                if writeTimer?.deadline ?? .never == .never { beginWaiting() }
+                var progress = sendProgress
+                progress.recordWrite(before - session.outputBytes)
+                progress.writeBlocked(io, self, services)
+                sendProgress = progress
                 return updateInterest()
             case .ended, .failed: return close()
             }
@@ -223,38 +215,18 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if state == .closing { endAfterFlush() } else if !session.isOpen { closeAfterFlush() }
     }
 
-    private func beginWaiting() {
-        guard let watch else { return }
-        var progress = uptake
-        progress.begin(watch.descriptor, at: services.loop.now)
-        uptake = progress
-        armWriteTimer()
-    }
-
-    private func armWriteTimer() {
-        let timer = writeTimer ?? Timer(self)
-        writeTimer = timer
-        services.loop.set(timer, after: services.settings.uptakeCheck)
-    }
-
     private func updateInterest() {
         // A client that takes no answers is not heard either.
         let wasPaused = isReadingPaused
         isReadingPaused = session.outputBytes >= Limits.sendQueueHighBytes
         // What lies decrypted in the session meanwhile gives no event.
         if wasPaused, !isReadingPaused { queueTurn() }
-        want(.waiting(toRead: !isReadingPaused, toWrite: session.outputBytes > 0))
+        io.wait(toRead: !isReadingPaused, toWrite: session.outputBytes > 0)
     }
 
     private func setReadingPaused(_ paused: Bool) {
         isReadingPaused = paused
-        want(paused ? .writable : [.readable, .writable])
-    }
-
-    private func want(_ interest: Readiness) {
-        guard var changed = watch else { return }
-        services.loop.change(&changed, to: interest)
-        watch = changed
+        io.wait(toRead: !paused, toWrite: true)
     }
 
     // MARK: - What it holds
@@ -305,11 +277,10 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private func endAfterFlush() {
         guard lingersUntil == .never else { return }
         // Bytes that are not read when the socket closes make the system reset the connection, and the last answers with it.
-        transport?.sayGoodbye()
-        if let watch { Socket.endWriting(watch.descriptor) }
+        io.endWriting()
         lingersUntil = services.loop.now.adding(Linger.longest)
         setLingerTimer()
-        want(.readable)
+        io.wait(for: .readable)
     }
 
     private func setLingerTimer() {
@@ -322,14 +293,11 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         state = .closed
         abandonStreams()
         streams.retireSpare()
-        if let watch { services.loop.end(watch) }
-        watch = nil
-        transport?.sayGoodbye()
-        transport = nil
+        io.close(.orderly)
         readTimer?.cancel()
         readTimer = nil
-        writeTimer?.cancel()
-        writeTimer = nil
+        sendProgress.timer?.cancel()
+        sendProgress = SendProgress()
         session.withOutput { output in
             output.removeAll()
             output.release(to: services.buffers)

@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import Connection
 import Forwarding
 import Observability
 import RateLimiting
@@ -13,8 +14,8 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     private var client: Client
     /// Both ends of the connection, where an upstream wants to know them.
     private var addresses: ProxyProtocol.Addresses?
-    private var transport: Transport?
-    private var watch: Watch?
+    /// Nil once it is handed over, or closed.
+    private var io: ConnectionIO?
     private var timer: Timer?
     private let acceptedAt: Instant
     var account: ClientAccount { client.account }
@@ -51,13 +52,15 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         if isProxy { proxyHeader = [] }
         let raw = descriptor.raw
         if services.settings.tellsUpstreams { addresses = Socket.ends(of: raw) }
-        var transport = Transport(descriptor)
+        let io = try ConnectionIO(descriptor, for: .readable, self, on: services.loop)
         if let contexts, !isProxy {
-            guard let session = contexts.makeSession(raw) else { throw SystemError("SSL_new", code: 12) }
-            transport.secure(with: session)
+            guard let session = contexts.makeSession(raw) else {
+                io.close(.silent)
+                throw SystemError("SSL_new", code: 12)
+            }
+            io.secure(with: session)
         }
-        self.transport = consume transport
-        watch = try services.loop.watch(raw, for: [.readable], self)
+        self.io = io
         timer = Timer(self)
         services.loop.set(timer!, after: services.settings.timeouts.handshake)
     }
@@ -69,13 +72,13 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
 
     /// Reads no byte beyond the header: what follows belongs to TLS or HTTP.
     private func readProxyHeader() {
-        while var header = proxyHeader {
+        while let io, var header = proxyHeader {
             do {
                 switch try ProxyProtocol.read(header.span) {
                 case .complete(let addresses): return proxyHeaderComplete(addresses)
                 case .needs(let count):
                     var part = ByteQueue()
-                    switch transport!.receive(to: &part, exactlyAtMost: count - header.count) {
+                    switch io.receive(to: &part, exactlyAtMost: count - header.count) {
                     case .moved: break
                     case .wouldBlock: return
                     case .ended, .failed: return close()
@@ -103,21 +106,21 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
             self.addresses = addresses
         }
         guard let contexts else { return speakHTTP() }
-        guard let raw = transport?.raw, let session = contexts.makeSession(raw) else { return close() }
-        transport?.secure(with: session)
+        guard let io, let raw = io.descriptor, let session = contexts.makeSession(raw) else { return close() }
+        io.secure(with: session)
         handshake()
     }
 
     private func handshake() {
-        guard let outcome = transport?.handshake() else { return }
-        switch outcome {
+        guard let io else { return }
+        switch io.handshake() {
         case .done:
             client.handshakeNanoseconds = Clock.now().since(acceptedAt)
             speakHTTP()
-        case .wantsRead: want(.readable)
-        case .wantsWrite: want([.readable, .writable])
+        case .wantsRead: io.wait(for: .readable)
+        case .wantsWrite: io.wait(for: [.readable, .writable])
         case .failed(let reason):
-            if reason == "http request" { transport?.sendInClear(spokenInClear.span) }
+            if reason == "http request" { io.sendInClear(spokenInClear.span) }
             failed()
         }
     }
@@ -127,26 +130,25 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     func closeIfIdle() {}
 
     private func speakHTTP() {
-        let isHTTP2 = transport?.agreedProtocol == "h2"
-        guard var watch, let transport = transport.take() else { return }
-        self.watch = nil
+        guard let io else { return }
+        self.io = nil
         timer?.cancel()
         timer = nil
-        services.loop.change(&watch, to: .readable)
+        io.wait(for: .readable)
         let origin = client.origin(addresses, after: &services.lastOrigin)
-        if isHTTP2 {
-            let connection = HTTP2Connection(transport, watch, client, origin, contexts: contexts, services)
-            handOver(watch, to: connection)
+        if io.agreedProtocol == "h2" {
+            let connection = HTTP2Connection(io, client, origin, contexts: contexts, services)
+            handOver(io, to: connection)
             connection.begin()
         } else {
-            let connection = HTTP1Connection(transport, watch, client, origin, contexts: contexts, services)
-            handOver(watch, to: connection)
+            let connection = HTTP1Connection(io, client, origin, contexts: contexts, services)
+            handOver(io, to: connection)
             connection.begin()
         }
     }
 
-    private func handOver(_ watch: Watch, to connection: any ClientConnection & EventHandler) {
-        services.loop.hand(watch, to: connection)
+    private func handOver(_ io: ConnectionIO, to connection: any ClientConnection & EventHandler) {
+        io.hand(to: connection)
         services.connectionBegan(connection)
         services.connectionEnded(self)
     }
@@ -157,20 +159,13 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     }
 
     private func close() {
-        guard let watch else { return }
-        services.loop.end(watch)
-        self.watch = nil
-        transport = nil
+        guard let io else { return }
+        io.close(.silent)
+        self.io = nil
         timer?.cancel()
         timer = nil
         services.closed(client)
         services.connectionEnded(self)
-    }
-
-    private func want(_ interest: Readiness) {
-        guard var changed = watch else { return }
-        services.loop.change(&changed, to: interest)
-        watch = changed
     }
 }
 
