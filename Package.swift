@@ -69,6 +69,7 @@ let package = Package(
         part(
             "Policy",
             [
+                "Redis",
                 "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Routing", "Authentication", "Authorization",
                 "RateLimiting",
                 "Forwarding", "Configuration",
@@ -131,7 +132,10 @@ let package = Package(
         tests("Configuration", ["Processes", "ConfigFile", "TestSupport", "Authentication", "Routing"]),
         tests(
             "Policy",
-            ["Configuration", "ConfigFile", "TestSupport", "Authentication", "Authorization", "Bytes", "HTTP1", "HTTPMessage", "Routing"]),
+            [
+                "Forwarding", "System", "Configuration", "ConfigFile", "TestSupport", "Authentication", "Authorization", "Bytes", "HTTP1",
+                "HTTPMessage", "Routing",
+            ]),
         tests(
             "Gateway",
             [

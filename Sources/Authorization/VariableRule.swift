@@ -20,7 +20,7 @@ package struct VariableRule: Sendable {
     package let comparison: Comparison
     package let right: [Operand]
 
-    /// As the file has it.
+    /// As the file has it, also where a value comes from the environment.
     package let text: String
     package let line: SourceLine
 
@@ -44,7 +44,7 @@ package struct VariableRule: Sendable {
         left = read[0]
         right = Array(read.dropFirst())
         self.comparison = comparison
-        text = words.map(\.text).joined(separator: " ")
+        text = diagnostics.redaction(words.map(\.text).joined(separator: " "))
         line = diagnostics.line(of: directive.position)
     }
 

@@ -8,8 +8,7 @@ package final class Diagnostics {
 
     private var entries: [Entry] = []
     private var doubts: [Entry] = []
-    /// What came from the environment, with the words that stand for it in the file: it may be a password.
-    private var substituted: [(value: String, spelling: String)] = []
+    package private(set) var redaction = Redaction()
     private var sources: [SourceText] = []
 
     package init() {}
@@ -22,13 +21,13 @@ package final class Diagnostics {
     ///   - hint: what to do, or the likely meant word.
     package func error(_ message: String, at position: Position?, hint: String? = nil) {
         guard entries.count < errorsMax else { return }
-        entries.append(Entry(position: position, message: hidingValues(message), hint: hint.map(hidingValues)))
+        entries.append(Entry(position: position, message: redaction(message), hint: hint.map { redaction($0) }))
     }
 
     /// What is no error, but hardly meant.
     package func warning(_ message: String, at position: Position?, hint: String? = nil) {
         guard doubts.count < errorsMax else { return }
-        doubts.append(Entry(position: position, message: hidingValues(message), hint: hint.map(hidingValues)))
+        doubts.append(Entry(position: position, message: redaction(message), hint: hint.map { redaction($0) }))
     }
 
     package func warning(_ message: String, at word: Word, hint: String? = nil) { warning(message, at: word.position, hint: hint) }
@@ -36,14 +35,7 @@ package final class Diagnostics {
     package var hasWarnings: Bool { !doubts.isEmpty }
 
     /// Has a value of the environment appear in messages as the file spells it.
-    func hide(_ value: String, spelling: String) {
-        // Shorter ones are numbers and words that stand elsewhere too.
-        if value.utf8.count >= 4 { substituted.append((value, spelling)) }
-    }
-
-    private func hidingValues(_ text: String) -> String {
-        substituted.reduce(text) { text, entry in text.replacing(entry.value, with: entry.spelling) }
-    }
+    func hide(_ value: String, spelling: String) { redaction.hide(value, spelling: spelling) }
 
     package func error(_ message: String, at word: Word, hint: String? = nil) {
         error(message, at: word.position, hint: hint)

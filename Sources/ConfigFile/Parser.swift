@@ -96,7 +96,12 @@ package struct Parser {
                 "a file of tests holds test blocks alone, and this is '\(other.name.text)'", at: other.name,
                 hint: "write it into the configuration, or use include")
         }
-        return found.filter { $0.name.text == "test" }
+        let tests = found.filter { $0.name.text == "test" }
+        // A folder that is not there, or empty, must not look like a file that holds its tests.
+        if tests.isEmpty, let argument = directive.arguments.first {
+            diagnostics.error("\(argument.text) has no test", at: argument, hint: "correct the path, or remove this line")
+        }
+        return tests
     }
 
     /// The directives of every file that an `include` names, relative to the folder of the file that includes.

@@ -6,6 +6,8 @@ import System
 package struct PolicyTest {
     /// Someone who asks: `as NAME { … }`.
     package struct Persona {
+        /// Of the test's personas.
+        package let name: String
         /// Nil for one without a credential.
         package let claims: UnsignedClaims?
     }
@@ -15,11 +17,13 @@ package struct PolicyTest {
         ///   - upstream: nil for whichever the route has.
         ///   - fields: lines that the upstream gets.
         case allow(upstream: String?, fields: [String])
-        /// Nil where any status, or any reason, will do.
+        /// Nil where any status, or any reason, will do; but a request that is malformed is refused for nothing that a test could mean.
         case refuse(status: Int?, reason: String?)
+        /// The gateway answers by itself, as it does a preflight.
+        case answer(status: Int?, reason: String?)
     }
 
-    /// One line: `allow WHO METHOD PATH …;` or `refuse WHO METHOD PATH …;`.
+    /// One line: `allow WHO METHOD PATH …;`, `refuse …` or `answer …`.
     package struct Case {
         package let persona: Persona
         package let method: String

@@ -1,4 +1,5 @@
 import Authentication
+import Bytes
 import ConfigFile
 import System
 
@@ -28,7 +29,7 @@ struct PolicyTestReader {
 
     private func read(_ directive: Directive, named name: String) -> PolicyTest {
         let block = Block(of: directive, title: "a test", diagnostics)
-        var personas: [String: PolicyTest.Persona] = ["nobody": PolicyTest.Persona(claims: nil)]
+        var personas: [String: PolicyTest.Persona] = ["nobody": PolicyTest.Persona(name: "nobody", claims: nil)]
         for one in block.all("as") {
             guard let word = one.arguments.first, one.arguments.count == 1 else {
                 diagnostics.error("'as' takes one name", at: one.position, hint: "write: as clerk { issuer NAME; scopes …; }")
@@ -39,15 +40,15 @@ struct PolicyTestReader {
                 if one.block != nil { diagnostics.error("nobody has no credential, and so no block", at: word, hint: "write: as nobody;") }
                 continue
             }
-            if let persona = persona(one) { personas[word.text] = persona }
+            if let persona = persona(one, named: word.text) { personas[word.text] = persona }
         }
-        let cases = block.all("allow", "refuse").compactMap { read($0, personas) }
+        let cases = block.all("allow", "refuse", "answer").compactMap { read($0, personas) }
         block.finish(later: ["invariant"])
         return PolicyTest(name: name, cases: cases)
     }
 
     /// `as clerk { issuer usso; scopes read:orders; claim sub clerk; by cookie; }`.
-    private func persona(_ directive: Directive) -> PolicyTest.Persona? {
+    private func persona(_ directive: Directive, named name: String) -> PolicyTest.Persona? {
         let block = Block(of: directive, title: "a persona", diagnostics)
         var claims = UnsignedClaims()
         var issuer = issuers.count == 1 ? issuers.first : nil
@@ -65,23 +66,41 @@ struct PolicyTestReader {
         if let scopes = block.one("scopes")?.words("SCOPE …", diagnostics).map(\.text), let name = issuer?.scopeClaims.first {
             claims.set(name, .array(scopes.map { .string($0) }))
         }
+        var named: Set<String> = []
         for claim in block.all("claim") {
             guard claim.takes(2...Int.max, "NAME VALUE …", diagnostics) else { continue }
-            claims.set(claim.arguments[0].text, Self.value(claim.arguments[0].text, claim.arguments.dropFirst().map(\.text)))
+            let name = claim.arguments[0].text
+            if !named.insert(name).inserted {
+                diagnostics.error(
+                    "the claim '\(name)' stands twice", at: claim.position, hint: "several values are one claim: claim \(name) A B;")
+            }
+            set(name, Array(claim.arguments.dropFirst()), in: &claims)
         }
         if let kinds = block.one("by")?.choice(["cookie": CredentialKind.cookie, "header": .field], diagnostics) { claims.kind = kinds }
         block.finish()
         if let issuer { claims.set("iss", .string(issuer.url)) }
-        return PolicyTest.Persona(claims: claims)
+        return PolicyTest.Persona(name: name, claims: claims)
     }
 
-    /// A claim's value: several words are an array, and a time is a number.
-    private static func value(_ name: String, _ words: [String]) -> JSONValue {
-        guard words.count == 1 else { return .array(words.map { .string($0) }) }
-        if ["exp", "nbf", "iat"].contains(name), let seconds = UInt64(words[0]) {
-            return .number(JSONNumber(text: words[0], value: Double(seconds)))
+    /// Sets a claim: several words are an array; `exp`, `nbf` and `iat` are numbers, or `+5m` and `-5m` from the moment of the test.
+    private func set(_ name: String, _ words: [Word], in claims: inout UnsignedClaims) {
+        guard words.count == 1, let word = words.first else { return claims.set(name, .array(words.map { .string($0.text) })) }
+        guard ["exp", "nbf", "iat"].contains(name) else { return claims.set(name, .string(word.text)) }
+        if let sign = word.text.first, "+-".contains(sign), let duration = Duration(word: String(word.text.dropFirst())) {
+            return claims.set(name, secondsFromNow: (sign == "-" ? -1 : 1) * duration.components.seconds)
         }
-        return .string(words[0])
+        guard let seconds = UInt64(word.text), seconds < 1 << 40 else {
+            diagnostics.error(
+                "'\(word.text)' is not a time of a token", at: word,
+                hint: "write +5m or -5m from the moment of the test, or seconds since 1970")
+            return
+        }
+        if name == "exp" {
+            diagnostics.warning(
+                "this test will not hold any more when that moment has passed", at: word,
+                hint: "write it from the moment of the test: +5m, -5m")
+        }
+        claims.set(name, .number(JSONNumber(text: word.text, value: Double(seconds))))
     }
 
     private func read(_ directive: Directive, _ personas: [String: PolicyTest.Persona]) -> PolicyTest.Case? {
@@ -90,6 +109,7 @@ struct PolicyTestReader {
             isAllow
             ? "WHO METHOD PATH [upstream NAME] [header NAME VALUE] [with NAME VALUE] [client IP]"
             : "WHO METHOD PATH [STATUS] [REASON] [with NAME VALUE] [client IP]"
+        let isRefuse = directive.name.text == "refuse"
         guard directive.takes(3...Int.max, usage, diagnostics) else { return nil }
         let words = directive.arguments
         guard let persona = personas[words[0].text] else {
@@ -98,6 +118,14 @@ struct PolicyTestReader {
                 "there is no persona '\(words[0].text)' in this test", at: words[0],
                 hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: as \(words[0].text) { … }")
             return nil
+        }
+        if words[1].text.isEmpty || !words[1].text.utf8.allSatisfy(ASCII.isToken) {
+            diagnostics.error("'\(words[1].text)' is not a method", at: words[1], hint: "write \(usage);")
+        }
+        let url = words[2].text
+        let isURL = url.hasPrefix("/") || url == "*" || url.hasPrefix("http://") || url.hasPrefix("https://")
+        if !isURL || url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F || $0 == UInt8(ascii: "#") }) {
+            diagnostics.error("'\(url)' is neither a path nor a URL of http or https", at: words[2], hint: "a path begins with /")
         }
         var rest = words.dropFirst(3)
         func take(_ count: Int, _ word: Word) -> [String]? {
@@ -113,17 +141,25 @@ struct PolicyTestReader {
         var (expected, status, reason): ([String], Int?, String?) = ([], nil, nil)
         while let word = rest.popFirst() {
             switch word.text {
-            case "with": if let pair = take(2, word) { fields.append((pair[0], pair[1])) }
+            case "with":
+                guard let pair = take(2, word) else { break }
+                if pair[0].isEmpty || !pair[0].utf8.allSatisfy(ASCII.isToken) || pair[1].utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
+                    diagnostics.error("'\(pair[0]): \(pair[1])' is no field", at: word, hint: "write: with NAME VALUE")
+                }
+                fields.append((pair[0], pair[1]))
             case "client":
                 guard let found = take(1, word)?.first else { break }
-                if IPAddress(found) == nil { diagnostics.error("'\(found)' is not an IP address", at: word) }
-                client = found
+                guard let address = IPAddress(found) else {
+                    diagnostics.error("'\(found)' is not an IP address", at: word)
+                    break
+                }
+                client = address.text
             case "upstream" where isAllow:
                 upstream = take(1, word)?.first
                 if let upstream, !upstreams.contains(upstream) { diagnostics.error("there is no upstream '\(upstream)'", at: word) }
             case "header" where isAllow: if let pair = take(2, word) { expected.append("\(pair[0]): \(pair[1])") }
             default:
-                if !isAllow, status == nil, let number = Int(word.text), 300...599 ~= number {
+                if !isAllow, status == nil, let number = Int(word.text), 200...599 ~= number {
                     status = number
                 } else if !isAllow, reason == nil,
                     word.text.utf8.allSatisfy({ UInt8(ascii: "a")...UInt8(ascii: "z") ~= $0 || $0 == UInt8(ascii: "_") })
@@ -136,8 +172,10 @@ struct PolicyTestReader {
         }
         return PolicyTest.Case(
             persona: persona, method: words[1].text, url: words[2].text, fields: fields, clientIP: client,
-            expectation: isAllow ? .allow(upstream: upstream, fields: expected) : .refuse(status: status, reason: reason),
-            text: ([directive.name] + words).map(\.text).joined(separator: " "), position: directive.position,
+            expectation: isAllow
+                ? .allow(upstream: upstream, fields: expected)
+                : isRefuse ? .refuse(status: status, reason: reason) : .answer(status: status, reason: reason),
+            text: diagnostics.redaction(([directive.name] + words).map(\.text).joined(separator: " ")), position: directive.position,
             line: diagnostics.line(of: directive.position))
     }
 }

@@ -51,12 +51,17 @@ package struct Settings {
     package private(set) var routeTable = RouteTable()
     /// What the policy has to decide, by the file's own word; it is for others to hold it to that.
     package private(set) var tests: [PolicyTest] = []
+    /// For whatever prints a part of the settings.
+    package private(set) var redaction = Redaction()
     package private(set) var requirements = RequirementTable(issuers: [])
     package private(set) var fieldFilter = FieldFilter(headers: [], sources: TokenSources(sources: []))
 
     /// Reads the file at `path` and all that it names. Unless `diagnostics` stays empty the settings are not to be used.
+    ///
+    /// - Parameter keepsTests: false for processes that were started with a file whose tests hold.
     package init(
-        _ path: String, files: any FileSource, environment: [String: String], processors: Int, _ diagnostics: Diagnostics
+        _ path: String, files: any FileSource, environment: [String: String], processors: Int, keepsTests: Bool = true,
+        _ diagnostics: Diagnostics
     ) {
         let directives = Parser(files: files, environment: environment, diagnostics: diagnostics).parse(path)
         let file = Block(directives, title: "the file", diagnostics: diagnostics)
@@ -99,7 +104,11 @@ package struct Settings {
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, challenge: challenge,
             tokenSources: tokenSources, diagnostics: diagnostics)
         readRoutes(file.all("route"), &reader, upstreamCount: file.all("upstream").count, diagnostics)
-        tests = PolicyTestReader(issuers: issuers, upstreams: upstreams.map(\.name), diagnostics: diagnostics).read(file.all("test"))
+        redaction = diagnostics.redaction
+        let testDirectives = file.all("test")
+        if keepsTests {
+            tests = PolicyTestReader(issuers: issuers, upstreams: upstreams.map(\.name), diagnostics: diagnostics).read(testDirectives)
+        }
         used.reportUnused("issuer", reader.usedIssuers)
         used.reportUnused("limit", reader.usedLimits)
         used.reportUnused("upstream", reader.usedUpstreams)
@@ -132,6 +141,21 @@ package struct Settings {
 
     /// Whether a peer may speak for the client.
     package func trusts(_ peer: IPAddress) -> Bool { trustedProxies.contains { $0.contains(peer) } }
+
+    /// Whether a client speaks TLS with the gateway, as far as the file tells.
+    package var isServedOverTLS: Bool { listeners.contains { if case .tls = $0.role { true } else { false } } }
+
+    /// Where a request in clear is sent to; nil where one is served.
+    ///
+    /// - Parameter port: that the client asks at.
+    package func redirectPort(at port: UInt16) -> UInt16? {
+        let inClear = listeners.filter { if case .tls = $0.role { false } else { true } }
+        let named = inClear.filter { if case .ip(_, port) = $0.address { true } else { false } }
+        let candidates = named.isEmpty ? inClear : named
+        guard let first = candidates.first, case .redirect(let target) = first.role else { return nil }
+        let servesOthers = candidates.contains { if case .plaintext = $0.role { true } else { false } }
+        return servesOthers ? nil : target ?? securePort
+    }
 
     /// The port of https: that of the listeners with TLS, if they all have the same one, else 443.
     package var securePort: UInt16 {

@@ -95,9 +95,7 @@ package final class Exchange: UpstreamClient {
         isUploadOver = framing.isEmpty && tunnel == nil
         isAnswerPaused = false
         outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
-        // A request whose method has a meaning for a body, and that has none, says so (RFC 9110 §8.6); strict servers want it.
-        let needsLength = framing == .none && tunnel == nil && method.expectsBody
-        shape = RequestShape(method: method, framing: needsLength ? .length(0) : framing, upgrade: tunnel?.upgrade)
+        shape = RequestShape(forwarding: method, framing: framing, upgrade: tunnel?.upgrade)
         self.group = group
         attempt = 0
         hasHead = false

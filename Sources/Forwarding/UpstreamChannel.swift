@@ -61,6 +61,13 @@ package struct RequestShape {
     /// The protocol that the request wants to change to; nil for a plain request.
     let upgrade: [UInt8]?
 
+    /// The shape in which a request of this method goes on: one whose method has a meaning for a body, and that has none, says so
+    /// (RFC 9110 §8.6); strict servers want it.
+    package init(forwarding method: Method, framing: BodyFraming, upgrade: [UInt8]?) {
+        let needsLength = framing == .none && upgrade == nil && method.expectsBody
+        self.init(method: method, framing: needsLength ? .length(0) : framing, upgrade: upgrade)
+    }
+
     package init(method: Method, framing: BodyFraming, upgrade: [UInt8]?) {
         self.method = method
         self.framing = framing

@@ -65,6 +65,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var ownsCORS = false
     /// Set when the request counts among those of its token's subject.
     private(set) var identity: Identity?
+    /// Of a subject that has too many requests under way: for the log.
+    var refusedIdentity: Identity?
     /// What the request wants to change to, where its route lets it.
     private(set) var tunnel: TunnelRequest?
     /// The protocol of an extended CONNECT (RFC 8441).
@@ -125,6 +127,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         match = nil
         ownsCORS = false
         identity = nil
+        refusedIdentity = nil
         tunnel = nil
         isGRPC = false
         extendedProtocol = nil
@@ -151,11 +154,15 @@ final class Passage: AdmissionWaiter, TimerHandler {
         connectionAccount = nil
         identity?.verified.share.requestEnded()
         identity = nil
+        refusedIdentity = nil
         stream = nil
         expiryTimer?.cancel()
         expiryTimer = nil
         progress.reset()
     }
+
+    /// Who asks, also where the request was refused for it.
+    var knownIdentity: Identity? { identity ?? refusedIdentity }
 
     // MARK: - What the stages find out
 

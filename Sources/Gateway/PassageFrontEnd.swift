@@ -38,7 +38,7 @@ extension PassageFrontEnd {
     func answerGoesOn() { passage.path.expiry.answerGoesOn(passage) }
 
     func answerMustEnd() {
-        guard let stream = passage.stream else { return }
+        guard let stream = passage.stream, stream.ending == nil else { return }
         stream.ending = .drained
         end(stream)
     }

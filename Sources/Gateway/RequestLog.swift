@@ -68,10 +68,20 @@ final class RequestLog {
         line.member("status", number: UInt64(passage.status))
         line.member("policy", policyID)
         // What was decided by: the scopes that the route demands, and those that the token has.
-        guard let verified = passage.identity?.verified, let demands = passage.match?.rule.authorization.requirements, !demands.isEmpty
+        guard let verified = passage.knownIdentity?.verified, let demands = passage.match?.rule.authorization.requirements, !demands.isEmpty
         else { return }
         line.member("needs", texts: demands.map { requirements.requirements[$0].summary })
-        line.member("held", texts: requirements.scopes(of: verified.claims, issuer: verified.issuer))
+        line.member("held", texts: Self.bounded(requirements.scopes(of: verified.claims, issuer: verified.issuer)))
+    }
+
+    /// The scopes of a token, as far as a line has room for them.
+    private static func bounded(_ scopes: [String]) -> [String] {
+        var room = heldBytesMax
+        let shown = scopes.prefix { scope in
+            room -= scope.utf8.count
+            return room >= 0
+        }
+        return shown.count == scopes.count ? scopes : shown + ["…"]
     }
 
     private func writeAccess(_ passage: Passage, _ limits: [Limit], _ isComplete: Bool) {
@@ -92,7 +102,7 @@ final class RequestLog {
             }
             line.member("upstream", passage.exchange.serverText)
         }
-        if let verified = passage.identity?.verified {
+        if let verified = passage.knownIdentity?.verified {
             if let subject = verified.subject { line.member("subject", subject) }
             line.member("issuer", issuers[verified.issuer].name)
         }
@@ -126,7 +136,7 @@ final class RequestLog {
         line.member("reason", refusal.reason)
         if let detail = refusal.logDetail { line.member("detail", detail) }
         if let agent = passage.context.head.field(named: "user-agent") { line.member("user_agent", agent) }
-        if let verified = passage.identity?.verified {
+        if let verified = passage.knownIdentity?.verified {
             if let subject = verified.subject { line.member("subject", subject) }
             line.member("issuer", issuers[verified.issuer].name)
         } else if let claimed = passage.claimedSubject {
@@ -140,3 +150,5 @@ final class RequestLog {
         return Array(raw.prefix { $0 != 0x3F && $0 != 0x23 })
     }
 }
+
+private let heldBytesMax = 1_024

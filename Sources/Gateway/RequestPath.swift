@@ -122,11 +122,11 @@ final class RequestPath {
         switch consume stage {
         case .share: try share(passage)
         case .match: try match(passage, passage.context.head, &passage.context.target)
-        case .limitEarly(let match): limitEarly(passage, match)
+        case .limitEarly(let match): try limitEarly(passage, match)
         case .earlyLimitsDecided(let match): try earlyLimitsDecided(passage, match)
         case .authenticate(let match): try authenticate(passage, match)
         case .authorize(let identity, let match): try authorize(passage, identity, match)
-        case .limit(let permit, let match): limit(passage, permit, match)
+        case .limit(let permit, let match): try limit(passage, permit, match)
         case .limitsDecided(let match): try limitsDecided(passage, match)
         case .forward(let admission, let match): try forward(passage, admission, match)
         }
@@ -164,16 +164,17 @@ final class RequestPath {
     }
 
     /// Asks the limits that need no identity, so that they count those whom the next stages refuse.
-    private func limitEarly(_ passage: Passage, _ match: RouteMatch) -> StageResult {
+    private func limitEarly(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
         guard !match.rule.earlyLimits.isEmpty else { return .next(.authenticate(match)) }
         passage.state = .waiting(.earlyLimits)
         let isDecided = limiter.beginEarly(limits: match.rule.earlyLimits, in: passage.context, at: loop.now, passage.progress)
-        guard isDecided else { return .waits }
-        passage.state = .deciding
-        return .next(.earlyLimitsDecided(match))
+        // A store that answers at once has had the request go on already.
+        guard isDecided, passage.state == .waiting(.earlyLimits) else { return .waits }
+        return try earlyLimitsDecided(passage, match)
     }
 
     private func earlyLimitsDecided(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
+        passage.state = .deciding
         if let error = passage.progress.error { throw .admission(error) }
         return .next(.authenticate(match))
     }
@@ -190,6 +191,7 @@ final class RequestPath {
             case .identity(let identity):
                 guard identity.verified.share.requests < settings.clientLimits.requestsPerSubject else {
                     counters.add(.requestsAtOnceRefused)
+                    passage.refusedIdentity = identity
                     throw Refusal.tooManyAtOnce(subject: true)
                 }
                 passage.authenticated(identity, keysVersion: authenticator.keysVersion(of: identity.verified.issuer))
@@ -222,15 +224,15 @@ final class RequestPath {
         return .next(.limit(try policy.authorize(identity, match, passage.context.head, in: passage.context), match))
     }
 
-    private func limit(_ passage: Passage, _ permit: consuming Permit, _ match: RouteMatch) -> StageResult {
+    private func limit(_ passage: Passage, _ permit: consuming Permit, _ match: RouteMatch) throws(Refusal) -> StageResult {
         passage.state = .waiting(.limits)
         let isDecided = limiter.begin(permit, limits: match.rule.limits, in: passage.context, at: loop.now, passage.progress)
-        guard isDecided else { return .waits }
-        passage.state = .deciding
-        return .next(.limitsDecided(match))
+        guard isDecided, passage.state == .waiting(.limits) else { return .waits }
+        return try limitsDecided(passage, match)
     }
 
     private func limitsDecided(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
+        passage.state = .deciding
         let admission: Admission?
         do {
             admission = try passage.progress.takeAdmission()

@@ -60,8 +60,9 @@ final class StreamExpiry {
     }
 
     private func expire(_ passage: Passage) {
-        guard let stream = passage.stream else { return }
         ended(passage)
+        // What ends for another reason has its own last word.
+        guard let stream = passage.stream, stream.ending == nil else { return }
         counters.add(.streamsExpired)
         stream.ending = .credentialExpired
         // It ends in its own terms, or without.

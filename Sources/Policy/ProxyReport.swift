@@ -1,7 +1,7 @@
 import Bytes
-import Forwarding
-import HTTPMessage
-import System
+package import Forwarding
+package import HTTPMessage
+package import System
 
 /// What a trusted proxy tells of the request as its client sent it: X-Forwarded-For, -Proto and -Host, or `Forwarded` (RFC 7239) where
 /// there is no X-Forwarded-For; or in those of the two alone that the file names.
@@ -9,16 +9,16 @@ import System
 /// Each proxy adds an element at the end of a list. The addresses are followed from the end, through proxies that are trusted, to the
 /// first that is not: the client. Scheme and host are those of the element that the same proxy added; where a list is shorter, because a
 /// proxy replaced it, its first.
-struct ProxyReport {
+package struct ProxyReport {
     /// Nil when the peer itself is the client.
-    private(set) var address: IPAddress?
-    private(set) var isHTTPS: Bool?
+    package private(set) var address: IPAddress?
+    package private(set) var isHTTPS: Bool?
     /// Where the host stands in the head; whether it is one is not looked at here.
-    private(set) var host: ByteRange?
+    package private(set) var host: ByteRange?
     /// Something in Forwarded hides what the proxy has added to it.
-    private(set) var isMalformed = false
+    package private(set) var isMalformed = false
 
-    init(_ head: borrowing RequestHead, trusted: [IPNetwork], in fields: TrustedFields = .any) {
+    package init(_ head: borrowing RequestHead, trusted: [IPNetwork], in fields: TrustedFields = .any) {
         var hops = 0
         switch fields {
         case .forwarded:

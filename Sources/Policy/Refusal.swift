@@ -150,6 +150,14 @@ package enum Refusal: Error, Sendable {
         }
     }
 
+    /// Whether the request was refused for how it is written, before it was asked who may do what.
+    var isOfMalformedRequest: Bool {
+        switch self {
+        case .malformed, .target: true
+        default: false
+        }
+    }
+
     /// Whether it is in doubt where the next request would begin.
     var endsConnection: Bool {
         switch self {

@@ -8,6 +8,13 @@ package struct RedisSettings {
         case socket(SocketAddress)
         /// A name that the control process resolves.
         case host(String, port: UInt16)
+
+        package var text: String {
+            switch self {
+            case .socket(let address): address.text
+            case .host(let host, let port): "\(host):\(port)"
+            }
+        }
     }
 
     package let name: String

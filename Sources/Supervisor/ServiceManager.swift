@@ -9,7 +9,12 @@ struct ServiceManager {
 
     func ready() { send("READY=1\nSTATUS=Taking connections") }
 
-    func reloadRefused() { send("READY=1\nSTATUS=Taking connections; the last reload was refused, see the log") }
+    /// - Parameters:
+    ///   - what: the reload or the upgrade, with the reason.
+    ///   - count: of those that were refused since the start.
+    func refused(_ what: String, count: Int) {
+        send("READY=1\nSTATUS=Taking connections; \(what); refused so far: \(count)")
+    }
 
     /// The moment lets systemd tell this reload from an earlier one.
     func reloading() { send("RELOADING=1\nMONOTONIC_USEC=\(Clock.now().nanoseconds / 1_000)\nSTATUS=Reloading") }

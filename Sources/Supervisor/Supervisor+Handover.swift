@@ -78,6 +78,7 @@ extension Supervisor {
         kill(failed.process, SIGKILL)
         failed.channel.close()
         log.error("the new executable \(reason); this one goes on")
+        refused("the last upgrade was refused: the new program \(reason)")
         if reloadsAgain {
             reloadsAgain = false
             reload()

@@ -32,6 +32,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     /// What control processes have found out, by kind and name; the next one starts from it.
     var remembered: [String: [UInt8]] = [:]
     var exitCode: Int32 = 0
+    /// Reloads and upgrades that were refused since the start.
+    private var refusedChanges = 0
     /// The file that this program was started from, where a newer one may stand by now.
     let executable: String
     /// While and after a new executable takes over.
@@ -207,7 +209,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         let settings = reader.read(files: files, diagnostics)
         guard diagnostics.isEmpty else {
             log.error("the configuration is not reloaded, the one before stays in force:\n\(diagnostics.rendered())")
-            service.reloadRefused()
+            refused("the last reload was refused: \(diagnostics.messages.first ?? "")")
             return
         }
         if diagnostics.hasWarnings { log.warning("\(path) says what is hardly meant:\n\(diagnostics.renderedWarnings())") }
@@ -216,9 +218,15 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             log.info("reloading \(path)")
         } catch {
             log.error("the configuration is not reloaded, the one before stays in force: \(error)")
-            service.reloadRefused()
+            refused("the last reload was refused: \(error)")
             if let failed = generations.last, failed.readyBy != .never { abandon(failed) }
         }
+    }
+
+    /// Counts a reload or an upgrade that did not come about, and tells the service manager.
+    func refused(_ what: String) {
+        refusedChanges += 1
+        service.refused(what, count: refusedChanges)
     }
 
     func stop() {

@@ -35,7 +35,7 @@ struct Explain: ParsableCommand {
     func run() throws {
         let (settings, files) = try readSettings(file.config, runsTests: false, errorCode: 2)
         let explainer = Explainer(settings) { files.contents[$0] }
-        let request = try request()
+        let request = try request(settings)
         if who {
             let audience = explainer.passing(request)
             print(json ? audience.json : audience.text, terminator: "")
@@ -51,10 +51,13 @@ struct Explain: ParsableCommand {
         }
     }
 
-    private func request() throws -> OfflineRequest {
+    private func request(_ settings: Settings) throws -> OfflineRequest {
         var request = OfflineRequest(method, url: url, time: try time())
         guard IPAddress(client) != nil else { throw usage("'\(client)' is not an IP address", "write --client 192.0.2.1") }
         request.clientIP = client
+        if (headers + cookies).contains(where: { $0.contains("eyJ") }) {
+            complain("warning: other users of this host can read a token among the arguments; give it with --token FILE or --token -")
+        }
         for header in headers {
             guard let colon = header.firstIndex(of: ":"), colon > header.startIndex else {
                 throw usage("'\(header)' is not a field", "write --header 'Name: value'")
@@ -64,6 +67,7 @@ struct Explain: ParsableCommand {
         for cookie in cookies where !cookie.contains("=") { throw usage("'\(cookie)' is not a cookie", "write --cookie name=value") }
         if !cookies.isEmpty { request.fields.append(("Cookie", cookies.joined(separator: "; "))) }
         request.bearer = try bearer()
+        if let mistake = request.mistake { throw usage(mistake, "write: portcullis explain GET /path, or a URL of http or https") }
         return request
     }
 
@@ -71,7 +75,12 @@ struct Explain: ParsableCommand {
         switch (token, claims) {
         case (.some, .some): throw usage("a request has a token or claims, not both", "leave out --token or --claims")
         case (nil, nil): return .fields
-        case (.some("-"), nil): return .token(try StandardInput.token())
+        case (.some("-"), nil):
+            do {
+                return .token(try StandardInput.token())
+            } catch {
+                throw usage("standard input cannot be read: \(error)", "--token - reads a token of at most 1 MiB from it")
+            }
         case (.some(let path), nil):
             do {
                 return .token(try LocalFiles.read(path).trimmed)
@@ -88,7 +97,7 @@ struct Explain: ParsableCommand {
 
     private func time() throws -> UInt64 {
         guard let at else { return Clock.wall() / 1_000_000_000 }
-        guard let seconds = UInt64(at) ?? MomentText.seconds(at) else {
+        guard let seconds = UInt64(at) ?? MomentText.seconds(at), seconds < 1 << 40 else {
             throw usage("'\(at)' is not a time", "write seconds since 1970, or a time of UTC such as 2026-01-31T12:00:00Z")
         }
         return seconds

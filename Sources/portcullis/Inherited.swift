@@ -25,7 +25,8 @@ struct Inherited {
         Secrets.wipe(encoded)
         let diagnostics = Diagnostics()
         settings = Settings(
-            config, files: BundledFiles(bundle), environment: Environment.all, processors: ProcessorCount.online, diagnostics)
+            config, files: BundledFiles(bundle), environment: Environment.all, processors: ProcessorCount.online, keepsTests: false,
+            diagnostics)
         guard diagnostics.isEmpty else {
             complain(diagnostics.rendered())
             throw ExitCode(1)

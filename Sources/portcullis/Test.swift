@@ -23,6 +23,7 @@ struct Test: ParsableCommand {
     @Flag(help: "Fail if there is no case.") var failOnEmpty = false
 
     func run() throws {
+        if json, junit == "-" { throw usage("JSON and JUnit's XML cannot both go to standard output", "write --junit FILE") }
         if let coverage, !(0...100).contains(coverage) { throw usage("\(coverage) is no percentage", "write --coverage 80") }
         let (settings, _) = try readSettings(file.config, runsTests: false, errorCode: 2)
         if let name, !settings.tests.contains(where: { $0.name == name }) {

@@ -13,9 +13,12 @@ import Testing
         issuer sso { url https://sso.example.com; keys /k.json; audience a b; algorithms EdDSA ES256; require kind in x y; }
         issuer other { url https://other.example.com; keys /k.json; audience any; algorithms EdDSA; }
         limit few { rate 5/second; key $claim.sub; }
+        limit few2 { rate 5/second; key $claim.sub; }
         upstream app { server 127.0.0.1:2; server 127.0.0.1:3; }
         route /orders/{id} { upstream app; auth sso other; scope read:a read:b; scope any c d; require $claim.sub = $path.id; limit few;
             cors { origin https://a.example https://b.example; headers A B; } set_header X-User $claim.sub; set_header X-Id $path.id; }
+        route /x { upstream app; auth sso; limit few; }
+        route /y { upstream app; auth sso; limit few2; }
         route /** { upstream app; public; }
         """
 
@@ -37,16 +40,17 @@ import Testing
             ("set_header X-User $claim.sub; set_header X-Id $path.id;", "set_header X-Id $path.id; set_header X-User $claim.sub;"),
             ("server 127.0.0.1:2; server 127.0.0.1:3;", "server 127.0.0.1:3; server 127.0.0.1:2;"), ("{id}", "{number}"),
             ("https://a.example https://b.example;", "https://b.example https://a.example;"),
+            ("scope read:a read:b;", "scope read:a read:b; scope read:a read:b;"),
         ] {
             var text = Self.file.replacingOccurrences(of: old, with: new)
             if new == "{number}" { text = text.replacingOccurrences(of: "$path.id", with: "$path.number") }
             #expect(text != Self.file)
             #expect(try id(text) == own, "\(new)")
         }
-        let renamed = Self.file.replacing(/\b(sso|few|app)\b(?!\.example)/) { "\($0.1)2" }
+        let renamed = Self.file.replacing(/\b(sso|few|few2|app)\b(?!\.example)/) { "new-\($0.1)" }
         #expect(try id(renamed) == own)
         let lines = Self.file.components(separatedBy: "\nroute ")
-        #expect(try id("\(lines[0])\nroute \(lines[2])\nroute \(lines[1])") == own)
+        #expect(try id("\(lines[0])\nroute \(lines[4])\nroute \(lines[2])\nroute \(lines[3])\nroute \(lines[1])") == own)
     }
 
     @Test func whatDecidesChangesIt() throws {
@@ -57,9 +61,17 @@ import Testing
             ("127.0.0.1:3;", "127.0.0.1:4;"), ("$claim.sub = $path.id", "$claim.sub != $path.id"), ("route /**", "route /x/**"),
             ("cookie session", "cookie other"), ("headers A B", "headers A"), ("X-User $claim.sub", "X-User $claim.email"),
             ("route /orders", "trusted_proxies 10.0.0.0/8;\nroute /orders"), ("route /orders", "realm other;\nroute /orders"),
+            ("limit few;", "limit few2;"), ("listen 127", "client_limits { requests 3; }\nlisten 127"),
+            ("listen 127", "listen 127.0.0.1:8 { redirect https; }\nlisten 127"), ("X-User $claim.sub", "X-User \"10:$$claim.sub\""),
+            ("127.0.0.1:3;", "127.0.0.1:3; tls { server_name a.example; }"),
             ("public;", "public; max_body_size 1k;"), ("header Authorization;", "header Authorization; csrf strict;"),
         ] {
-            let text = Self.file.replacingOccurrences(of: old, with: new)
+            var text = Self.file.replacingOccurrences(of: old, with: new)
+            // One of the two routes alone: then two count together that did not before.
+            if new == "limit few2;" {
+                text = Self.file.replacingOccurrences(
+                    of: "/x { upstream app; auth sso; limit few;", with: "/x { upstream app; auth sso; limit few2;")
+            }
             #expect(text != Self.file, "\(old)")
             #expect(try id(text) != own, "\(new)")
         }

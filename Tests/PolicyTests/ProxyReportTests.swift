@@ -1,6 +1,6 @@
 import System
 import Forwarding
-@testable import Gateway
+import Policy
 import HTTPMessage
 import TestSupport
 import Testing

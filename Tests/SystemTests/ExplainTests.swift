@@ -94,7 +94,7 @@ import Testing
         let file = Self.file.replacingOccurrences(
             of: "route /** { upstream web; public; }", with: "route /web { upstream web; public; host a.example; }")
         let output = try explain(["GET", "/api/order/7"], file: file)
-        #expect(output.text.contains("not /api/orders/** (8): 'order' is not 'orders'"), "\(output.text)")
+        #expect(output.text.contains("not /api/orders/** (gateway.conf:8): 'order' is not 'orders'"), "\(output.text)")
         #expect(try explain(["GET", "https://b.example/web"], file: file).text.contains("it is for the host a.example, not for b.example"))
         #expect(try explain(["GET", "/API/orders/7"], file: file).text.contains("whose letters are of another case"))
         #expect(
@@ -103,6 +103,8 @@ import Testing
 
     /// 2 is for the operator's mistakes, 3 for what cannot be known without the keys.
     @Test func itsStatusTellsWhatHappened() throws {
+        let folder = TemporaryFolder()
+        try folder.write("gateway.conf", Self.file)
         #expect(try explain(["GET", "/x"]).status == 0)
         #expect(try explain(["GET", "/api/orders/7"]).status == 1)
         #expect(try explain(["GET", "/x"], file: "nonsense;").status == 2)
@@ -110,8 +112,13 @@ import Testing
         #expect(try explain(["GET", "/x", "--claims", "[]"]).status == 2)
         #expect(try explain(["GET", "/x", "--client", "here"]).status == 2)
         #expect(try explain(["GET", "/x", "--at", "soon"]).status == 2)
+        #expect(try explain(["GET", "/x", "--at", "18446744073709551615", "--claims", "{}"]).status == 2)
+        for wrong in ["x", "", "wss://a/x", "/a b"] { #expect(try explain(["GET", wrong]).status == 2, "\(wrong)") }
+        for wrong in ["", "G T", "GET / HTTP/1.1\r\nX:"] { #expect(try explain([wrong, "/x"]).status == 2, "\(wrong)") }
+        #expect(try explain(["GET", "/x", "--header", "A: b\r\nC: d"]).status == 2)
+        let endless = "head -c 2000000 /dev/zero | \(Executable.portcullis) explain -c \(folder.path)/gateway.conf GET /x --token -"
+        #expect(try run("/bin/sh", ["-c", endless]).status == 2)
         #expect(try explain(["GET", "/x", "--token", "/nowhere/at/all"]).errors.contains("/nowhere/at/all cannot be read"))
-        let folder = TemporaryFolder()
         let token = try Credentials(in: folder).token()
         let output = try explain(["GET", "/api/orders/7", "--token", "-"], input: token)
         #expect(output.status == 3 && output.text.hasPrefix("UNDECIDED"), "\(output.text)")
@@ -129,6 +136,71 @@ import Testing
         #expect(now.status == 0 && now.text.contains("signature checked"), "\(now.text)")
         let later = try explain(["--at", "2099-01-31T12:00:00Z"])
         #expect(later.status == 1 && later.text.hasPrefix("REFUSED  401 token_expired"), "\(later.text)")
+    }
+
+    /// Neither a value of the environment nor a token is printed, whoever puts it into a request.
+    @Test func noSecretIsPrinted() throws {
+        let file = """
+            listen 127.0.0.1:1 { plaintext; }
+            token { header X-Api-Key; }
+            issuer sso { url https://sso.example.com; keys @KEYS@; audience any; algorithms EdDSA; }
+            upstream app { server 127.0.0.1:2; }
+            limit few { rate 5/minute; key $header.X-Api-Key; }
+            route /in { upstream app; auth sso; forward_token bearer; limit few; set_header X-Internal-Key ${INTERNAL_KEY}; }
+            route /ruled { upstream app; auth sso; require $header.X-Secret = ${INTERNAL_KEY}; }
+            test t { allow nobody GET /in; as a { claim sub a; } allow a GET /in header X-Internal-Key other; }
+
+            """
+        let folder = TemporaryFolder()
+        let signer = TokenSigner()
+        let keys = try folder.write("keys.json", signer.keySet)
+        let path = try folder.write("gateway.conf", file.replacingOccurrences(of: "@KEYS@", with: keys))
+        let token = String(decoding: signer.token(#"{"iss":"https://sso.example.com","exp":4000000000,"sub":"a"}"#), as: UTF8.self)
+        let environment = ["INTERNAL_KEY": "hunter2hunter2"]
+        for (arguments, status) in [
+            (["explain", "GET", "/in", "--token", "-"], 0), (["explain", "GET", "/in", "--token", "-", "--json"], 0),
+            (["explain", "GET", "/ruled", "--token", "-"], 1), (["explain", "--who", "GET", "/ruled"], 0), (["test"], 1),
+            (["test", "--json"], 1),
+            (["test", "--junit", "-"], 1), (["check"], 1),
+        ] {
+            let output = try run(Executable.portcullis, arguments + ["-c", path], input: token, environment: environment)
+            let text = output.text + output.errors
+            #expect(output.status == status, "\(arguments): \(text)")
+            #expect(!text.contains("hunter2") && !text.contains(token.suffix(30)), "\(arguments): \(text)")
+            if arguments.contains("--token"), status == 0 {
+                #expect(text.contains("Authorization: Bearer (the token)") && text.contains("X-Internal-Key: ${INTERNAL_KEY}"), "\(text)")
+            }
+        }
+    }
+
+    /// As the worker takes a proxy's word for the client, and a listener sends to https.
+    @Test func knowsProxiesAndListeners() throws {
+        let file = """
+            listen 127.0.0.1:8080 { redirect https 8443; }
+            listen 127.0.0.1:8081 { plaintext; }
+            trusted_proxies 10.0.0.0/8;
+            issuer sso { url https://sso.example.com; keys https://sso.example.com/keys; audience any; algorithms EdDSA; }
+            upstream app { server 127.0.0.1:2; }
+            upstream inner { server 127.0.0.1:3; }
+            route /** { upstream app; public; }
+            route /ip { upstream app; auth sso; require $client.ip = 2001:db8::1; }
+            route /admin { host admin.example.com; upstream inner; public; }
+
+            """
+        func explain(_ arguments: [String]) throws -> String { try self.explain(arguments, file: file).text }
+        let told = ["--client", "10.0.0.1", "--header", "X-Forwarded-Host: admin.example.com"]
+        #expect(try explain(["GET", "/admin"] + told).hasPrefix("FORWARDED  to inner"))
+        #expect(try explain(["GET", "/admin", "--client", "192.0.2.1", told[2], told[3]]).hasPrefix("FORWARDED  to app"))
+        let address = ["GET", "/ip", "--claims", "{}", "--client"]
+        #expect(try explain(address + ["2001:DB8::1"]).hasPrefix("FORWARDED"))
+        #expect(try explain(address + ["10.0.0.1", "--header", "X-Forwarded-For: 2001:db8::1"]).hasPrefix("FORWARDED"))
+        #expect(try explain(address + ["10.0.0.1"]).contains("$client.ip is 10.0.0.1"))
+        let redirect = try explain(["GET", "http://a.example:8080/x?y=1"])
+        #expect(
+            redirect.hasPrefix("ANSWERED  308 redirect_https") && redirect.contains("Location: https://a.example:8443/x?y=1"), "\(redirect)"
+        )
+        #expect(try explain(["GET", "http://a.example:8081/x"]).contains("X-Forwarded-Proto: http "))
+        #expect(try explain(["POST", "/x"]).contains("  Content-Length: 0"))
     }
 
     /// 500 random requests through real workers: the status and the reason are those that `explain` tells.

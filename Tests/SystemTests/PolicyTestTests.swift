@@ -16,7 +16,7 @@ import Testing
         test orders {
             as clerk { scopes read:orders; claim sub clerk; }
             as browser { by cookie; claim sub clerk; }
-            as stale { claim sub clerk; claim exp 1000; }
+            as stale { claim sub clerk; claim exp -5m; }
             as nobody;
             allow  clerk   GET  /orders/7 upstream app header x-user-id clerk;
             refuse clerk   POST /orders/7 403 scope_missing;
@@ -102,6 +102,43 @@ import Testing
         #expect(try test(Self.good, ["--nonsense"]).status == 2)
     }
 
+    /// A mistake in a test is no refusal that it could be pleased with.
+    @Test func aMalformedRequestProvesNothing() throws {
+        for wrong in ["GET orders", "\"GE T\" /orders", "GET \"/orders#x\"", "GET https:/orders", "GET /orders with \"Bad Name\" v"] {
+            let output = try test("test t { refuse nobody \(wrong); }")
+            #expect(output.status == 2, "\(wrong): \(output.text)")
+        }
+        let output = try test("test t { refuse nobody GET /orders/../x; refuse nobody GET /orders/../x 400; }")
+        #expect(output.status == 1 && output.text.contains("a test that means that says so: 400") && output.text.contains("1 of 2 hold"))
+        #expect(try test("test t { as a { claim sub a; claim sub b; } }").errors.contains("the claim 'sub' stands twice"))
+        #expect(try test("test t { as a { claim exp 4000000000; } }").errors.contains("will not hold any more"))
+        let accents = "test t { as a { scopes read:orders; claim sub \"e\u{301}\"; } allow a GET /orders/1 header X-User-Id \"\u{e9}\"; }"
+        #expect(try test(accents).status == 1)
+    }
+
+    @Test func nestedClaimsAndOwnAnswersCanBeTested() throws {
+        let folder = TemporaryFolder()
+        let file = try folder.write(
+            "gateway.conf",
+            """
+            listen 127.0.0.1:1 { plaintext; }
+            issuer kc { url https://kc.example; keys https://kc.example/keys; audience any; algorithms RS256; scope_claims /realm_access/roles; require /client/name = app; }
+            upstream app { server 127.0.0.1:2; }
+            route /a { upstream app; auth kc; scope admin; require $claim./org/id = o1; cors { origin https://app.example; } }
+            test t {
+                as adm { scopes admin; claim /org/id o1; }
+                as other { scopes admin; claim /org/id o2; claim /client/name web; }
+                allow  adm   GET /a;
+                refuse other GET /a token_claim_unmet;
+                answer nobody OPTIONS /a 204 preflight with Origin https://app.example with Access-Control-Request-Method GET;
+                answer nobody OPTIONS * 200;
+            }
+
+            """)
+        let output = try run(Executable.portcullis, ["test", "-c", file])
+        #expect(output.text == "4 of 4 hold.\n", "\(output.text)\(output.errors)")
+    }
+
     @Test func theyMayStandInFilesOfTheirOwn() throws {
         let folder = TemporaryFolder()
         try folder.write("orders.tests", Self.good)
@@ -109,6 +146,9 @@ import Testing
         let file = try configuration("tests *.tests;\n", in: folder)
         #expect(try run(Executable.portcullis, ["test", "-c", file]).text == "11 of 11 hold.\n")
         #expect(try run(Executable.portcullis, ["check", "-c", file]).text.contains("tests      11 cases in 2 tests hold\n"))
+        let empty = try configuration("tests none/*.tests;\n", in: folder)
+        #expect(try run(Executable.portcullis, ["check", "-c", empty]).status == 1)
+        _ = try configuration("tests *.tests;\n", in: folder)
         try folder.write("more.tests", "route /secret/** { upstream app; public; }\n")
         let output = try run(Executable.portcullis, ["check", "-c", file])
         #expect(output.status == 1 && output.errors.contains("a file of tests holds test blocks alone, and this is 'route'"))

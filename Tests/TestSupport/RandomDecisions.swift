@@ -95,7 +95,7 @@ package enum RandomDecisions {
         let method = numbers.one(of: methods + ["GET", "GET", "GET", "OPTIONS", "TRACE", "get"])
         var request = OfflineRequest(
             method, target, host: numbers.one(of: ["a.example", "c.example", "localhost", "b.example:8443", "A.Example."]),
-            clientIP: "192.0.2.1", time: now)
+            isHTTPS: true, clientIP: "192.0.2.1", time: now)
         let token = numbers.one(of: tokens)
         switch numbers.below(6) {
         case 0: break

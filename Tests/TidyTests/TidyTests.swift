@@ -24,7 +24,7 @@ import Testing
 
     /// The targets in the order of a request's path: each may import those before it.
     private static let order = [
-        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2",
+        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "Connection", "HTTP1", "HTTP2",
         "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration",
         "Policy", "Gateway", "Control",
         "Supervisor", "portcullis",
@@ -142,6 +142,13 @@ import Testing
         for source in Self.sources {
             let forbidden = others.contains(source.target) ? dataPlane : dataPlane.contains(source.target) ? others : []
             for name in imports(source) { #expect(!forbidden.contains(name), "\(source.name) imports \(name)") }
+        }
+    }
+
+    /// What makes an identity without a signature is for commands that tell, and never for a worker.
+    @Test func theDataPlaneTakesNoUnsignedClaims() {
+        for source in Self.sources where ["Forwarding", "RateLimiting", "Gateway", "Control", "Supervisor"].contains(source.target) {
+            for line in source.lines { #expect(!line.contains("UnsignedClaims") && !line.contains("OfflinePolicy"), "\(source.name)") }
         }
     }
 

@@ -8,11 +8,19 @@ package struct Claims: Sendable {
     package subscript(_ name: String) -> JSONValue? {
         guard name.utf8.first == 0x2F else { return object[name] }
         var value = object
-        for part in name.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
-            guard let next = value.member(String(part).replacing("~1", with: "/").replacing("~0", with: "~")) else { return nil }
+        for part in Self.path(name) {
+            guard let next = value.member(part) else { return nil }
             value = next
         }
         return value
+    }
+
+    /// The names on the way to a claim: one, or the parts of a JSON Pointer.
+    static func path(_ name: String) -> [String] {
+        guard name.utf8.first == 0x2F else { return [name] }
+        return name.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map {
+            String($0).replacing("~1", with: "/").replacing("~0", with: "~")
+        }
     }
 
     /// A claim as the texts that it stands for: one for a string, number or boolean, several for an array of those; nil

@@ -1,39 +1,50 @@
-/// Claims without a token, for commands that tell what the gateway would do with them (`explain`, `test`). No worker makes an identity so;
 import Bytes
 
-/// a test holds that the data plane does not name this type.
-package struct UnsignedClaims: Equatable, Sendable {
-    /// The members of the payload.
-    package private(set) var members: [JSONValue.Member]
-    /// How the token would come.
-    package var kind = CredentialKind.field
+/// Claims without a token, for commands that tell what the gateway would do with them (`explain`, `test`). No worker makes an identity so:
+/// a tidy test holds that the data plane does not name this type.
+package struct UnsignedClaims: Sendable {
+    private var payload = JSONValue.object([])
     /// The names of claims that ``complete(for:at:)`` put in.
     package private(set) var added: [String] = []
+    /// How the token would come.
+    package var kind = CredentialKind.field
+    /// Claims that are times, as seconds from the moment of the request.
+    private var relativeTimes: [(name: String, seconds: Int64)] = []
+
+    package init() {}
 
     /// Nil for what is no object.
     package init?(_ value: JSONValue) {
-        guard case .object(let members) = value else { return nil }
-        self.members = members
+        guard case .object = value else { return nil }
+        payload = value
     }
 
-    package init(_ claims: [(String, JSONValue)] = []) { members = claims.map { JSONValue.Member(name: $0.0, value: $0.1) } }
+    package subscript(_ name: String) -> JSONValue? { Claims(payload)[name] }
 
-    package subscript(_ name: String) -> JSONValue? { members.first { $0.name.isExactly(name) }?.value }
+    /// Sets a claim: by its name, or where that begins with a slash at its place among nested ones (JSON Pointer, RFC 6901).
+    package mutating func set(_ name: String, _ value: JSONValue) { payload = payload.setting(Claims.path(name)[...], to: value) }
 
-    package mutating func set(_ name: String, _ value: JSONValue) {
-        members.removeAll { $0.name.isExactly(name) }
-        members.append(JSONValue.Member(name: name, value: value))
-    }
+    /// Sets a claim to a moment so many seconds after that of the request.
+    package mutating func set(_ name: String, secondsFromNow seconds: Int64) { relativeTimes.append((name, seconds)) }
 
     /// Puts in what every token of the issuer has and nobody cares to write down: `iss`, `exp` and `aud`, and the claims that the issuer's
     /// `require` names. What is there already stays.
+    ///
+    /// - Parameter now: seconds since 1970.
     package mutating func complete(for issuer: Issuer, at now: UInt64) {
+        for (name, seconds) in relativeTimes { set(name, Self.time(now, seconds)) }
+        relativeTimes = []
         add("iss", .string(issuer.url))
-        add("exp", .number(JSONNumber(text: String(now + 300), value: Double(now + 300))))
+        add("exp", Self.time(now, 300))
         if let audience = issuer.audiences.first { add("aud", .string(audience)) }
         for rule in issuer.rules where rule.comparison == .isOneOf {
-            if let value = rule.values.first, !rule.claim.hasPrefix("/") { add(rule.claim, .string(value)) }
+            if let value = rule.values.first { add(rule.claim, .string(value)) }
         }
+    }
+
+    private static func time(_ now: UInt64, _ seconds: Int64) -> JSONValue {
+        let moment = seconds < 0 ? now - min(now, seconds.magnitude) : now.addingReportingOverflow(seconds.magnitude).partialValue
+        return .number(JSONNumber(text: String(moment), value: Double(moment)))
     }
 
     private mutating func add(_ name: String, _ value: JSONValue) {
@@ -50,16 +61,52 @@ package struct UnsignedClaims: Equatable, Sendable {
         return index
     }
 
-    /// The identity that a token with these claims and a good signature would give.
+    /// What becomes of a token with these claims and a good signature, whichever route it comes to.
+    package func checked(among issuers: [Issuer], _ requirements: any RequirementAnswering, at now: UInt64) -> CheckedClaims {
+        do {
+            guard let index = try issuer(among: issuers) else { throw TokenError.malformed }
+            let check = ClaimsCheck(issuers: issuers, requirements: requirements)
+            let token: Result<VerifiedToken, TokenError>
+            do {
+                token = .success(
+                    try check.verified(Claims(payload), of: [], issuer: index, keyID: nil, at: now) { _ in SubjectShare() })
+            } catch {
+                token = .failure(error)
+            }
+            return CheckedClaims(issuer: index, token: token, kind: kind)
+        } catch let error as TokenError {
+            return CheckedClaims(issuer: nil, token: .failure(error), kind: kind)
+        } catch {
+            preconditionFailure("\(error)")
+        }
+    }
+}
+
+/// Unsigned claims that were held to the rules of their issuer, once for all requests that they are asked about.
+package struct CheckedClaims {
+    /// Nil where they name none, or an unknown one.
+    package let issuer: Int?
+    fileprivate let token: Result<VerifiedToken, TokenError>
+    fileprivate let kind: CredentialKind
+
+    /// The identity where a route asks for one.
     ///
-    /// - Throws: why such a token would be refused.
-    package func identity(
-        by rule: AuthenticationRule, among issuers: [Issuer], _ requirements: any RequirementAnswering, at now: UInt64
-    ) throws(TokenError) -> Identity {
-        guard let index = try issuer(among: issuers) else { throw .malformed }
-        guard rule.issuers.contains(index) else { throw .issuerNotAccepted }
-        let check = ClaimsCheck(issuers: issuers, requirements: requirements)
-        let verified = try check.verified(Claims(.object(members)), of: [], issuer: index, keyID: nil, at: now) { _ in SubjectShare() }
-        return Identity(verified: verified, kind: kind)
+    /// - Throws: why a token with these claims is refused there.
+    package func identity(by rule: AuthenticationRule) throws(TokenError) -> Identity {
+        if let issuer, !rule.accepts(issuer) { throw .issuerNotAccepted }
+        return Identity(verified: try token.get(), kind: kind)
+    }
+}
+
+extension JSONValue {
+    /// The same value with something else at a place among nested objects, which are made where they are not there.
+    fileprivate func setting(_ path: ArraySlice<String>, to value: JSONValue) -> JSONValue {
+        guard let name = path.first else { return value }
+        var members: [Member] = []
+        if case .object(let present) = self { members = present }
+        let inner = self[name] ?? .object([])
+        members.removeAll { $0.name.isExactly(name) }
+        members.append(Member(name: name, value: inner.setting(path.dropFirst(), to: value)))
+        return .object(members)
     }
 }

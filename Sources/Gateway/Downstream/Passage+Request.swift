@@ -1,3 +1,4 @@
+import Policy
 import Bytes
 import Configuration
 import Forwarding

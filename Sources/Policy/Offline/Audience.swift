@@ -11,6 +11,7 @@ package struct Audience {
         case bearers(issuers: [Issuer], scopes: [(text: String, line: SourceLine)], rules: [(text: String, line: SourceLine)])
     }
 
+    package let policyID: String
     package let target: String
     package let route: (name: String, line: SourceLine)?
     package let kind: Kind

@@ -39,6 +39,7 @@ package struct Explainer {
         }
         let form = ReplyForm(for: outcome.context.head, isHTTP2: false)
         let requestID = outcome.context.requestID
+        let redact = settings.redaction
         let verdict: Explanation.Verdict
         var reply: Reply?
         switch outcome.decision {
@@ -52,9 +53,11 @@ package struct Explainer {
             reply = refusal.reply(requestID: requestID, challenge: outcome.route?.challenge ?? settings.challenge, form: form)
         }
         return Explanation(
-            verdict: verdict, policyID: policyID, route: outcome.route.map { ($0.name, $0.line) }, steps: steps,
-            advice: refusal.flatMap { advice($0, outcome) }, upstreamLines: upstreamLines(outcome), stripped: stripped(outcome),
-            reply: reply)
+            verdict: verdict, policyID: policyID, route: outcome.route.map { ($0.name, $0.line) },
+            steps: steps.map { $0.redacted(by: redact) },
+            advice: refusal.flatMap { advice($0, outcome) }.map { redact($0) },
+            upstreamLines: upstreamLines(outcome).map { (redact($0.text), $0.source) }, stripped: stripped(outcome),
+            reply: reply.map { shown($0, outcome) })
     }
 
     /// Which credentials would pass, by the file alone.
@@ -69,7 +72,8 @@ package struct Explainer {
                 case .replied(let reply): "the gateway answers by itself: \(reply.reason)"
                 case .forwarded, .undecided: ""
                 }
-            return Audience(target: request.target, route: outcome.route.map { ($0.name, $0.line) }, kind: .nobody(reason))
+            return Audience(
+                policyID: policyID, target: request.target, route: outcome.route.map { ($0.name, $0.line) }, kind: .nobody(reason))
         }
         let kind: Audience.Kind
         if let credentials = match.credentials {
@@ -81,10 +85,18 @@ package struct Explainer {
         } else {
             kind = .everybody
         }
-        return Audience(target: request.target, route: (match.route.name, match.rule.line), kind: kind)
+        return Audience(policyID: policyID, target: request.target, route: (match.route.name, match.rule.line), kind: kind)
     }
 
     // MARK: - The steps
+
+    /// What the client gets: with the fields that say which pages may read it, and without a body where none is sent.
+    private func shown(_ reply: Reply, _ outcome: OfflinePolicy.Outcome) -> Reply {
+        var fields = ByteQueue()
+        if let cors = outcome.route?.cors { cors.append(for: outcome.context.head, to: &fields) }
+        let isHead = outcome.context.head.method == .head
+        return Reply(status: reply.status, fields: reply.fields + fields.readable.copied(), body: isHead ? [] : reply.body)
+    }
 
     /// Puts into claims what the one issuer that they can be of gives to all its tokens.
     private func complete(_ claims: inout UnsignedClaims, for request: OfflineRequest) {
@@ -141,7 +153,11 @@ package struct Explainer {
     private func limitSteps(_ match: RouteMatch, _ outcome: OfflinePolicy.Outcome) -> [Explanation.Step] {
         match.rule.allLimits.map { index in
             let limit = settings.limits[index]
-            let key = limit.key.map { shown($0, outcome.identity, outcome.context) }.joined(separator: " ")
+            // A field or a cookie may hold a secret, such as an API key; its name tells enough.
+            let key =
+                limit.hasSecretKey
+                ? limit.key.flatMap(\.variables).map(\.name).joined(separator: " ")
+                : limit.key.map { shown($0, outcome.identity, outcome.context) }.joined(separator: " ")
             return .init(.limit, limit.name, isMet: nil, line: limit.line, note: "would count \(key); not asked: explain counts nothing")
         }
     }
@@ -166,11 +182,16 @@ package struct Explainer {
                     .token, "issuer \(settings.issuers[identity.verified.issuer].name), \(subject)", line: credentials.line, note: note)
             ]
             if identity.kind.isAmbient {
+                let hasOrigin = outcome.context.head.fields.has(.origin) || outcome.context.head.fields.has(.secFetchSite)
                 let isRefused = refusal.map { if case .crossOrigin = $0 { true } else { false } } ?? false
                 steps.append(
                     .init(
-                        .origin, "same origin", isMet: !isRefused,
-                        note: isRefused ? "a page of another origin uses the browser's credential" : ""))
+                        .origin, "of this origin", isMet: !isRefused,
+                        note: !isRefused
+                            ? ""
+                            : hasOrigin
+                                ? "a page of another origin uses the browser's credential"
+                                : "csrf is strict, and the request says of no page"))
             }
             return steps
         }
@@ -287,6 +308,7 @@ package struct Explainer {
             if index == 0 { return (line, rule.changesPath ? "the path as the route has it sent" : "") }
             let name = line.prefix { $0 != ":" }.lowercased()
             if name == "host" { return (line, rule.host == .keep ? "" : "set by the route") }
+            if name == "authorization", rule.forwardsToken { return ("Authorization: Bearer (the token)", "set by the route") }
             if own.contains(name) { return (line, "set by the route") }
             if name == "cookie", !sent.contains(line) { return (line, "without the token") }
             return (line, sent.contains(line) ? "" : "set by the gateway")

@@ -89,6 +89,7 @@ extension Audience {
         var output = JSONText()
         output.object { output in
             output.member("version", 1)
+            output.member("policy", policyID)
             output.member("target", target)
             if let route {
                 output.object("route") { output in
@@ -105,8 +106,13 @@ extension Audience {
             case .bearers(let issuers, let scopes, let rules):
                 output.member("passes", "bearers")
                 output.member("issuers", issuers.map(\.name))
-                output.member("scopes", scopes.map(\.text))
-                output.member("rules", rules.map(\.text))
+                for (name, demands) in [("scopes", scopes), ("rules", rules)] {
+                    output.objects(name, of: demands) { output, demand in
+                        output.member("demand", demand.text)
+                        output.member("file", demand.line.file)
+                        output.member("line", demand.line.line)
+                    }
+                }
             }
         }
         return output.text + "\n"

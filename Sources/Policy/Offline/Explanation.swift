@@ -45,6 +45,10 @@ package struct Explanation {
             self.demand = demand
             self.held = held
         }
+
+        func redacted(by redact: Redaction) -> Step {
+            Step(kind, redact(subject), isMet: isMet, line: line, note: redact(note), demand: demand, held: held)
+        }
     }
 
     /// A field of the client's that the upstream does not get, or not as it came.

@@ -1,3 +1,4 @@
+import System
 package import Authentication
 package import Authorization
 import Bytes
@@ -64,6 +65,11 @@ package final class OfflinePolicy {
             upstreamHead: run.upstreamHead)
     }
 
+    /// Holds claims to the rules of their issuer.
+    package func check(_ claims: UnsignedClaims, at time: UInt64) -> CheckedClaims {
+        claims.checked(among: settings.issuers, settings.requirements, at: time)
+    }
+
     /// What a token is to the file, without a request.
     package func inspect(_ token: [UInt8], at time: UInt64) throws(TokenError) -> Authenticator.Outcome {
         try authenticator.inspect(token.span, at: time)
@@ -90,7 +96,13 @@ package final class OfflinePolicy {
 
     private func decide(_ request: OfflineRequest, _ run: inout Run) throws(Refusal) -> Decision {
         let context = run.context
-        let framing = try request.read(into: context, settings.clientLimits.head, settings.tokenSources)
+        let framing = try request.read(into: context, settings)
+        if request.isHTTPS == false {
+            let port = UInt16(request.host.split(separator: ":").last.map(String.init) ?? "") ?? 80
+            if let secure = settings.redirectPort(at: port) {
+                return .replied(try redirect(context, context.head, &context.target, secure))
+            }
+        }
         let match: RouteMatch
         switch try self.match(context.head, &context.target, Policy.Form(framing: framing), &run) {
         case .reply(let reply): return .replied(reply)
@@ -113,6 +125,12 @@ package final class OfflinePolicy {
         return .forwarded(match, run.identity)
     }
 
+    private func redirect(
+        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget, _ port: UInt16
+    ) throws(Refusal) -> GatewayReply {
+        try policy.redirect(head, &target, in: context, toPort: port)
+    }
+
     private func match(
         _ head: borrowing RequestHead, _ target: inout RequestTarget, _ form: Policy.Form, _ run: inout Run
     ) throws(Refusal) -> Policy.Outcome {
@@ -128,8 +146,10 @@ package final class OfflinePolicy {
         _ request: OfflineRequest, _ head: borrowing RequestHead, by rule: AuthenticationRule, _ run: inout Run
     ) throws(TokenError) -> Identity? {
         undecidable = nil
-        if case .claims(let claims) = request.bearer {
-            return try claims.identity(by: rule, among: settings.issuers, settings.requirements, at: request.time)
+        switch request.bearer {
+        case .claims(let claims): return try check(claims, at: request.time).identity(by: rule)
+        case .checked(let claims): return try claims.identity(by: rule)
+        case .fields, .token: break
         }
         switch try authenticator.authenticate(head, by: rule, at: request.time) {
         case .identity(let identity): return identity
@@ -144,13 +164,16 @@ package final class OfflinePolicy {
     private func upstreamHead(
         _ request: OfflineRequest, _ match: RouteMatch, _ identity: Identity?, _ framing: BodyFraming, _ context: RequestContext
     ) throws(Refusal) -> [UInt8] {
-        let origin = DownstreamOrigin(peer: context.clientIP, isPeerTrusted: false, isTLS: request.isHTTPS, addresses: nil)
+        let peer = IPAddress(request.clientIP)
+        let origin = DownstreamOrigin(
+            peer: [UInt8]((peer?.text ?? request.clientIP).utf8), isPeerTrusted: peer.map { settings.trusts($0) } ?? false,
+            isTLS: request.isHTTPS ?? settings.isServedOverTLS, addresses: nil)
         let outgoing = OutgoingHead(context, settings.fieldFilter, forwardedFields, match.route.forwarding, from: origin)
         outgoing.begin(identity, match.route.forwarding, from: origin, tunnelLines: [])
         var output = ByteQueue()
         do {
             try outgoing.render()
-            try outgoing.write(RequestShape(method: context.head.method, framing: framing, upgrade: match.upgrade?.name), to: &output)
+            try outgoing.write(RequestShape(forwarding: context.head.method, framing: framing, upgrade: match.upgrade?.name), to: &output)
         } catch {
             throw .forwarding(error)
         }

@@ -1,3 +1,5 @@
+import System
+import Configuration
 package import Authentication
 import Bytes
 import HTTP1
@@ -14,13 +16,16 @@ package struct OfflineRequest {
         case token([UInt8])
         /// What a token would say, without one.
         case claims(UnsignedClaims)
+        /// The same, for several requests.
+        case checked(CheckedClaims)
     }
 
     package var method: String
     /// As it stands in a request line.
     package var target: String
     package var host: String
-    package var isHTTPS: Bool
+    /// Nil where only the listeners of the file say it.
+    package var isHTTPS: Bool?
     package var fields: [(name: String, value: String)]
     package var clientIP: String
     package var bearer: Bearer
@@ -28,7 +33,7 @@ package struct OfflineRequest {
     package var time: UInt64
 
     package init(
-        _ method: String, _ target: String, host: String = "localhost", isHTTPS: Bool = true, fields: [(name: String, value: String)] = [],
+        _ method: String, _ target: String, host: String = "localhost", isHTTPS: Bool? = nil, fields: [(name: String, value: String)] = [],
         clientIP: String = "127.0.0.1", bearer: Bearer = .fields, time: UInt64
     ) {
         self.method = method
@@ -63,25 +68,63 @@ package struct OfflineRequest {
         return bytes + [0x0D, 0x0A]
     }
 
-    /// Reads the request as the gateway would.
-    func read(into context: RequestContext, _ limits: HeadLimits, _ sources: TokenSources) throws(Refusal) -> BodyFraming {
-        let bytes = head(sources)
+    /// What in it no request could have been sent with: a mistake of whoever asks, and no refusal.
+    package var mistake: String? {
+        if method.isEmpty || !method.utf8.allSatisfy(ASCII.isToken) { return "'\(method)' is not a method" }
+        guard target.hasPrefix("/") || target == "*" || target.lowercased().hasPrefix("http") && target.contains("://") else {
+            return "'\(target)' is neither a path nor a URL of http or https"
+        }
+        if target.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) { return "'\(target)' holds a space or a control character" }
+        for field in fields {
+            if field.name.isEmpty || !field.name.utf8.allSatisfy(ASCII.isToken) { return "'\(field.name)' is not the name of a field" }
+            if field.value.utf8.contains(where: { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F }) {
+                return "the value of \(field.name) holds a control character"
+            }
+        }
+        return nil
+    }
+
+    /// Reads the request as the gateway would from a peer with the address ``clientIP``.
+    func read(into context: RequestContext, _ settings: Settings) throws(Refusal) -> BodyFraming {
+        let bytes = head(settings.tokenSources)
         do throws(MessageError) {
-            var parser = RequestParser(limits)
+            var parser = RequestParser(settings.clientLimits.head)
             guard case .complete(let count) = try parser.parse(bytes.span, into: &context.head), count == bytes.count else {
                 throw .badRequestLine
             }
-            context.begin(clientIP: [UInt8](clientIP.utf8), isHTTPS: isHTTPS)
             context.identify("REQUEST-ID".utf8.span)
-            return try Self.readEnvelope(context.head, in: context)
+            return try begin(context.head, in: context, settings)
         } catch {
             throw .malformed(error)
         }
     }
 
-    private static func readEnvelope(_ head: borrowing RequestHead, in context: RequestContext) throws(MessageError) -> BodyFraming {
+    /// As `Passage` does it for a request that came.
+    private func begin(
+        _ head: borrowing RequestHead, in context: RequestContext, _ settings: Settings
+    ) throws(MessageError) -> BodyFraming {
+        let isHTTPS = isHTTPS ?? settings.isServedOverTLS
+        guard let peer = IPAddress(clientIP), settings.trusts(peer) else {
+            context.begin(clientIP: [UInt8]((IPAddress(clientIP)?.text ?? clientIP).utf8), isHTTPS: isHTTPS)
+            return try readEnvelope(head, toldHost: nil, in: context)
+        }
+        let told = ProxyReport(head, trusted: settings.trustedProxies, in: settings.trustedFields)
+        context.begin(clientIP: [UInt8]((told.address ?? peer).text), isHTTPS: told.isHTTPS ?? isHTTPS)
+        let envelope = try readEnvelope(head, toldHost: told.host, in: context)
+        if told.isMalformed { throw .badForwarded }
+        return envelope
+    }
+
+    private func readEnvelope(
+        _ head: borrowing RequestHead, toldHost: ByteRange?, in context: RequestContext
+    ) throws(MessageError) -> BodyFraming {
         let envelope = try head.envelope()
-        if let host = envelope.host { context.serve(host.authority, at: host.place, of: head.bytes) }
+        if let toldHost {
+            guard let named = NamedHost(toldHost, in: head.bytes) else { throw .badHost }
+            context.serve(named.authority, at: toldHost, of: head.bytes)
+        } else if let host = envelope.host {
+            context.serve(host.authority, at: host.place, of: head.bytes)
+        }
         if envelope.expectation == .unknown { throw .unknownExpectation }
         return envelope.framing
     }

@@ -24,12 +24,25 @@ struct RouteNeighbours {
 
     /// Says of the routes that match too why another one is taken; the most specific ones first.
     func others(than taken: Route) -> String {
-        let others = matching.filter { $0 !== taken }
-        guard !others.isEmpty else { return "" }
+        let rank = rank(taken)
+        let others = matching.filter { $0 !== taken }.sorted { self.rank($0) > self.rank($1) }
         return others.prefix(3).map { other in
-            let isOfHost = !taken.hosts.isEmpty && other.hosts.isEmpty
-            return "before \(other.name) (\(other.line.line)), which \(isOfHost ? "is for every host" : "is less specific")"
+            let reason = self.rank(other) < rank ? "is for \(hosts(of: other))" : "is less specific"
+            let place = other.line.file == taken.line.file ? "\(other.line.line)" : "\(other.line)"
+            return "before \(other.name) (\(place)), which \(reason)"
         }.joined(separator: "; ")
+    }
+
+    /// Hosts are compared before paths: an exact name, then the longest wildcard, then every host.
+    private func rank(_ route: Route) -> Int {
+        if route.hosts.isEmpty { return 0 }
+        let name = String(decoding: host, as: UTF8.self)
+        if route.hosts.contains(where: { !$0.isWildcard && $0.name == name }) { return .max }
+        return route.hosts.filter { $0.isWildcard && name.hasSuffix($0.name) }.map(\.name.count).max() ?? 0
+    }
+
+    private func hosts(of route: Route) -> String {
+        route.hosts.isEmpty ? "every host" : route.hosts.map { ($0.isWildcard ? "*" : "") + $0.name }.joined(separator: " ")
     }
 
     /// What keeps the request from the routes that are most like it.
@@ -37,7 +50,7 @@ struct RouteNeighbours {
         let scored = routes.map { (route: $0, difference: difference(from: $0)) }.filter { $0.difference.shared > 0 }
         let closest = scored.sorted { $0.difference.shared > $1.difference.shared }.prefix(3)
         guard !closest.isEmpty else { return ["no route begins like this path"] }
-        return closest.map { "not \($0.route.name) (\($0.route.line.line)): \($0.difference.reason)" }
+        return closest.map { "not \($0.route.name) (\($0.route.line)): \($0.difference.reason)" }
     }
 
     /// How many segments agree, and what differs first.
@@ -57,8 +70,10 @@ struct RouteNeighbours {
             shared += 1
         }
         if path.count > segments.count, !route.pattern.hasTail { return (shared, "'\(path[segments.count])' is one segment too many") }
-        let names = route.hosts.map { ($0.isWildcard ? "*" : "") + $0.name }.joined(separator: " ")
-        return (shared + 1, "it is for the host \(names)" + (host.isEmpty ? "" : ", not for \(String(decoding: host, as: UTF8.self))"))
+        return (
+            shared + 1,
+            "it is for the host \(hosts(of: route))" + (host.isEmpty ? "" : ", not for \(String(decoding: host, as: UTF8.self))")
+        )
     }
 
     private func text(_ segment: PathPattern.Segment) -> String {

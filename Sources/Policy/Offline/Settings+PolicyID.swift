@@ -1,3 +1,4 @@
+import Redis
 import Authentication
 import Authorization
 import ConfigFile
@@ -27,31 +28,53 @@ private struct PolicyText {
     init(_ settings: Settings) { self.settings = settings }
 
     var text: String {
+        let limits = settings.clientLimits
+        let sources = settings.tokenSources
         var lines = [
-            "realm \(settings.realm)",
-            "head \(settings.clientLimits.head.segments) \(settings.clientLimits.head.bytes) \(settings.clientLimits.head.fields) \(settings.clientLimits.head.targetBytes)",
-            "tokens \(settings.tokenSources.sources) hidden \(settings.tokenSources.hiddenCookies) user \(settings.tokenSources.userClaim ?? "")",
-            "csrf \(settings.tokenSources.crossOrigin.mode) \(settings.tokenSources.crossOrigin.allowed.text)",
+            "realm \(quoted(settings.realm))",
+            "head \(limits.head.segments) \(limits.head.bytes) \(limits.head.fields) \(limits.head.targetBytes)",
+            "client \(limits.requests) \(limits.requestsPerSubject) \(limits.failedTokens)",
+            "tokens \(sources.sources) hidden \(Set(sources.hiddenCookies.map { String(decoding: $0, as: UTF8.self) }).sorted()) user \(quoted(sources.userClaim ?? ""))",
+            "csrf \(sources.crossOrigin.mode) \(sources.crossOrigin.allowed.text)",
             "proxies \(settings.trustedProxies.map(\.text).sorted()) \(settings.trustedFields)",
+            "redirects \(settings.listeners.compactMap { if case .redirect(let port) = $0.role { "\(port ?? settings.securePort)" } else { nil } }.sorted())",
         ]
         lines += settings.routes.map(route).sorted()
+        // Two limits that are alike count apart, and one that several routes name counts together.
+        lines += settings.limits.indices.map { shared($0) }.filter { !$0.isEmpty }.sorted()
         return lines.joined(separator: "\n")
     }
+
+    /// Text that can be told from whatever stands around it.
+    private func quoted(_ text: String) -> String { "\(text.utf8.count):\(text)" }
+
+    /// Which rules count in a limit together.
+    private func shared(_ index: Int) -> String {
+        var users: [String] = []
+        for route in settings.routes {
+            for rule in (route.anyMethod.map { [$0] } ?? route.methods) + (route.tunnelRule.map { [$0] } ?? [])
+            where rule.allLimits.contains(index) {
+                users.append("\(hosts(of: route)) \(route.pattern.shape) \(rule.names.sorted()) \(limit(settings.limits[index], route))")
+            }
+        }
+        return users.isEmpty ? "" : "shared \(users.sorted())"
+    }
+
+    private func hosts(of route: Route) -> [String] { route.hosts.map { ($0.isWildcard ? "*" : "") + $0.name }.sorted() }
 
     private func route(_ route: Route) -> String {
         let rules = (route.anyMethod.map { [$0] } ?? route.methods).map { rule($0, route) }.sorted()
         let tunnel = route.tunnelRule.map { rule($0, route) } ?? ""
-        let hosts = route.hosts.map { ($0.isWildcard ? "*" : "") + $0.name }.sorted()
         let access =
             switch route.access {
             case .public: "public"
             case .authenticated(let rule): "\(rule.issuers.map { issuer(settings.issuers[$0]) }.sorted())"
             }
         return [
-            "route \(hosts) \(route.pattern.shape) folds \(route.pathDemand.foldsCase)", access, "\(rules)",
+            "route \(hosts(of: route)) \(route.pattern.shape) folds \(route.pathDemand.foldsCase)", access, "\(rules)",
             "upgrade \(route.upgrades.sorted()) \(tunnel)", forwarding(route), "cors \(route.cors?.text ?? "")",
             "body \(route.bodyBytesMax.map(String.init) ?? "") expiry \(route.endsStreamsOnExpiry)",
-            "challenge \(route.challenge.fields())",
+            "challenge \(route.challenge.fields().map(quoted))",
         ].joined(separator: " | ")
     }
 
@@ -65,26 +88,26 @@ private struct PolicyText {
             return "\(operand(rule.left, route)) \(rule.comparison.rawValue) \(right)"
         }
         let limits = rule.allLimits.map { limit(settings.limits[$0], route) }
-        return "\(rule.names.sorted()) public \(rule.publicRule != nil) \(scopes.sorted()) \(rules.sorted()) \(limits.sorted())"
+        return "\(rule.names.sorted()) public \(rule.publicRule != nil) \(Set(scopes).sorted()) \(Set(rules).sorted()) \(limits.sorted())"
     }
 
     private func operand(_ operand: VariableRule.Operand, _ route: Route) -> String {
         switch operand {
         case .variable(let variable): name(variable, route)
-        case .constant(let text): "'\(text)'"
+        case .constant(let text): quoted(text)
         }
     }
 
     /// A capture by its place in the path: its name is the file's own affair.
     private func name(_ variable: Variable, _ route: Route) -> String {
         if case .path(let capture) = variable { return "$path[\(route.pattern.captures[capture] ?? -1)]" }
-        return variable.name
+        return "(\(quoted(variable.name)))"
     }
 
     private func text(_ template: Template, _ route: Route) -> String {
         template.parts.map { part in
             switch part {
-            case .text(let text): "'\(text)'"
+            case .text(let text): quoted(text)
             case .variable(let variable): name(variable, route)
             }
         }.joined()
@@ -93,14 +116,18 @@ private struct PolicyText {
     private func issuer(_ issuer: Issuer) -> String {
         let rules = issuer.rules.map { "\($0.claim) \($0.comparison) \($0.values.sorted())" }.sorted()
         return
-            "\(issuer.url) \(issuer.keys) \(issuer.audiences.sorted()) \(issuer.algorithms.map(\.name).sorted()) \(rules) \(issuer.leeway) \(issuer.scopeClaims) \(issuer.scopeMatch) \(issuer.subjectClaims) \(issuer.tokenTypes.sorted())"
+            "\(issuer.url) \(issuer.keys) \(issuer.audiences.sorted()) \(issuer.algorithms.map(\.name).sorted()) \(rules) \(issuer.leeway) \(issuer.scopeClaims) \(issuer.scopeMatch) \(issuer.subjectClaims) \(issuer.tokenTypes.sorted()) \(issuer.staleNanosecondsMax)"
     }
 
     private func limit(_ limit: Limit, _ route: Route) -> String {
-        let isShared = if case .redis = limit.store { true } else { false }
+        let store: String
+        switch limit.store {
+        case .memory: store = "memory"
+        case .redis(let name): store = settings.redis.first { $0.name == name }.map { "\($0.address.text) \($0.database)" } ?? name
+        }
         let key = limit.key.map { text($0, route) }
         return
-            "\(limit.quota.count)/\(limit.quota.windowNanoseconds) \(limit.quota.burst) \(key) shared \(isShared) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())"
+            "\(limit.quota.count)/\(limit.quota.windowNanoseconds) \(limit.quota.burst) \(key) in \(store) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())"
     }
 
     private func forwarding(_ route: Route) -> String {
@@ -108,6 +135,6 @@ private struct PolicyText {
         let upstream = settings.upstreams[rule.upstream]
         let headers = (rule.identityHeaders + rule.requestHeaders).map { "\($0.name.lowercased()) \(text($0.value, route)) \($0.form)" }
         return
-            "to \(upstream.servers.map(\.text).sorted()) tls \(upstream.tls != nil) h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"
+            "to \(upstream.servers.map(\.text).sorted()) tls \(upstream.tls.map { $0.serverName ?? "" } ?? "no") h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"
     }
 }
