@@ -59,6 +59,8 @@ package final class Exchange: UpstreamClient {
     /// Where the exchange stands among those that hold a place of the group; negative while it does not.
     var holderIndex = -1
     private var isUploadOver = false
+    /// Whether a request that may be repeated is, where a kept connection turns out to be closed.
+    private var repeatsIdempotent = true
     /// Whether the downstream takes no more of the answer at present.
     private var isAnswerPaused = false
     private var hasHead = false
@@ -90,12 +92,33 @@ package final class Exchange: UpstreamClient {
         method: Method, framing: BodyFraming, tunnel: TunnelRequest? = nil, group: UpstreamGroup, account: ClientAccount, at now: Instant
     ) throws(ForwardingError) {
         precondition(admission.route == rule.route, "an admission to another route")
+        outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
+        repeatsIdempotent = true
+        let shape = RequestShape(forwarding: method, framing: framing, upgrade: tunnel?.upgrade)
+        isUploadOver = framing.isEmpty && tunnel == nil
+        try begin(shape, for: downstream, group: group, account: account, at: now)
+    }
+
+    /// Sends a request of the gateway's own (``Inquiry``), which is not sent a second time once it may have set out.
+    func begin(
+        _ head: InquiryHead, for downstream: any ExchangeDownstream, bodyBytes: Int, group: UpstreamGroup, account: ClientAccount,
+        at now: Instant
+    ) throws(ForwardingError) {
+        outgoing.begin(head)
+        repeatsIdempotent = false
+        let framing = bodyBytes > 0 ? BodyFraming.length(UInt64(bodyBytes)) : .none
+        isUploadOver = framing.isEmpty
+        let shape = RequestShape(forwarding: Method(head.method.span), framing: framing, upgrade: nil)
+        try begin(shape, for: downstream, group: group, account: account, at: now)
+    }
+
+    private func begin(
+        _ shape: RequestShape, for downstream: any ExchangeDownstream, group: UpstreamGroup, account: ClientAccount, at now: Instant
+    ) throws(ForwardingError) {
         self.downstream = downstream
         self.account = account
-        isUploadOver = framing.isEmpty && tunnel == nil
         isAnswerPaused = false
-        outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
-        shape = RequestShape(forwarding: method, framing: framing, upgrade: tunnel?.upgrade)
+        self.shape = shape
         self.group = group
         attempt = 0
         hasHead = false
@@ -290,7 +313,7 @@ package final class Exchange: UpstreamClient {
         guard error == .closedEarly, shape.framing.isEmpty,
             failed.wasRefused
                 ? attempt < Limits.connectAttemptsMax
-                : attempt == 0 && failed.isReused && !failed.hasAnswerBegun && shape.method.isIdempotent
+                : repeatsIdempotent && attempt == 0 && failed.isReused && !failed.hasAnswerBegun && shape.method.isIdempotent
         else { return false }
         attempt += 1
         try connect(fresh: true)

@@ -8,7 +8,7 @@ import Routing
 /// The same head, as an upstream of HTTP/2 gets it.
 extension OutgoingHead {
     /// Appends pseudo-fields and fields. Source: RFC 9113 §8.3.1.
-    func write(_ shape: RequestShape, isTLS: Bool, to block: inout FieldBlock) throws(ForwardingError) {
+    func writeForwarded(_ shape: RequestShape, isTLS: Bool, to block: inout FieldBlock) throws(ForwardingError) {
         try Self.pseudoFields(context.head, context.authority, context.target, rule, server: server, isTLS: isTLS, to: &block)
         fields(context.head, to: &block)
         block.append(lines: ownLines)

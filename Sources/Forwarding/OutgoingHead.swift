@@ -1,3 +1,4 @@
+import HTTP2
 package import Authentication
 package import Bytes
 import ConfigFile
@@ -21,6 +22,8 @@ package final class OutgoingHead {
     /// The host to name where the client named none.
     var server = ""
     let forwardedFields: ForwardedFields
+    /// In place of all else, for a request that the gateway makes itself.
+    private var inquiry: InquiryHead?
 
     package init(
         _ context: RequestContext, _ filter: FieldFilter, _ forwardedFields: ForwardedFields, _ rule: ForwardingRule,
@@ -41,6 +44,9 @@ package final class OutgoingHead {
         self.tunnelLines = tunnelLines
     }
 
+    /// Makes ready for a request of the gateway's own.
+    func begin(_ inquiry: InquiryHead) { self.inquiry = inquiry }
+
     /// What is known of who sends the request, for the filter of its fields.
     func sender(_ head: borrowing RequestHead) -> FieldFilter.Sender {
         FieldFilter.Sender(
@@ -54,6 +60,7 @@ package final class OutgoingHead {
         ownLines = []
         tunnelLines = []
         server = ""
+        if inquiry != nil { inquiry = nil }
     }
 
     /// Makes the field lines that the route sets.
@@ -84,6 +91,7 @@ package final class OutgoingHead {
     ///
     /// - Throws: when the rewritten path is not in normal form; `output` may then hold a part of the head.
     package func write(_ shape: RequestShape, to output: inout ByteQueue) throws(ForwardingError) {
+        if let inquiry { return inquiry.write(shape, server: server, to: &output) }
         try write(context.head, context.target, to: &output)
         shape.framing.appendField(to: &output)
         if let upgrade = shape.upgrade {
@@ -93,6 +101,12 @@ package final class OutgoingHead {
             output.append(tunnelLines)
         }
         output.appendLineEnd()
+    }
+
+    /// As an upstream of HTTP/2 gets it.
+    func write(_ shape: RequestShape, isTLS: Bool, to block: inout FieldBlock) throws(ForwardingError) {
+        if let inquiry { return inquiry.write(shape, server: server, isTLS: isTLS, to: &block) }
+        try writeForwarded(shape, isTLS: isTLS, to: &block)
     }
 
     private func write(
