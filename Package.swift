@@ -139,6 +139,7 @@ let package = Package(
         tests(
             "Gateway",
             [
+                "TestSockets", "Connection",
                 "TestSupport", "Bytes", "ConfigFile", "Configuration", "Policy", "Processes", "Observability", "Authentication",
                 "RateLimiting",
                 "Forwarding", "HTTP1", "HTTP2", "HTTPMessage", "Routing", "System",

@@ -104,12 +104,15 @@ package final class RawClient: Sendable {
         return String(decoding: received, as: UTF8.self)
     }
 
+    /// How many bytes of what is there now were read, at most so many; nil when the connection has ended.
+    package func take(_ most: Int) -> Int? { takeBytes(most)?.count }
+
     /// At most so many bytes, of what is there now; nil when the connection has ended.
-    package func take(_ most: Int) -> Int? {
+    package func takeBytes(_ most: Int) -> [UInt8]? {
         var buffer = [UInt8](repeating: 0, count: most)
         let count = recv(descriptor, &buffer, most, Int32(MSG_DONTWAIT))
-        if count > 0 { return count }
-        return count < 0 && errno == EAGAIN ? 0 : nil
+        if count > 0 { return Array(buffer[..<count]) }
+        return count < 0 && errno == EAGAIN ? [] : nil
     }
 
     /// One answer with a Content-Length, whole; empty when the connection ends before.
