@@ -59,7 +59,7 @@ import Testing
     /// Every file that a document of the project links to is there.
     @Test func linksBetweenDocumentsLeadSomewhere() throws {
         let documents =
-            ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Benchmarks/compare/README.md"]
+            ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "Benchmarks/compare/README.md", "examples/README.md"]
             + (try FileManager.default.subpathsOfDirectory(atPath: Self.root.appendingPathComponent("docs").path)).filter {
                 $0.hasSuffix(".md")
             }
