@@ -298,25 +298,35 @@ package final class Exchange: UpstreamClient {
     /// request without a body goes out again.
     private func retry(after error: ForwardingError, on failed: any UpstreamChannel) throws(ForwardingError) -> Bool {
         guard !hasHead, let group else { return false }
-        if failed.hasUnsentRequest {
+        switch failed.reached {
+        case .notSent(let isReused):
             // Where a refusal comes at once, each address is worth a try.
             let isImmediate = if case .connectFailed = error { true } else { false }
-            let most = isImmediate ? Limits.refusedAttemptsMax : Limits.connectAttemptsMax
-            let attemptsMax = failed.wasRefused ? Limits.connectAttemptsMax : min(group.addressCount, most)
-            guard failed.isReused && !failed.wasRefused || attempt + 1 < attemptsMax else { return false }
-            if !failed.isReused || failed.wasRefused { attempt += 1 }
-            guard let channel = try group.acquire(fresh: true, for: outgoing.origin) else { return false }
-            use(channel, of: channel.server)
-            failed.moveUnsent(to: channel)
-            return true
+            let most = min(group.addressCount, isImmediate ? Limits.refusedAttemptsMax : Limits.connectAttemptsMax)
+            guard isReused || attempt + 1 < most else { return false }
+            if !isReused { attempt += 1 }
+            return try move(from: failed, in: group)
+        case .refused(isKept: true):
+            guard attempt + 1 < Limits.connectAttemptsMax else { return false }
+            attempt += 1
+            return try move(from: failed, in: group)
+        case .refused(isKept: false):
+            guard error == .closedEarly, shape.framing.isEmpty, attempt < Limits.connectAttemptsMax else { return false }
+        case .sent(let isReused):
+            let mayRepeat = repeatsIdempotent && isReused && attempt == 0 && shape.method.isIdempotent && shape.framing.isEmpty
+            guard error == .closedEarly, mayRepeat else { return false }
+        case .responseBegan: return false
         }
-        guard error == .closedEarly, shape.framing.isEmpty,
-            failed.wasRefused
-                ? attempt < Limits.connectAttemptsMax
-                : repeatsIdempotent && attempt == 0 && failed.isReused && !failed.hasAnswerBegun && shape.method.isIdempotent
-        else { return false }
         attempt += 1
         try connect(fresh: true)
+        return true
+    }
+
+    /// Hands a request that did nothing on to another connection; false where none can be had.
+    private func move(from failed: any UpstreamChannel, in group: UpstreamGroup) throws(ForwardingError) -> Bool {
+        guard let channel = try group.acquire(fresh: true, for: outgoing.origin) else { return false }
+        use(channel, of: channel.server)
+        failed.moveUnsent(to: channel)
         return true
     }
 

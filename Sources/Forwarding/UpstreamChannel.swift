@@ -7,14 +7,8 @@ package import HTTPMessage
 /// It never calls its client from within a call of the client's.
 protocol UpstreamChannel: AnyObject {
     var server: UpstreamServer { get }
-    /// Whether an exchange before the present one was answered on this connection.
-    var isReused: Bool { get }
-    /// Whether any byte of the present answer has come.
-    var hasAnswerBegun: Bool { get }
-    /// Whether the request never set out: the connection did not open, or was found closed when it was to be used again.
-    var hasUnsentRequest: Bool { get }
-    /// Whether the server has said that it did nothing about the request (RFC 9113 §8.7).
-    var wasRefused: Bool { get }
+    /// How far the request has come, once the exchange has failed.
+    var reached: RequestReach { get }
     /// Bytes of the request that wait to be sent.
     var queuedBytes: Int { get }
 

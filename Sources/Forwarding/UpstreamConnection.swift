@@ -147,8 +147,11 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         queueFlush()
     }
 
-    private(set) var hasUnsentRequest = false
-    let wasRefused = false
+    var reached: RequestReach {
+        hasUnsentRequest ? .notSent(isReused: isReused) : hasAnswerBegun ? .responseBegan : .sent(isReused: isReused)
+    }
+
+    private var hasUnsentRequest = false
 
     func moveUnsent(to other: any UpstreamChannel) {
         guard let other = other as? UpstreamConnection else { preconditionFailure("a group has channels of one kind") }

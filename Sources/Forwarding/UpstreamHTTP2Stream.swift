@@ -8,10 +8,7 @@ import System
 final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     let connection: UpstreamHTTP2Connection
     var server: UpstreamServer { connection.server }
-    let isReused: Bool
-    private(set) var hasAnswerBegun = false
-    private(set) var hasUnsentRequest = false
-    private(set) var wasRefused = false
+    private(set) var reached: RequestReach
     private(set) var hasHead = false
 
     /// Held while its exchange is under way.
@@ -48,7 +45,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     init(_ connection: UpstreamHTTP2Connection) {
         self.connection = connection
-        isReused = connection.hasAnswered
+        reached = .sent(isReused: connection.hasAnswered)
         window = StreamWindow(size: connection.server.settings.windowAtFirst)
     }
 
@@ -139,7 +136,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     // MARK: - The answer
 
     func received(_ head: borrowing ResponseHead, endsStream: Bool) throws(MessageError) {
-        hasAnswerBegun = true
+        reached = .responseBegan
         progressed()
         if head.status < 200 {
             interimCount += 1
@@ -188,8 +185,8 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     func closed(code: UInt32) {
         number = 0
         guard !isOver, !hasEnd else { return }
-        wasRefused = code == StreamCode.refused && !hasHead
-        lost(.closedEarly, isUnsent: wasRefused && takesUploadBack())
+        if code == StreamCode.refused, !hasHead { reached = .refused(isKept: takesUploadBack()) }
+        broken(.closedEarly)
     }
 
     /// Puts what has gone out of the body back before the rest of it; false when that is no longer there.
@@ -205,16 +202,23 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     /// The server took leave before the request could go out.
     func neverSent() {
         number = 0
-        wasRefused = true
-        hasUnsentRequest = true
+        reached = .refused(isKept: true)
         broken(.closedEarly)
     }
 
     /// The connection is gone.
     func lost(_ error: ForwardingError, isUnsent: Bool) {
         number = 0
-        if isUnsent { hasUnsentRequest = true }
+        if isUnsent { isUnsentNow() }
         broken(error)
+    }
+
+    /// The request never set out.
+    private func isUnsentNow() {
+        switch reached {
+        case .sent(let isReused): reached = .notSent(isReused: isReused)
+        case .notSent, .refused, .responseBegan: break
+        }
     }
 
     /// There will be no more of the answer.
@@ -225,7 +229,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     }
 
     private func failLater(_ error: ForwardingError, isUnsent: Bool) {
-        hasUnsentRequest = isUnsent
+        if isUnsent { isUnsentNow() }
         failure = error
         queue()
     }
