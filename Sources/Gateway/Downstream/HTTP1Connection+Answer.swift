@@ -14,11 +14,8 @@ extension HTTP1Connection: PassageFrontEnd {
     var takesAnswer: Bool { outbound.count < Limits.sendQueueHighBytes }
 
     func forwardingBegan() {
-        takesBody = true
-        if awaitsContinue {
-            withOutbound { $0.append("HTTP/1.1 100 Continue\r\n\r\n") }
-            awaitsContinue = false
-        }
+        if bodyUse == .awaitsContinue { withOutbound { $0.append("HTTP/1.1 100 Continue\r\n\r\n") } }
+        bodyUse = .forwarded
         if !isRequestComplete {
             setTimer(after: services.settings.timeouts.body)
             awaitBody()
@@ -36,7 +33,7 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func received(interim head: borrowing ResponseHead) {
-        guard passage.version == .http11, answerFraming == nil else { return }
+        guard passage.version == .http11, response.framing == nil else { return }
         var queue = ByteQueue()
         swap(&queue, &outbound)
         ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, to: &queue)
@@ -52,11 +49,10 @@ extension HTTP1Connection: PassageFrontEnd {
         var sent = framing
         if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
         if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
-        answerFraming = sent
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
         var queue = ByteQueue()
         swap(&queue, &outbound)
-        holdsAnswer = queue.isEmpty
+        response = queue.isEmpty ? .held(sent) : .sending(sent)
         queue.prepare(from: services.buffers)
         ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: passage.ownsCORS, to: &queue)
         // Whoever passes on an answer without a date gives it one (RFC 9110 §6.6.1).
@@ -75,7 +71,7 @@ extension HTTP1Connection: PassageFrontEnd {
     /// The upstream agrees: what the client has sent meanwhile, and all that comes from here on, goes through.
     private func tunnelOpened(_ head: borrowing ResponseHead) {
         let upgrade = passage.tunnel?.upgrade ?? []
-        answerFraming = .close
+        response = .sending(.close)
         keepAlive = false
         var queue = ByteQueue()
         swap(&queue, &outbound)
@@ -94,7 +90,7 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func send(body: Span<UInt8>) {
         passage.bytesOut += UInt64(body.count)
-        if case .chunked = answerFraming {
+        if case .chunked = response.framing {
             withOutbound { ChunkWriter.append(body, to: &$0) }
             queueTurn()
         } else if body.count >= directSendBytes {
@@ -106,7 +102,7 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
-        guard answerFraming == .chunked, line.id == .other, passage.passes(trailer: bytes.extracting(line.name.range)) else { return }
+        guard response.framing == .chunked, line.id == .other, passage.passes(trailer: bytes.extracting(line.name.range)) else { return }
         var lines = answerTrailers
         answerTrailers = []
         lines.append(field: bytes.extracting(line.name.range), bytes.extracting(line.value.range))
@@ -114,7 +110,7 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func answerEnded() {
-        if case .chunked = answerFraming {
+        if case .chunked = response.framing {
             let trailers = answerTrailers
             withOutbound { ChunkWriter.appendEnd(trailers: trailers, to: &$0) }
         }
@@ -125,10 +121,12 @@ extension HTTP1Connection: PassageFrontEnd {
     func endAnswer(of stream: LiveStream) {
         passage.exchange.cancel()
         // An answer of a given length cannot end before; where nothing of it has gone out, it need not begin.
-        if case .length = answerFraming { return answerFailed(holdsAnswer && stream.ending == .drained ? .busy : .closedEarly) }
-        answerEnded()
+        switch response {
+        case .held(.length): return answerFailed(stream.ending == .drained ? .busy : .closedEarly)
+        case .sending(.length): return answerFailed(.closedEarly)
+        default: answerEnded()
+        }
     }
-
     func breakOff() { abort() }
 
     func closeTunnel() {
@@ -140,19 +138,18 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func answerFailed(_ error: ForwardingError) {
-        if answerFraming != nil, holdsAnswer {
+        if case .held = response {
             // The client has seen nothing of it yet.
             withOutbound { $0.removeAll() }
-            answerFraming = nil
+            response = .none
             passage.bytesOut = 0
         }
-        guard answerFraming == nil else {
+        guard response.framing == nil else {
             // A part of the answer is with the client: only a broken connection tells that the rest is missing.
             services.counters.add(.upstreamFailures)
             passage.verdict = .brokenOff(error)
             services.path.finish(passage, isComplete: false)
-            state = .closing
-            isBroken = true
+            state = .broken
             return queueTurn()
         }
         services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error))
@@ -163,9 +160,8 @@ extension HTTP1Connection: PassageFrontEnd {
         if services.isDraining || reply.endsConnection { keepAlive = false }
         // A short body is read to its end and thrown away; for a long one, or one that waits for 100, the connection ends.
         if !isRequestComplete {
-            if keepAlive, !awaitsContinue, case .length(let remaining) = requestBody, remaining <= discardedBodyBytesMax {
-                discardsBody = true
-                takesBody = true
+            if keepAlive, bodyUse != .awaitsContinue, case .length(let remaining) = requestBody, remaining <= discardedBodyBytesMax {
+                bodyUse = .discarded
                 setReadingPaused(false)
                 awaitBody()
             } else {
@@ -192,7 +188,7 @@ extension HTTP1Connection: PassageFrontEnd {
         }
         swap(&queue, &outbound)
         services.path.finish(passage, isComplete: true)
-        if discardsBody {
+        if bodyUse == .discarded {
             setTimer(after: services.settings.timeouts.body)
             return queueTurn()
         }
@@ -205,8 +201,7 @@ extension HTTP1Connection: PassageFrontEnd {
         // A client that was not told that the connection closes may already have sent its next request.
         guard keepAlive, isRequestComplete, !services.isStopping else { return closeAfterFlush() }
         state = .readingHead
-        takesBody = false
-        discardsBody = false
+        bodyUse = .withheld
         setTimer(after: services.settings.timeouts.idle)
         queueTurn()
     }

@@ -10,7 +10,7 @@ import TLS
 /// Taking bytes from the client: when to read, how much of it to keep, what the end of its side means.
 extension HTTP1Connection {
     func receive() {
-        if state == .closing { return linger() }
+        if state == .flushing || state == .lingering || state == .broken { return linger() }
         // The queue is taken out, so that nothing done on the way meets it half read.
         var queue = ByteQueue()
         swap(&queue, &inbound)
@@ -58,7 +58,7 @@ extension HTTP1Connection {
         setReadingPaused(inbound.count >= Limits.streamBytes || awaitsUpstream || hasPeerEnded)
     }
 
-    var passageTakesUpload: Bool { discardsBody || passage.exchange.takesUpload }
+    var passageTakesUpload: Bool { bodyUse == .discarded || passage.exchange.takesUpload }
 
     /// From here on the client is waited for, if it is read.
     func awaitBody() { if !isReadingPaused { waitForUpload(true) } }
@@ -98,9 +98,9 @@ extension HTTP1Connection {
             passage.exchange.endRequest(trailers: [])
         case .exchanging where hasPeerEnded && (isRequestComplete || !inbound.isEmpty): break
         // It has its answer; the body that was thrown away stays short.
-        case .exchanging where discardsBody: closeAfterFlush()
+        case .exchanging where bodyUse == .discarded: closeAfterFlush()
         case .exchanging: abort(isPeerGone: true)
-        case .closing, .closed: break
+        case .flushing, .lingering, .broken, .closed: break
         }
     }
 

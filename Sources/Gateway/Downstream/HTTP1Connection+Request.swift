@@ -22,9 +22,9 @@ extension HTTP1Connection {
                 }
                 guard readHead(&queue) else { return }
             case .exchanging:
-                guard takesBody, !isRequestComplete, discardsBody || passage.exchange.takesUpload else { return }
+                guard takesBody, !isRequestComplete, bodyUse == .discarded || passage.exchange.takesUpload else { return }
                 guard readBody(&queue) else { return }
-            case .closing, .closed: return
+            case .flushing, .lingering, .broken, .closed: return
             }
         }
     }
@@ -62,10 +62,9 @@ extension HTTP1Connection {
         passage.begin(for: self, of: client, services)
         if !requestTrailers.isEmpty { requestTrailers = [] }
         if !answerTrailers.isEmpty { answerTrailers = [] }
-        answerFraming = nil
+        response = .none
         upload = Progress()
-        takesBody = false
-        discardsBody = false
+        bodyUse = .withheld
         requestBody = .complete
         keepAlive = false
         let wantsKeepAlive: Bool
@@ -91,8 +90,8 @@ extension HTTP1Connection {
         case .chunked: requestBody = .chunked(ChunkedDecoder())
         }
         switch envelope.expectation {
-        case .none: awaitsContinue = false
-        case .leaveToSend: awaitsContinue = !isRequestComplete
+        case .none: break
+        case .leaveToSend: if !isRequestComplete { bodyUse = .awaitsContinue }
         case .unknown: throw .unknownExpectation
         }
         return envelope.wantsKeepAlive
@@ -166,31 +165,30 @@ extension HTTP1Connection {
 
     private func forward(_ bytes: Span<UInt8>) {
         passage.bytesIn += UInt64(bytes.count)
-        if !discardsBody { passage.exchange.send(bytes) }
+        if bodyUse != .discarded { passage.exchange.send(bytes) }
     }
 
     private func endBody() {
         requestBody = .complete
         clearTimer()
-        if discardsBody { return answerIsOver() }
+        if bodyUse == .discarded { return answerIsOver() }
         passage.exchange.endRequest(trailers: requestTrailers)
     }
 
     /// The body turned out wrong on its way.
     func brokenBody(_ refusal: Refusal) {
         keepAlive = false
-        if discardsBody { return closeAfterFlush() }
+        if bodyUse == .discarded { return closeAfterFlush() }
         passage.exchange.cancel()
-        guard answerFraming == nil else { return abort() }
+        guard response.framing == nil else { return abort() }
         services.path.refuse(passage, refusal)
     }
-
-    func bodyTimedOut() { brokenBody(.bodyTimeout) }
 
     /// Refuses what never became a request; what is known of its head stands in the passage.
     func refuseHead(_ refusal: Refusal) {
         passage.begin(for: self, of: client, services)
-        answerFraming = nil
+        response = .none
+        bodyUse = .withheld
         keepAlive = false
         // What follows is thrown away.
         requestBody = .length(.max)

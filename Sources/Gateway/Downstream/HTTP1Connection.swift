@@ -20,9 +20,40 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         /// Between requests, or within a head.
         case readingHead
         case exchanging
-        /// The last answer is being sent; what still comes is thrown away.
-        case closing
+        /// The last response is being sent; what still comes is thrown away. Then the connection closes, or lingers.
+        case flushing
+        /// All has been sent, and this side is ended; what the client still sends is thrown away.
+        case lingering
+        /// A response was broken off: the connection is reset at the end of the turn.
+        case broken
         case closed
+    }
+
+    /// What is done with the request's body, as far as it has come.
+    enum BodyUse {
+        /// It waits until the request is on its way.
+        case withheld
+        /// The same, and the client waits to be told to send it (RFC 9110 §10.1.1).
+        case awaitsContinue
+        case forwarded
+        /// The response is there already: it is read and thrown away, so that the next request can follow.
+        case discarded
+    }
+
+    /// The response to the present request.
+    enum Response {
+        case none
+        /// Its head and more stand in the send queue alone, and nothing of it has gone out: another one may take its place.
+        case held(BodyFraming)
+        case sending(BodyFraming)
+
+        /// How its body is sent; nil before its head.
+        var framing: BodyFraming? {
+            switch self {
+            case .none: nil
+            case .held(let framing), .sending(let framing): framing
+            }
+        }
     }
 
     /// What is left of the request's body.
@@ -59,27 +90,17 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var requestBody = RequestBody.complete
     var requestTrailers: [UInt8] = []
     var answerTrailers: [UInt8] = []
-    /// The body may be read: the request is on its way, or its body is being thrown away.
-    var takesBody = false
-    var discardsBody = false
+    var bodyUse = BodyUse.withheld
+    var response = Response.none
     var keepAlive = true
-    /// Whether nothing of the answer, whose head and more stands in the send queue alone, has gone out.
-    var holdsAnswer = false
-    /// How the body of the present answer is sent; nil before its head.
-    var answerFraming: BodyFraming?
-    var awaitsContinue = false
     /// A connection that was accepted just now may have its first request on the way.
     var requestCount = 0
-    /// A send has failed: nothing more can be said to this client.
-    var isBroken = false
-
     /// How the request's body comes, and how what is sent is taken.
     var upload = Progress()
     private var sendProgress = SendProgress()
     var isReadingPaused = false
     /// Requests wait because the client has not taken the answers before them.
     var wasStoppedByAnswers = false
-    private var closesAfterFlush = false
     /// The client has ended its side while requests of it wait for room for their answers.
     var hasPeerEnded = false
     private var lingersUntil = Instant.never
@@ -109,7 +130,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func handle(_ readiness: Readiness) {
         switch state {
         case .closed: return
-        case .readingHead, .exchanging, .closing:
+        case .readingHead, .exchanging, .flushing, .lingering, .broken:
             if readiness.allowsWriting { flush() }
             guard state != .closed, readiness.allowsReading else { return }
             if isReadingPaused {
@@ -142,16 +163,16 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             parser.keepRefused(queue, in: &passage.context.head)
             swap(&queue, &inbound)
             refuseHead(.headTimeout)
-        case .exchanging: if !isRequestComplete, takesBody { bodyTimedOut() }
-        case .closing: close()
-        case .closed: return
+        case .exchanging: if !isRequestComplete, takesBody { brokenBody(.bodyTimeout) }
+        case .flushing, .lingering: close()
+        case .broken, .closed: return
         }
     }
 
     func turnEnded() {
         io.turnEnded()
         guard state != .closed else { return }
-        if isBroken { return abort() }
+        if state == .broken { return abort() }
         flush()
         // What was read already, or lies decrypted in the session, gives no event.
         let mayProcess = state == .readingHead || state == .exchanging && takesBody && !isRequestComplete && passageTakesUpload
@@ -175,7 +196,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         swap(&queue, &outbound)
         sendProgress.recordWrite(before - waiting)
         // What TLS was given once is on its way, though the queue still has it.
-        if before > 0 { holdsAnswer = false }
+        if before > 0, case .held(let framing) = response { response = .sending(framing) }
         switch outcome {
         case .moved: if before > 0 { sendProgress.timer?.clear() }
         case .wouldBlock: writeBlocked()
@@ -192,7 +213,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if outbound.isEmpty {
             if state == .readingHead, !parser.isInsideHead { givePassageBack() }
             // What went on above may have closed the connection.
-            if closesAfterFlush, state == .closing { endAfterFlush() }
+            if state == .flushing { endAfterFlush() }
         }
     }
 
@@ -223,8 +244,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     /// No request follows: the connection ends when all is sent.
     func closeAfterFlush() {
-        closesAfterFlush = true
-        state = .closing
+        state = .flushing
         clearTimer()
         queueTurn()
     }
@@ -233,7 +253,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         guard case .complete = requestBody, inbound.isEmpty else {
             // Bytes that are not read when the socket closes make the system reset the connection, and the answer with it.
             io.endWriting()
-            closesAfterFlush = false
+            state = .lingering
             var dropped = ByteQueue()
             swap(&dropped, &inbound)
             setReadingPaused(false)
@@ -299,6 +319,14 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     // MARK: - Waiting
+
+    /// Whether the body may be read: the request is on its way, or its body is being thrown away.
+    var takesBody: Bool {
+        switch bodyUse {
+        case .withheld, .awaitsContinue: false
+        case .forwarded, .discarded: true
+        }
+    }
 
     var isTunnel: Bool {
         if case .tunnel = requestBody { true } else { false }
