@@ -8,6 +8,7 @@ import TLS
 /// Receiving: heads, bodies, trailers, and what comes through a tunnel.
 extension UpstreamConnection {
     func receive() {
+        guard let io else { return }
         // The queue is taken out, so that nothing that the client does meets it half read.
         var queue = ByteQueue()
         swap(&queue, &inbound)
@@ -15,7 +16,7 @@ extension UpstreamConnection {
         var outcome = end ?? .moved(0)
         if end == nil, queue.count < Limits.streamBytes {
             let minimum = min(Limits.streamBytes, max(4_096, queue.capacity - queue.count))
-            outcome = io?.receive(to: &queue, minimum: minimum) ?? .ended
+            outcome = io.receive(to: &queue, minimum: minimum)
         }
         switch outcome {
         case .moved: progressed()
@@ -33,7 +34,7 @@ extension UpstreamConnection {
         guard state != .closed else { return }
         queue.release(to: server.buffers)
         swap(&queue, &inbound)
-        if state == .busy, !isReadingPaused, needsRead { queueFlush() }
+        if state == .busy, !isReadingPaused, io.needsRead { io.queueTurn(self) }
     }
 
     /// Reads what has come: heads, body, trailers, as far as the client takes them.

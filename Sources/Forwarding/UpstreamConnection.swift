@@ -281,11 +281,11 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func queueFlush() { io?.queueTurn(self) }
 
     private func flush() {
-        guard state == .busy else { return }
+        guard state == .busy, let io else { return }
         var queue = ByteQueue()
         swap(&queue, &outbound)
         let before = queue.count
-        let outcome = io?.flush(&queue) ?? .moved(0)
+        let outcome = io.flush(&queue)
         let waiting = queue.count
         swap(&queue, &outbound)
         guard before > 0 else { return endWriting() }
@@ -296,7 +296,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         switch outcome {
         case .moved:
             mayHaveSent = true
-            updateInterest()
+            io.wait(toRead: !isReadingPaused, toWrite: false)
             client?.sendQueueDrained(on: self)
             endWriting()
         case .wouldBlock:

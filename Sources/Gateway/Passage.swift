@@ -22,6 +22,15 @@ final class Passage: AdmissionWaiter, TimerHandler {
         case forwarding
         /// The gateway has answered itself.
         case answered
+
+        // Written out, as for FieldName.
+        static func == (left: State, right: State) -> Bool {
+            switch (left, right) {
+            case (.idle, .idle), (.deciding, .deciding), (.forwarding, .forwarding), (.answered, .answered): true
+            case (.waiting(let one), .waiting(let other)): one == other
+            default: false
+            }
+        }
     }
 
     /// How the request ended, where the upstream's response is not all there is to say.
@@ -126,8 +135,6 @@ final class Passage: AdmissionWaiter, TimerHandler {
         route = nil
         match = nil
         ownsCORS = false
-        identity = nil
-        refusedIdentity = nil
         tunnel = nil
         isGRPC = false
         extendedProtocol = nil
