@@ -80,7 +80,7 @@ package struct Issuer: Sendable {
     ///
     /// - Parameter now: seconds since 1970.
     func check(_ claims: Claims, at now: UInt64) throws(TokenError) -> UInt64 {
-        // An ID token, a logout token and a token that is bound to a key are no access tokens for whoever bears them (OpenID Connect
+        // An ID token, a logout token and a token that is bound to a key are no access tokens for anyone who bears them (OpenID Connect
         // Core §2, Back-Channel Logout §2.4, RFC 8417 §2.2, RFC 9449 §7.1, RFC 8705 §3).
         for name in ["events", "nonce", "at_hash", "c_hash"] where claims[name] != nil { throw .notAccessToken(name) }
         if claims["token_use"] == .string("id") { throw .notAccessToken("token_use") }

@@ -62,7 +62,7 @@ package final class Block {
     }
 }
 
-/// Arguments with their types. Each reports a wrong argument and answers nil.
+/// Arguments with their types. Each reports a wrong argument and returns nil.
 extension Directive {
     /// Checks the number of arguments, and that there is no block.
     package func takes(_ counts: ClosedRange<Int>, _ what: String, _ diagnostics: Diagnostics) -> Bool {

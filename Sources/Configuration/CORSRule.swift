@@ -5,7 +5,7 @@ package import HTTPMessage
 
 /// Which pages of other origins may use a route: its block `cors`.
 ///
-/// The gateway says so in every answer of the route, its own refusals among them, in place of what the upstream says, and answers
+/// The gateway says so in every response of the route, its own refusals among them, in place of what the upstream says, and answers
 /// preflights itself: they carry no credential that could be looked at. Source: Fetch, §3.3 "CORS protocol".
 package final class CORSRule: Sendable {
     /// What a preflight is told.
@@ -19,7 +19,7 @@ package final class CORSRule: Sendable {
     /// Nil for every origin.
     let origins: Origins?
     let allowsCredentials: Bool
-    /// Lines of the answers to those who may.
+    /// Lines of the responses to those who may.
     private let allowance: [UInt8]
     /// Nil where it is what the preflight asks for.
     private let methods: String?
@@ -72,10 +72,10 @@ package final class CORSRule: Sendable {
         "\(origins?.text ?? "*") \(methods ?? "*") \(headers ?? "*") \(maxAge ?? -1) \(String(decoding: allowance, as: UTF8.self))"
     }
 
-    /// Whether the request's page may have the answer.
+    /// Whether the request's page may have the response.
     private func allows(_ head: borrowing RequestHead) -> Bool { origins?.name(originOf: head) ?? true }
 
-    /// Appends what an answer says of who may read it.
+    /// Appends what a response says of who may read it.
     package func append<Output: FieldOutput & ~Copyable>(for head: borrowing RequestHead, to output: inout Output) {
         guard let origins else {
             output.append(lines: [UInt8]("Access-Control-Allow-Origin: *\r\n".utf8))

@@ -17,7 +17,7 @@ package struct ClientLimits: Sendable {
     package var streams = 128
     /// Streams that a client may reset, or have reset by what it does wrong.
     package var resets = Quota(count: 200, windowNanoseconds: 10_000_000_000)
-    /// Frames that carry nothing: settings, pings, priorities, empty data, credit that no answer calls for.
+    /// Frames that carry nothing: settings, pings, priorities, empty data, credit that no response calls for.
     package var controlFrames = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
     /// Frames over which one head of HTTP/2 may be spread, after its first.
     package var continuations = 8
@@ -26,7 +26,7 @@ package struct ClientLimits: Sendable {
     package var streamWindow = 8 << 20
 
     package var head = HeadLimits()
-    /// Bytes of its body that a client sends at least in a time, and of its answer that it takes, while it is waited for.
+    /// Bytes of its body that a client sends at least in a time, and of its response that it takes, while it is waited for.
     package var uploadRate = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
     package var downloadRate = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
     /// Memory that a worker may hold in all; beyond it new requests get 503.

@@ -18,7 +18,7 @@ package final class Route {
     package let access: Access
     package let forwarding: ForwardingRule
     package let challenge: Challenge
-    /// Nil where the upstream says itself which pages may read its answers.
+    /// Nil where the upstream says itself which pages may read its responses.
     package let cors: CORSRule?
     package var upstream: Int { forwarding.upstream }
     /// Bytes; nil for no bound.
@@ -75,7 +75,7 @@ package final class Route {
         let known: Set<Method>
         package let authorization: AuthorizationRule
         /// Indices of limits. Those that no claim decides are asked before a token is looked at: they count, and bound, those
-        /// too whom the gateway itself refuses.
+        /// requests too that the gateway itself refuses.
         package let earlyLimits: [Int]
         package let limits: [Int]
 

@@ -25,7 +25,7 @@ package struct Settings {
     ]
 
     package private(set) var workers = 1
-    /// Whom workers become when the supervisor is root.
+    /// The user that workers become when the supervisor is root.
     package private(set) var user: String?
     package private(set) var drainTimeout: UInt64 = 30_000_000_000
     package private(set) var realm = "portcullis"

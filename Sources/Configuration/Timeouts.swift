@@ -7,7 +7,7 @@ package struct Timeouts: Sendable {
     package var head: UInt64 = 10_000_000_000
     /// The longest silence within a body.
     package var body: UInt64 = 30_000_000_000
-    /// The longest time in which a client takes nothing of an answer.
+    /// The longest time in which a client takes nothing of a response.
     package var write: UInt64 = 30_000_000_000
     /// Between requests.
     package var idle: UInt64 = 75_000_000_000

@@ -2,7 +2,7 @@ package import Bytes
 package import System
 package import TLS
 
-/// The socket of one connection, with TLS over it where there is some: opening, reading, sending, watching and closing, whoever the peer is.
+/// The socket of one connection, with TLS over it where there is some: opening, reading, sending, watching and closing, no matter who the peer is.
 ///
 /// The connection that owns it says what is read into, what is sent and when; its handlers are those of the loop. Whatever is asked after
 /// ``close(_:)`` finds nothing.
@@ -109,7 +109,7 @@ package final class ConnectionIO {
 
     /// Sends close_notify and ends this side; the peer's can still be read.
     package func endWriting() {
-        use { $0.sayGoodbye() }
+        use { $0.sendCloseNotify() }
         if let watch { Socket.endWriting(watch.descriptor) }
     }
 
@@ -148,7 +148,7 @@ package final class ConnectionIO {
         guard transport != nil else { return }
         if ending == .cutShort, let watch, !isTLS { Socket.resetOnClose(watch.descriptor) }
         endWatch()
-        if ending == .orderly { use { $0.sayGoodbye() } }
+        if ending == .orderly { use { $0.sendCloseNotify() } }
         transport = nil
     }
 

@@ -86,7 +86,7 @@ package struct HTTPSClient {
         }
     }
 
-    /// Has a proxy connect; what follows its answer is the server's.
+    /// Has a proxy connect; what follows its response is the server's.
     private func open(_ tunnel: Tunnel, _ transport: inout Transport, _ raw: Int32) throws(Failure) {
         let authorization = tunnel.authorization.map { "Proxy-Authorization: \($0)\r\n" } ?? ""
         try send("CONNECT \(tunnel.authority) HTTP/1.1\r\nHost: \(tunnel.authority)\r\n\(authorization)\r\n", &transport, raw)

@@ -4,7 +4,7 @@ import Configuration
 import Processes
 import System
 
-/// Keeps the key sets of all issuers fresh: files are looked at four times a second, URLs fetched anew by their Cache-Control, at
+/// Keeps the key sets of all issuers fresh: files are looked at four times a second, URLs fetched again by their Cache-Control, at
 /// a worker's wish at most once in ten seconds, and every second while the last fetch has failed.
 final class KeySets: TimerHandler {
     private struct Source {

@@ -21,26 +21,26 @@ package struct TunnelRequest {
 
 /// The client's side of an exchange, whichever version of HTTP it speaks.
 package protocol ExchangeDownstream: AnyObject {
-    /// An interim answer (1xx but 101).
+    /// An interim response (1xx but 101).
     func received(interim head: borrowing ResponseHead)
     /// The answer's head; 101 where a tunnel opens, whose bytes then come as the body does.
     func received(head: borrowing ResponseHead, framing: BodyFraming)
     func received(body: Span<UInt8>)
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>)
-    func answerEnded()
-    /// There will be no answer, or no more of it.
-    func answerFailed(_ error: ForwardingError)
+    func responseEnded()
+    /// There will be no response, or no more of it.
+    func responseFailed(_ error: ForwardingError)
     /// The answer is still on its way, a while after its head.
-    func answerGoesOn()
+    func responseGoesOn()
     /// The process ends: a stream or a tunnel should, in its own terms.
-    func answerMustEnd()
-    /// Whether more of the answer should come now; ``Exchange/resumeAnswer()`` says when it may again.
-    var takesAnswer: Bool { get }
+    func responseMustEnd()
+    /// Whether more of the response should come now; ``Exchange/resumeResponse()`` says when it may again.
+    var takesResponse: Bool { get }
     /// The upstream takes more of the request's body.
     func uploadMayContinue()
 }
 
-/// One request on its way to an upstream and the answer on its way back.
+/// One request on its way to an upstream and the response on its way back.
 ///
 /// The bodies stream: what one side does not take stops the reading of the other. An exchange is used again for the next
 /// request of its connection.
@@ -62,16 +62,16 @@ package final class Exchange: UpstreamClient {
     /// Whether a request that may be repeated is, where a kept connection turns out to be closed.
     private var repeatsIdempotent = true
     /// Whether the downstream takes no more of the answer at present.
-    private var isAnswerPaused = false
+    private var isResponsePaused = false
     private var hasHead = false
 
-    /// When the connection was asked for, when the head of the answer came.
+    /// When the connection was asked for, when the head of the response came.
     package var startedAt: Instant { began }
     package var headAt: Instant { answered }
     // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
     private var began = Instant.never
     private var answered = Instant.never
-    /// Whether the upstream still owes an answer.
+    /// Whether the upstream still owes a response.
     private var isActive = false
     private var server: UpstreamServer?
     /// The server that was used, for the log; empty before there is one.
@@ -117,7 +117,7 @@ package final class Exchange: UpstreamClient {
     ) throws(ForwardingError) {
         self.downstream = downstream
         self.account = account
-        isAnswerPaused = false
+        isResponsePaused = false
         self.shape = shape
         self.group = group
         attempt = 0
@@ -154,20 +154,20 @@ package final class Exchange: UpstreamClient {
     /// Whether the upstream takes more of the request's body now.
     package var takesUpload: Bool { channel.map { $0.queuedBytes < Limits.sendQueueHighBytes } ?? !isActive }
 
-    package func resumeAnswer() {
-        isAnswerPaused = false
+    package func resumeResponse() {
+        isResponsePaused = false
         channel?.resumeReading()
     }
 
-    /// Whether the place is held for no other reason than that the client takes nothing of the answer, or sends nothing of its body.
+    /// Whether the place is held for no other reason than that the client takes nothing of the response, or sends nothing of its body.
     func isHeldByClient(at now: Instant) -> Bool {
         guard isActive, let channel, now.since(began) > ownTime else { return false }
-        if isAnswerPaused { return true }
+        if isResponsePaused { return true }
         // A tunnel that is not open yet, and a call of gRPC, may wait for the upstream while the client has more to say.
         return !isUploadOver && !hasHead && channel.queuedBytes == 0 && shape.upgrade == nil && !outgoing.context.head.isGRPC
     }
 
-    /// The client, if the answer's head has gone to it.
+    /// The client, if the response's head has gone to it.
     var answeredClient: (any ExchangeDownstream)? { hasHead && isActive ? downstream : nil }
     /// The client, whatever has become of its request.
     var client: (any ExchangeDownstream)? { isActive ? downstream : nil }
@@ -176,14 +176,14 @@ package final class Exchange: UpstreamClient {
     func giveWay() {
         let channel = self.channel
         fail(.gaveWay)
-        channel?.giveUp()
+        channel?.cancel()
     }
 
     /// Gives the exchange up, because the client is gone or its request was wrong.
     package func cancel() {
         let channel = self.channel
         finish()
-        channel?.giveUp()
+        channel?.cancel()
     }
 
     /// Gives a tunnel up, with a last word to the upstream.
@@ -216,10 +216,10 @@ package final class Exchange: UpstreamClient {
         downstream?.received(trailer: line, in: bytes)
     }
 
-    func answerEnded(on channel: any UpstreamChannel) {
+    func responseEnded(on channel: any UpstreamChannel) {
         let downstream = self.downstream
         finish()
-        downstream?.answerEnded()
+        downstream?.responseEnded()
     }
 
     func failed(_ error: ForwardingError, on channel: any UpstreamChannel) {
@@ -287,7 +287,7 @@ package final class Exchange: UpstreamClient {
     private func fail(_ error: ForwardingError) {
         let downstream = self.downstream
         finish()
-        downstream?.answerFailed(error)
+        downstream?.responseFailed(error)
     }
 
     /// Sends the request once more where that is safe, and says whether it did.
@@ -332,8 +332,8 @@ package final class Exchange: UpstreamClient {
 
     private func pauseIfFull(_ channel: any UpstreamChannel) {
         // The downstream may have given the exchange up meanwhile.
-        if channel === self.channel, let downstream, !downstream.takesAnswer {
-            isAnswerPaused = true
+        if channel === self.channel, let downstream, !downstream.takesResponse {
+            isResponsePaused = true
             channel.pauseReading()
         }
     }

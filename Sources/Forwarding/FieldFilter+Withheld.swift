@@ -4,7 +4,7 @@ package import HTTPMessage
 extension FieldFilter {
     /// Why an upstream does not get a field of the client's.
     package enum Reason: String, Sendable {
-        case host = "the host that the request is routed by is written anew"
+        case host = "the host that the request is routed by is written again"
         case framing = "it concerns this connection alone"
         case forwarded = "it tells of the request what only a trusted proxy may tell"
         case credential = "it may carry a credential that the gateway has not checked, or has"

@@ -1,6 +1,6 @@
 package import HTTPMessage
 
-/// Why an admitted request got no answer of its upstream.
+/// Why an admitted request got no response of its upstream.
 package enum ForwardingError: Error, Equatable, Sendable {
     /// No server of the group has an address yet.
     case unresolved
@@ -13,12 +13,12 @@ package enum ForwardingError: Error, Equatable, Sendable {
     case connectFailed(String)
     case connectTimedOut
     case tlsFailed(String)
-    case answerTimedOut
-    /// The connection ended before the answer did.
+    case responseTimedOut
+    /// The connection ended before the response did.
     case closedEarly
-    case badAnswer(MessageError)
-    /// An answer that HTTP does not allow here, such as 101 to a request that asked for no upgrade.
-    case unexpectedAnswer(String)
+    case badResponse(MessageError)
+    /// A response that HTTP does not allow here, such as 101 to a request that asked for no upgrade.
+    case unexpectedResponse(String)
     /// A value that the route wants to put into this header cannot stand in one.
     case headerUnusable(String)
     /// The rewritten path is not in normal form.
@@ -31,10 +31,10 @@ package enum ForwardingError: Error, Equatable, Sendable {
         case .connectFailed: "upstream_connect_failed"
         case .connectTimedOut: "upstream_connect_timeout"
         case .tlsFailed: "upstream_tls_failed"
-        case .answerTimedOut: "upstream_timeout"
+        case .responseTimedOut: "upstream_timeout"
         case .closedEarly: "upstream_closed_early"
-        case .badAnswer: "upstream_answer_malformed"
-        case .unexpectedAnswer: "upstream_answer_unexpected"
+        case .badResponse: "upstream_answer_malformed"
+        case .unexpectedResponse: "upstream_answer_unexpected"
         case .headerUnusable: "header_value_unusable"
         case .pathUnusable: "path_unusable"
         }
@@ -50,10 +50,10 @@ package enum ForwardingError: Error, Equatable, Sendable {
         case .connectFailed(let reason): "connecting failed: \(reason)"
         case .connectTimedOut: "connecting took too long"
         case .tlsFailed(let reason): "TLS failed: \(reason)"
-        case .answerTimedOut: "the upstream took too long to answer"
+        case .responseTimedOut: "the upstream took too long to answer"
         case .closedEarly: "the upstream closed the connection before the end of its answer"
-        case .badAnswer(let error): "the answer is malformed: \(error.explanationOfAnswer)"
-        case .unexpectedAnswer(let reason): reason
+        case .badResponse(let error): "the answer is malformed: \(error.explanationOfResponse)"
+        case .unexpectedResponse(let reason): reason
         case .headerUnusable(let name): "the value for \(name) cannot stand in a header"
         case .pathUnusable: "the rewritten path could mean two things"
         }

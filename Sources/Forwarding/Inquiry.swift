@@ -145,17 +145,17 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
 
     package func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {}
 
-    package func answerEnded() {
+    package func responseEnded() {
         guard case .receiving(let status, let fields, let body) = state else { return }
         end(.success(Answer(status: status, fields: fields, body: body)))
     }
 
-    package func answerFailed(_ error: ForwardingError) { end(.failure(.forwarding(error))) }
+    package func responseFailed(_ error: ForwardingError) { end(.failure(.forwarding(error))) }
 
     /// The timeout holds for all of it.
-    package func answerGoesOn() {}
-    package func answerMustEnd() {}
-    package var takesAnswer: Bool { true }
+    package func responseGoesOn() {}
+    package func responseMustEnd() {}
+    package var takesResponse: Bool { true }
     package func uploadMayContinue() { sendBody() }
 
     // MARK: -

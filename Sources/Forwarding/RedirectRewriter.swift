@@ -16,7 +16,7 @@ package struct RedirectRewriter {
     private let requestHost: [UInt8]
     private let inside: [UInt8]
 
-    /// Whether a head has a field that may name a place; asked of every answer.
+    /// Whether a head has a field that may name a place; asked of every response.
     package static func mayConcern(_ head: borrowing ResponseHead) -> Bool { head.fields.mayNamePlaces }
 
     /// Nil where nothing is to be rewritten.

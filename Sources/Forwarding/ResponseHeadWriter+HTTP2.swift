@@ -25,7 +25,7 @@ extension ResponseHeadWriter {
         if case .length(let count) = framing { block.append("content-length", decimal: count) }
     }
 
-    /// An interim answer (1xx), as above.
+    /// An interim response (1xx), as above.
     package static func writeInterim(_ head: borrowing ResponseHead, dropsCORS: Bool = false, to block: inout FieldBlock) {
         begin(head.status, &block)
         for line in head.fields.lines where passes(line, of: head, .close, dropsCORS: dropsCORS) {

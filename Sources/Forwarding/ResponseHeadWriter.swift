@@ -9,7 +9,7 @@ package enum ResponseHeadWriter {
     /// - Parameters:
     ///   - framing: of the body as it is sent on.
     ///   - rewriter: nil where no field names a place of the upstream's.
-    ///   - dropsCORS: whether the gateway says itself which pages may read the answer.
+    ///   - dropsCORS: whether the gateway says itself which pages may read the response.
     package static func write(
         _ head: borrowing ResponseHead, framing: BodyFraming, _ rewriter: RedirectRewriter?, dropsCORS: Bool = false,
         to output: inout ByteQueue
@@ -45,7 +45,7 @@ package enum ResponseHeadWriter {
         }
     }
 
-    /// Whether a field of the upstream's answer reaches the client.
+    /// Whether a field of the upstream's response reaches the client.
     static func passes(
         _ line: FieldTable.Line, of head: borrowing ResponseHead, _ framing: BodyFraming, dropsCORS: Bool = false
     ) -> Bool {
@@ -57,12 +57,12 @@ package enum ResponseHeadWriter {
         return !head.connection.namesFields || !head.connection.names(head.bytes.extracting(line.name.range), in: head.bytes)
     }
 
-    /// Whether a field says which pages may read the answer: Access-Control-*.
+    /// Whether a field says which pages may read the response: Access-Control-*.
     package static func isAboutPages(_ name: Span<UInt8>) -> Bool {
         name.count > 15 && name.extracting(0..<15).equalsIgnoringCase("access-control-")
     }
 
-    /// Appends an interim answer (1xx): the fields that would pass in an answer whose length is not told.
+    /// Appends an interim response (1xx): the fields that would pass in a response whose length is not told.
     package static func writeInterim(_ head: borrowing ResponseHead, dropsCORS: Bool = false, to output: inout ByteQueue) {
         statusLine(head, to: &output)
         for line in head.fields.lines where passes(line, of: head, .close, dropsCORS: dropsCORS) {

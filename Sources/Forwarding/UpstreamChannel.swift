@@ -24,11 +24,11 @@ protocol UpstreamChannel: AnyObject {
     /// Moves a request that never set out to another channel of the same group.
     func moveUnsent(to other: any UpstreamChannel)
 
-    /// Stops the answer until ``resumeReading()``, because the client takes no more.
+    /// Stops the response until ``resumeReading()``, because the client takes no more.
     func pauseReading()
     func resumeReading()
     /// The exchange is given up.
-    func giveUp()
+    func cancel()
     /// Ends a tunnel with a last word, which is still sent.
     func leave(saying bytes: [UInt8])
 }
@@ -36,12 +36,12 @@ protocol UpstreamChannel: AnyObject {
 /// What a channel tells the exchange that it works for.
 protocol UpstreamClient: AnyObject {
     func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel)
-    /// An interim answer (1xx but 101).
+    /// An interim response (1xx but 101).
     func received(interim head: borrowing ResponseHead, on channel: any UpstreamChannel)
     func received(body: Span<UInt8>, on channel: any UpstreamChannel)
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>, on channel: any UpstreamChannel)
     /// The answer is complete.
-    func answerEnded(on channel: any UpstreamChannel)
+    func responseEnded(on channel: any UpstreamChannel)
     /// The channel is gone.
     func failed(_ error: ForwardingError, on channel: any UpstreamChannel)
     /// The send queue has room again.
@@ -74,7 +74,7 @@ extension ResponseHead {
     package var isStream: Bool {
         guard let range = fields.first(.contentType)?.value.range else { return false }
         let type = bytes.extracting(range)
-        // Looked at for every answer, most of which are neither.
+        // Looked at for every response, most of which are neither.
         guard type.count >= 16, type[0] | 0x20 == 0x74 || type[12] | 0x20 == 0x67 else { return false }
         return type.extracting(0..<16).equalsIgnoringCase("application/grpc")
             || type.count >= 17 && type.extracting(0..<17).equalsIgnoringCase("text/event-stream")

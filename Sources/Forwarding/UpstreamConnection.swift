@@ -5,10 +5,10 @@ import HTTPMessage
 import System
 import TLS
 
-/// One connection of HTTP/1 to one server of an upstream: sends a request, reads its answer, then waits in the pool for the
+/// One connection of HTTP/1 to one server of an upstream: sends a request, reads its response, then waits in the pool for the
 /// next; or becomes a tunnel, and ends with it.
 ///
-/// This file opens, sends and ends; `+Answer` receives.
+/// This file opens, sends and ends; `+Response` receives.
 final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, EndOfTurnHandler {
     enum State {
         case opening, idle, busy, closed
@@ -19,8 +19,8 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var state = State.opening
     /// Whether an exchange before the present one was answered here.
     var isReused = false
-    /// Whether any byte of the present answer has come.
-    var hasAnswerBegun = false
+    /// Whether any byte of the present response has come.
+    var hasResponseBegun = false
     /// Held while its exchange is under way.
     var client: (any UpstreamClient)?
 
@@ -43,7 +43,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var isRequestSent = false
     /// Nothing more is sent on a tunnel, once what waits has gone out.
     private var endsWriting = false
-    /// Silence is no fault: the answer is a stream, or a tunnel.
+    /// Silence is no fault: the response is a stream, or a tunnel.
     var isStream = false
     /// Whether any byte of the present request may have gone out.
     var mayHaveSent = false
@@ -78,7 +78,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func begin(_ client: any UpstreamClient, _ shape: RequestShape) {
         self.client = client
         self.shape = shape
-        hasAnswerBegun = false
+        hasResponseBegun = false
         isRequestSent = false
         endsWriting = false
         isStream = false
@@ -117,7 +117,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         if shape.framing == .chunked { withOutbound { ChunkWriter.appendEnd(trailers: trailers, to: &$0) } }
         if shape.upgrade != nil {
             endsWriting = true
-            // The server has the last word, and no longer than for any answer.
+            // The server has the last word, and no longer than for any response.
             isStream = false
         }
         queueFlush()
@@ -148,7 +148,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     }
 
     var reached: RequestReach {
-        hasUnsentRequest ? .notSent(isReused: isReused) : hasAnswerBegun ? .responseBegan : .sent(isReused: isReused)
+        hasUnsentRequest ? .notSent(isReused: isReused) : hasResponseBegun ? .responseBegan : .sent(isReused: isReused)
     }
 
     private var hasUnsentRequest = false
@@ -164,15 +164,15 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     /// The exchange is given up. Where nothing of it has gone out, the connection serves the next one, even one that is still
     /// being made: clients that come and go at once cost the upstream nothing.
-    func giveUp() {
-        guard state != .closed, !mayHaveSent, !hasAnswerBegun, isWatched || opening != nil, !isLast, canBeKept else {
+    func cancel() {
+        guard state != .closed, !mayHaveSent, !hasResponseBegun, isWatched || opening != nil, !isLast, canBeKept else {
             return close()
         }
         client = nil
         body = .none
         withOutbound { $0.removeAll() }
         if state == .busy { becomeIdle() }
-        server.becameIdle(self)
+        server.checkIn(self)
     }
 
     func leave(saying bytes: [UInt8]) {
@@ -231,7 +231,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         switch state {
         case .opening: return
         case .idle: close()
-        case .busy: fail(.answerTimedOut)
+        case .busy: fail(.responseTimedOut)
         case .closed: return
         }
     }
@@ -309,7 +309,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
             withOutbound { $0.removeAll() }
             isLast = true
             receive()
-            if state == .busy, !hasAnswerBegun { fail(.closedEarly) }
+            if state == .busy, !hasResponseBegun { fail(.closedEarly) }
         }
     }
 
@@ -344,7 +344,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         if isStream {
             loop.set(timer!, after: server.settings.streamTimeout)
         } else if isRequestSent || !outbound.isEmpty {
-            loop.set(timer!, after: server.settings.answerTimeout)
+            loop.set(timer!, after: server.settings.responseTimeout)
         } else {
             timer?.clear()
         }

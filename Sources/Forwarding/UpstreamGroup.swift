@@ -7,7 +7,7 @@ package import System
 /// A group of servers as one worker sees it: who is there, who is busy, which connections wait.
 package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     let settings: UpstreamSettings
-    /// The longest silence of an answer that is a stream, and of a tunnel; nanoseconds.
+    /// The longest silence of a response that is a stream, and of a tunnel; nanoseconds.
     package let streamTimeout: UInt64
     package let speaksHTTP2: Bool
     let buffers: BufferPool
@@ -49,7 +49,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     ///
     /// - Parameters:
     ///   - fresh: whether a connection that waits will not do.
-    ///   - origin: whom a new connection is told to serve, where the upstream asks for it.
+    ///   - origin: the client that a new connection announces, where the upstream asks for it.
     func acquire(fresh: Bool, for origin: DownstreamOrigin) throws(ForwardingError) -> (any UpstreamChannel)? {
         var lastError = ForwardingError.unresolved
         var isFull = false
@@ -62,7 +62,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
                 isFull = true
                 continue
             }
-            if !fresh, let idle = server.takeIdle() { return idle }
+            if !fresh, let idle = server.checkOutIdle() { return idle }
             guard server.connectionCount < settings.connectionsMax else {
                 isFull = true
                 continue
@@ -165,11 +165,11 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         exchange.holderIndex = -1
     }
 
-    /// Has those looked at whose answers go on.
-    package func lookAtAnswers() { for client in holders.compactMap(\.answeredClient) { client.answerGoesOn() } }
+    /// Has those looked at whose responses go on.
+    package func checkResponses() { for client in holders.compactMap(\.answeredClient) { client.responseGoesOn() } }
 
     /// Has streams and tunnels end.
-    package func endStreams() { for client in holders.compactMap(\.client) { client.answerMustEnd() } }
+    package func endStreams() { for client in holders.compactMap(\.client) { client.responseMustEnd() } }
 
     /// Where clients wait for a place, exchanges that only wait for their own client give theirs up: those of the client that has the
     /// most, as long as it has more than the one that waits would have.
@@ -205,7 +205,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
                 (servers[left.element].load, left.offset) < (servers[right.element].load, right.offset)
             }.map(\.element)
         }
-        return order.filter { !servers[$0].isAvoided(at: now) } + order.filter { servers[$0].isAvoided(at: now) }
+        return order.filter { !servers[$0].isEjected(at: now) } + order.filter { servers[$0].isEjected(at: now) }
     }
 }
 

@@ -32,7 +32,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     private var head = ResponseHead()
     private var isTurnQueued = false
     /// No more streams: the server or the gateway takes leave.
-    private var isTakingLeave = false
+    private var isShuttingDown = false
     /// Whether the server has said how many streams it takes.
     private var hasSettings = false
     private(set) var hasAnswered = false
@@ -56,14 +56,14 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     /// Whether one more exchange may begin here.
     var takesStreams: Bool {
         // Where the server takes nothing, requests would only pile up.
-        guard state != .closed, !isTakingLeave, session.hasStreamsLeft, session.outputBytes < Limits.sendQueueHighBytes else {
+        guard state != .closed, !isShuttingDown, session.hasStreamsLeft, session.outputBytes < Limits.sendQueueHighBytes else {
             return false
         }
         return streamCount < min(hasSettings ? session.peerStreamsMax : streamsAtFirst, server.settings.streamsMax)
     }
 
     /// Whether it is soon known how many more exchanges may begin here.
-    var awaitsSettings: Bool { state != .closed && !isTakingLeave && !hasSettings }
+    var awaitsSettings: Bool { state != .closed && !isShuttingDown && !hasSettings }
 
     func openStream() -> UpstreamHTTP2Stream {
         let stream = UpstreamHTTP2Stream(self)
@@ -134,7 +134,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         do {
             if !queue.isEmpty { try session.receive(&queue) }
         } catch {
-            return fail(.unexpectedAnswer("the upstream breaks the rules of HTTP/2: \(error.reason)"))
+            return fail(.unexpectedResponse("the upstream breaks the rules of HTTP/2: \(error.reason)"))
         }
         guard state == .open else { return }
         queue.release(to: server.buffers)
@@ -163,7 +163,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         guard state == .open else { return }
         session.withOutput { $0.release(to: server.buffers) }
         io?.wait(for: .readable)
-        if !session.isOpen || isTakingLeave && streamCount == 0 { fail(.closedEarly) }
+        if !session.isOpen || isShuttingDown && streamCount == 0 { fail(.closedEarly) }
     }
 
     /// The server takes no more; answers may be there already.
@@ -180,7 +180,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     /// Serves no further exchange.
     func closeAfterStreams() {
-        isTakingLeave = true
+        isShuttingDown = true
         if streamCount == 0 { close() }
     }
 
@@ -279,16 +279,16 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
                 try known.received(head, endsStream: endsStream)
             }
         } catch {
-            return known.broken(.badAnswer(error))
+            return known.broken(.badResponse(error))
         }
-        if endsStream { known.answerEnded() }
+        if endsStream { known.responseEnded() }
     }
 
     func received(body: Span<UInt8>, _ stream: Int32) {
         if let known = streams[stream] { known.received(body) } else { session.consume(stream, body.count) }
     }
 
-    func bodyEnded(_ stream: Int32) { streams[stream]?.answerEnded() }
+    func bodyEnded(_ stream: Int32) { streams[stream]?.responseEnded() }
 
     func closed(_ stream: Int32, code: UInt32) {
         guard let known = streams.removeValue(forKey: stream) else { return }
@@ -313,10 +313,10 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     }
     func sentEnd(_ stream: Int32) {}
     func sentReset(_ stream: Int32, code: UInt32) {
-        // What nghttp2 finds wrong with an answer it resets by itself.
-        if code == StreamCode.protocolError { streams[stream]?.broken(.badAnswer(.badPseudoField)) }
+        // What nghttp2 finds wrong with a response it resets by itself.
+        if code == StreamCode.protocolError { streams[stream]?.broken(.badResponse(.badPseudoField)) }
     }
-    func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
+    func received(goAway lastStream: Int32, code: UInt32) { isShuttingDown = true }
 }
 
 /// Streams before the server has said how many it takes: what it refuses then costs a retry, or a request that cannot have one.

@@ -176,7 +176,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         }
     }
 
-    func answerEnded() {
+    func responseEnded() {
         hasEnd = true
         deliver()
     }
@@ -221,7 +221,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         }
     }
 
-    /// There will be no more of the answer.
+    /// There will be no more of the response.
     func broken(_ error: ForwardingError) {
         guard !isOver, failure == nil, !hasEnd else { return }
         failure = error
@@ -262,7 +262,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         for (name, value) in trailers { tell(trailer: name, value) }
         let client = self.client
         end(resets: !isUploadComplete || !upload.isEmpty)
-        client?.answerEnded(on: self)
+        client?.responseEnded(on: self)
     }
 
     private func tell(trailer name: [UInt8], _ value: [UInt8]) {
@@ -303,7 +303,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         connection.queueTurn(for: self)
     }
 
-    func giveUp() { end(resets: true) }
+    func cancel() { end(resets: true) }
     func leave(saying bytes: [UInt8]) { end(resets: true) }
 
     private func end(resets: Bool) {
@@ -323,7 +323,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     func fired(_ timer: Timer) {
         // A connection on which nothing comes at all is of no use to others either.
         if connection.receivedAt < submittedAt { connection.closeAfterStreams() }
-        fail(.answerTimedOut)
+        fail(.responseTimedOut)
     }
 
     /// As for a connection of HTTP/1: the timer runs while the server has something to do.
@@ -334,7 +334,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         if isStream {
             connection.loop.set(armed, after: server.settings.streamTimeout)
         } else if isUploadComplete || !upload.isEmpty {
-            connection.loop.set(armed, after: server.settings.answerTimeout)
+            connection.loop.set(armed, after: server.settings.responseTimeout)
         } else {
             armed.clear()
         }

@@ -19,7 +19,7 @@ final class UpstreamServer {
     private var places: [Place] = []
     private struct Place {
         let address: SocketAddress
-        var avoidedUntil = Instant.past
+        var ejectedUntil = Instant.past
         /// Failures to connect since the last success.
         var failures = 0
         /// Whether a request is finding out if it is back.
@@ -80,7 +80,7 @@ final class UpstreamServer {
     var hasRoomForIdle: Bool { idle.count < settings.idleMax }
 
     /// The connection that was used last, so that the others may time out.
-    func takeIdle() -> UpstreamConnection? {
+    func checkOutIdle() -> UpstreamConnection? {
         var list: [UpstreamConnection] = []
         swap(&list, &idle)
         let last = list.popLast()
@@ -109,11 +109,11 @@ final class UpstreamServer {
         guard !places.isEmpty else { return nil }
         for step in 1...places.count {
             let index = (nextIndex + step) % places.count
-            guard places[index].avoidedUntil <= now else { continue }
+            guard places[index].ejectedUntil <= now else { continue }
             // One request finds out whether it is back; the others keep away until it has.
             if places[index].failures > 0 {
                 places[index].isTried = true
-                avoid(at: index, from: now)
+                eject(at: index, from: now)
             }
             nextIndex = index
             return places[index].address
@@ -123,12 +123,12 @@ final class UpstreamServer {
         return places[nextIndex].address
     }
 
-    func isAvoided(at now: Instant) -> Bool { !places.isEmpty && places.allSatisfy { $0.avoidedUntil > now } }
+    func isEjected(at now: Instant) -> Bool { !places.isEmpty && places.allSatisfy { $0.ejectedUntil > now } }
 
     /// Whether the server's name still leads to `address`.
     func isAt(_ address: SocketAddress?) -> Bool { places.contains { $0.address == address } }
 
-    func becameIdle(_ connection: UpstreamConnection) {
+    func checkIn(_ connection: UpstreamConnection) {
         active -= 1
         // Taken out while it is changed, here and elsewhere, so that no look at it has to be checked for overlap with another.
         var list: [UpstreamConnection] = []
@@ -150,17 +150,17 @@ final class UpstreamServer {
         for index in places.indices where places[index].address == address {
             places[index].failures = 0
             places[index].isTried = false
-            places[index].avoidedUntil = .past
+            places[index].ejectedUntil = .past
         }
     }
 
     func refused(_ address: SocketAddress?, at now: Instant) {
         for index in places.indices where places[index].address == address {
             // Of several that failed at once, one counts.
-            let isNew = places[index].failures == 0 || places[index].avoidedUntil <= now || places[index].isTried
+            let isNew = places[index].failures == 0 || places[index].ejectedUntil <= now || places[index].isTried
             if isNew { places[index].failures += 1 }
             places[index].isTried = false
-            avoid(at: index, from: now)
+            eject(at: index, from: now)
         }
     }
 
@@ -168,16 +168,16 @@ final class UpstreamServer {
     func leftOpen(_ address: SocketAddress?) {
         for index in places.indices where places[index].address == address && places[index].isTried {
             places[index].isTried = false
-            places[index].avoidedUntil = .past
+            places[index].ejectedUntil = .past
         }
     }
 
-    private func avoid(at index: Int, from now: Instant) {
+    private func eject(at index: Int, from now: Instant) {
         let doublings = min(max(0, places[index].failures - 1), 3)
-        places[index].avoidedUntil = now.adding(min(avoidanceFirst << UInt64(doublings), avoidanceMax))
+        places[index].ejectedUntil = now.adding(min(ejectionFirst << UInt64(doublings), ejectionMax))
     }
 }
 
-private let avoidanceFirst: UInt64 = 10_000_000_000
+private let ejectionFirst: UInt64 = 10_000_000_000
 
-private let avoidanceMax: UInt64 = 60_000_000_000
+private let ejectionMax: UInt64 = 60_000_000_000

@@ -3,7 +3,7 @@ import HTTPMessage
 package import System
 package import TLS
 
-/// A group of servers that answer for one service, as the file describes it.
+/// A group of servers that response for one service, as the file describes it.
 package struct UpstreamSettings {
     package enum Address: Hashable, Sendable {
         case socket(SocketAddress)
@@ -31,9 +31,9 @@ package struct UpstreamSettings {
     package let balance: Balance
     package let tls: ClientTLSSettings?
     package let connectTimeout: UInt64
-    /// The longest silence of a server that owes an answer; nanoseconds, as all of these.
-    package let answerTimeout: UInt64
-    /// The longest silence of an answer that is a stream, and of a tunnel.
+    /// The longest silence of a server that owes a response; nanoseconds, as all of these.
+    package let responseTimeout: UInt64
+    /// The longest silence of a response that is a stream, and of a tunnel.
     package let streamTimeout: UInt64
     package let idleTimeout: UInt64
     /// Kept-alive connections that a worker holds for each server.
@@ -50,7 +50,7 @@ package struct UpstreamSettings {
     /// How large the receive window of a stream may become, and what it is at first.
     package let streamWindow: Int
     package var windowAtFirst: Int { min(streamWindow, 1 << 18) }
-    /// Bytes of an answer's head.
+    /// Bytes of a response's head.
     package let headBytesMax: Int
 
     /// The version of HTTP that the servers speak; over TLS by ALPN, in clear by prior knowledge.
@@ -87,7 +87,7 @@ package struct UpstreamSettings {
             return UInt64(clamping: (given ?? fallback).nanoseconds)
         }
         connectTimeout = nanoseconds("connect_timeout", .seconds(3))
-        answerTimeout = nanoseconds("answer_timeout", .seconds(60))
+        responseTimeout = nanoseconds("answer_timeout", .seconds(60))
         streamTimeout = nanoseconds("stream_timeout", .seconds(3_600))
         idleTimeout = nanoseconds("idle_timeout", .seconds(55))
         idleMax = block.one("keepalive")?.integer(0...100_000, diagnostics) ?? 256

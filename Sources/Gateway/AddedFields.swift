@@ -4,7 +4,7 @@ import HTTPMessage
 import RateLimiting
 import Routing
 
-/// The fields that the gateway adds to every answer, its own and the upstreams': who asked for it is to be found in the log by
+/// The fields that the gateway adds to every response, its own and the upstreams': who asked for it is to be found in the log by
 /// the first, how much of each limit is left by the next (draft-ietf-httpapi-ratelimit-headers), and which pages may read it by the
 /// last, on routes with ``CORSRule``.
 struct AddedFields {

@@ -6,10 +6,10 @@ extension Counters {
     /// Counts a response by its class.
     func add(status: Int) {
         switch status {
-        case 200..<300: add(.answers2xx)
-        case 300..<400: add(.answers3xx)
-        case 400..<500: add(.answers4xx)
-        case 500..<600: add(.answers5xx)
+        case 200..<300: add(.responses2xx)
+        case 300..<400: add(.responses3xx)
+        case 400..<500: add(.responses4xx)
+        case 500..<600: add(.responses5xx)
         default: break
         }
     }

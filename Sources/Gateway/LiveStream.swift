@@ -1,7 +1,7 @@
 import Bytes
 import Forwarding
 
-/// An answer that may go on for as long as both sides like, and how it can be ended in its own terms.
+/// A response that may go on for as long as both sides like, and how it can be ended in its own terms.
 final class LiveStream {
     enum Kind {
         /// A WebSocket: ended by a Close frame between two frames.

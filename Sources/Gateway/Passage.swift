@@ -196,7 +196,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         identity.verified.share.requestBegan()
     }
 
-    /// Whether a trailer of the upstream's answer goes on.
+    /// Whether a trailer of the upstream's response goes on.
     func passes(trailer name: Span<UInt8>) -> Bool { !ownsCORS || !ResponseHeadWriter.isAboutPages(name) }
 
     // MARK: - Streams

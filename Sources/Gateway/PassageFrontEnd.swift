@@ -13,12 +13,12 @@ import System
 /// What a front end does for the requests that come through it, whichever version of HTTP it speaks.
 protocol PassageFrontEnd: ExchangeDownstream {
     var passage: Passage { get }
-    /// Sends a piece of an answer's body.
+    /// Sends a piece of a response's body.
     func send(body: Span<UInt8>)
     /// Ends a tunnel: with its pending Close frame, if there is one.
     func closeTunnel()
-    /// Ends an answer that is a stream in its own terms.
-    func endAnswer(of stream: LiveStream)
+    /// Ends a response that is a stream in its own terms.
+    func endResponse(of stream: LiveStream)
     /// Sends a response that the gateway makes itself.
     func respond(_ reply: Reply)
     /// The request is on its way: its body may follow.
@@ -35,9 +35,9 @@ extension PassageFrontEnd {
         if stream.pendingClose != nil, count < body.count || stream.mayClose { closeTunnel() }
     }
 
-    func answerGoesOn() { passage.path.expiry.answerGoesOn(passage) }
+    func responseGoesOn() { passage.path.expiry.responseGoesOn(passage) }
 
-    func answerMustEnd() {
+    func responseMustEnd() {
         guard let stream = passage.stream, stream.ending == nil else { return }
         stream.ending = .drained
         end(stream)
@@ -51,11 +51,11 @@ extension PassageFrontEnd {
             // A frame that is under way goes to its end first.
             if stream.mayClose { closeTunnel() }
         case .tunnel: closeTunnel()
-        case .events, .grpc: endAnswer(of: stream)
+        case .events, .grpc: endResponse(of: stream)
         case .body:
             // Ended like one that is complete, a part would be taken for the whole.
             passage.exchange.cancel()
-            answerFailed(.closedEarly)
+            responseFailed(.closedEarly)
         }
     }
 }

@@ -163,7 +163,7 @@ final class RequestPath {
         }
     }
 
-    /// Asks the limits that need no identity, so that they count those whom the next stages refuse.
+    /// Asks the limits that need no identity, so that they count the requests that the next stages refuse.
     private func limitEarly(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
         guard !match.rule.earlyLimits.isEmpty else { return .next(.authenticate(match)) }
         passage.state = .waiting(.earlyLimits)
@@ -254,7 +254,7 @@ final class RequestPath {
         } catch {
             throw .forwarding(error)
         }
-        // A call may go on without an answer for as long as the client sends.
+        // A call may go on without a response for as long as the client sends.
         if passage.isGRPC { expiry.began(LiveStream(.grpc), of: passage) }
         frontEnd.forwardingBegan()
         return .forwarded
@@ -303,7 +303,7 @@ final class RequestPath {
     /// The response is complete, or will never be: counts it and writes the log.
     func finish(_ passage: Passage, isComplete: Bool) {
         guard passage.state != .idle else { return }
-        // Of a request that was broken off before its answer nobody knows how it would have been answered: it counts.
+        // Of a request that was broken off before its response nobody knows how it would have been answered: it counts.
         let isAnswered = isComplete || passage.state == .forwarding && passage.exchange.headAt != .never
         if isAnswered { limiter.settle(passage.progress, status: passage.status, at: loop.now) }
         counters.add(status: passage.status)
@@ -329,7 +329,7 @@ final class RequestPath {
     func endOverdueWaits() { for passage in keyFetches.overdue() { resume(passage) } }
 
     /// Called now and then: no response goes on for longer than the credential that let it in, whatever its type.
-    func lookAtAnswers() { for group in groups { group.lookAtAnswers() } }
+    func checkResponses() { for group in groups { group.checkResponses() } }
 
     /// The process is about to end.
     func endStreams() { for group in groups { group.endStreams() } }

@@ -51,7 +51,7 @@ final class StreamExpiry {
     }
 
     /// Called now and then for a response that goes on: none outlives its credential, whatever its type.
-    func answerGoesOn(_ passage: Passage) {
+    func responseGoesOn(_ passage: Passage) {
         guard passage.state == .forwarding, passage.stream == nil, let verified = passage.identity?.verified,
             passage.route?.endsStreamsOnExpiry ?? true, loop.wall / 1_000_000_000 >= verified.refusedFrom
         else { return }

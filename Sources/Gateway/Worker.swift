@@ -152,12 +152,12 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester {
         own.beat()
         path.endOverdueWaits()
         path.expiry.recheckSome()
-        path.lookAtAnswers()
+        path.checkResponses()
         shareMemory()
         services.forgetIdleAccounts()
         becomeReadyIfPossible()
         if drainDeadline <= loop.now, !hasEndedStreams {
-            // They say goodbye; what has not by the next look is cut.
+            // They end in their own terms; what has not by the next tick is cut.
             hasEndedStreams = true
             path.endStreams()
         } else if drainDeadline <= loop.now {

@@ -34,7 +34,7 @@ extension BodyFraming {
         return declared ?? .none
     }
 
-    /// The framing of an answer's body.
+    /// The framing of a response's body.
     ///
     /// - Parameter method: of the request that is answered.
     package static func of(_ head: borrowing ResponseHead, to method: Method) throws(MessageError) -> BodyFraming {

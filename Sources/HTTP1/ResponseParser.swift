@@ -1,7 +1,7 @@
 package import Bytes
 package import HTTPMessage
 
-/// Reads the heads of an upstream's answers, as bytes arrive. Source: RFC 9112 §4, §5.
+/// Reads the heads of an upstream's responses, as bytes arrive. Source: RFC 9112 §4, §5.
 package struct ResponseParser {
     private var lineStart = 0
     private var hasStatusLine = false
@@ -13,7 +13,7 @@ package struct ResponseParser {
     /// Whether any byte of a head has been taken into account.
     package var isInsideHead: Bool { hasStatusLine }
 
-    /// As ``RequestParser/parse(_:into:)``, for an answer.
+    /// As ``RequestParser/parse(_:into:)``, for a response.
     package mutating func parse(_ input: Span<UInt8>, into head: inout ResponseHead) throws(MessageError) -> HeadResult {
         if !hasStatusLine {
             guard let next = try readStatusLine(input, into: &head) else { return try needMore(input.count) }

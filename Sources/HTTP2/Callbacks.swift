@@ -70,7 +70,7 @@ import CNghttp2
 
 /// Lends the session that a callback belongs to.
 @inline(__always) private func withSession<Result>(_ user: UnsafeMutableRawPointer?, _ body: (Session) -> Result) -> Result {
-    // SAFETY: every session is made with a pointer to the object that owns it and outlives it; whoever has the session called
+    // SAFETY: every session is made with a pointer to the object that owns it and outlives it; anyone who has the session called
     // holds it meanwhile.
     unsafe Unmanaged<Session>.fromOpaque(user!)._withUnsafeGuaranteedRef(body)
 }

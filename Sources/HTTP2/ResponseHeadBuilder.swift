@@ -1,7 +1,7 @@
 import Bytes
 package import HTTPMessage
 
-/// Makes an answer's head of the decoded fields of HTTP/2, in the form in which HTTP/1 would have brought it. What could make
+/// Makes a response's head of the decoded fields of HTTP/2, in the form in which HTTP/1 would have brought it. What could make
 /// another line of a field is refused, as in ``RequestHeadBuilder``. Source: RFC 9113 §8.2, §8.3.2.
 package struct ResponseHeadBuilder: ~Copyable {
     private var arena: [UInt8] = []

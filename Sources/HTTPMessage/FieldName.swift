@@ -117,7 +117,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
     }
 }
 
-/// What a field name is to whoever makes a variable of it: its letters and digits, without regard to case. Every other byte that a
+/// What a field name is to anyone who makes a variable of it: its letters and digits, without regard to case. Every other byte that a
 /// name may hold is one separator.
 ///
 /// CGI makes `X_USER_ID` of `X-User-Id`, and servers differ in what else they make `_` of: some `_` and `.`, lighttpd every

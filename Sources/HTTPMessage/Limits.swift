@@ -28,10 +28,10 @@ package enum Limits {
     /// A request head: request line and fields. nginx's `large_client_header_buffers` allow 8 KiB a line, 32 KiB in all; a
     /// token of the size allowed below must fit.
     package static let requestHeadBytesMax = 32_768
-    /// An answer's head. Upstreams are the operator's, so a little more.
+    /// A response's head. Upstreams are the operator's, so a little more.
     package static let responseHeadBytesMax = 65_536
     package static let fieldCountMax = 100
-    /// Of an answer, whose head is bounded by its bytes before.
+    /// Of a response, whose head is bounded by its bytes before.
     package static let responseFieldCountMax = 4_096
     /// Fields of HTTP/2 that carry a part of the Cookie field each; browsers keep 180 cookies for a host.
     package static let cookieCrumbsMax = 256
@@ -48,7 +48,7 @@ package enum Limits {
     package static let connectAttemptsMax = 5
     /// The same where each address refuses at once.
     package static let refusedAttemptsMax = 64
-    /// Of a request's body to a server of HTTP/2, kept until the answer begins: the server may say that it did nothing about it.
+    /// Of a request's body to a server of HTTP/2, kept until the response begins: the server may say that it did nothing about it.
     package static let heldBodyBytesMax = 16_384
     /// Interim (1xx) answers to one request that are passed on; more of them are dropped.
     package static let interimResponsesMax = 8

@@ -10,8 +10,8 @@ package enum MessageError: String, Error, CaseIterable, Sendable {
     case unknownExpectation
     case badPseudoField, connectionField, lengthMismatch
 
-    /// The same of an answer, whose bounds are not those of requests.
-    package var explanationOfAnswer: String {
+    /// The same of a response, whose bounds are not those of requests.
+    package var explanationOfResponse: String {
         switch self {
         case .headTooLarge: "its head is larger than \(Limits.responseHeadBytesMax) bytes"
         case .tooManyFields: "its head has more than \(Limits.responseFieldCountMax) fields"

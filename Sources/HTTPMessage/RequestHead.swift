@@ -91,7 +91,7 @@ package struct RequestHead: ~Copyable {
         return copy(found)
     }
 
-    /// Whether the request is one of gRPC, whose clients read the status of an answer in trailers. `application/grpc-web` is not.
+    /// Whether the request is one of gRPC, whose clients read the status of a response in trailers. `application/grpc-web` is not.
     package var isGRPC: Bool {
         guard let range = value(.contentType) else { return false }
         let type = bytes.extracting(range)

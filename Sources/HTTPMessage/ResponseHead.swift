@@ -1,6 +1,6 @@
 import Bytes
 
-/// An answer's head in its own storage.
+/// A response's head in its own storage.
 package struct ResponseHead: ~Copyable {
     private var own = ByteQueue()
     package var fields = FieldTable()

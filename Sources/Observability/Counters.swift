@@ -3,7 +3,7 @@ package import System
 /// What a worker counts. The numbers are kept in shared memory, one block for each worker, and summed when read.
 package enum Counter: Int, CaseIterable, Sendable {
     case connectionsAccepted, connectionsOpen, handshakesFailed, requests, refusals, malformedRequests
-    case answers2xx, answers3xx, answers4xx, answers5xx
+    case responses2xx, responses3xx, responses4xx, responses5xx
     case upstreamFailures, clientsGone, acceptPauses
     /// Connections that were closed at once, because their worker or their address had as many as may be.
     case connectionsRefused
@@ -11,7 +11,7 @@ package enum Counter: Int, CaseIterable, Sendable {
     case floodsEnded
     /// Heads that did not come in time, or were larger than allowed.
     case headsTimedOut, headsTooLarge
-    /// Bodies that came too slowly, and answers that were taken too slowly.
+    /// Bodies that came too slowly, and responses that were taken too slowly.
     case slowBodies, slowReaders
     /// Connections that have had as many requests as one may.
     case lastRequests

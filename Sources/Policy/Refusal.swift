@@ -56,7 +56,7 @@ package enum Refusal: Error, Sendable {
         case .authorization: 403
         case .admission(.limitExceeded): 429
         case .admission(.storeUnavailable): 503
-        case .forwarding(.answerTimedOut), .forwarding(.connectTimedOut): 504
+        case .forwarding(.responseTimedOut), .forwarding(.connectTimedOut): 504
         case .forwarding(.headerUnusable): 403
         case .forwarding(.pathUnusable): 400
         case .forwarding(.unresolved), .forwarding(.busy), .forwarding(.queueFull), .forwarding(.gaveWay): 503
@@ -108,7 +108,7 @@ package enum Refusal: Error, Sendable {
         case .authorization(.ruleUnmet): "The access token is not meant for this resource."
         case .admission(.limitExceeded): "Too many requests. Wait as long as Retry-After says."
         case .admission(.storeUnavailable): "The request cannot be counted at the moment."
-        case .forwarding(.answerTimedOut), .forwarding(.connectTimedOut): "The service behind did not answer in time."
+        case .forwarding(.responseTimedOut), .forwarding(.connectTimedOut): "The service behind did not answer in time."
         case .forwarding(.headerUnusable): "A value of the access token or the request cannot be passed on."
         case .forwarding(.pathUnusable): "The path cannot be passed on."
         case .forwarding: "The service behind cannot be reached or gave no proper answer."

@@ -37,7 +37,7 @@ package final class AdmissionProgress {
         var charged: [LocalCharge] = []
         var chargedRemote: [RemoteCharge] = []
         var remoteGroups: [Group] = []
-        var question: RemoteQuestion?
+        var question: PendingDecision?
         var permit: Permit?
 
         mutating func reset() {
@@ -72,7 +72,7 @@ package final class AdmissionProgress {
 
     private var present: Present? = Present()
 
-    /// What the limits said, for the answer's fields.
+    /// What the limits said, for the response's fields.
     package var states: [LimitState] { change { $0.states } }
     /// Why the limits refused the request; nil where they did not.
     package var error: AdmissionError? { change { $0.error } }
@@ -114,9 +114,9 @@ package final class AdmissionProgress {
     }
 }
 
-/// One question to a store. A request that ends before the answer comes forgets its question, so that the answer cannot be
+/// One question to a store. A request that ends before the response comes forgets its question, so that the response cannot be
 /// taken for that of a later one.
-final class RemoteQuestion: RemoteDecisionReceiver {
+final class PendingDecision: RemoteDecisionReceiver {
     var answer: (([Quota.Decision]?) -> Void)?
 
     init(_ answer: @escaping ([Quota.Decision]?) -> Void) { self.answer = answer }
@@ -129,15 +129,15 @@ final class RemoteQuestion: RemoteDecisionReceiver {
 }
 
 /// One question for a slice, and all who wait for it. It is answered whether they do or not.
-final class LeaseQuestion: RemoteDecisionReceiver {
-    var askers: [RemoteQuestion] = []
-    private let answer: ([RemoteQuestion], Quota.Decision?) -> Void
+final class PendingLease: RemoteDecisionReceiver {
+    var waiters: [PendingDecision] = []
+    private let answer: ([PendingDecision], Quota.Decision?) -> Void
 
-    init(_ answer: @escaping ([RemoteQuestion], Quota.Decision?) -> Void) { self.answer = answer }
+    init(_ answer: @escaping ([PendingDecision], Quota.Decision?) -> Void) { self.answer = answer }
 
     func decided(_ decisions: [Quota.Decision]?) {
-        let waiting = askers
-        askers = []
+        let waiting = waiters
+        waiters = []
         answer(waiting, decisions?.first)
     }
 }

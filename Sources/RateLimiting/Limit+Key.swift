@@ -12,7 +12,7 @@ extension Limit {
     /// Where a variable has no value, the client's address stands for it: else all clients without one would share a quota.
     func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) {
         output.append(name)
-        // A limit whose rate is changed starts anew; its old times mean something else.
+        // A limit whose rate is changed starts again; its old times mean something else.
         output.append(0x2F)
         output.append(decimal: quota.cost)
         output.append(0x2F)

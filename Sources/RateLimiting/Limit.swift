@@ -37,7 +37,7 @@ package final class Limit: Sendable {
     package let whenStoreFails: WhenStoreFails
     /// How many requests a worker takes from the store at once, to spend them by itself; 1 without `lease`.
     package let lease: UInt64
-    /// Answers of these statuses alone are counted; empty for all requests.
+    /// Responses of these statuses alone are counted; empty for all requests.
     package let countedStatuses: [Int]
 
     package init(

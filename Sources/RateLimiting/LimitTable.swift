@@ -56,7 +56,7 @@ package struct LimitTable {
             guard decision.isAllowed else { return decision }
             guard memory.compareExchange(bucket + 1, expected: arrival, desired: decision.arrival).exchanged else { continue }
             decision.refundedBefore = refunded
-            // Taken by another key in between: that key has paid once too often, this one starts anew.
+            // Taken by another key in between: that key has paid once too often, this one starts again.
             if memory.load(bucket) == fingerprint { return decision }
         }
     }

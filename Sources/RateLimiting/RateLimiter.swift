@@ -19,7 +19,7 @@ package final class RateLimiter {
     private var keyScratch: [UInt8] = []
     private var leases = LeaseTable()
     /// Questions for slices that are under way, by the key's fingerprint.
-    private var leaseQuestions: [UInt64: LeaseQuestion] = [:]
+    private var pendingLeases: [UInt64: PendingLease] = [:]
     /// The key of a slice that is being handed out at this moment, and how many still want one of it.
     private var handingOut: (fingerprint: UInt64, left: UInt64) = (0, 0)
 
@@ -180,10 +180,10 @@ package final class RateLimiter {
                 guard decideWithout(group, progress, now) else { return progress.finish() }
                 continue
             }
-            let question = RemoteQuestion { [unowned self] decisions in self.answered(group, decisions, progress) }
+            let question = PendingDecision { [unowned self] decisions in self.answered(group, decisions, progress) }
             progress.change { $0.question = question }
             if let fingerprint = group.leasedUnder {
-                askForSlice(fingerprint, group, question, store, now)
+                requestLease(fingerprint, group, question, store, now)
             } else {
                 store.decide(group.calls, for: question)
             }
@@ -207,29 +207,29 @@ package final class RateLimiter {
         return true
     }
 
-    /// Takes a slice for all who want one of this key: who comes while the question is under way waits for its answer.
-    private func askForSlice(
-        _ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ question: RemoteQuestion, _ store: any RemoteStore, _ now: Instant
+    /// Takes a slice for all who want one of this key: who comes while the question is under way waits for its response.
+    private func requestLease(
+        _ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ question: PendingDecision, _ store: any RemoteStore, _ now: Instant
     ) {
-        if let present = leaseQuestions[fingerprint] { return present.askers.append(question) }
+        if let present = pendingLeases[fingerprint] { return present.waiters.append(question) }
         let (call, quota) = (group.calls[0], group.calls[0].quota)
         let size = leases.nextSize(fingerprint, most: limits[group.indices[0]].lease, at: now)
-        let slice = LeaseQuestion { [unowned self] askers, decision in
-            self.leaseQuestions[fingerprint] = nil
+        let slice = PendingLease { [unowned self] waiters, decision in
+            self.pendingLeases[fingerprint] = nil
             if let decision, decision.isAllowed {
-                // Those who have gone meanwhile leave theirs to nobody, lest a slice become larger than it may be.
-                let wanted = UInt64(askers.count { $0.answer != nil })
+                // Those who have gone meanwhile leave theirs to nobody, so that no slice grows beyond its bound.
+                let wanted = UInt64(waiters.count { $0.answer != nil })
                 self.leases.keep(decision, most: max(size, wanted), size: size, of: quota, for: fingerprint, at: Clock.now())
             }
             let outer = self.handingOut
-            for (index, asker) in askers.enumerated() {
-                self.handingOut = (fingerprint, UInt64(askers.count - index))
-                asker.decided(decision.map { [$0] })
+            for (index, waiter) in waiters.enumerated() {
+                self.handingOut = (fingerprint, UInt64(waiters.count - index))
+                waiter.decided(decision.map { [$0] })
             }
             self.handingOut = outer
         }
-        slice.askers = [question]
-        leaseQuestions[fingerprint] = slice
+        slice.waiters = [question]
+        pendingLeases[fingerprint] = slice
         // Those who wait already spend theirs at once: they make the slice no larger than it may be.
         let waiting = handingOut.fingerprint == fingerprint ? handingOut.left : 1
         store.decide(

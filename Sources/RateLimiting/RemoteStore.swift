@@ -1,7 +1,7 @@
 /// One key's part of a question to a store outside the host.
 package struct RemoteCall: Sendable {
     package let key: [UInt8]
-    /// Whether the key holds what must not be read by whoever sees the store's keys: a field or a cookie of the client's.
+    /// Whether the key holds what must not be read by anyone who sees the store's keys: a field or a cookie of the client's.
     package let isSecret: Bool
     package let quota: Quota
     /// How many requests are asked for; the store grants as many of them as there are, at least one or none.
@@ -26,7 +26,7 @@ package struct RemoteRefund: Sendable {
     }
 }
 
-/// Receives the answer to one question.
+/// Receives the response to one question.
 package protocol RemoteDecisionReceiver: AnyObject {
     /// - Parameter decisions: one for each call, in order; nil when the store did not answer in time.
     func decided(_ decisions: [Quota.Decision]?)

@@ -7,7 +7,7 @@ import TLS
 /// Keys: one for each limit. Arguments: a mode, then for each limit its cost and tolerance in microseconds, how many requests are asked
 /// for, and of a charge to take back its end and what had been taken back before it. The state is the theoretical arrival time in
 /// microseconds of the server's clock, so that gateways need no common one, and all that was ever taken back of the key. Mode `decide`
-/// charges all limits or none and answers, for each, six integers: how many are granted, remaining, microseconds until the quota is whole,
+/// charges all limits or none and returns, for each, six integers: how many are granted, remaining, microseconds until the quota is whole,
 /// microseconds to wait, the end of the charge, what had been taken back before. Mode `refund` takes back what is left of a charge, by the
 /// rule of ``Quota/refundable(_:arrival:refunded:now:)``.
 ///

@@ -7,7 +7,7 @@ import TLS
 /// A worker's connection to one Redis server: everything that a turn of the loop asks goes out in one batch.
 ///
 /// While the server is away nothing waits for it: ``isAvailable`` is false and the link tries again, after 50 ms at first and
-/// never later than a second. An answer that comes late, is no answer, or is an error breaks the connection, because the
+/// never later than a second. A response that comes late, is no response, or is an error breaks the connection, because the
 /// order of replies is all that tells which question they belong to.
 package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTurnHandler {
     private enum State {
@@ -41,9 +41,9 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     private var outbound = ByteQueue()
     private var inbound = ByteQueue()
     private var reader = RedisReplyReader()
-    /// In the order of their going out; those before `firstQuestion` have been answered.
+    /// In the order of their going out; those before `firstPending` have been answered.
     private var questions: [Question] = []
-    private var firstQuestion = 0
+    private var firstPending = 0
     /// When the oldest unanswered question of each batch should have been answered, with how many questions end there.
     private var deadlines: [(end: Int, at: Instant)] = []
     private var scriptDigest: [UInt8] = []
@@ -76,9 +76,9 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         leaveIfOutdated()
     }
 
-    /// Whoever waits for an answer still gets it from the server that was asked.
+    /// Anyone who waits for a response still gets it from the server that was asked.
     private func leaveIfOutdated() {
-        guard isOutdated, isAvailable, firstQuestion == questions.count, outbound.isEmpty else { return }
+        guard isOutdated, isAvailable, firstPending == questions.count, outbound.isEmpty else { return }
         breakOff()
         connect()
     }
@@ -229,7 +229,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
                     inbound.removeAll()
                     while let reply = try reader.next() {
                         take(reply)
-                        // An answer may have broken the connection, and another one may be on its way.
+                        // A response may have broken the connection, and another one may be on its way.
                         if case .idle = state { return }
                         if attempt != nextAddress { return }
                     }
@@ -244,10 +244,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private func take(_ reply: RedisReply) {
-        guard firstQuestion < questions.count else { return fail("an answer without a question") }
-        let question = questions[firstQuestion]
-        firstQuestion += 1
-        while let first = deadlines.first, first.end <= firstQuestion { deadlines.removeFirst() }
+        guard firstPending < questions.count else { return fail("an answer without a question") }
+        let question = questions[firstPending]
+        firstPending += 1
+        while let first = deadlines.first, first.end <= firstPending { deadlines.removeFirst() }
         forgetAnswered()
         switch question {
         case .greeting: greeted(reply)
@@ -293,10 +293,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     /// Keeps `questions` short while there is always one unanswered.
     private func forgetAnswered() {
-        guard firstQuestion == questions.count || firstQuestion >= answeredMax else { return }
-        questions.removeFirst(firstQuestion)
-        for index in deadlines.indices { deadlines[index].end -= firstQuestion }
-        firstQuestion = 0
+        guard firstPending == questions.count || firstPending >= answeredMax else { return }
+        questions.removeFirst(firstPending)
+        for index in deadlines.indices { deadlines[index].end -= firstPending }
+        firstPending = 0
     }
 
     /// The server will not run the script. Where it says that another one should be asked, or that it is not ready, a new
@@ -326,7 +326,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         }
     }
 
-    /// Breaks the connection, lets everybody who waits go on without an answer, and tries again later.
+    /// Breaks the connection, lets everybody who waits go on without a response, and tries again later.
     private func fail(_ reason: String) {
         let unanswered = breakOff()
         report(false, reason)
@@ -342,9 +342,9 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         outbound.removeAll()
         inbound.removeAll()
         reader = RedisReplyReader()
-        let unanswered = questions[firstQuestion...]
+        let unanswered = questions[firstPending...]
         questions = []
-        firstQuestion = 0
+        firstPending = 0
         deadlines = []
         isLoading = false
         return unanswered

@@ -54,7 +54,7 @@ struct ListeningSockets {
         var status = stat()
         // SAFETY: the path is lent as a terminated string, `status` lives for the call.
         guard unsafe lstat(path, &status) == 0, status.st_mode & UInt32(S_IFMT) == UInt32(S_IFSOCK) else { return }
-        // One that answers belongs to a program that runs; binding to it then fails and says so.
+        // One that responses belongs to a program that runs; binding to it then fails and says so.
         guard (try? Socket.connect(to: .unix(path))) == nil else { return }
         unsafe _ = unlink(path)
     }

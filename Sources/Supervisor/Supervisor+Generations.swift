@@ -75,7 +75,7 @@ extension Supervisor {
         let memoryCopy = try memory.memory.descriptor.duplicate(atLeast: descriptorsFrom)
         let ownCopy = try member.memory.memory.descriptor.duplicate(atLeast: descriptorsFrom)
         member.begin()
-        // Each reader of the bundle needs a position of its own, which opening anew gives.
+        // Each reader of the bundle needs a position of its own, which opening again gives.
         member.process = try Child.start(
             arguments, passing: [childEnd.raw, generation.bundle.raw, memoryCopy.raw, ownCopy.raw] + more,
             environment: Environment.needed(by: generation.variables))

@@ -5,7 +5,7 @@ import System
 
 /// A new executable takes over (SIGUSR2), without a moment at which nobody listens.
 ///
-/// The program is started anew from the file that this one was started from. Over descriptor 3 it hears of the listening
+/// The program is started again from the file that this one was started from. Over descriptor 3 it hears of the listening
 /// sockets, the shared memory with its limits, the ticket keys and what the control process has found out; then it starts
 /// its own processes. When they take connections it says so, and this supervisor lets its own finish, and ends. A new
 /// program that fails before that costs nothing: this one goes on.
@@ -104,7 +104,7 @@ extension Supervisor {
         case .sharedMemory:
             guard let descriptor, let count = reader.number(), count <= UInt64(ProcessMemory.slotsMax) else { return }
             guard let inherited = HostMemory(inherited: descriptor) else {
-                return log.warning("the memory of the program before has another layout: limits kept in memory start anew")
+                return log.warning("the memory of the program before has another layout: limits kept in memory start again")
             }
             memory = inherited
             slotsOfPredecessor = Set((0..<count).compactMap { _ in reader.number().flatMap { Int(exactly: $0) } })

@@ -74,7 +74,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         }
     }
 
-    /// The path that this program was called by, links and all, so that a link that leads to a newer version is followed anew.
+    /// The path that this program was called by, links and all, so that a link that leads to a newer version is followed again.
     private static func ownPath(_ environment: [String: String]) throws -> String {
         let name = CommandLine.arguments.first ?? ""
         let current = try LocalFiles.target(ofLink: "/proc/self/exe")
@@ -247,7 +247,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
 
     private func reopenLogs() {
         for generation in generations { sendLogs(generation) }
-        log.info("logs are opened anew")
+        log.info("logs are opened again")
     }
 
     /// Sees to children that have ended.

@@ -7,7 +7,7 @@ package enum ProxyProtocol {
         case v1, v2
     }
 
-    /// Whom a connection is from and to. Nil where its sender speaks for itself (`LOCAL`) or does not know (`UNKNOWN`).
+    /// Source and destination of a connection. Nil where its sender speaks for itself (`LOCAL`) or does not know (`UNKNOWN`).
     package struct Addresses: Equatable, Sendable {
         package let source: IPAddress
         package let sourcePort: UInt16

@@ -26,7 +26,7 @@ package final class Timer {
 /// Timers in slots of 4 ms, the farthest 4 s away; what is later is queued again on its way.
 /// A class, because a handler that fires may set timers.
 ///
-/// Moving a timer to a later moment only stores the moment: the slot finds it not due and queues it anew.
+/// Moving a timer to a later moment only stores the moment: the slot finds it not due and queues it again.
 final class TimerWheel {
     private var slots = [[Timer]](repeating: [], count: 1024)
     private var occupied = [16 of UInt64](repeating: 0)

@@ -89,8 +89,8 @@ package struct Transport: ~Copyable {
         }
     }
 
-    /// Says goodbye in TLS; the socket closes when the value goes.
-    package mutating func sayGoodbye() {
+    /// Sends close_notify; the socket closes when the value goes.
+    package mutating func sendCloseNotify() {
         if session != nil { session!.close() }
     }
 }

@@ -12,7 +12,7 @@ struct Run: ParsableCommand {
         abstract: "Run the gateway in the foreground.",
         discussion: """
             SIGHUP reads the configuration again; SIGTERM and SIGINT finish the requests in flight and end; SIGUSR1 opens the \
-            logs anew; SIGUSR2 has a new version of the program take over.
+            logs again; SIGUSR2 has a new version of the program take over.
             """)
 
     @OptionGroup var file: ConfigurationOption

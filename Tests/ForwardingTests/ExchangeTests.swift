@@ -24,17 +24,17 @@ import Testing
         var error: ForwardingError?
 
         func received(interim head: borrowing ResponseHead) {}
-        func answerGoesOn() {}
-        func answerMustEnd() {}
+        func responseGoesOn() {}
+        func responseMustEnd() {}
         func received(head: borrowing ResponseHead, framing: BodyFraming) { status = head.status }
         func received(body: Span<UInt8>) { self.body += body.copied() }
         func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {}
-        func answerEnded() { isOver = true }
-        func answerFailed(_ error: ForwardingError) {
+        func responseEnded() { isOver = true }
+        func responseFailed(_ error: ForwardingError) {
             self.error = error
             isOver = true
         }
-        var takesAnswer: Bool { true }
+        var takesResponse: Bool { true }
         func uploadMayContinue() {}
     }
 
@@ -196,7 +196,7 @@ import Testing
         let server = try ScriptedServer { _, _ in eventually(within: 30) { over.isSet } }
         let group = try group("server 127.0.0.1:\(server.port); answer_timeout 300ms;")
         let answer = try send(["PUT / HTTP/1.1"], body: String(repeating: "x", count: 16 << 20), to: group)
-        #expect(answer.error == .answerTimedOut)
+        #expect(answer.error == .responseTimedOut)
         over.set()
     }
 
@@ -207,6 +207,6 @@ import Testing
             client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: \(options)\r\n\r\n")
         }
         let answer = try send(["GET / HTTP/1.1"], to: try group("server 127.0.0.1:\(server.port);"))
-        #expect(answer.error == .badAnswer(.tooManyConnectionOptions))
+        #expect(answer.error == .badResponse(.tooManyConnectionOptions))
     }
 }

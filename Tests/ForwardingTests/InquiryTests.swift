@@ -46,11 +46,11 @@ import Testing
     private func ask(
         _ request: Inquiry.Request, of group: UpstreamGroup, timeout: UInt64 = 20_000_000_000, bodyBytesMax: Int = 1_024
     ) throws -> Asker {
-        let asker = Asker()
-        let inquiry = Inquiry(to: group, on: loop, timeout: timeout, bodyBytesMax: bodyBytesMax, asker)
+        let waiter = Asker()
+        let inquiry = Inquiry(to: group, on: loop, timeout: timeout, bodyBytesMax: bodyBytesMax, waiter)
         try inquiry.ask(request)
-        #expect(turn { !asker.outcomes.isEmpty })
-        return asker
+        #expect(turn { !waiter.outcomes.isEmpty })
+        return waiter
     }
 
     @Test func asksAndReadsTheResponse() throws {
@@ -71,11 +71,11 @@ import Testing
         for body in ["", "hello"] {
             let request = Inquiry.Request(
                 body.isEmpty ? "GET" : "POST", "/auth?x=1", authority: "auth.example", fields: fields, body: [UInt8](body.utf8))
-            let asker = try ask(request, of: group)
-            let answer = try #require(try asker.outcomes.first?.get())
+            let waiter = try ask(request, of: group)
+            let answer = try #require(try waiter.outcomes.first?.get())
             #expect(answer.status == 403 && answer.body == [UInt8]("abcdef".utf8))
             #expect(answer.fields.filter { $0.name == "x-why" }.map(\.value) == [[0x61], [0x62]] && answer["x-why"] == [0x61])
-            #expect(asker.outcomes.count == 1)
+            #expect(waiter.outcomes.count == 1)
             let head = "\(request.method) /auth?x=1 HTTP/1.1\r\nHost: auth.example\r\nX-Forwarded-Uri: /a?b\r\nCookie: s=1\r\n"
             #expect(seen.value == head + (body.isEmpty ? "\r\n" : "Content-Length: 5\r\n\r\nhello"), "\(seen.value)")
         }
@@ -99,7 +99,7 @@ import Testing
         let group = try group(server.port)
         #expect(try ask(Inquiry.Request("GET", "/large"), of: group).failure == .tooLarge)
         #expect(try ask(Inquiry.Request("GET", "/short"), of: group).failure == .forwarding(.closedEarly))
-        #expect(try ask(Inquiry.Request("GET", "/odd"), of: group).failure == .forwarding(.badAnswer(.badContentLength)))
+        #expect(try ask(Inquiry.Request("GET", "/odd"), of: group).failure == .forwarding(.badResponse(.badContentLength)))
         for path in ["/silent", "/nothing"] {
             #expect(try ask(Inquiry.Request("GET", path), of: group, timeout: 300_000_000).failure == .timedOut)
         }
@@ -127,14 +127,14 @@ import Testing
             client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         }
         let group = try group(server.port)
-        let asker = Asker()
-        let inquiry = Inquiry(to: group, on: loop, timeout: 20_000_000_000, bodyBytesMax: 10, asker)
+        let waiter = Asker()
+        let inquiry = Inquiry(to: group, on: loop, timeout: 20_000_000_000, bodyBytesMax: 10, waiter)
         try inquiry.ask(Inquiry.Request("GET", "/"))
         inquiry.cancel()
         inquiry.cancel()
         // Another one, asked later, is answered by the same service.
         #expect(try ask(Inquiry.Request("GET", "/"), of: group).failure == nil)
-        #expect(asker.outcomes.isEmpty)
+        #expect(waiter.outcomes.isEmpty)
     }
 
     @Test(arguments: [
@@ -144,11 +144,11 @@ import Testing
         Inquiry.Request("GET", "/", fields: [(name: "A", value: [0x0D, 0x0A])]),
         Inquiry.Request("GET", "/", fields: [(name: "Content-Length", value: [0x30])]),
     ]) func whatCannotStandInARequestIsNotSent(request: Inquiry.Request) throws {
-        let asker = Asker()
-        let inquiry = Inquiry(to: try group(1), on: loop, timeout: 1_000_000_000, bodyBytesMax: 10, asker)
+        let waiter = Asker()
+        let inquiry = Inquiry(to: try group(1), on: loop, timeout: 1_000_000_000, bodyBytesMax: 10, waiter)
         let error = #expect(throws: Inquiry.Failure.self) { try inquiry.ask(request) }
         guard case .unusable = try #require(error) else { return #expect(Bool(false), "\(String(describing: error))") }
-        #expect(asker.outcomes.isEmpty)
+        #expect(waiter.outcomes.isEmpty)
     }
 
     @Test func manyTakeTheirTurn() throws {
@@ -156,13 +156,13 @@ import Testing
             while client.read(until: "\r\n\r\n").contains("\r\n\r\n") { client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") }
         }
         let group = try group(server.port, "max_connections 2;")
-        let askers = (0..<40).map { _ in Asker() }
-        for (index, asker) in askers.enumerated() {
+        let waiters = (0..<40).map { _ in Asker() }
+        for (index, waiter) in waiters.enumerated() {
             let body = [UInt8](repeating: 0x78, count: index % 3 * 4)
-            try Inquiry(to: group, on: loop, timeout: 30_000_000_000, bodyBytesMax: 10, asker).ask(
+            try Inquiry(to: group, on: loop, timeout: 30_000_000_000, bodyBytesMax: 10, waiter).ask(
                 Inquiry.Request(body.isEmpty ? "GET" : "POST", "/\(index)", body: body))
         }
-        #expect(turn { askers.allSatisfy { $0.outcomes.count == 1 } })
-        for asker in askers { #expect(asker.failure == nil) }
+        #expect(turn { waiters.allSatisfy { $0.outcomes.count == 1 } })
+        for waiter in waiters { #expect(waiter.failure == nil) }
     }
 }

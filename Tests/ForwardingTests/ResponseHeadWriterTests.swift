@@ -32,7 +32,7 @@ import Testing
         ("HTTP/1.1 200 OK", "HTTP/1.1 200 OK"),
         ("HTTP/1.1 200 ", "HTTP/1.1 200 "),
         ("HTTP/1.1 299 A  reason\tof its own", "HTTP/1.1 299 A  reason\tof its own"),
-        // Anything but the usual form is written anew.
+        // Anything but the usual form is written again.
         ("HTTP/1.0 200 OK", "HTTP/1.1 200 OK"),
         ("HTTP/1.1 200", "HTTP/1.1 200 "),
         ("HTTP/1.1 200   OK", "HTTP/1.1 200 OK"),
@@ -69,7 +69,7 @@ import Testing
         #expect(try lines(answer, sent: .length(13)) == ["HTTP/1.1 200 OK", "A: b", "Content-Length: 13"])
         #expect(try lines(answer, sent: .chunked) == ["HTTP/1.1 200 OK", "A: b", "Transfer-Encoding: chunked"])
         #expect(try lines(answer, sent: .close) == ["HTTP/1.1 200 OK", "A: b"])
-        // Of the resource, not of this answer.
+        // Of the resource, not of this response.
         #expect(try lines(answer, to: .head) == answer)
         #expect(try lines(["HTTP/1.1 304 Not Modified", "Content-Length: 12"]) == ["HTTP/1.1 304 Not Modified", "Content-Length: 12"])
         #expect(try lines(["HTTP/1.1 204 No Content", "Content-Length: 12"]) == ["HTTP/1.1 204 No Content"])

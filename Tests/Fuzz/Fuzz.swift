@@ -18,7 +18,7 @@ private func runDriver(
     _ callback: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
 ) -> CInt
 
-/// The library wants this symbol to be there, whoever calls it.
+/// The library wants this symbol to be there, no matter who calls it.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     chosen.run([UInt8](UnsafeBufferPointer(start: start, count: count)))

@@ -2,11 +2,11 @@ import Bytes
 import HTTP2
 import HTTPMessage
 
-/// A server's session that is fed with whatever comes, and answers each request that it understands.
+/// A server's session that is fed with whatever comes, and responses each request that it understands.
 final class FuzzedSession: SessionHandler {
     private var session: Session!
     private let builder = RequestHeadBuilder()
-    /// Used for each request anew, as a connection's is.
+    /// Used for each request again, as a connection's is.
     private var head = RequestHead()
     private var bodies: [Int32: Int] = [:]
 

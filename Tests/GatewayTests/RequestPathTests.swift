@@ -11,7 +11,7 @@ import Testing
 @testable import Gateway
 @testable import Policy
 
-/// A store of limits that answers when the test wants.
+/// A store of limits that responses when the test wants.
 private final class ScriptedStore: RemoteStore {
     var isAvailable = true
     private(set) var pending: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []

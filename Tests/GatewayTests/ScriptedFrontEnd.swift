@@ -50,7 +50,7 @@ final class PathStage {
     }
 }
 
-/// A control process that answers when the test wants.
+/// A control process that responses when the test wants.
 final class ScriptedKeys: KeyRequester {
     var isThere = true
     private(set) var asked: [Int] = []
@@ -115,13 +115,13 @@ final class ScriptedFrontEnd: PassageFrontEnd {
     func forwardingBegan() { isForwarding = true }
     func send(body: Span<UInt8>) {}
     func closeTunnel() {}
-    func endAnswer(of stream: LiveStream) {}
+    func endResponse(of stream: LiveStream) {}
     func breakOff() {}
     func received(interim head: borrowing ResponseHead) {}
     func received(head: borrowing ResponseHead, framing: BodyFraming) {}
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {}
-    func answerEnded() {}
-    func answerFailed(_ error: ForwardingError) { stage.path.refuse(passage, .forwarding(error)) }
-    var takesAnswer: Bool { true }
+    func responseEnded() {}
+    func responseFailed(_ error: ForwardingError) { stage.path.refuse(passage, .forwarding(error)) }
+    var takesResponse: Bool { true }
     func uploadMayContinue() {}
 }

@@ -275,7 +275,7 @@ private let second: UInt64 = 1_000_000_000
             while table.spend(5, at: at(1)) != nil {}
         }
         #expect(sizes == [1, 2, 4, 8, 10])
-        // Ten requests grow back in ten seconds: later it begins anew.
+        // Ten requests grow back in ten seconds: later it begins again.
         let (inTime, late) = (table.nextSize(5, most: 10, at: at(10)), table.nextSize(5, most: 10, at: at(11)))
         #expect(inTime == 10 && late == 1)
     }

@@ -109,7 +109,7 @@ import Testing
         #expect(try stage.gateway.curl("/", ["-X", "DELETE", "-H", "Content-Length: 0"]).status == 200)
     }
 
-    /// Whatever its media type, no answer outlives the credential that let it in.
+    /// Whatever its media type, no response outlives the credential that let it in.
     @Test(arguments: HTTPVersions.all, ["Text/Event-Stream", "application/x-ndjson", "multipart/x-mixed-replace; boundary=b"])
     func anAnswerEndsWithItsCredential(version: String, type: String) throws {
         let server = try ScriptedServer { client, _ in

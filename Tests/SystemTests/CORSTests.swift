@@ -13,7 +13,7 @@ import Testing
         route /** { upstream app; public; }
         """
 
-    /// nginx that allows every page everything, and answers to a Vary of its own.
+    /// nginx that allows every page everything, and responses to a Vary of its own.
     private func stage(_ version: String) throws -> Stage {
         let port = Ports.free()
         let server = """
@@ -27,7 +27,7 @@ import Testing
             general: "upstream lax { server 127.0.0.1:\(port); } access_log @DIR@/access.log;", servers: server, serverPorts: [port])
     }
 
-    /// The fields of an answer, with all values of each.
+    /// The fields of a response, with all values of each.
     private func fields(_ stage: Stage, _ path: String, _ arguments: [String]) throws -> (status: String, [String: [String]]) {
         let lines = try run(
             Executable.curl,
@@ -121,7 +121,7 @@ import Testing
         #expect(try fields(stage, "/else", []).1["access-control-allow-credentials"] == ["true"])
     }
 
-    /// In interim answers, in trailers, and where the protocol changes.
+    /// In interim responses, in trailers, and where the protocol changes.
     @Test func whatAnUpstreamSaysOfPagesIsDroppedEverywhere() throws {
         let server = try ScriptedServer { client, _ in
             let head = client.read(until: "\r\n\r\n")

@@ -3,7 +3,7 @@ import Glibc
 import TestSockets
 import Testing
 
-/// Server-sent events and other answers that take their time.
+/// Server-sent events and other responses that take their time.
 @Suite(.serialized) struct EventStreamTests {
     private static let routes = """
         route /events/** { upstream events; auth sso; }
@@ -44,7 +44,7 @@ import Testing
         next.value = 1
         #expect(eventually { listener.log.contains("event 1") })
         #expect(!listener.log.contains("event 2"))
-        // Longer than the answer timeout, which holds for answers that are no streams.
+        // Longer than the response timeout, which holds for responses that are no streams.
         usleep(1_500_000)
         #expect(listener.isRunning)
         next.value = 2

@@ -138,7 +138,7 @@ import Testing
         #expect(later.status == 1 && later.text.hasPrefix("REFUSED  401 token_expired"), "\(later.text)")
     }
 
-    /// Neither a value of the environment nor a token is printed, whoever puts it into a request.
+    /// Neither a value of the environment nor a token is printed, no matter who puts it into a request.
     @Test func noSecretIsPrinted() throws {
         let file = """
             listen 127.0.0.1:1 { plaintext; }

@@ -261,7 +261,7 @@ import Testing
             neighbour.send("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             #expect(neighbour.read().hasPrefix("HTTP/1.1 200"))
         }
-        // Who was there before gets all of its answer.
+        // Who was there before gets all of its response.
         #expect(readers[0].read(silence: 3_000).utf8.count > 4_000_000)
         goOn.set()
         readers.removeAll()

@@ -151,7 +151,7 @@ import Testing
     @Test func passesTrailersAndInterimAnswersBothWays() throws {
         let seen = Box("")
         let server = try ScriptedServer { client, _ in
-            seen.value = client.read(until: "\r\n\r\n", silence: 2_000)
+            seen.value = client.read(until: "\r\n\r\n", silence: 20_000)
             if !seen.value.contains("\r\n0\r\n") { seen.change { $0 += client.read(until: "\r\n\r\n", silence: 2_000) } }
             client.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
             client.send(

@@ -70,13 +70,13 @@ import Testing
         server.stop()
     }
 
-    /// What the service behind got, byte for byte, as the answer's body.
+    /// What the service behind got, byte for byte, as the response's body.
     private func mirror() throws -> ScriptedServer {
         try ScriptedServer { client, _ in
             let head = client.read(until: "\r\n\r\n")
             let request =
                 head.contains("chunked") && !head.contains("0\r\n")
-                ? head + client.read(until: "\r\n0\r\n", silence: 1_000) + client.read(until: "\r\n\r\n", silence: 300) : head
+                ? head + client.read(until: "\r\n0\r\n", silence: 20_000) + client.read(until: "\r\n\r\n", silence: 1_500) : head
             client.send("HTTP/1.1 200 OK\r\nContent-Length: \(request.utf8.count)\r\nConnection: close\r\n\r\n\(request)")
         }
     }

@@ -124,7 +124,7 @@ import Testing
         // So does a new executable.
         #expect(gateway.handOver())
         #expect(try get(new) == 200)
-        // A server that nobody vouches for is not believed, and without any keys the answer is 503.
+        // A server that nobody vouches for is not believed, and without any keys the response is 503.
         server = try serve()
         gateway.stop()
         let other = try Gateway(configuration(""), in: folder)

@@ -302,7 +302,7 @@ extension Gateway {
         return Answer(status: status, fields: fields, body: body)
     }
 
-    /// Many requests at once with curl; how often each status came (0: no answer).
+    /// Many requests at once with curl; how often each status came (0: no response).
     func load(_ path: String, count: Int, parallel: Int, _ arguments: [String] = []) throws -> [Int: Int] {
         let output = try run(
             Executable.curl,
@@ -360,12 +360,13 @@ final class Stage {
 /// A gateway that also listens in clear, so that a test can say every byte itself.
 func plainStage(
     routes: String = "route /** { upstream app; public; } route /in { upstream app; auth sso; }", servers: String = "",
-    serverPorts: [Int] = [], more: String = ""
+    serverPorts: [Int] = [], more: String = "", workers: Int = 2
 ) throws
     -> (stage: Stage, port: Int)
 {
     let port = Ports.free()
     let stage = try Stage(
-        routes: routes, general: "listen 127.0.0.1:\(port) { plaintext; }\n" + more, servers: servers, serverPorts: serverPorts)
+        routes: routes, general: "listen 127.0.0.1:\(port) { plaintext; }\n" + more, workers: workers, servers: servers,
+        serverPorts: serverPorts)
     return (stage, port)
 }

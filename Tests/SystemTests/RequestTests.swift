@@ -146,7 +146,7 @@ import Testing
         for path in ["/api/orders/../x", "/%00", "/a/..;/b", "/%2e%2e/"] { #expect(try stage.gateway.curl(path).status == 400) }
     }
 
-    /// A browser sends no token with a preflight, and its answer is the service's to give.
+    /// A browser sends no token with a preflight, and its response is the service's to give.
     @Test(arguments: HTTPVersions.all) func preflightsMayBeEverybodys(version: String) throws {
         let stage = try Stage(
             version: version,

@@ -50,7 +50,7 @@ import Testing
     @Test func aClientThatAsksAndNeverReadsIsLetGo() throws {
         let (stage, port) = try plainStage(more: "timeouts { write 500ms; idle 60s; head 60s; body 60s; }")
         let request = "GET /in HTTP/1.1\r\nHost: a\r\n\r\n"
-        // One that only asks, one that goes on asking while its answers wait, one that stops within a body.
+        // One that only asks, one that goes on asking while its responses wait, one that stops within a body.
         let many = String(repeating: request, count: 30_000)
         let tails = ["", "GET /in HT", "POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n1234"]
         let clients = try tails.map { tail in

@@ -191,7 +191,7 @@ import Testing
         server.stop()
     }
 
-    /// END_STREAM ends an answer, and not a length of zero: what comes with it is the status of a call.
+    /// END_STREAM ends a response, and not a length of zero: what comes with it is the status of a call.
     @Test func anEmptyBodyKeepsItsTrailers() throws {
         let (stage, server) = try peculiar()
         let answer = try Executable.peer("http2", ["exchange", "\(stage.gateway.port)", "POST", "/trailers", "te=trailers", "body=x"])

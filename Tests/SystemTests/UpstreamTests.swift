@@ -95,7 +95,7 @@ import Testing
         _ = hole
     }
 
-    /// Answers one request on the first connection and ends it when the second request comes, before any byte of an answer.
+    /// Answers one request on the first connection and ends it when the second request comes, before any byte of a response.
     private func stale() throws -> ScriptedServer {
         try ScriptedServer { client, number in
             _ = client.read(until: "\r\n\r\n")
@@ -139,7 +139,7 @@ import Testing
     }
 
     @Test func anAnswerThatEndsInAResetIsNotPassedOnAsWhole() throws {
-        // Without a length, only the end of the connection ends the answer (RFC 9112 §6.3): a reset is no such end.
+        // Without a length, only the end of the connection ends the response (RFC 9112 §6.3): a reset is no such end.
         let server = try ScriptedServer { client, number in
             _ = client.read(until: "\r\n\r\n")
             client.send("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nhalf of it")
@@ -167,7 +167,7 @@ import Testing
             _ = client.read(until: "\r\n\r\n")
             client.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
             client.endWriting()
-            // Takes the rest, as a good server does, so that no reset overtakes its answer.
+            // Takes the rest, as a good server does, so that no reset overtakes its response.
             _ = client.isClosedByPeer()
         }
         let (stage, port) = try oneWorker([server.port])
@@ -195,7 +195,7 @@ import Testing
         let client = try RawClient(port: port)
         client.send("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n")
         #expect(eventually { asked.isSet })
-        // As nginx and Envoy see it, a client that ends its side before the answer has begun has lost interest.
+        // As nginx and Envoy see it, a client that ends its side before the response has begun has lost interest.
         client.endWriting()
         #expect(eventually { freed.isSet })
         #expect(eventually { stage.folder.read("access.log").contains("\"status\":499") })

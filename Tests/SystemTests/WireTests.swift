@@ -39,13 +39,13 @@ import Testing
             else { continue }
             tried += 1
             let client = try RawClient(port: port)
-            // Every message of the file lacks a Host or has one; without it the answer would be 400 for that reason alone.
+            // Every message of the file lacks a Host or has one; without it the response would be 400 for that reason alone.
             var bytes = text.replacingOccurrences(of: " HTTP/1.1\r\n", with: " HTTP/1.1\r\nHost: a\r\n")
             if !bytes.contains("\r\n\r\n") { bytes += "\r\n" }
             client.send(
                 bytes.unicodeScalars.allSatisfy { $0.value < 256 } ? bytes.unicodeScalars.map { UInt8($0.value) } : Array(bytes.utf8))
             client.endWriting()
-            let answers = client.read(silence: 2_000).components(separatedBy: "HTTP/1.1 ").dropFirst().map { Int($0.prefix(3)) ?? 0 }
+            let answers = client.read(silence: 20_000).components(separatedBy: "HTTP/1.1 ").dropFirst().map { Int($0.prefix(3)) ?? 0 }
             // Of a pipeline the good messages before the bad one are answered; the bad one ends it.
             #expect((answers.last ?? 0) >= 400, "\(entry["name"] ?? ""): \(answers)")
         }
@@ -106,7 +106,7 @@ import Testing
         func ask(_ text: String) throws -> String {
             let client = try RawClient(port: port)
             client.send(text)
-            return client.read(until: "}", silence: 1_000)
+            return client.read(until: "}", silence: 20_000)
         }
         let upgrade = try ask(
             "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
@@ -218,7 +218,7 @@ import Testing
     }
 }
 
-/// A server for one exact exchange: remembers what it was sent and answers 200 after the end of a chunked body.
+/// A server for one exact exchange: remembers what it was sent and responses 200 after the end of a chunked body.
 final class EchoServer {
     private let process: Program
     private let file: String
@@ -241,7 +241,7 @@ final class EchoServer {
     }
 }
 
-/// A server that reads a body of known length to its end and answers how much it was.
+/// A server that reads a body of known length to its end and responses how much it was.
 final class SinkServer {
     private let process: Program
     private let folder = TemporaryFolder()

@@ -45,12 +45,12 @@ import Testing
     @Test func anEndThatIsSaidIsAnEnd() throws {
         var pair = try Pair()
         pair.say("last", from: .client)
-        pair.client.sayGoodbye()
+        pair.client.sendCloseNotify()
         #expect(pair.hear(at: .server) == "last")
         #expect(pair.receive(from: .server) == .ended)
     }
 
-    /// Whoever cuts a connection must not be able to make what came so far look whole. What OpenSSL remembers of it is not taken for
+    /// Anyone who cuts a connection must not be able to make what came so far look whole. What OpenSSL remembers of it is not taken for
     /// an error of another connection.
     @Test(arguments: [true, false]) func anEndThatIsNotSaidIsAFailure(closesBothWays: Bool) throws {
         var pair = try Pair()

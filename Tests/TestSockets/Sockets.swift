@@ -169,7 +169,7 @@ package final class RawClient: Sendable {
 
 /// Many requests over kept connections, by a client that never sends one twice: what was lost shows.
 package enum PlainLoad {
-    /// How often each status came; 0 stands for a request that got no whole answer. The answers must have a Content-Length.
+    /// How often each status came; 0 stands for a request that got no whole response. The answers must have a Content-Length.
     package static func run(port: Int, request: String, count: Int, parallel: Int) -> [Int: Int] {
         let left = Box(count)
         let statuses = Box<[Int: Int]>([:])
@@ -256,7 +256,7 @@ package final class ScriptedServer: @unchecked Sendable {
         }
         Thread {
             var number = 0
-            // Closed here, after the last `accept`, lest its number be another socket's by then.
+            // Closed here, after the last `accept`, so that its number is not another socket's by then.
             defer { close(descriptor) }
             while true {
                 let accepted = accept(descriptor, nil, nil)

@@ -6,8 +6,8 @@ import Observability
 import RateLimiting
 import System
 
-/// How long, in nanoseconds, what a client still sends after its last answer is thrown away: a connection that closes on
-/// unread bytes is reset, and the answer lost.
+/// How long, in nanoseconds, what a client still sends after its last response is thrown away: a connection that closes on
+/// unread bytes is reset, and the response lost.
 enum Linger {
     /// In all.
     static let longest: UInt64 = 30_000_000_000
@@ -25,7 +25,7 @@ final class DownstreamServices {
     let buffers: BufferPool
     let requestIDs: RequestIDs
     let windows: WindowBudget
-    /// Set when the worker takes leave: each connection ends with its present answer.
+    /// Set when the worker takes leave: each connection ends with its present response.
     var isDraining = false
     /// Set when nobody comes after this worker: idle connections close.
     var isStopping = false

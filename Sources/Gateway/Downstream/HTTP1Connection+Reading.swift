@@ -80,8 +80,8 @@ extension HTTP1Connection {
     /// The client has ended its side.
     private func peerEnded() {
         switch state {
-        case .readingHead where !inbound.isEmpty && wasStoppedByAnswers:
-            // Requests that it sent before wait for room for their answers.
+        case .readingHead where !inbound.isEmpty && wasStoppedByResponses:
+            // Requests that it sent before wait for room for their responses.
             hasPeerEnded = true
             setReadingPaused(true)
         case .readingHead where outbound.isEmpty: close()
@@ -97,14 +97,14 @@ extension HTTP1Connection {
             setReadingPaused(true)
             passage.exchange.endRequest(trailers: [])
         case .exchanging where hasPeerEnded && (isRequestComplete || !inbound.isEmpty): break
-        // It has its answer; the body that was thrown away stays short.
+        // It has its response; the body that was thrown away stays short.
         case .exchanging where bodyUse == .discarded: closeAfterFlush()
         case .exchanging: abort(isPeerGone: true)
         case .flushing, .lingering, .broken, .closed: break
         }
     }
 
-    /// Throws away what a client still sends after its last answer, so that the answer is not lost to a reset.
+    /// Throws away what a client still sends after its last response, so that the response is not lost to a reset.
     private func linger() {
         var queue = ByteQueue()
         queue.prepare(from: services.buffers)

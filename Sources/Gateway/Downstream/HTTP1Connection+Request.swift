@@ -15,9 +15,9 @@ extension HTTP1Connection {
         while !queue.isEmpty {
             switch state {
             case .readingHead:
-                // A client that sends requests and reads no answers has to wait.
-                guard takesAnswer else {
-                    wasStoppedByAnswers = true
+                // A client that sends requests and reads no responses has to wait.
+                guard takesResponse else {
+                    wasStoppedByResponses = true
                     return
                 }
                 guard readHead(&queue) else { return }
@@ -61,7 +61,7 @@ extension HTTP1Connection {
         let passage = passage
         passage.begin(for: self, of: client, services)
         if !requestTrailers.isEmpty { requestTrailers = [] }
-        if !answerTrailers.isEmpty { answerTrailers = [] }
+        if !responseTrailers.isEmpty { responseTrailers = [] }
         response = .none
         upload = Progress()
         bodyUse = .withheld
@@ -171,7 +171,7 @@ extension HTTP1Connection {
     private func endBody() {
         requestBody = .complete
         clearTimer()
-        if bodyUse == .discarded { return answerIsOver() }
+        if bodyUse == .discarded { return responseIsOver() }
         passage.exchange.endRequest(trailers: requestTrailers)
     }
 

@@ -11,10 +11,10 @@ import Routing
 import System
 import TLS
 
-/// A client's connection that speaks HTTP/1: reads its requests one after the other, and sends the answers.
+/// A client's connection that speaks HTTP/1: reads its requests one after the other, and sends the responses.
 ///
 /// Read with the request path: this file is the connection itself, and what it sends; `+Reading` takes bytes from the client,
-/// `+Request` makes requests of them, `+Answer` writes.
+/// `+Request` makes requests of them, `+Response` writes.
 final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, ClientConnection {
     enum State {
         /// Between requests, or within a head.
@@ -89,7 +89,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     var requestBody = RequestBody.complete
     var requestTrailers: [UInt8] = []
-    var answerTrailers: [UInt8] = []
+    var responseTrailers: [UInt8] = []
     var bodyUse = BodyUse.withheld
     var response = Response.none
     var keepAlive = true
@@ -99,9 +99,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var upload = Progress()
     private var sendProgress = SendProgress()
     var isReadingPaused = false
-    /// Requests wait because the client has not taken the answers before them.
-    var wasStoppedByAnswers = false
-    /// The client has ended its side while requests of it wait for room for their answers.
+    /// Requests wait because the client has not taken the responses before them.
+    var wasStoppedByResponses = false
+    /// The client has ended its side while requests of it wait for room for their responses.
     var hasPeerEnded = false
     private var lingersUntil = Instant.never
 
@@ -204,9 +204,9 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         }
         io.wait(toRead: !isReadingPaused, toWrite: waiting > 0)
         if waiting <= Limits.sendQueueLowBytes {
-            if state == .exchanging { passage.exchange.resumeAnswer() }
-            if wasStoppedByAnswers {
-                wasStoppedByAnswers = false
+            if state == .exchanging { passage.exchange.resumeResponse() }
+            if wasStoppedByResponses {
+                wasStoppedByResponses = false
                 queueTurn()
             }
         }
@@ -270,7 +270,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func abort() { abort(isPeerGone: false) }
 
-    /// Ends the connection in the middle of an answer, in a way that cannot be taken for its end.
+    /// Ends the connection in the middle of a response, in a way that cannot be taken for its end.
     func abort(isPeerGone: Bool) {
         if state == .exchanging {
             passage.exchange.cancel()
@@ -280,7 +280,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             }
             services.path.finish(passage, isComplete: false)
         }
-        // In clear, an end of the connection is the end of an answer: one that is cut short must not look whole.
+        // In clear, an end of the connection is the end of a response: one that is cut short must not look whole.
         close(.cutShort)
     }
 

@@ -42,8 +42,8 @@ extension HTTP2Connection: SessionHandler {
         requestCount += 1
         expectedUpdates += Self.updatesPerFrame
         if requestCount >= services.settings.clientLimits.requestsPerConnection {
-            if !isTakingLeave { services.counters.add(.lastRequests) }
-            takeLeave()
+            if !isShuttingDown { services.counters.add(.lastRequests) }
+            beginGracefulShutdown()
         }
         let new = streams.begin(stream, on: self)
         new.begin(stream, builder, endsStream: endsStream)
@@ -54,7 +54,7 @@ extension HTTP2Connection: SessionHandler {
         headOf = nil
         trailersOf = nil
         readTimer?.clear()
-        if let readTimer, leavesAt != .never { services.loop.set(readTimer, at: leavesAt) }
+        if let readTimer, shutdownAt != .never { services.loop.set(readTimer, at: shutdownAt) }
     }
 
     func received(body: Span<UInt8>, _ stream: Int32) { streams.find(stream)?.received(body) }
@@ -72,7 +72,7 @@ extension HTTP2Connection: SessionHandler {
             streams.keep(known)
         }
         guard streams.isEmpty, state == .open, headOf == nil else { return }
-        if isTakingLeave {
+        if isShuttingDown {
             session.endAfterOpenStreams()
         } else if let readTimer {
             services.loop.set(readTimer, after: services.settings.timeouts.idle)
@@ -90,12 +90,12 @@ extension HTTP2Connection: SessionHandler {
     }
 
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {
-        if let known = streams.find(stream) { known.withAnswerTrailers { body($0) } }
+        if let known = streams.find(stream) { known.withResponseTrailers { body($0) } }
     }
 
     func received(_ frame: ControlFrame) {
         // Who has said hello may take its time with the first request.
-        if frame == .settings, requestCount == 0, headOf == nil, !isTakingLeave, let readTimer {
+        if frame == .settings, requestCount == 0, headOf == nil, !isShuttingDown, let readTimer {
             services.loop.set(readTimer, after: services.settings.timeouts.idle)
         }
         switch frame {
@@ -105,7 +105,7 @@ extension HTTP2Connection: SessionHandler {
         }
     }
 
-    func sentEnd(_ stream: Int32) { streams.find(stream)?.answerSent() }
+    func sentEnd(_ stream: Int32) { streams.find(stream)?.responseSent() }
     func sentReset(_ stream: Int32, code: UInt32) {
         switch code {
         case StreamCode.protocolError, StreamCode.streamClosed, StreamCode.flowControl, StreamCode.refused:
@@ -117,7 +117,7 @@ extension HTTP2Connection: SessionHandler {
         if let known = streams.find(stream) { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
     }
     func settingsChanged() {}
-    func received(goAway lastStream: Int32, code: UInt32) { isTakingLeave = true }
+    func received(goAway lastStream: Int32, code: UInt32) { isShuttingDown = true }
 
     private func endFlood() {
         guard state == .open else { return }

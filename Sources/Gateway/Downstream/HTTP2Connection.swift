@@ -41,7 +41,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var trailersOf: HTTP2Stream?
     /// What heads are written into, one after the other.
     private var block = FieldBlock()
-    /// The stream of the answer whose head stands in `block` until the turn ends; 0 for none. If the answer fails before, the client
+    /// The stream of the response whose head stands in `block` until the turn ends; 0 for none. If the response fails before, the client
     /// gets another in its place.
     private var heldHead: Int32 = 0
     private var heldHeadHasBody = false
@@ -57,9 +57,9 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private var sendProgress = SendProgress()
     private var isReadingPaused = false
     /// The client was told that this connection ends.
-    var isTakingLeave = false
+    var isShuttingDown = false
     /// Until when requests are taken that were sent before the client could know.
-    var leavesAt = Instant.never
+    var shutdownAt = Instant.never
     private var lingersUntil = Instant.never
     /// For its uploads, when there are any.
     private(set) lazy var windows = WindowBudget(bytes: windowBytes, of: services.windows)
@@ -90,7 +90,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     /// Reads what may have come with the end of the handshake.
     func begin() {
-        if services.isDraining { takeLeave() }
+        if services.isDraining { beginGracefulShutdown() }
         queueTurn()
         receive()
     }
@@ -125,8 +125,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             services.counters.add(.headsTimedOut)
             return endBadly(StreamCode.enhanceYourCalm)
         }
-        guard isTakingLeave else { return streams.isEmpty ? takeLeave() : () }
-        leavesAt = .never
+        guard isShuttingDown else { return streams.isEmpty ? beginGracefulShutdown() : () }
+        shutdownAt = .never
         session.endAfterOpenStreams()
         queueTurn()
     }
@@ -216,7 +216,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     }
 
     private func updateInterest() {
-        // A client that takes no answers is not heard either.
+        // A client that takes no responses is not heard either.
         let wasPaused = isReadingPaused
         isReadingPaused = session.outputBytes >= Limits.sendQueueHighBytes
         // What lies decrypted in the session meanwhile gives no event.
@@ -241,16 +241,16 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func abort() { close() }
 
-    func closeIfIdle() { takeLeave() }
-    func drain() { takeLeave() }
+    func closeIfIdle() { beginGracefulShutdown() }
+    func drain() { beginGracefulShutdown() }
 
     /// Tells the client to come again on another connection. What is under way, and what is already on its way, is answered.
-    func takeLeave() {
-        guard state == .open, !isTakingLeave else { return }
-        isTakingLeave = true
+    func beginGracefulShutdown() {
+        guard state == .open, !isShuttingDown else { return }
+        isShuttingDown = true
         session.announceEnd()
-        leavesAt = services.loop.now.adding(leaveNotice)
-        services.loop.set(readTimer!, at: leavesAt)
+        shutdownAt = services.loop.now.adding(shutdownNotice)
+        services.loop.set(readTimer!, at: shutdownAt)
         queueTurn()
     }
 
@@ -285,7 +285,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func setLingerTimer() {
         guard lingersUntil != .never else { return }
-        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(leaveNotice)))
+        services.loop.set(readTimer!, at: min(lingersUntil, services.loop.now.adding(shutdownNotice)))
     }
 
     private func close() {
@@ -335,7 +335,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         heldHead = 0
     }
 
-    /// Forgets the head of an answer that has not gone out; false where it has.
+    /// Forgets the head of a response that has not gone out; false where it has.
     func dropHead(of stream: Int32) -> Bool {
         guard heldHead == stream else { return false }
         heldHead = 0
@@ -382,4 +382,4 @@ private let headsPerTurnAfterResets = 1
 private let connectionBytes = 65_536
 /// Two large uploads at once go at full speed, the others as they can.
 private let windowBytes = 16 << 20
-private let leaveNotice: UInt64 = 1_000_000_000
+private let shutdownNotice: UInt64 = 1_000_000_000

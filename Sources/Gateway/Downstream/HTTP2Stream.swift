@@ -10,7 +10,7 @@ import Policy
 import Routing
 import System
 
-/// One request on an HTTP/2 connection, and the answer to it (`+Answer`). Used again for another stream of its connection.
+/// One request on an HTTP/2 connection, and the answer to it (`+Response`). Used again for another stream of its connection.
 final class HTTP2Stream: TimerHandler {
     /// Holds its streams in turn, and lets go of them when it closes.
     let connection: HTTP2Connection
@@ -45,18 +45,18 @@ final class HTTP2Stream: TimerHandler {
     private var uploadProgress = Progress()
     var downloadProgress = Progress()
 
-    var hasAnswerBegun = false
+    var hasResponseBegun = false
     var answerFraming = BodyFraming.none
-    var isAnswerComplete = false
+    var isResponseComplete = false
     /// The session has asked for more of the body than there was.
     var isAwaited = false
     var isBroken = false
-    /// The client takes a byte now and then, to keep the answer from ending.
+    /// The client takes a byte now and then, to keep the response from ending.
     var isTooSlow = false
-    /// What waits to be sent of the answer's body.
+    /// What waits to be sent of the response's body.
     var body = ByteQueue()
-    private var answerTrailers = FieldBlock()
-    private(set) var hasAnswerTrailers = false
+    private var responseTrailers = FieldBlock()
+    private(set) var hasResponseTrailers = false
 
     /// Runs while more of the request's body is awaited.
     var bodyTimer: Timer?
@@ -68,7 +68,7 @@ final class HTTP2Stream: TimerHandler {
         services = connection.services
     }
 
-    /// Bytes that the request and its answer hold.
+    /// Bytes that the request and its response hold.
     var heldBytes: Int { streamBytes + upload.capacity + body.capacity + (held.map { $0.heldBytes } ?? 0) }
 
     // What changes while a request is under way is changed on its own, and then put back in its place: where every look at a
@@ -81,14 +81,14 @@ final class HTTP2Stream: TimerHandler {
         self.id = id
         isRequestComplete = endsStream
         trailersBegan()
-        dropAnswerTrailers()
+        dropResponseTrailers()
         areTrailersWrong = false
         takesBody = false
         discardsBody = false
         hasSentAll = false
         awaitsContinue = false
-        hasAnswerBegun = false
-        isAnswerComplete = false
+        hasResponseBegun = false
+        isResponseComplete = false
         isAwaited = false
         isBroken = false
         isTooSlow = false
@@ -178,7 +178,7 @@ final class HTTP2Stream: TimerHandler {
     private func brokenBody(_ refusal: Refusal) {
         guard !discardsBody, passage.state != .idle else { return }
         passage.exchange.cancel()
-        if hasAnswerBegun {
+        if hasResponseBegun {
             services.path.finish(passage, isComplete: false)
             return connection.reset(id, StreamCode.cancel)
         }
@@ -242,17 +242,17 @@ final class HTTP2Stream: TimerHandler {
 
     func fired(_ timer: Timer) {
         if timer === bodyTimer {
-            guard isAnswerComplete else { return brokenBody(.bodyTimeout) }
-            // As long as the answer is on its way, nobody waits for the rest of the request.
+            guard isResponseComplete else { return brokenBody(.bodyTimeout) }
+            // As long as the response is on its way, nobody waits for the rest of the request.
             return lingersUntil == .never ? () : connection.reset(id, StreamCode.noError)
         }
-        // A client that takes nothing of an answer.
+        // A client that takes nothing of a response.
         services.counters.add(.slowReaders)
         breakOff()
     }
 
     func breakOff() {
-        giveUp()
+        cancel()
         connection.reset(id, StreamCode.cancel)
     }
 
@@ -261,14 +261,14 @@ final class HTTP2Stream: TimerHandler {
         guard passage.state != .idle else { return }
         services.counters.add(.malformedRequests)
         passage.verdict = .refused(.malformed(.lengthMismatch))
-        if !hasAnswerBegun { passage.status = 400 }
+        if !hasResponseBegun { passage.status = 400 }
     }
 
-    /// The stream is gone, and with it whoever waited for the answer.
+    /// The stream is gone, and with it anyone who waited for the response.
     func abandoned() {
         if let passage = held {
-            if !isAnswerComplete, passage.state != .idle { services.counters.add(.clientsGone) }
-            giveUp()
+            if !isResponseComplete, passage.state != .idle { services.counters.add(.clientsGone) }
+            cancel()
             passage.end()
             services.passages.give(passage)
             held = nil
@@ -285,7 +285,7 @@ final class HTTP2Stream: TimerHandler {
 
     /// No stream follows.
     func retire() {
-        // Timers hold whom they wake.
+        // A Timer retains its handler; cancel it to break the cycle.
         bodyTimer?.cancel()
         stallTimer?.cancel()
     }
@@ -304,25 +304,25 @@ final class HTTP2Stream: TimerHandler {
         swap(&dropped, &upload)
     }
 
-    /// Keeps a trailer of the answer until its body has gone out.
-    func append(answerTrailer name: Span<UInt8>, _ value: Span<UInt8>) {
-        withAnswerTrailers { $0.append(name, value) }
-        hasAnswerTrailers = true
+    /// Keeps a trailer of the response until its body has gone out.
+    func append(responseTrailer name: Span<UInt8>, _ value: Span<UInt8>) {
+        withResponseTrailers { $0.append(name, value) }
+        hasResponseTrailers = true
     }
 
-    func dropAnswerTrailers() {
-        if hasAnswerTrailers { withAnswerTrailers { $0.removeAll() } }
-        hasAnswerTrailers = false
+    func dropResponseTrailers() {
+        if hasResponseTrailers { withResponseTrailers { $0.removeAll() } }
+        hasResponseTrailers = false
     }
 
-    func withAnswerTrailers(_ use: (inout FieldBlock) -> Void) {
+    func withResponseTrailers(_ use: (inout FieldBlock) -> Void) {
         var block = FieldBlock()
-        swap(&block, &answerTrailers)
+        swap(&block, &responseTrailers)
         use(&block)
-        swap(&block, &answerTrailers)
+        swap(&block, &responseTrailers)
     }
 
-    private func giveUp() {
+    private func cancel() {
         let passage = passage
         guard passage.state != .idle else { return }
         passage.exchange.cancel()
@@ -330,9 +330,9 @@ final class HTTP2Stream: TimerHandler {
         services.path.finish(passage, isComplete: false)
     }
 
-    /// The last frame of the answer has gone out. What a client still sends is thrown away for a while, as in HTTP/1, before
-    /// it is told that nobody listens (RFC 9113 §8.1): some drop an answer whose stream is reset.
-    func answerSent() {
+    /// The last frame of the response has gone out. What a client still sends is thrown away for a while, as in HTTP/1, before
+    /// it is told that nobody listens (RFC 9113 §8.1): some drop a response whose stream is reset.
+    func responseSent() {
         guard !isRequestComplete else { return }
         discardsBody = true
         lingersUntil = services.loop.now.adding(Linger.longest)

@@ -46,7 +46,7 @@ extension Passage {
         return envelope
     }
 
-    /// What puts the outside back into the head of an answer; nil where it names no place.
+    /// What puts the outside back into the head of a response; nil where it names no place.
     func redirectRewriter(_ head: borrowing ResponseHead) -> RedirectRewriter? {
         guard let rule = route?.forwarding else { return nil }
         return RedirectRewriter(head, rule, context, server: exchange.serverHost)

@@ -10,7 +10,7 @@ struct SendProgress {
     private var acknowledged: UInt64 = 0
     private var movedAt = Instant.never
     private var checkedAt = Instant.never
-    /// Runs while the system takes no more for the client, whatever else is awaited. Whoever has given all to the system clears it; it is
+    /// Runs while the system takes no more for the client, whatever else is awaited. Anyone who has given all to the system clears it; it is
     /// read out for that, so that no call is made while this is looked at (decision 011).
     private(set) var timer: Timer?
 

@@ -5,9 +5,9 @@ package import ConfigFile
 package struct Audience {
     package enum Kind {
         case everybody
-        /// The status and the reason, whoever asks.
+        /// The status and the reason, no matter who asks.
         case nobody(String)
-        /// Whoever brings a token of one of these issuers that has all the scopes and meets all the rules.
+        /// Anyone who brings a token of one of these issuers that has all the scopes and meets all the rules.
         case bearers(issuers: [Issuer], scopes: [(text: String, line: SourceLine)], rules: [(text: String, line: SourceLine)])
     }
 

@@ -10,7 +10,7 @@ import Routing
 package struct OfflineRequest {
     /// Who asks.
     package enum Bearer {
-        /// Whoever the request's own fields say.
+        /// The credential that the request's own fields carry.
         case fields
         /// A token, in the place where the file looks for one first.
         case token([UInt8])
@@ -68,7 +68,7 @@ package struct OfflineRequest {
         return bytes + [0x0D, 0x0A]
     }
 
-    /// What in it no request could have been sent with: a mistake of whoever asks, and no refusal.
+    /// What in it no request could have been sent with: a mistake in the command, and no refusal.
     package var mistake: String? {
         if method.isEmpty || !method.utf8.allSatisfy(ASCII.isToken) { return "'\(method)' is not a method" }
         guard target.hasPrefix("/") || target == "*" || target.lowercased().hasPrefix("http") && target.contains("://") else {

@@ -11,7 +11,7 @@ import System
 
 /// Sending answers: the upstream's as it comes, or one that the gateway makes.
 extension HTTP1Connection: PassageFrontEnd {
-    var takesAnswer: Bool { outbound.count < Limits.sendQueueHighBytes }
+    var takesResponse: Bool { outbound.count < Limits.sendQueueHighBytes }
 
     func forwardingBegan() {
         if bodyUse == .awaitsContinue { withOutbound { $0.append("HTTP/1.1 100 Continue\r\n\r\n") } }
@@ -55,7 +55,7 @@ extension HTTP1Connection: PassageFrontEnd {
         response = queue.isEmpty ? .held(sent) : .sending(sent)
         queue.prepare(from: services.buffers)
         ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: passage.ownsCORS, to: &queue)
-        // Whoever passes on an answer without a date gives it one (RFC 9110 §6.6.1).
+        // Anyone who passes on a response without a date gives it one (RFC 9110 §6.6.1).
         if !head.fields.has(.date) {
             queue.append("Date: ")
             queue.append(TimeText.fieldDate(services.loop.wall))
@@ -103,28 +103,28 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
         guard response.framing == .chunked, line.id == .other, passage.passes(trailer: bytes.extracting(line.name.range)) else { return }
-        var lines = answerTrailers
-        answerTrailers = []
+        var lines = responseTrailers
+        responseTrailers = []
         lines.append(field: bytes.extracting(line.name.range), bytes.extracting(line.value.range))
-        answerTrailers = lines
+        responseTrailers = lines
     }
 
-    func answerEnded() {
+    func responseEnded() {
         if case .chunked = response.framing {
-            let trailers = answerTrailers
+            let trailers = responseTrailers
             withOutbound { ChunkWriter.appendEnd(trailers: trailers, to: &$0) }
         }
         services.path.finish(passage, isComplete: true)
-        answerIsOver()
+        responseIsOver()
     }
 
-    func endAnswer(of stream: LiveStream) {
+    func endResponse(of stream: LiveStream) {
         passage.exchange.cancel()
-        // An answer of a given length cannot end before; where nothing of it has gone out, it need not begin.
+        // A response of a given length cannot end before; where nothing of it has gone out, it need not begin.
         switch response {
-        case .held(.length): return answerFailed(stream.ending == .drained ? .busy : .closedEarly)
-        case .sending(.length): return answerFailed(.closedEarly)
-        default: answerEnded()
+        case .held(.length): return responseFailed(stream.ending == .drained ? .busy : .closedEarly)
+        case .sending(.length): return responseFailed(.closedEarly)
+        default: responseEnded()
         }
     }
     func breakOff() { abort() }
@@ -134,10 +134,10 @@ extension HTTP1Connection: PassageFrontEnd {
         if let frame = stream.pendingClose { withOutbound { $0.append(frame) } }
         passage.exchange.leave(saying: stream.lastWord)
         requestBody = .length(.max)
-        answerEnded()
+        responseEnded()
     }
 
-    func answerFailed(_ error: ForwardingError) {
+    func responseFailed(_ error: ForwardingError) {
         if case .held = response {
             // The client has seen nothing of it yet.
             withOutbound { $0.removeAll() }
@@ -145,7 +145,7 @@ extension HTTP1Connection: PassageFrontEnd {
             passage.bytesOut = 0
         }
         guard response.framing == nil else {
-            // A part of the answer is with the client: only a broken connection tells that the rest is missing.
+            // A part of the response is with the client: only a broken connection tells that the rest is missing.
             services.counters.add(.upstreamFailures)
             passage.verdict = .brokenOff(error)
             services.path.finish(passage, isComplete: false)
@@ -192,11 +192,11 @@ extension HTTP1Connection: PassageFrontEnd {
             setTimer(after: services.settings.timeouts.body)
             return queueTurn()
         }
-        answerIsOver()
+        responseIsOver()
     }
 
     /// The answer stands in the send queue to its end: the connection turns to the next request, or closes.
-    func answerIsOver() {
+    func responseIsOver() {
         guard state == .exchanging else { return }
         // A client that was not told that the connection closes may already have sent its next request.
         guard keepAlive, isRequestComplete, !services.isStopping else { return closeAfterFlush() }

@@ -10,19 +10,19 @@ import Policy
 import Routing
 import System
 
-/// What the session asks of an answer's body.
+/// What the session asks of a response's body.
 extension HTTP2Stream {
     func nextBody(atMost: Int) -> BodyStep {
         if isBroken { return .broken }
         if !body.isEmpty {
             let count = min(atMost, body.count)
-            return .bytes(count, isLast: isAnswerComplete && count == body.count && !hasAnswerTrailers)
+            return .bytes(count, isLast: isResponseComplete && count == body.count && !hasResponseTrailers)
         }
-        guard isAnswerComplete else {
+        guard isResponseComplete else {
             isAwaited = true
             return .wait
         }
-        return hasAnswerTrailers ? .trailers : .bytes(0, isLast: true)
+        return hasResponseTrailers ? .trailers : .bytes(0, isLast: true)
     }
 
     func holdsBody(_ count: Int) -> Bool { body.count >= count }
@@ -41,13 +41,13 @@ extension HTTP2Stream {
             isTooSlow = false
             queue.release(to: services.buffers)
         } else {
-            // Only for want of credit the client is to blame, and not those before whom the stream has to wait.
+            // A stream that lacks window is the client's fault; one that waits for other streams is not.
             if connection.session.credit(id) <= count { progress.waits(at: now) }
             armStallTimer()
         }
         swap(&queue, &body)
         downloadProgress = progress
-        if !isAnswerComplete, left <= Limits.sendQueueLowBytes { passage.exchange.resumeAnswer() }
+        if !isResponseComplete, left <= Limits.sendQueueLowBytes { passage.exchange.resumeResponse() }
     }
 
     private func armStallTimer() {
@@ -59,7 +59,7 @@ extension HTTP2Stream {
 
 /// Sending answers: the upstream's as it comes, or one that the gateway makes.
 extension HTTP2Stream: PassageFrontEnd {
-    var takesAnswer: Bool { body.count < Limits.sendQueueHighBytes }
+    var takesResponse: Bool { body.count < Limits.sendQueueHighBytes }
 
     func forwardingBegan() {
         takesBody = true
@@ -77,7 +77,7 @@ extension HTTP2Stream: PassageFrontEnd {
     func uploadMayContinue() { sendOn() }
 
     func received(interim head: borrowing ResponseHead) {
-        guard !hasAnswerBegun else { return }
+        guard !hasResponseBegun else { return }
         var block = connection.takeBlock()
         ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, to: &block)
         connection.sendInterim(block, id)
@@ -89,10 +89,10 @@ extension HTTP2Stream: PassageFrontEnd {
         if passage.extendedProtocol != nil, (200..<300).contains(head.status) {
             // To a client of HTTP/2 any success would mean that the tunnel is open.
             passage.exchange.cancel()
-            return services.path.refuse(passage, .forwarding(.unexpectedAnswer("the upstream does not change to the protocol")))
+            return services.path.refuse(passage, .forwarding(.unexpectedResponse("the upstream does not change to the protocol")))
         }
         passage.status = head.status
-        hasAnswerBegun = true
+        hasResponseBegun = true
         answerFraming = framing
         var block = connection.takeBlock()
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
@@ -137,32 +137,32 @@ extension HTTP2Stream: PassageFrontEnd {
 
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {
         guard line.id == .other, passage.passes(trailer: bytes.extracting(line.name.range)) else { return }
-        append(answerTrailer: bytes.extracting(line.name.range), bytes.extracting(line.value.range))
+        append(responseTrailer: bytes.extracting(line.name.range), bytes.extracting(line.value.range))
     }
 
-    func answerEnded() {
-        isAnswerComplete = true
+    func responseEnded() {
+        isResponseComplete = true
         services.path.finish(passage, isComplete: true)
         goOn()
     }
 
-    func endAnswer(of stream: LiveStream) {
+    func endResponse(of stream: LiveStream) {
         passage.exchange.cancel()
-        // An answer of a given length cannot end before; where nothing of it has gone out, it need not begin.
-        if case .length = answerFraming, hasAnswerBegun {
-            guard connection.dropHead(of: id) else { return answerFailed(.closedEarly) }
-            forgetAnswer()
+        // A response of a given length cannot end before; where nothing of it has gone out, it need not begin.
+        if case .length = answerFraming, hasResponseBegun {
+            guard connection.dropHead(of: id) else { return responseFailed(.closedEarly) }
+            forgetResponse()
         }
-        guard hasAnswerBegun else {
+        guard hasResponseBegun else {
             return services.path.refuse(passage, stream.ending == .drained ? .forwarding(.busy) : .token(.expired))
         }
         if stream.kind == .grpc {
             for (name, value) in [("grpc-status", stream.grpcStatus), ("grpc-message", stream.explanation)] {
                 let (name, value) = (name.utf8, value.utf8)
-                append(answerTrailer: name.span, value.span)
+                append(responseTrailer: name.span, value.span)
             }
         }
-        answerEnded()
+        responseEnded()
     }
 
     func closeTunnel() {
@@ -170,13 +170,13 @@ extension HTTP2Stream: PassageFrontEnd {
         if let frame = stream.pendingClose { send(body: frame.span) }
         passage.exchange.leave(saying: stream.lastWord)
         discardsBody = true
-        answerEnded()
+        responseEnded()
     }
 
-    func answerFailed(_ error: ForwardingError) {
-        if hasAnswerBegun, connection.dropHead(of: id) { forgetAnswer() }
-        guard hasAnswerBegun else { return services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error)) }
-        // A part of the answer is with the client: only a reset tells that the rest is missing.
+    func responseFailed(_ error: ForwardingError) {
+        if hasResponseBegun, connection.dropHead(of: id) { forgetResponse() }
+        guard hasResponseBegun else { return services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error)) }
+        // A part of the response is with the client: only a reset tells that the rest is missing.
         services.counters.add(.upstreamFailures)
         passage.verdict = .brokenOff(error)
         services.path.finish(passage, isComplete: false)
@@ -185,17 +185,17 @@ extension HTTP2Stream: PassageFrontEnd {
     }
 
     /// The client has seen nothing of it yet.
-    private func forgetAnswer() {
-        hasAnswerBegun = false
+    private func forgetResponse() {
+        hasResponseBegun = false
         passage.bytesOut = 0
-        dropAnswerTrailers()
+        dropResponseTrailers()
         dropBody()
         stallTimer?.clear()
     }
 
     func respond(_ reply: Reply) {
-        hasAnswerBegun = true
-        isAnswerComplete = true
+        hasResponseBegun = true
+        isResponseComplete = true
         discardsBody = true
         dropUpload()
         bodyTimer?.clear()

@@ -39,14 +39,14 @@ extension UpstreamConnection {
 
     /// Reads what has come: heads, body, trailers, as far as the client takes them.
     private func process(_ queue: inout ByteQueue) {
-        // An answer that came before its question belongs to nobody.
+        // A response that came before its question belongs to nobody.
         guard mayHaveSent else { return fail(.closedEarly) }
-        hasAnswerBegun = true
+        hasResponseBegun = true
         while state == .busy, !queue.isEmpty, !isReadingPaused {
             do {
                 switch body {
                 case .none:
-                    // Bytes beyond the answer: nobody can say what they belong to.
+                    // Bytes beyond the response: nobody can say what they belong to.
                     return close()
                 case .head:
                     guard try readHead(&queue) else { return }
@@ -55,7 +55,7 @@ extension UpstreamConnection {
                     body = .length(remaining - UInt64(count))
                     client?.received(body: queue.readable.extracting(0..<count), on: self)
                     queue.drop(count)
-                    if UInt64(count) == remaining { answerComplete(isQueueEmpty: queue.isEmpty) }
+                    if UInt64(count) == remaining { responseComplete(isQueueEmpty: queue.isEmpty) }
                 case .chunked(var decoder):
                     let event = try decoder.next(queue.readable)
                     body = .chunked(decoder)
@@ -71,14 +71,14 @@ extension UpstreamConnection {
                         queue.drop(consumed)
                     case .end(let consumed):
                         queue.drop(consumed)
-                        answerComplete(isQueueEmpty: queue.isEmpty)
+                        responseComplete(isQueueEmpty: queue.isEmpty)
                     }
                 case .untilClose, .tunnel:
                     client?.received(body: queue.readable, on: self)
                     queue.removeAll()
                 }
             } catch {
-                return fail(.badAnswer(error))
+                return fail(.badResponse(error))
             }
         }
     }
@@ -116,7 +116,7 @@ extension UpstreamConnection {
         client?.received(head: head, framing: framing, on: self)
         guard state == .busy else { return }
         switch framing {
-        case .none, .length(0): answerComplete(isQueueEmpty: isQueueEmpty)
+        case .none, .length(0): responseComplete(isQueueEmpty: isQueueEmpty)
         case .length(let count): body = .length(count)
         case .chunked: body = .chunked(ChunkedDecoder(takesPadding: true))
         case .close: body = .untilClose
@@ -128,7 +128,7 @@ extension UpstreamConnection {
         guard let upgrade = shape.upgrade, let given = head.fields.first(.upgrade)?.value.range,
             head.bytes.extracting(given).equalsIgnoringCase(upgrade.span),
             head.fields.list(.connection, contains: "upgrade", in: head.bytes)
-        else { return fail(.unexpectedAnswer("the upstream switches to a protocol that was not asked for")) }
+        else { return fail(.unexpectedResponse("the upstream switches to a protocol that was not asked for")) }
         allowsReuse = false
         isStream = true
         body = .tunnel
@@ -136,18 +136,18 @@ extension UpstreamConnection {
         client?.received(head: head, framing: .close, on: self)
     }
 
-    private func answerComplete(isQueueEmpty: Bool) {
+    private func responseComplete(isQueueEmpty: Bool) {
         body = .none
         let client = self.client
         self.client = nil
         // Both sides agree that the exchange is over, and nothing unasked-for was read: only then is there another one.
         if allowsReuse, isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, io?.isQuiet ?? false, canBeKept {
             becomeIdle()
-            server.becameIdle(self)
+            server.checkIn(self)
         } else {
             close()
         }
-        client?.answerEnded(on: self)
+        client?.responseEnded(on: self)
     }
 
     func becomeIdle() {
@@ -163,7 +163,7 @@ extension UpstreamConnection {
         switch body {
         case .untilClose where isClean, .tunnel where isClean:
             allowsReuse = false
-            return answerComplete(isQueueEmpty: true)
+            return responseComplete(isQueueEmpty: true)
         default: break
         }
         fail(.closedEarly)
