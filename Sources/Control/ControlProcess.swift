@@ -8,7 +8,7 @@ package import System
 /// that the workers leave in their rings.
 ///
 /// When it dies the supervisor starts another; the workers go on with what they last heard.
-package final class ControlProcess: MessageReceiver, TimerHandler {
+package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserver, NameObserver {
     private struct Worker {
         let slot: Int
         let channel: MessageChannel
@@ -52,30 +52,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         keySets = try KeySets(settings, files: files, environment: environment, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
         self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
-        keySets.changed = { [unowned self] issuer, document in
-            let message = Self.keySet(issuer, document)
-            for worker in workers { worker.channel.send(message) }
-            remember()
-        }
-        keySets.unchanged = { [unowned self] issuer, hasFailed in
-            var message = MessageWriter(.keySetUnchanged)
-            message.number(UInt64(issuer))
-            message.number(hasFailed ? 1 : 0)
-            for worker in workers { worker.channel.send(message.output) }
-            if !hasFailed { rememberSome() }
-        }
-        keySets.withdrawn = { [unowned self] issuer in
-            var message = MessageWriter(.keySetWithdrawn)
-            message.number(UInt64(issuer))
-            for worker in workers { worker.channel.send(message.output) }
-        }
-        names.changed = { [unowned self] host, addresses in
-            let message = Self.addresses(host, addresses)
-            for worker in workers { worker.channel.send(message) }
-            remember()
-        }
-        keySets.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
-        names.firstRoundComplete = { [unowned self] in tellIfComplete(workers) }
+        keySets.observer = self
+        names.observer = self
         limitsTold = Self.clientLimits.map { _ in 0 }
         timer = Timer(self)
         loop.set(timer!, after: drainPause)
@@ -85,6 +63,38 @@ package final class ControlProcess: MessageReceiver, TimerHandler {
         own.beat()
         loop.run()
     }
+
+    // MARK: - What has been found out
+
+    func keySetChanged(_ issuer: Int, _ document: [UInt8]) {
+        tell(Self.keySet(issuer, document))
+        remember()
+    }
+
+    func keySetUnchanged(_ issuer: Int, hasFailed: Bool) {
+        var message = MessageWriter(.keySetUnchanged)
+        message.number(UInt64(issuer))
+        message.number(hasFailed ? 1 : 0)
+        tell(message.output)
+        if !hasFailed { rememberSome() }
+    }
+
+    func keySetWithdrawn(_ issuer: Int) {
+        var message = MessageWriter(.keySetWithdrawn)
+        message.number(UInt64(issuer))
+        tell(message.output)
+    }
+
+    func nameResolved(_ host: String, _ addresses: [IPAddress]) {
+        tell(Self.addresses(host, addresses))
+        remember()
+    }
+
+    func firstRoundCompleted() { tellIfComplete(workers) }
+
+    private func tell(_ message: [UInt8]) { for worker in workers { worker.channel.send(message) } }
+
+    // MARK: - Messages
 
     package func received(_ message: [UInt8], descriptor: consuming Descriptor?, on channel: MessageChannel) {
         var reader = MessageReader(message)

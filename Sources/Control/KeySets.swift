@@ -34,16 +34,8 @@ final class KeySets: TimerHandler {
         var goodAt: UInt64 = 0
     }
 
-    /// Called with an issuer's index when its keys have changed, or when they have been looked for and have not.
-    var changed: (_ issuer: Int, _ document: [UInt8]) -> Void = { _, _ in }
-    ///
-    /// - Parameter hasFailed: whether nobody could find out whether they have changed.
-    var unchanged: (_ issuer: Int, _ hasFailed: Bool) -> Void = { _, _ in }
-    /// Called when the keys could not be fetched for so long that they are used no longer.
-    var withdrawn: (_ issuer: Int) -> Void = { _ in }
-    /// Called when everything has been tried once.
-    var firstRoundComplete: () -> Void = {}
-
+    /// Set by the control process once it is made.
+    weak var observer: (any KeySetObserver)?
     private let loop: EventLoop
     private let issuers: [Issuer]
     private var sources: [Source] = []
@@ -107,13 +99,13 @@ final class KeySets: TimerHandler {
         switch sources[issuer].place {
         case .file:
             look(at: issuer)
-            unchanged(issuer, sources[issuer].lastFailure != nil)
+            observer?.keySetUnchanged(issuer, hasFailed: sources[issuer].lastFailure != nil)
         case .url:
             if sources[issuer].isFetching { return }
             let pause = sources[issuer].document != nil ? refetchPause : failurePause
             let isRecent = loop.now.since(sources[issuer].lastStarted) < pause
             // Held back: nobody knows what has been published since.
-            if isRecent { unchanged(issuer, true) } else { fetch(issuer) }
+            if isRecent { observer?.keySetUnchanged(issuer, hasFailed: true) } else { fetch(issuer) }
         }
     }
 
@@ -141,7 +133,7 @@ final class KeySets: TimerHandler {
         report("the keys of issuer \(issuers[index].name) could not be fetched for longer than max_stale: its tokens are let in no longer")
         sources[index].document = nil
         sources[index].hasBeenTold = false
-        withdrawn(index)
+        observer?.keySetWithdrawn(index)
     }
 
     private func look(at index: Int) {
@@ -193,11 +185,13 @@ final class KeySets: TimerHandler {
             sources[index].goodAt = Clock.wall() / 1_000_000_000
             if sources[index].lastFailure != nil { report("the keys of issuer \(issuers[index].name) can be had again") }
             sources[index].lastFailure = nil
-            if sources[index].document == document, sources[index].hasBeenTold { return unchanged(index, false) }
+            if sources[index].document == document, sources[index].hasBeenTold {
+                return observer?.keySetUnchanged(index, hasFailed: false) ?? ()
+            }
             if sources[index].document != document { tell(keys, of: index) }
             sources[index].document = document
             sources[index].hasBeenTold = true
-            changed(index, document)
+            observer?.keySetChanged(index, document)
         } catch {
             failedToFetch(index, error.explanation)
         }
@@ -221,13 +215,13 @@ final class KeySets: TimerHandler {
             report("the keys of issuer \(issuers[index].name) cannot be had (\(kept)): \(reason)")
         }
         sources[index].lastFailure = reason
-        unchanged(index, true)
+        observer?.keySetUnchanged(index, hasFailed: true)
     }
 
     private func checkFirstRound() {
         guard !isFirstRoundComplete, sources.allSatisfy(\.hasBeenTried) else { return }
         isFirstRoundComplete = true
-        firstRoundComplete()
+        observer?.firstRoundCompleted()
     }
 }
 

@@ -12,8 +12,8 @@ final class Names: TimerHandler {
         var hasFailed = false
     }
 
-    var changed: (_ host: String, _ addresses: [IPAddress]) -> Void = { _, _ in }
-    var firstRoundComplete: () -> Void = {}
+    /// Set by the control process once it is made.
+    weak var observer: (any NameObserver)?
 
     private let loop: EventLoop
     private var names: [Name] = []
@@ -61,14 +61,22 @@ final class Names: TimerHandler {
             names[index].hasFailed = false
             if names[index].addresses != addresses {
                 names[index].addresses = addresses
-                changed(names[index].host, addresses)
+                observer?.nameResolved(names[index].host, addresses)
             }
         }
         if !isFirstRoundComplete, names.allSatisfy(\.hasBeenTried) {
             isFirstRoundComplete = true
-            firstRoundComplete()
+            observer?.firstRoundCompleted()
         }
     }
+}
+
+/// Learns the addresses of names.
+protocol NameObserver: AnyObject {
+    /// The addresses are others than before.
+    func nameResolved(_ host: String, _ addresses: [IPAddress])
+    /// Everything has been tried once.
+    func firstRoundCompleted()
 }
 
 private let tick: UInt64 = 500_000_000

@@ -7,7 +7,7 @@ import HTTPMessage
 import Observability
 package import Processes
 import RateLimiting
-import Redis
+package import Redis
 package import System
 import TLS
 
@@ -15,7 +15,7 @@ import TLS
 ///
 /// It tells the supervisor when it takes connections, and hears from it when to stop. The control process tells it keys and
 /// addresses; without it the worker goes on with what it last heard.
-package final class Worker: MessageReceiver, TimerHandler, KeyRequester {
+package final class Worker: MessageReceiver, TimerHandler, KeyRequester, ConnectionRegistry, RedisLinkObserver {
     private let settings: Settings
     private let loop: EventLoop
     private let own: ProcessMemory
@@ -64,9 +64,6 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester {
         var stores: [String: any RemoteStore] = [:]
         for redis in settings.redis {
             let link = RedisLink(redis, on: loop)
-            link.stateChanged = { isAvailable, reason in
-                report("redis \(redis.name) is \(isAvailable ? "back" : "away"): \(reason)")
-            }
             stores[redis.name] = link
             redisLinks.append(link)
         }
@@ -81,9 +78,8 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester {
         services = DownstreamServices(
             loop: loop, path: path, settings: settings, counters: counters,
             buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs(), windows: windows)
-        services.connectionBegan = { [unowned self] connection in connections[ObjectIdentifier(connection)] = connection }
-        services.connectionEnded = { [unowned self] connection in ended(connection) }
-        for link in redisLinks { link.settled = { [unowned self] in becomeReadyIfPossible() } }
+        services.registry = self
+        for link in redisLinks { link.observer = self }
         path.keyFetches.requester = self
         for (index, issuer) in settings.issuers.enumerated() {
             guard case .file(let file) = issuer.keys, let content = files.contents[file], let keys = try? KeySet(content) else { continue }
@@ -231,10 +227,20 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester {
         if connections.isEmpty { loop.stop() }
     }
 
-    private func ended(_ connection: any ClientConnection) {
+    func connectionBegan(_ connection: any ClientConnection) { connections[ObjectIdentifier(connection)] = connection }
+
+    func connectionEnded(_ connection: any ClientConnection) {
         connections[ObjectIdentifier(connection)] = nil
         if services.isDraining, connections.isEmpty { loop.stop() }
     }
+
+    // MARK: - Redis
+
+    package func linkChanged(_ link: RedisLink, isAvailable: Bool, _ reason: String) {
+        report("redis \(link.settings.name) is \(isAvailable ? "back" : "away"): \(reason)")
+    }
+
+    package func linkSettled(_ link: RedisLink) { becomeReadyIfPossible() }
 
     // MARK: - What the control process knows
 

@@ -28,10 +28,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     package let settings: RedisSettings
-    /// Called when the server becomes reachable or unreachable, with the reason.
-    package var stateChanged: ((_ isAvailable: Bool, _ reason: String) -> Void)?
-    /// Called once, when the first attempt to reach the server has ended, well or not.
-    package var settled: (() -> Void)?
+    /// Set by the worker once it is made.
+    package weak var observer: (any RedisLinkObserver)?
     private let loop: EventLoop
     private var addresses: [SocketAddress] = []
     private var nextAddress = 0
@@ -320,7 +318,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         timer?.clear()
         if wasAvailable == nil {
             wasAvailable = true
-            settled?()
+            observer?.linkSettled(self)
         } else if !isDoubtful {
             report(true, "connected")
         }
@@ -359,8 +357,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         guard wasAvailable != isAvailable else { return }
         let isFirst = wasAvailable == nil
         wasAvailable = isAvailable
-        stateChanged?(isAvailable, reason)
-        if isFirst { settled?() }
+        observer?.linkChanged(self, isAvailable: isAvailable, reason)
+        if isFirst { observer?.linkSettled(self) }
     }
 
     private func armTimer() {

@@ -15,6 +15,14 @@ enum Linger {
     static let silence: UInt64 = 5_000_000_000
 }
 
+/// Knows all connections of a worker.
+protocol ConnectionRegistry: AnyObject {
+    /// A connection is there, or has come to speak a version of HTTP.
+    func connectionBegan(_ connection: any ClientConnection)
+    /// A connection is gone.
+    func connectionEnded(_ connection: any ClientConnection)
+}
+
 /// What all connections of one worker share.
 final class DownstreamServices {
     let loop: EventLoop
@@ -35,10 +43,8 @@ final class DownstreamServices {
     private var accounts: [IPAddress: ClientAccount] = [:]
     /// Of clients over Unix sockets, who have no address.
     private let nameless = ClientAccount()
-    /// Called when a connection is gone.
-    var connectionEnded: (any ClientConnection) -> Void = { _ in }
-    /// Called when a connection is there, or has come to speak a version of HTTP.
-    var connectionBegan: (any ClientConnection) -> Void = { _ in }
+    /// Set by the worker once it is made.
+    weak var registry: (any ConnectionRegistry)?
 
     init(
         loop: EventLoop, path: RequestPath, settings: Settings, counters: Counters, buffers: BufferPool, requestIDs: RequestIDs,

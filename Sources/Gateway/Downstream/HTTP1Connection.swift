@@ -301,7 +301,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         queue.release(to: services.buffers)
         givePassageBack()
         services.closed(client)
-        services.connectionEnded(self)
+        services.registry?.connectionEnded(self)
     }
 
     // MARK: - What it holds

@@ -303,7 +303,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             output.release(to: services.buffers)
         }
         services.closed(client)
-        services.connectionEnded(self)
+        services.registry?.connectionEnded(self)
     }
 
     // MARK: - What a stream asks

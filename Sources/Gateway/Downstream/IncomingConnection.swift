@@ -38,7 +38,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         guard let connection = try? IncomingConnection(descriptor, client, contexts: contexts, isProxy: isProxy, services) else {
             return services.closed(client)
         }
-        services.connectionBegan(connection)
+        services.registry?.connectionBegan(connection)
         if contexts == nil, !isProxy { connection.speakHTTP() }
     }
 
@@ -149,8 +149,8 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
 
     private func handOver(_ io: ConnectionIO, to connection: any ClientConnection & EventHandler) {
         io.hand(to: connection)
-        services.connectionBegan(connection)
-        services.connectionEnded(self)
+        services.registry?.connectionBegan(connection)
+        services.registry?.connectionEnded(self)
     }
 
     private func failed() {
@@ -165,7 +165,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         timer?.cancel()
         timer = nil
         services.closed(client)
-        services.connectionEnded(self)
+        services.registry?.connectionEnded(self)
     }
 }
 
