@@ -23,6 +23,8 @@ package final class ConnectionIO {
     /// Whether the last read gave anything, so that more may lie in the TLS session, of which the socket tells nothing.
     private var lastReadMoved = false
     private var isTurnQueued = false
+    /// Also while the transport is taken out.
+    private var isClosed = false
 
     /// Watches a socket.
     package init(
@@ -109,8 +111,10 @@ package final class ConnectionIO {
 
     /// Sends close_notify and ends this side; the peer's can still be read.
     package func endWriting() {
-        use { $0.sendCloseNotify() }
-        if let watch { Socket.endWriting(watch.descriptor) }
+        use {
+            $0.sendCloseNotify()
+            Socket.endWriting($0.raw)
+        }
     }
 
     // MARK: - Waiting
@@ -145,10 +149,16 @@ package final class ConnectionIO {
     }
 
     package func close(_ ending: Ending) {
-        guard transport != nil else { return }
-        if ending == .cutShort, let watch, !isTLS { Socket.resetOnClose(watch.descriptor) }
+        guard !isClosed else { return }
         endWatch()
-        if ending == .orderly { use { $0.sendCloseNotify() } }
+        use { transport in
+            switch ending {
+            case .cutShort: if !transport.isTLS { Socket.resetOnClose(transport.raw) }
+            case .orderly: transport.sendCloseNotify()
+            case .silent: break
+            }
+        }
+        isClosed = true
         transport = nil
     }
 
@@ -160,7 +170,7 @@ package final class ConnectionIO {
         swap(&taken, &transport)
         guard taken != nil else { return nil }
         let result = body(&taken!)
-        swap(&taken, &transport)
+        if !isClosed { swap(&taken, &transport) }
         return result
     }
 }

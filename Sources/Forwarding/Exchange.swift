@@ -99,13 +99,13 @@ package final class Exchange: UpstreamClient {
         try begin(shape, for: downstream, group: group, account: account, at: now)
     }
 
-    /// Sends a request of the gateway's own (``Inquiry``), which is not sent a second time once it may have set out.
+    /// Sends a request of the gateway's own (``Inquiry``), which is sent a second time only if it says that it may be.
     func begin(
-        _ head: InquiryHead, for downstream: any ExchangeDownstream, bodyBytes: Int, group: UpstreamGroup, account: ClientAccount,
-        at now: Instant
+        _ head: InquiryHead, for downstream: any ExchangeDownstream, bodyBytes: Int, isRepeatable: Bool, group: UpstreamGroup,
+        account: ClientAccount, at now: Instant
     ) throws(ForwardingError) {
         outgoing.begin(head)
-        repeatsIdempotent = false
+        repeatsIdempotent = isRepeatable
         let framing = bodyBytes > 0 ? BodyFraming.length(UInt64(bodyBytes)) : .none
         isUploadOver = framing.isEmpty
         let shape = RequestShape(forwarding: Method(head.method.span), framing: framing, upgrade: nil)

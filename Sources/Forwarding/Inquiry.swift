@@ -15,7 +15,8 @@ package protocol InquiryHandler: AnyObject {
 /// A request that the worker itself makes of a service, over the connections of an upstream: to an external authorizer, an introspection
 /// endpoint, a token endpoint. Request and response are small, and in memory.
 ///
-/// It is sent once: a second time only where it never set out, because a connection did not open or was found closed.
+/// It is sent once, unless it says that it may be repeated: a second time only where it never set out, because a connection did not open or was
+/// found closed.
 package final class Inquiry: ExchangeDownstream, TimerHandler {
     package struct Request {
         package let method: String
@@ -25,10 +26,15 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
         package let authority: String?
         package let fields: [(name: String, value: [UInt8])]
         package let body: [UInt8]
+        /// Whether asking twice does no harm. A kept connection may be closed by the service at the moment of its next use; then a request
+        /// without a body, of an idempotent method, goes out again.
+        package let isRepeatable: Bool
 
         package init(
-            _ method: String, _ path: String, authority: String? = nil, fields: [(name: String, value: [UInt8])] = [], body: [UInt8] = []
+            _ method: String, _ path: String, authority: String? = nil, fields: [(name: String, value: [UInt8])] = [], body: [UInt8] = [],
+            isRepeatable: Bool = false
         ) {
+            self.isRepeatable = isRepeatable
             self.method = method
             self.path = path
             self.authority = authority
@@ -99,7 +105,12 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
     ///
     /// - Throws: what keeps it from being sent at all; the handler is not told then.
     package func ask(_ request: Request) throws(Failure) {
-        guard case .new = state else { preconditionFailure("an inquiry is asked once") }
+        switch state {
+        case .new: break
+        // Cancelled before it was asked: nobody wants to know.
+        case .over: return
+        case .awaitingHead, .receiving: preconditionFailure("an inquiry is asked once")
+        }
         let head = try Self.head(request)
         state = .awaitingHead
         self.request = request
@@ -107,7 +118,9 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
         self.timer = timer
         loop.set(timer, after: timeout)
         do {
-            try exchange.begin(head, for: self, bodyBytes: request.body.count, group: group, account: account, at: loop.now)
+            try exchange.begin(
+                head, for: self, bodyBytes: request.body.count, isRepeatable: request.isRepeatable, group: group, account: account,
+                at: loop.now)
         } catch {
             finish()
             throw .forwarding(error)
@@ -188,12 +201,14 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
     private static func head(_ request: Request) throws(Failure) -> InquiryHead {
         let (method, path) = ([UInt8](request.method.utf8), [UInt8](request.path.utf8))
         guard !method.isEmpty, method.allSatisfy(ASCII.isToken) else { throw .unusable("the method") }
-        guard path.first == UInt8(ascii: "/"), !path.contains(where: { $0 <= 0x20 || $0 >= 0x7F }) else { throw .unusable("the path") }
+        guard path.first == UInt8(ascii: "/"), !path.contains(where: { $0 <= 0x20 || $0 >= 0x7F || $0 == UInt8(ascii: "#") }) else {
+            throw .unusable("the path")
+        }
         if let authority = request.authority, Authority([UInt8](authority.utf8).span) == nil { throw .unusable("the authority") }
         var lines: [UInt8] = []
         for field in request.fields {
             let name = field.name.utf8
-            let isFraming = ["host", "content-length", "transfer-encoding", "connection"].contains(field.name.lowercased())
+            let isFraming = connectionFields.contains(field.name.lowercased())
             guard !name.isEmpty, name.allSatisfy(ASCII.isToken), !isFraming,
                 !field.value.contains(where: { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F })
             else { throw .unusable("the field \(field.name)") }
@@ -205,3 +220,8 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
         return InquiryHead(method: method, path: path, authority: request.authority, fields: lines)
     }
 }
+
+/// Fields that frame a message or concern one connection: none of them is the asker's to set (RFC 9110 §7.6.1, RFC 9113 §8.2.2).
+private let connectionFields: Set<String> = [
+    "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "expect",
+]

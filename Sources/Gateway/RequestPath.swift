@@ -169,7 +169,7 @@ final class RequestPath {
         passage.state = .waiting(.earlyLimits)
         let isDecided = limiter.beginEarly(limits: match.rule.earlyLimits, in: passage.context, at: loop.now, passage.progress)
         // A store that answers at once has had the request go on already.
-        guard isDecided, case .waiting = passage.state else { return .waits }
+        guard isDecided, passage.state == .waiting(.earlyLimits) else { return .waits }
         return try earlyLimitsDecided(passage, match)
     }
 
@@ -227,7 +227,7 @@ final class RequestPath {
     private func limit(_ passage: Passage, _ permit: consuming Permit, _ match: RouteMatch) throws(Refusal) -> StageResult {
         passage.state = .waiting(.limits)
         let isDecided = limiter.begin(permit, limits: match.rule.limits, in: passage.context, at: loop.now, passage.progress)
-        guard isDecided, case .waiting = passage.state else { return .waits }
+        guard isDecided, passage.state == .waiting(.limits) else { return .waits }
         return try limitsDecided(passage, match)
     }
 

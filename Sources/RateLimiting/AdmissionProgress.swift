@@ -34,6 +34,8 @@ package final class AdmissionProgress {
         var states: [LimitState] = []
         var error: AdmissionError?
         var isDecided = false
+        /// Whether the waiter has been told so.
+        var isTold = false
         var charged: [LocalCharge] = []
         var chargedRemote: [RemoteCharge] = []
         var remoteGroups: [Group] = []
@@ -55,6 +57,7 @@ package final class AdmissionProgress {
         mutating func start(_ permit: consuming Permit?) {
             error = nil
             isDecided = false
+            isTold = false
             self.permit = consume permit
         }
 
@@ -82,6 +85,16 @@ package final class AdmissionProgress {
     package init() {}
 
     var isDecided: Bool { change { $0.isDecided } }
+
+    /// Tells the waiter, once, when it is decided.
+    func tellIfDecided() {
+        let isDue = change { present in
+            let isDue = present.isDecided && !present.isTold
+            if isDue { present.isTold = true }
+            return isDue
+        }
+        if isDue { waiter?.admissionDecided() }
+    }
     var identity: Identity? { change { $0.permit?.identity } }
 
     /// The admission of a request whose limits have decided; nil the second time.

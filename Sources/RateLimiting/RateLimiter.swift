@@ -237,7 +237,7 @@ package final class RateLimiter {
     }
 
     private func answered(_ group: AdmissionProgress.Group, _ decisions: [Quota.Decision]?, _ progress: AdmissionProgress) {
-        defer { if progress.isDecided { progress.waiter?.admissionDecided() } }
+        defer { progress.tellIfDecided() }
         let now = Clock.now()
         // A slice was granted, of which one may be left; otherwise the next one is asked for.
         if group.leasedUnder != nil, let first = decisions?.first, first.isAllowed { return askNextStore(progress, now) }

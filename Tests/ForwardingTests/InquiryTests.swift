@@ -119,6 +119,10 @@ import Testing
         #expect(try ask(Inquiry.Request("GET", "/"), of: group).failure == nil)
         #expect(try ask(Inquiry.Request("GET", "/"), of: group).failure == .forwarding(.closedEarly))
         #expect(requests.value == 2)
+        // One that may be repeated goes out again, over another connection.
+        #expect(try ask(Inquiry.Request("GET", "/"), of: group).failure == nil)
+        #expect(try ask(Inquiry.Request("GET", "/", isRepeatable: true), of: group).failure == nil)
+        #expect(requests.value == 5)
     }
 
     @Test func whoCancelsIsNotTold() throws {
@@ -132,6 +136,9 @@ import Testing
         try inquiry.ask(Inquiry.Request("GET", "/"))
         inquiry.cancel()
         inquiry.cancel()
+        let early = Inquiry(to: group, on: loop, timeout: 20_000_000_000, bodyBytesMax: 10, waiter)
+        early.cancel()
+        try early.ask(Inquiry.Request("GET", "/"))
         // Another one, asked later, is answered by the same service.
         #expect(try ask(Inquiry.Request("GET", "/"), of: group).failure == nil)
         #expect(waiter.outcomes.isEmpty)
@@ -142,7 +149,9 @@ import Testing
         Inquiry.Request("GET", "/", authority: "a b"),
         Inquiry.Request("GET", "/", fields: [(name: "A B", value: [])]), Inquiry.Request("GET", "/", fields: [(name: "Host", value: [])]),
         Inquiry.Request("GET", "/", fields: [(name: "A", value: [0x0D, 0x0A])]),
-        Inquiry.Request("GET", "/", fields: [(name: "Content-Length", value: [0x30])]),
+        Inquiry.Request("GET", "/", fields: [(name: "Content-Length", value: [0x30])]), Inquiry.Request("GET", "/a#b"),
+        Inquiry.Request("GET", "/", fields: [(name: "Upgrade", value: [0x61])]),
+        Inquiry.Request("GET", "/", fields: [(name: "TE", value: [0x61])]),
     ]) func whatCannotStandInARequestIsNotSent(request: Inquiry.Request) throws {
         let waiter = Asker()
         let inquiry = Inquiry(to: try group(1), on: loop, timeout: 1_000_000_000, bodyBytesMax: 10, waiter)

@@ -10,7 +10,9 @@ import TLS
 /// Taking bytes from the client: when to read, how much of it to keep, what the end of its side means.
 extension HTTP1Connection {
     func receive() {
-        if state == .flushing || state == .lingering || state == .broken { return linger() }
+        // The end of the turn resets the connection; an end that is read before must not end it in good order.
+        if state == .broken { return }
+        if state == .flushing || state == .lingering { return linger() }
         // The queue is taken out, so that nothing done on the way meets it half read.
         var queue = ByteQueue()
         swap(&queue, &inbound)

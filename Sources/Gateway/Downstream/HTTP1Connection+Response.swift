@@ -14,6 +14,8 @@ extension HTTP1Connection: PassageFrontEnd {
     var takesResponse: Bool { outbound.count < Limits.sendQueueHighBytes }
 
     func forwardingBegan() {
+        // A request that ended at once has its response already.
+        guard state == .exchanging, bodyUse != .discarded else { return }
         if bodyUse == .awaitsContinue { withOutbound { $0.append("HTTP/1.1 100 Continue\r\n\r\n") } }
         bodyUse = .forwarded
         if !isRequestComplete {
