@@ -50,6 +50,10 @@ import Testing
                 let words = head.split(separator: " ")
                 guard words.count > 2 else { return }
                 let path = words[1]
+                if path == "/open/cut" {
+                    client.send("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\npart")
+                    return
+                }
                 let reply = "\(path)|\(body)"
                 client.send("HTTP/1.1 200 OK\r\nContent-Length: \(reply.utf8.count)\r\n\r\n\(reply)")
             }
@@ -127,6 +131,13 @@ import Testing
     ]) func http1EndsWhatCannotGoOn(script: String, status: String) throws {
         let text = try talk(script, pieces: 100_000)
         #expect(text.hasPrefix("HTTP/1.1 \(status) ") && text.contains("Connection: close"), "\(text)")
+    }
+
+    /// A response of which the rest will not come does not look whole: it ends short of its length.
+    @Test func http1CutsABrokenResponse() throws {
+        let text = try talk("GET /open/cut HTTP/1.1\r\nHost: a\r\n\r\n", pieces: 100_000)
+        #expect(text.hasPrefix("HTTP/1.1 200 ") || text.hasPrefix("HTTP/1.1 502 "), "\(text)")
+        if text.hasPrefix("HTTP/1.1 200 ") { #expect(text.hasSuffix("\r\n\r\npart") && text.contains("Content-Length: 50"), "\(text)") }
     }
 
     /// Between requests a silent client is left without a word.
@@ -222,7 +233,8 @@ import Testing
         func received(goAway lastStream: Int32, code: UInt32) {}
     }
 
-    @Test(arguments: [1, 9, 100_000]) func http2CarriesStreamsInPieces(size: Int) throws {
+    /// A client whose connection speaks HTTP/2 from the start.
+    private func streamClient() throws -> StreamClient {
         let socket = try RawClient(port: port)
         try accept { descriptor in
             let client = Client(IPAddress("127.0.0.1"), isTLS: false, redirectPort: nil, services)
@@ -234,7 +246,27 @@ import Testing
             io.hand(to: connection)
             connection.begin()
         }
-        let client = StreamClient(socket)
+        return StreamClient(socket)
+    }
+
+    /// A body that is too large is refused, read to its end and thrown away; a broken response resets its stream; neither touches others.
+    @Test func http2EndsWhatCannotGoOn() throws {
+        let client = try streamClient()
+        let large = client.request("/open/large", String(repeating: "x", count: 101))
+        let (cut, good) = (client.request("/open/cut"), client.request("/open/1"))
+        turn {
+            #expect(throws: Never.self) { try client.exchange(pieces: 100_000) }
+            return client.closed.count == 3
+        }
+        #expect(client.statuses[large] == "413" && client.closed[large] == StreamCode.noError)
+        #expect(client.statuses[good] == "200" && client.closed[good] == StreamCode.noError)
+        // Nothing of it had gone out, or a part: a refusal in its place, or a reset.
+        let isReset = client.statuses[cut] == "200" && client.closed[cut] == StreamCode.internalError
+        #expect(isReset || client.statuses[cut] == "502", "\(client.statuses[cut] ?? "") \(client.closed[cut] ?? 0)")
+    }
+
+    @Test(arguments: [1, 9, 100_000]) func http2CarriesStreamsInPieces(size: Int) throws {
+        let client = try streamClient()
         let streams = [client.request("/open/1"), client.request("/open/2", "xxxxx"), client.request("/in"), client.request("/nothing")]
         turn {
             #expect(throws: Never.self) { try client.exchange(pieces: size) }

@@ -29,17 +29,6 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         case closed
     }
 
-    /// What is done with the request's body, as far as it has come.
-    enum BodyUse {
-        /// It waits until the request is on its way.
-        case withheld
-        /// The same, and the client waits to be told to send it (RFC 9110 §10.1.1).
-        case awaitsContinue
-        case forwarded
-        /// The response is there already: it is read and thrown away, so that the next request can follow.
-        case discarded
-    }
-
     /// The response to the present request.
     enum Response {
         case none
@@ -320,13 +309,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     // MARK: - Waiting
 
-    /// Whether the body may be read: the request is on its way, or its body is being thrown away.
-    var takesBody: Bool {
-        switch bodyUse {
-        case .withheld, .awaitsContinue: false
-        case .forwarded, .discarded: true
-        }
-    }
+    var takesBody: Bool { bodyUse.takesBody }
 
     var isTunnel: Bool {
         if case .tunnel = requestBody { true } else { false }

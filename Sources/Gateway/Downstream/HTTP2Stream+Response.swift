@@ -13,12 +13,12 @@ import System
 /// What the session asks of a response's body.
 extension HTTP2Stream {
     func nextBody(atMost: Int) -> BodyStep {
-        if isBroken { return .broken }
+        if response == .broken { return .broken }
         if !body.isEmpty {
             let count = min(atMost, body.count)
-            return .bytes(count, isLast: isResponseComplete && count == body.count && !hasResponseTrailers)
+            return .bytes(count, isLast: response == .complete && count == body.count && !hasResponseTrailers)
         }
-        guard isResponseComplete else {
+        guard response == .complete else {
             isAwaited = true
             return .wait
         }
@@ -47,7 +47,7 @@ extension HTTP2Stream {
         }
         swap(&queue, &body)
         downloadProgress = progress
-        if !isResponseComplete, left <= Limits.sendQueueLowBytes { passage.exchange.resumeResponse() }
+        if response != .complete, left <= Limits.sendQueueLowBytes { passage.exchange.resumeResponse() }
     }
 
     private func armStallTimer() {
@@ -62,14 +62,15 @@ extension HTTP2Stream: PassageFrontEnd {
     var takesResponse: Bool { body.count < Limits.sendQueueHighBytes }
 
     func forwardingBegan() {
-        takesBody = true
-        if awaitsContinue {
-            awaitsContinue = false
+        // A request that ended at once has its response already.
+        guard bodyUse != .discarded else { return }
+        if bodyUse == .awaitsContinue {
             var block = connection.takeBlock()
             ResponseHeadWriter.begin(100, &block)
             connection.sendInterim(block, id)
             connection.putBack(block)
         }
+        bodyUse = .forwarded
         sendOn()
         openWindow()
     }
@@ -77,7 +78,7 @@ extension HTTP2Stream: PassageFrontEnd {
     func uploadMayContinue() { sendOn() }
 
     func received(interim head: borrowing ResponseHead) {
-        guard !hasResponseBegun else { return }
+        guard response == .none else { return }
         var block = connection.takeBlock()
         ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, to: &block)
         connection.sendInterim(block, id)
@@ -92,8 +93,8 @@ extension HTTP2Stream: PassageFrontEnd {
             return services.path.refuse(passage, .forwarding(.unexpectedResponse("the upstream does not change to the protocol")))
         }
         passage.status = head.status
-        hasResponseBegun = true
-        answerFraming = framing
+        response = .begun
+        responseFraming = framing
         var block = connection.takeBlock()
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
         ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: passage.ownsCORS, to: &block)
@@ -141,7 +142,7 @@ extension HTTP2Stream: PassageFrontEnd {
     }
 
     func responseEnded() {
-        isResponseComplete = true
+        response = .complete
         services.path.finish(passage, isComplete: true)
         goOn()
     }
@@ -149,11 +150,11 @@ extension HTTP2Stream: PassageFrontEnd {
     func endResponse(of stream: LiveStream) {
         passage.exchange.cancel()
         // A response of a given length cannot end before; where nothing of it has gone out, it need not begin.
-        if case .length = answerFraming, hasResponseBegun {
+        if case .length = responseFraming, response != .none {
             guard connection.dropHead(of: id) else { return responseFailed(.closedEarly) }
             forgetResponse()
         }
-        guard hasResponseBegun else {
+        guard response != .none else {
             return services.path.refuse(passage, stream.ending == .drained ? .forwarding(.busy) : .token(.expired))
         }
         if stream.kind == .grpc {
@@ -169,24 +170,24 @@ extension HTTP2Stream: PassageFrontEnd {
         guard let stream = passage.stream else { return }
         if let frame = stream.pendingClose { send(body: frame.span) }
         passage.exchange.leave(saying: stream.lastWord)
-        discardsBody = true
+        bodyUse = .discarded
         responseEnded()
     }
 
     func responseFailed(_ error: ForwardingError) {
-        if hasResponseBegun, connection.dropHead(of: id) { forgetResponse() }
-        guard hasResponseBegun else { return services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error)) }
+        if response != .none, connection.dropHead(of: id) { forgetResponse() }
+        guard response != .none else { return services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error)) }
         // A part of the response is with the client: only a reset tells that the rest is missing.
         services.counters.add(.upstreamFailures)
         passage.verdict = .brokenOff(error)
         services.path.finish(passage, isComplete: false)
-        isBroken = true
+        response = .broken
         connection.reset(id, StreamCode.internalError)
     }
 
     /// The client has seen nothing of it yet.
     private func forgetResponse() {
-        hasResponseBegun = false
+        response = .none
         passage.bytesOut = 0
         dropResponseTrailers()
         dropBody()
@@ -194,9 +195,8 @@ extension HTTP2Stream: PassageFrontEnd {
     }
 
     func respond(_ reply: Reply) {
-        hasResponseBegun = true
-        isResponseComplete = true
-        discardsBody = true
+        response = .complete
+        bodyUse = .discarded
         dropUpload()
         bodyTimer?.clear()
         var block = connection.takeBlock()

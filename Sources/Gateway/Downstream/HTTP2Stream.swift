@@ -25,8 +25,28 @@ final class HTTP2Stream: TimerHandler {
     }
 
     var id: Int32 = 0
+    /// How much of the request has come.
+    enum RequestProgress {
+        case open
+        /// The client has sent all of it.
+        case complete
+        /// And the upstream has it to its end.
+        case handedOn
+    }
+
+    enum Response {
+        case none
+        /// Its head has gone to the session.
+        case begun
+        /// All of it has come; what waits is sent.
+        case complete
+        /// There will be no more of it: the stream is reset.
+        case broken
+    }
+
+    private var request = RequestProgress.open
     /// The client has sent all of its request.
-    var isRequestComplete = false
+    var isRequestComplete: Bool { request != .open }
     private var requestTrailers: [UInt8] = []
     private var areTrailersWrong = false
     /// Body bytes that came before the request was let in.
@@ -34,23 +54,16 @@ final class HTTP2Stream: TimerHandler {
     /// Body bytes for which the client has no new credit yet.
     private var uncredited = 0
     private var window = StreamWindow()
-    /// The body may go on; otherwise it is kept, or thrown away.
-    var takesBody = false
-    var discardsBody = false
-    /// The upstream has the request to its end.
-    private var hasSentAll = false
-    var awaitsContinue = false
+    var bodyUse = BodyUse.withheld
 
     var lingersUntil = Instant.never
     private var uploadProgress = Progress()
     var downloadProgress = Progress()
 
-    var hasResponseBegun = false
-    var answerFraming = BodyFraming.none
-    var isResponseComplete = false
+    var response = Response.none
+    var responseFraming = BodyFraming.none
     /// The session has asked for more of the body than there was.
     var isAwaited = false
-    var isBroken = false
     /// The client takes a byte now and then, to keep the response from ending.
     var isTooSlow = false
     /// What waits to be sent of the response's body.
@@ -79,18 +92,13 @@ final class HTTP2Stream: TimerHandler {
     /// Takes a request whose header block is complete.
     func begin(_ id: Int32, _ builder: RequestHeadBuilder, endsStream: Bool) {
         self.id = id
-        isRequestComplete = endsStream
+        request = endsStream ? .complete : .open
         trailersBegan()
         dropResponseTrailers()
         areTrailersWrong = false
-        takesBody = false
-        discardsBody = false
-        hasSentAll = false
-        awaitsContinue = false
-        hasResponseBegun = false
-        isResponseComplete = false
+        bodyUse = .withheld
+        response = .none
         isAwaited = false
-        isBroken = false
         isTooSlow = false
         uncredited = 0
         window = StreamWindow()
@@ -111,7 +119,7 @@ final class HTTP2Stream: TimerHandler {
             }
             if endsStream, !passage.framing.isEmpty { throw .lengthMismatch }
             if envelope.expectation == .unknown { throw .unknownExpectation }
-            awaitsContinue = envelope.expectation == .leaveToSend && !endsStream
+            if envelope.expectation == .leaveToSend, !endsStream { bodyUse = .awaitsContinue }
         } catch {
             if passage.state == .idle {
                 builder.keepRefused(in: &context.head)
@@ -124,7 +132,7 @@ final class HTTP2Stream: TimerHandler {
 
     func received(_ bytes: Span<UInt8>) {
         uncredited += bytes.count
-        guard !discardsBody else { return linger() }
+        guard bodyUse != .discarded else { return linger() }
         let passage = passage
         passage.bytesIn += UInt64(bytes.count)
         if passage.tunnel == nil, let most = passage.route?.bodyBytesMax, passage.bytesIn > most { return brokenBody(.bodyTooLarge) }
@@ -135,7 +143,7 @@ final class HTTP2Stream: TimerHandler {
         progress.rests(at: services.loop.now)
         uploadProgress = progress
         if !isOpenEnded, !isFastEnough { return brokenBody(.bodyTooSlow) }
-        guard takesBody, upload.isEmpty, passage.exchange.isConnected, isTunnelOpen || passage.tunnel == nil else {
+        guard bodyUse == .forwarded, upload.isEmpty, passage.exchange.isConnected, isTunnelOpen || passage.tunnel == nil else {
             var queue = ByteQueue()
             swap(&queue, &upload)
             queue.append(bytes)
@@ -168,7 +176,7 @@ final class HTTP2Stream: TimerHandler {
     func isTrailerWrong() { areTrailersWrong = true }
 
     func requestEnded() {
-        isRequestComplete = true
+        request = .complete
         bodyTimer?.clear()
         if areTrailersWrong { return brokenBody(.malformed(.badTrailer)) }
         sendOn()
@@ -176,9 +184,9 @@ final class HTTP2Stream: TimerHandler {
 
     /// The body turned out wrong on its way.
     private func brokenBody(_ refusal: Refusal) {
-        guard !discardsBody, passage.state != .idle else { return }
+        guard bodyUse != .discarded, passage.state != .idle else { return }
         passage.exchange.cancel()
-        if hasResponseBegun {
+        if response != .none {
             services.path.finish(passage, isComplete: false)
             return connection.reset(id, StreamCode.cancel)
         }
@@ -191,7 +199,7 @@ final class HTTP2Stream: TimerHandler {
         connection.consume(id, uncredited)
         let count = uncredited
         uncredited = 0
-        guard !discardsBody, !isRequestComplete else { return }
+        guard bodyUse != .discarded, !isRequestComplete else { return }
         changeWindow { $0.consumed(count, most: services.settings.clientLimits.streamWindow, connection.windows) }
     }
 
@@ -210,7 +218,7 @@ final class HTTP2Stream: TimerHandler {
 
     /// Sends on what has come of the body, and gives the client credit for more, as far as the upstream takes it.
     func sendOn() {
-        guard takesBody, !discardsBody, !hasSentAll else { return }
+        guard bodyUse == .forwarded, request != .handedOn else { return }
         let passage = passage
         guard passage.tunnel == nil ? !passage.framing.isEmpty : isTunnelOpen else { return }
         // While the upstream is waited for, the client is not.
@@ -222,7 +230,7 @@ final class HTTP2Stream: TimerHandler {
             if passage.stream?.passUp(waiting.readable) ?? true { passage.exchange.send(waiting.readable) }
         }
         if isRequestComplete {
-            hasSentAll = true
+            request = .handedOn
             passage.exchange.endRequest(trailers: requestTrailers)
         } else if passage.exchange.takesUpload {
             credit()
@@ -242,7 +250,7 @@ final class HTTP2Stream: TimerHandler {
 
     func fired(_ timer: Timer) {
         if timer === bodyTimer {
-            guard isResponseComplete else { return brokenBody(.bodyTimeout) }
+            guard response == .complete else { return brokenBody(.bodyTimeout) }
             // As long as the response is on its way, nobody waits for the rest of the request.
             return lingersUntil == .never ? () : connection.reset(id, StreamCode.noError)
         }
@@ -261,13 +269,13 @@ final class HTTP2Stream: TimerHandler {
         guard passage.state != .idle else { return }
         services.counters.add(.malformedRequests)
         passage.verdict = .refused(.malformed(.lengthMismatch))
-        if !hasResponseBegun { passage.status = 400 }
+        if response == .none { passage.status = 400 }
     }
 
     /// The stream is gone, and with it anyone who waited for the response.
     func abandoned() {
         if let passage = held {
-            if !isResponseComplete, passage.state != .idle { services.counters.add(.clientsGone) }
+            if response != .complete, passage.state != .idle { services.counters.add(.clientsGone) }
             cancel()
             passage.end()
             services.passages.give(passage)
@@ -334,7 +342,7 @@ final class HTTP2Stream: TimerHandler {
     /// it is told that nobody listens (RFC 9113 §8.1): some drop a response whose stream is reset.
     func responseSent() {
         guard !isRequestComplete else { return }
-        discardsBody = true
+        bodyUse = .discarded
         lingersUntil = services.loop.now.adding(Linger.longest)
         linger()
     }
