@@ -120,6 +120,9 @@ package struct Explainer {
         if case .replied(.aboutServer) = outcome.decision { return [.init(.target, raw, note: "a question about the gateway itself")] }
         let normal = String(decoding: outcome.context.target.path, as: UTF8.self)
         var steps = [Explanation.Step(.target, normal, note: normal == raw ? "in normal form" : "the normal form of \(raw)")]
+        if case .replied(.redirect(let location)) = outcome.decision {
+            return steps + [.init(.route, "none asked", isMet: nil, note: "the listener sends every request to \(location)")]
+        }
         let neighbours = RouteNeighbours(settings.routes, outcome.context.host, outcome.context.target)
         guard let route = outcome.route else {
             if case .target(let error) = refusal {
