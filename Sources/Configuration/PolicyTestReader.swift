@@ -74,6 +74,10 @@ struct PolicyTestReader {
                 diagnostics.error(
                     "the claim '\(name)' stands twice", at: claim.position, hint: "several values are one claim: claim \(name) A B;")
             }
+            if name.utf8.count(where: { $0 == UInt8(ascii: "/") }) > pointerPartsMax {
+                diagnostics.error("the claim is nested deeper than \(pointerPartsMax) names", at: claim.arguments[0])
+                continue
+            }
             set(name, Array(claim.arguments.dropFirst()), in: &claims)
         }
         if let kinds = block.one("by")?.choice(["cookie": CredentialKind.cookie, "header": .field], diagnostics) { claims.kind = kinds }
@@ -179,3 +183,5 @@ struct PolicyTestReader {
             line: diagnostics.line(of: directive.position))
     }
 }
+
+private let pointerPartsMax = 32
