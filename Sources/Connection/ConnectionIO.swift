@@ -138,8 +138,6 @@ package final class ConnectionIO {
     /// The end of the turn has come: the handler says so first of all.
     package func turnEnded() { isTurnQueued = false }
 
-    package var awaitsTurn: Bool { isTurnQueued }
-
     // MARK: - The end
 
     /// Stops watching a connection that is broken but not read to its end: its event would come again and again.

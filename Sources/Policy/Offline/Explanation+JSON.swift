@@ -21,13 +21,7 @@ extension Explanation {
             if let status { output.member("status", status) }
             if let reason { output.member("reason", reason) }
             output.member("policy", policyID)
-            if let route {
-                output.object("route") { output in
-                    output.member("name", route.name)
-                    output.member("file", route.line.file)
-                    output.member("line", route.line.line)
-                }
-            }
+            output.route(route)
             output.objects("steps", of: steps) { output, step in append(step, to: &output) }
             if let advice { output.member("advice", advice) }
             if !upstreamLines.isEmpty {
@@ -63,10 +57,7 @@ extension Explanation {
         case nil: break
         }
         if let held = step.held { output.member("held", held) }
-        if let line = step.line {
-            output.member("file", line.file)
-            output.member("line", line.line)
-        }
+        if let line = step.line { output.place(line) }
         if !step.note.isEmpty { output.member("note", step.note) }
     }
 }

@@ -1,4 +1,5 @@
 import Bytes
+import ConfigFile
 
 /// Writes JSON for programs that read what a command prints: objects and arrays, nested as needed.
 struct JSONText {
@@ -45,6 +46,21 @@ struct JSONText {
     mutating func member(_ name: String, _ value: Bool) {
         begin(name)
         bytes.append(value ? "true" : "false")
+    }
+
+    /// The members `file` and `line`.
+    mutating func place(_ line: SourceLine) {
+        member("file", line.file)
+        member("line", line.line)
+    }
+
+    /// The member `route`, where one was found.
+    mutating func route(_ route: (name: String, line: SourceLine)?) {
+        guard let route else { return }
+        object("route") { output in
+            output.member("name", route.name)
+            output.place(route.line)
+        }
     }
 
     mutating func member(_ name: String, _ values: [String]) {

@@ -33,8 +33,7 @@ extension PolicyTestRun {
             output.objects("results", of: results) { output, result in
                 output.member("test", result.test)
                 output.member("case", result.tested.text)
-                output.member("file", result.tested.line.file)
-                output.member("line", result.tested.line.line)
+                output.place(result.tested.line)
                 output.member("ok", result.failure == nil)
                 if let failure = result.failure { output.member("got", failure) }
             }
@@ -44,8 +43,7 @@ extension PolicyTestRun {
                 output.objects("uncovered", of: coverage.demands.filter { !$0.isCovered }) { output, demand in
                     output.member("route", demand.route)
                     output.member("demand", demand.text)
-                    output.member("file", demand.line.file)
-                    output.member("line", demand.line.line)
+                    output.place(demand.line)
                     output.member("allowed", demand.wasMet)
                     output.member("refused", demand.hasRefused)
                 }
