@@ -8,7 +8,7 @@ enum RequestReach: Equatable {
     ///
     /// - Parameter isKept: whether the channel still has all of it.
     case refused(isKept: Bool)
-    /// It may have been read, and acted upon. Over a kept connection the server may have closed at the moment of its next use: then an
+    /// The server may have read it and acted on it. Over a kept connection the server may have closed at the moment of its next use: then an
     /// idempotent request may be repeated.
     case sent(isReused: Bool)
     /// A part of the response has come: nothing is repeated.

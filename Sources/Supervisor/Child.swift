@@ -25,7 +25,7 @@ package enum Child {
             precondition(descriptor >= 3 + Int32(passed.count), "a descriptor that would be overwritten on its way")
             unsafe posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(3 + index))
         }
-        // Neither ours nor what the parent process has left open.
+        // Keeps no descriptor of ours, and none that the parent process left open.
         unsafe posix_spawn_file_actions_addclosefrom_np(&actions, Int32(3 + passed.count))
         // The supervisor blocks signals to read them one by one; its children start with none blocked and none ignored.
         var none = sigset_t()

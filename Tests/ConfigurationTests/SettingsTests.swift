@@ -145,7 +145,7 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         for kind in ["", "EC ", "RSA ", "ENCRYPTED "] {
             let (begin, end) = ("-----BEGIN \(kind)PRIVATE KEY-----", "-----END \(kind)PRIVATE KEY-----")
             #expect(wiped("# k\n\(begin)\nAbC=\r\nd\n\(end)\n\(certificate)") == "# k\n\(begin)\nAAAA\r\nA\n\(end)\n\(certificate)")
-            // White space stays: OpenSSL cuts it off the ends of lines. Nor is the last line of a short one taken for a first.
+            // White space stays: OpenSSL cuts it off the ends of lines. The last line of a short one is not taken for a first.
             #expect(wiped("\(begin)\nAbC= \t\n\(end)\n\(certificate)") == "\(begin)\nAAAA \t\n\(end)\n\(certificate)")
             #expect(wiped("\(begin)\nb\n\(end)\n\(certificate)") == "\(begin)\nA\n\(end)\n\(certificate)")
             // A mark of the byte order before it, no end, two in a row.

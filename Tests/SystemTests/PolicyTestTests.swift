@@ -102,7 +102,7 @@ import Testing
         #expect(try test(Self.good, ["--nonsense"]).status == 2)
     }
 
-    /// A mistake in a test is no refusal that it could be pleased with.
+    /// A malformed request does not satisfy a test that expects a refusal.
     @Test func aMalformedRequestProvesNothing() throws {
         for wrong in ["GET orders", "\"GE T\" /orders", "GET \"/orders#x\"", "GET https:/orders", "GET /orders with \"Bad Name\" v"] {
             let output = try test("test t { refuse nobody \(wrong); }")
