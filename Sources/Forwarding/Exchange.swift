@@ -63,7 +63,16 @@ package final class Exchange: UpstreamClient {
     private var repeatsIdempotent = true
     /// Whether the downstream takes no more of the answer at present.
     private var isResponsePaused = false
-    private var hasHead = false
+    private var state = State.over
+
+    private enum State {
+        /// No request is under way.
+        case over
+        /// The head of the response has not come.
+        case awaited
+        /// The response is on its way to the downstream.
+        case responding
+    }
 
     /// When the connection was asked for, when the head of the response came.
     package var startedAt: Instant { began }
@@ -71,8 +80,6 @@ package final class Exchange: UpstreamClient {
     // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
     private var began = Instant.never
     private var answered = Instant.never
-    /// Whether the upstream still owes a response.
-    private var isActive = false
     private var server: UpstreamServer?
     /// The server that was used, for the log; empty before there is one.
     package var serverText: String { server?.address.text ?? "" }
@@ -121,11 +128,10 @@ package final class Exchange: UpstreamClient {
         self.shape = shape
         self.group = group
         attempt = 0
-        hasHead = false
+        state = .awaited
         began = now
         server = nil
         answered = .never
-        isActive = true
         do {
             try connect(fresh: false)
         } catch {
@@ -152,7 +158,7 @@ package final class Exchange: UpstreamClient {
     package var isConnected: Bool { channel != nil }
 
     /// Whether the upstream takes more of the request's body now.
-    package var takesUpload: Bool { channel.map { $0.queuedBytes < Limits.sendQueueHighBytes } ?? !isActive }
+    package var takesUpload: Bool { channel.map { $0.queuedBytes < Limits.sendQueueHighBytes } ?? (state == .over) }
 
     package func resumeResponse() {
         isResponsePaused = false
@@ -161,16 +167,16 @@ package final class Exchange: UpstreamClient {
 
     /// Whether the place is held for no other reason than that the client takes nothing of the response, or sends nothing of its body.
     func isHeldByClient(at now: Instant) -> Bool {
-        guard isActive, let channel, now.since(began) > ownTime else { return false }
+        guard state != .over, let channel, now.since(began) > ownTime else { return false }
         if isResponsePaused { return true }
         // A tunnel that is not open yet, and a call of gRPC, may wait for the upstream while the client has more to say.
-        return !isUploadOver && !hasHead && channel.queuedBytes == 0 && shape.upgrade == nil && !outgoing.context.head.isGRPC
+        return !isUploadOver && state == .awaited && channel.queuedBytes == 0 && shape.upgrade == nil && !outgoing.context.head.isGRPC
     }
 
     /// The client, if the response's head has gone to it.
-    var answeredClient: (any ExchangeDownstream)? { hasHead && isActive ? downstream : nil }
+    var answeredClient: (any ExchangeDownstream)? { state == .responding ? downstream : nil }
     /// The client, whatever has become of its request.
-    var client: (any ExchangeDownstream)? { isActive ? downstream : nil }
+    var client: (any ExchangeDownstream)? { state != .over ? downstream : nil }
 
     /// Gives the place up, because others wait for it.
     func giveWay() {
@@ -201,7 +207,7 @@ package final class Exchange: UpstreamClient {
     }
 
     func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel) {
-        hasHead = true
+        state = .responding
         answered = Clock.now()
         downstream?.received(head: head, framing: framing)
         pauseIfFull(channel)
@@ -297,7 +303,7 @@ package final class Exchange: UpstreamClient {
     /// connection that was kept alive may have been closed by the server at the moment of its next use: then an idempotent
     /// request without a body goes out again.
     private func retry(after error: ForwardingError, on failed: any UpstreamChannel) throws(ForwardingError) -> Bool {
-        guard !hasHead, let group else { return false }
+        guard state == .awaited, let group else { return false }
         switch failed.reached {
         case .notSent(let isReused):
             // Where a refusal comes at once, each address is worth a try.
@@ -339,7 +345,7 @@ package final class Exchange: UpstreamClient {
     }
 
     private func finish() {
-        isActive = false
+        state = .over
         if let wait { group?.stopWaiting(wait) }
         wait = nil
         if holderIndex >= 0 { group?.release(self) }

@@ -21,7 +21,7 @@ extension UpstreamConnection {
         switch outcome {
         case .moved: progressed()
         case .wouldBlock: break
-        case .ended, .failed: isLast = true
+        case .ended, .failed: following = .impossible
         }
         if !queue.isEmpty, state == .busy { process(&queue) }
         switch outcome {
@@ -39,9 +39,9 @@ extension UpstreamConnection {
 
     /// Reads what has come: heads, body, trailers, as far as the client takes them.
     private func process(_ queue: inout ByteQueue) {
-        // A response that came before its question belongs to nobody.
-        guard mayHaveSent else { return fail(.closedEarly) }
-        hasResponseBegun = true
+        // A response that came before its request belongs to nobody.
+        guard delivery != .nothing else { return fail(.closedEarly) }
+        delivery = .response
         while state == .busy, !queue.isEmpty, !isReadingPaused {
             do {
                 switch body {
@@ -107,8 +107,7 @@ extension UpstreamConnection {
             return
         }
         let framing = try BodyFraming.of(head, to: shape.method)
-        allowsReuse = head.allowsReuse && shape.upgrade == nil
-        if case .close = framing { allowsReuse = false }
+        if head.allowsReuse, shape.upgrade == nil, framing != .close, following == .undecided { following = .allowed }
         if head.isStream {
             isStream = true
             progressed()
@@ -129,7 +128,6 @@ extension UpstreamConnection {
             head.bytes.extracting(given).equalsIgnoringCase(upgrade.span),
             head.fields.list(.connection, contains: "upgrade", in: head.bytes)
         else { return fail(.unexpectedResponse("the upstream switches to a protocol that was not asked for")) }
-        allowsReuse = false
         isStream = true
         body = .tunnel
         progressed()
@@ -141,7 +139,7 @@ extension UpstreamConnection {
         let client = self.client
         self.client = nil
         // Both sides agree that the exchange is over, and nothing unasked-for was read: only then is there another one.
-        if allowsReuse, isRequestSent, !isLast, outbound.isEmpty, isQueueEmpty, io?.isQuiet ?? false, canBeKept {
+        if following == .allowed, upload == .complete, outbound.isEmpty, isQueueEmpty, io?.isQuiet ?? false, canBeKept {
             becomeIdle()
             server.checkIn(self)
         } else {
@@ -161,9 +159,7 @@ extension UpstreamConnection {
     private func ended(isClean: Bool) {
         guard state == .busy else { return }
         switch body {
-        case .untilClose where isClean, .tunnel where isClean:
-            allowsReuse = false
-            return responseComplete(isQueueEmpty: true)
+        case .untilClose where isClean, .tunnel where isClean: return responseComplete(isQueueEmpty: true)
         default: break
         }
         fail(.closedEarly)

@@ -19,8 +19,6 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var state = State.opening
     /// Whether an exchange before the present one was answered here.
     var isReused = false
-    /// Whether any byte of the present response has come.
-    var hasResponseBegun = false
     /// Held while its exchange is under way.
     var client: (any UpstreamClient)?
 
@@ -40,19 +38,45 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var body = Body.none
     var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     var isReadingPaused = false
-    var isRequestSent = false
-    /// Nothing more is sent on a tunnel, once what waits has gone out.
-    private var endsWriting = false
+    var upload = Upload.open
+    var delivery = Delivery.nothing
+    var following = Following.undecided
     /// Silence is no fault: the response is a stream, or a tunnel.
     var isStream = false
-    /// Whether any byte of the present request may have gone out.
-    var mayHaveSent = false
-    var allowsReuse = false
     var interimCount = 0
-    /// The connection is broken or at its end: no exchange follows.
-    var isLast = false
     /// How the server's side ended, when that was read before the client took all that came before it.
     var end: Transfer?
+
+    /// What the client still has to say.
+    enum Upload {
+        /// More of the request, or of what goes through the tunnel.
+        case open
+        /// All of it has been handed over.
+        case complete
+        /// As ``complete``; our side of the tunnel is closed once what waits has gone out.
+        case closing
+    }
+
+    /// How far the present exchange has come on the wire.
+    enum Delivery {
+        /// Nothing of the request has gone out.
+        case nothing
+        /// Something of the request may have gone out.
+        case request
+        /// Something of the response has come.
+        case response
+        /// The connection failed before it could take anything: the request can go elsewhere.
+        case returned
+    }
+
+    /// Whether another exchange may follow the present one.
+    enum Following {
+        /// The response has not said so.
+        case undecided
+        case allowed
+        /// The connection is broken or at its end.
+        case impossible
+    }
 
     enum Body {
         case none
@@ -78,12 +102,10 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func begin(_ client: any UpstreamClient, _ shape: RequestShape) {
         self.client = client
         self.shape = shape
-        hasResponseBegun = false
-        isRequestSent = false
-        endsWriting = false
+        upload = .open
+        delivery = .nothing
+        following = .undecided
         isStream = false
-        mayHaveSent = false
-        allowsReuse = false
         interimCount = 0
         body = .head
         if state == .idle {
@@ -104,7 +126,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         swap(&queue, &outbound)
         queueFlush()
         // The timer is set when it goes out.
-        if shape.framing.isEmpty { isRequestSent = true }
+        if shape.framing.isEmpty { upload = .complete }
     }
 
     func send(_ bytes: Span<UInt8>) {
@@ -116,16 +138,13 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func endRequest(trailers: [UInt8]) {
         if shape.framing == .chunked { withOutbound { ChunkWriter.appendEnd(trailers: trailers, to: &$0) } }
         if shape.upgrade != nil {
-            endsWriting = true
+            upload = .closing
             // The server has the last word, and no longer than for any response.
             isStream = false
+        } else {
+            upload = .complete
         }
         queueFlush()
-        requestEnded()
-    }
-
-    private func requestEnded() {
-        isRequestSent = true
         progressed()
     }
 
@@ -148,24 +167,26 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     }
 
     var reached: RequestReach {
-        hasUnsentRequest ? .notSent(isReused: isReused) : hasResponseBegun ? .responseBegan : .sent(isReused: isReused)
+        switch delivery {
+        case .returned: .notSent(isReused: isReused)
+        case .nothing, .request: .sent(isReused: isReused)
+        case .response: .responseBegan
+        }
     }
-
-    private var hasUnsentRequest = false
 
     func moveUnsent(to other: any UpstreamChannel) {
         guard let other = other as? UpstreamConnection else { preconditionFailure("a group has channels of one kind") }
         var queue = ByteQueue()
         swap(&queue, &unsent)
         swap(&queue, &other.outbound)
-        other.isRequestSent = isRequestSent
+        other.upload = upload
         other.queueFlush()
     }
 
     /// The exchange is given up. Where nothing of it has gone out, the connection serves the next one, even one that is still
     /// being made: clients that come and go at once cost the upstream nothing.
     func cancel() {
-        guard state != .closed, !mayHaveSent, !hasResponseBegun, isWatched || opening != nil, !isLast, canBeKept else {
+        guard state != .closed, delivery == .nothing, isWatched || opening != nil, following != .impossible, canBeKept else {
             return close()
         }
         client = nil
@@ -176,10 +197,10 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     }
 
     func leave(saying bytes: [UInt8]) {
-        guard state == .busy, !isLast, isWatched else { return close() }
+        guard state == .busy, following != .impossible, isWatched else { return close() }
         client = nil
         withOutbound { $0.append(bytes) }
-        endsWriting = true
+        upload = .closing
         body = .untilClose
         if isReadingPaused {
             isReadingPaused = false
@@ -290,33 +311,35 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         swap(&queue, &outbound)
         guard before > 0 else { return endWriting() }
         // What has gone out in part is not to be sent again.
-        if waiting < before { mayHaveSent = true }
+        if waiting < before { requestMayHaveGoneOut() }
         // A connection that takes nothing from the start is waited for just as long as one that stops.
         if waiting < before || timer?.deadline == .never { progressed() }
         switch outcome {
         case .moved:
-            mayHaveSent = true
+            requestMayHaveGoneOut()
             io.wait(toRead: !isReadingPaused, toWrite: false)
             client?.sendQueueDrained(on: self)
             endWriting()
         case .wouldBlock:
-            mayHaveSent = true
+            requestMayHaveGoneOut()
             updateInterest()
             if waiting < Limits.sendQueueLowBytes { client?.sendQueueDrained(on: self) }
         case .ended, .failed:
-            if !mayHaveSent { return fail(.closedEarly) }
-            // The answer may be there already: a server that has seen enough closes after it.
+            if delivery == .nothing { return fail(.closedEarly) }
+            // The response may be there already: a server that has seen enough closes after it.
             withOutbound { $0.removeAll() }
-            isLast = true
+            following = .impossible
             receive()
-            if state == .busy, !hasResponseBegun { fail(.closedEarly) }
+            if state == .busy, delivery != .response { fail(.closedEarly) }
         }
     }
 
+    private func requestMayHaveGoneOut() { if delivery == .nothing { delivery = .request } }
+
     /// The end of what a client has to say within a tunnel.
     private func endWriting() {
-        guard endsWriting, outbound.isEmpty, state == .busy, isWatched else { return }
-        endsWriting = false
+        guard upload == .closing, outbound.isEmpty, state == .busy, isWatched else { return }
+        upload = .complete
         io?.endWriting()
     }
 
@@ -325,8 +348,8 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func fail(_ error: ForwardingError) {
         let hasOpened = state == .busy
         if !hasOpened { server.refused(address, at: loop.now) }
-        if !hasOpened || isReused && !mayHaveSent {
-            hasUnsentRequest = true
+        if !hasOpened || isReused && delivery == .nothing {
+            delivery = .returned
             var queue = ByteQueue()
             swap(&queue, &outbound)
             swap(&queue, &unsent)
@@ -343,7 +366,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         guard state == .busy, !isReadingPaused, client != nil else { return }
         if isStream {
             loop.set(timer!, after: server.settings.streamTimeout)
-        } else if isRequestSent || !outbound.isEmpty {
+        } else if upload != .open || !outbound.isEmpty {
             loop.set(timer!, after: server.settings.responseTimeout)
         } else {
             timer?.clear()

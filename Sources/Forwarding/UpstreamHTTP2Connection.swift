@@ -13,6 +13,16 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         case opening, open, closed
     }
 
+    /// Which further exchanges may begin here.
+    private enum NewStreams {
+        /// A few: the server has not said how many it takes.
+        case few
+        /// As many as the server and the file say.
+        case announced
+        /// None: the server or the gateway shuts the connection down.
+        case none
+    }
+
     let server: UpstreamServer
     let address: SocketAddress
     let loop: EventLoop
@@ -30,11 +40,8 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     private var resumed: [UpstreamHTTP2Stream] = []
     private var builder: ResponseHeadBuilder
     private var head = ResponseHead()
+    private var newStreams = NewStreams.few
     private var isTurnQueued = false
-    /// No more streams: the server or the gateway takes leave.
-    private var isShuttingDown = false
-    /// Whether the server has said how many streams it takes.
-    private var hasSettings = false
     private(set) var hasAnswered = false
     private(set) var receivedAt = Instant.past
 
@@ -56,14 +63,14 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     /// Whether one more exchange may begin here.
     var takesStreams: Bool {
         // Where the server takes nothing, requests would only pile up.
-        guard state != .closed, !isShuttingDown, session.hasStreamsLeft, session.outputBytes < Limits.sendQueueHighBytes else {
+        guard state != .closed, newStreams != .none, session.hasStreamsLeft, session.outputBytes < Limits.sendQueueHighBytes else {
             return false
         }
-        return streamCount < min(hasSettings ? session.peerStreamsMax : streamsAtFirst, server.settings.streamsMax)
+        return streamCount < min(newStreams == .announced ? session.peerStreamsMax : streamsAtFirst, server.settings.streamsMax)
     }
 
     /// Whether it is soon known how many more exchanges may begin here.
-    var awaitsSettings: Bool { state != .closed && !isShuttingDown && !hasSettings }
+    var awaitsSettings: Bool { state != .closed && newStreams == .few }
 
     func openStream() -> UpstreamHTTP2Stream {
         let stream = UpstreamHTTP2Stream(self)
@@ -163,7 +170,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         guard state == .open else { return }
         session.withOutput { $0.release(to: server.buffers) }
         io?.wait(for: .readable)
-        if !session.isOpen || isShuttingDown && streamCount == 0 { fail(.closedEarly) }
+        if !session.isOpen || newStreams == .none && streamCount == 0 { fail(.closedEarly) }
     }
 
     /// The server takes no more; answers may be there already.
@@ -180,7 +187,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     /// Serves no further exchange.
     func closeAfterStreams() {
-        isShuttingDown = true
+        newStreams = .none
         if streamCount == 0 { close() }
     }
 
@@ -308,7 +315,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) { streams[stream]?.lendTrailers(body) }
     func received(_ frame: ControlFrame) {}
     func settingsChanged() {
-        hasSettings = true
+        if newStreams == .few { newStreams = .announced }
         server.streamEnded()
     }
     func sentEnd(_ stream: Int32) {}
@@ -316,7 +323,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         // What nghttp2 finds wrong with a response it resets by itself.
         if code == StreamCode.protocolError { streams[stream]?.broken(.badResponse(.badPseudoField)) }
     }
-    func received(goAway lastStream: Int32, code: UInt32) { isShuttingDown = true }
+    func received(goAway lastStream: Int32, code: UInt32) { newStreams = .none }
 }
 
 /// Streams before the server has said how many it takes: what it refuses then costs a retry, or a request that cannot have one.

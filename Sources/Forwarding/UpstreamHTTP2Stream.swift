@@ -9,7 +9,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     let connection: UpstreamHTTP2Connection
     var server: UpstreamServer { connection.server }
     private(set) var reached: RequestReach
-    private(set) var hasHead = false
+    private(set) var response = Response.awaited
 
     /// Held while its exchange is under way.
     private var client: (any UpstreamClient)?
@@ -17,12 +17,10 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     /// Zero until the request is with the session.
     private var number: Int32 = 0
     private var submittedAt = Instant.never
-    private var isOver = false
     private var block = FieldBlock()
     private var upload = ByteQueue()
-    /// The part of the body that has gone out, while it is short and may have to go out again.
-    private var held = ByteQueue()
-    private var holdsUpload = true
+    /// The part of the body that has gone out, while it is short and may have to go out again; nil once it may not.
+    private var held: ByteQueue? = ByteQueue()
     private var isUploadComplete = false
     private var requestTrailers = FieldBlock()
     private var timer: Timer?
@@ -31,17 +29,45 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     /// What has come while the client takes no more; no more than the stream's window.
     private var download = ByteQueue()
-    /// Body bytes for which the server has no new credit yet.
-    private var uncredited = 0
+    /// Body bytes for which the server's flow-control window has not been opened again yet.
+    private var unacknowledged = 0
     private var window: StreamWindow
     private var isPaused = false
-    private var isQueued = false
-    /// The answer's end has come, behind what waits.
-    private var hasEnd = false
+    private var turn = Turn.none
     private var trailers: [(name: [UInt8], value: [UInt8])] = []
-    /// Why there will be no more, behind what waits.
-    private var failure: ForwardingError?
-    private var owesDrain = false
+
+    /// How far the response has come from the session. The client may be behind, by what waits in `download`.
+    enum Response {
+        /// No head but interim ones.
+        case awaited
+        /// The head has come.
+        case body
+        /// All of it has come.
+        case ended
+        /// There will be no more.
+        case failed(ForwardingError)
+        /// The client has been told the end, or has left.
+        case over
+    }
+
+    /// What is to be done at the end of the turn.
+    private enum Turn {
+        case none
+        /// Hand on what waits.
+        case delivery
+        /// As ``delivery``, after the client has been told that the send queue has room.
+        case drainAndDelivery
+    }
+
+    /// Whether the head of the response has come: fields that come now are trailers.
+    var hasHead: Bool {
+        switch response {
+        case .awaited: false
+        case .body, .ended, .failed, .over: true
+        }
+    }
+
+    private var isOver: Bool { if case .over = response { true } else { false } }
 
     init(_ connection: UpstreamHTTP2Connection) {
         self.connection = connection
@@ -119,21 +145,25 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     func holdsBody(_ count: Int) -> Bool { upload.count >= count }
 
     func moveBody(_ count: Int, to output: inout ByteQueue) {
-        if holdsUpload {
-            holdsUpload = held.count + count <= Limits.heldBodyBytesMax
-            if holdsUpload { held.append(upload.readable.extracting(0..<count)) } else { held = ByteQueue() }
-        }
+        keepForRetry(count)
         output.move(count, from: &upload)
         progressed()
         guard upload.count < Limits.sendQueueLowBytes else { return }
         // Told at the turn's end: the session does not like to be written to while it writes.
-        owesDrain = true
-        queue()
+        queue(.drainAndDelivery)
+    }
+
+    /// Keeps a copy of what goes out next, as long as that is short.
+    private func keepForRetry(_ count: Int) {
+        guard var kept = held.take() else { return }
+        guard kept.count + count <= Limits.heldBodyBytesMax else { return }
+        kept.append(upload.readable.extracting(0..<count))
+        held = consume kept
     }
 
     func lendTrailers(_ body: (borrowing FieldBlock) -> Void) { body(requestTrailers) }
 
-    // MARK: - The answer
+    // MARK: - The response
 
     func received(_ head: borrowing ResponseHead, endsStream: Bool) throws(MessageError) {
         reached = .responseBegan
@@ -144,9 +174,8 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
             if interimCount <= Limits.interimResponsesMax { client?.received(interim: head, on: self) }
             return
         }
-        hasHead = true
-        holdsUpload = false
-        held = ByteQueue()
+        response = .body
+        held = nil
         isStream = head.isStream
         progressed()
         var framing = try BodyFraming.of(head, to: shape.method)
@@ -156,18 +185,18 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         client?.received(head: head, framing: framing, on: self)
         // Nothing follows that the client would want to wait for.
         if !endsStream, framing.isEmpty {
-            hasEnd = true
-            queue()
+            complete()
+            queue(.delivery)
         }
     }
 
     func received(_ bytes: Span<UInt8>) {
         guard !isOver, hasHead else { return }
-        uncredited += bytes.count
+        unacknowledged += bytes.count
         progressed()
         guard !isPaused, download.isEmpty else { return download.append(bytes) }
         client?.received(body: bytes, on: self)
-        credit()
+        openWindow()
     }
 
     func received(trailers builder: borrowing ResponseHeadBuilder) throws(MessageError) {
@@ -177,23 +206,26 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     }
 
     func responseEnded() {
-        hasEnd = true
+        complete()
         deliver()
     }
+
+    private func complete() { if case .body = response { response = .ended } }
 
     /// The session is through with the stream.
     func closed(code: UInt32) {
         number = 0
-        guard !isOver, !hasEnd else { return }
+        switch response {
+        case .awaited, .body, .failed: break
+        case .ended, .over: return
+        }
         if code == StreamCode.refused, !hasHead { reached = .refused(isKept: takesUploadBack()) }
         broken(.closedEarly)
     }
 
     /// Puts what has gone out of the body back before the rest of it; false when that is no longer there.
     private func takesUploadBack() -> Bool {
-        guard holdsUpload else { return false }
-        var whole = ByteQueue()
-        swap(&whole, &held)
+        guard var whole = held.take() else { return false }
         whole.append(upload.readable)
         swap(&whole, &upload)
         return true
@@ -223,15 +255,19 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     /// There will be no more of the response.
     func broken(_ error: ForwardingError) {
-        guard !isOver, failure == nil, !hasEnd else { return }
-        failure = error
-        if download.isEmpty || !hasHead { fail(error) } else { deliver() }
+        switch response {
+        case .awaited, .body: break
+        case .ended, .failed, .over: return
+        }
+        guard !download.isEmpty else { return fail(error) }
+        response = .failed(error)
+        deliver()
     }
 
     private func failLater(_ error: ForwardingError, isUnsent: Bool) {
         if isUnsent { isUnsentNow() }
-        failure = error
-        queue()
+        response = .failed(error)
+        queue(.delivery)
     }
 
     private func fail(_ error: ForwardingError) {
@@ -242,10 +278,10 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     /// Hands on what waits, as far as the client takes it.
     func deliver() {
-        isQueued = false
+        let turn = self.turn
+        self.turn = .none
         guard !isOver else { return }
-        if owesDrain {
-            owesDrain = false
+        if turn == .drainAndDelivery {
             client?.sendQueueDrained(on: self)
             guard !isOver else { return }
         }
@@ -255,10 +291,13 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
             client?.received(body: waiting.readable, on: self)
         }
         // Also of what was handed on before the client asked for a pause.
-        credit()
-        guard !isOver, download.isEmpty else { return }
-        if let failure { return fail(failure) }
-        guard hasEnd else { return }
+        openWindow()
+        guard download.isEmpty else { return }
+        switch response {
+        case .awaited, .body, .over: return
+        case .failed(let error): return fail(error)
+        case .ended: break
+        }
         for (name, value) in trailers { tell(trailer: name, value) }
         let client = self.client
         end(resets: !isUploadComplete || !upload.isEmpty)
@@ -273,12 +312,13 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         client?.received(trailer: line, in: bytes.span, on: self)
     }
 
-    private func credit() {
-        guard uncredited > 0, !isPaused, download.isEmpty, number > 0 else { return }
-        connection.consume(number, uncredited)
-        let count = uncredited
-        uncredited = 0
-        if !hasEnd, let size = window.consumed(count, most: server.settings.streamWindow, server.windows) {
+    /// Lets the server send as much more as the client has taken.
+    private func openWindow() {
+        guard unacknowledged > 0, !isPaused, download.isEmpty, number > 0 else { return }
+        connection.consume(number, unacknowledged)
+        let count = unacknowledged
+        unacknowledged = 0
+        if case .body = response, let size = window.consumed(count, most: server.settings.streamWindow, server.windows) {
             connection.setWindow(number, size)
         }
     }
@@ -294,13 +334,14 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         guard isPaused else { return }
         isPaused = false
         progressed()
-        queue()
+        queue(.delivery)
     }
 
-    private func queue() {
-        guard !isQueued, !isOver else { return }
-        isQueued = true
-        connection.queueTurn(for: self)
+    private func queue(_ work: Turn) {
+        guard !isOver else { return }
+        let isQueued = turn != .none
+        if turn != .drainAndDelivery { turn = work }
+        if !isQueued { connection.queueTurn(for: self) }
     }
 
     func cancel() { end(resets: true) }
@@ -308,7 +349,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     private func end(resets: Bool) {
         guard !isOver else { return }
-        isOver = true
+        response = .over
         client = nil
         window.end(server.windows)
         timer?.cancel()

@@ -31,11 +31,19 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private var listeners: [Listener] = []
     private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     private var timer: Timer?
-    private var isReady = false
+    private var phase = Phase.starting
     private var hasTickets = false
     private var hasInitialState = false
-    private var drainDeadline = Instant.never
-    private var hasEndedStreams = false
+
+    private enum Phase: Equatable {
+        /// Waits for what it needs before it takes connections.
+        case starting
+        case serving
+        /// Takes no connections; what is under way may end.
+        case draining(until: Instant)
+        /// Streams and tunnels have been told to end; what is left at the next tick is cut.
+        case ending
+    }
     /// Ready without the control process's first news after this moment.
     private let readyAnyway: Instant
     private let report: (String) -> Void
@@ -152,11 +160,13 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         shareMemory()
         services.forgetIdleAccounts()
         becomeReadyIfPossible()
-        if drainDeadline <= loop.now, !hasEndedStreams {
+        switch phase {
+        case .draining(let deadline) where deadline <= loop.now:
             // They end in their own terms; what has not by the next tick is cut.
-            hasEndedStreams = true
+            phase = .ending
             path.endStreams()
-        } else if drainDeadline <= loop.now {
+        case .starting, .serving, .draining: break
+        case .ending:
             for connection in Array(connections.values) { connection.abort() }
             loop.stop()
         }
@@ -186,10 +196,10 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     /// Takes connections once it has ticket keys, has heard from the control process what it needs, and knows of each Redis
     /// whether it answers; without the last two after a while too.
     private func becomeReadyIfPossible() {
-        guard !isReady, drainDeadline == .never, hasTickets else { return }
+        guard phase == .starting, hasTickets else { return }
         let knowsAll = (hasInitialState || !needsControl) && redisLinks.allSatisfy(\.hasSettled)
         guard knowsAll || loop.now >= readyAnyway else { return }
-        isReady = true
+        phase = .serving
         var contexts: [Int: ServerContexts] = [:]
         for (index, raw) in sockets {
             let settings = settings.listeners[index]
@@ -215,7 +225,10 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
 
     /// Takes no more connections and ends with the last one, or at the end of the drain timeout.
     private func drain(closingIdle: Bool) {
-        if drainDeadline == .never { drainDeadline = loop.now.adding(settings.drainTimeout) }
+        switch phase {
+        case .starting, .serving: phase = .draining(until: loop.now.adding(settings.drainTimeout))
+        case .draining, .ending: break
+        }
         services.isDraining = true
         if closingIdle { services.isStopping = true }
         for listener in listeners { if closingIdle { listener.takeLastAndClose() } else { listener.close() } }

@@ -4,11 +4,11 @@ package import RateLimiting
 package import System
 import TLS
 
-/// A worker's connection to one Redis server: everything that a turn of the loop asks goes out in one batch.
+/// A worker's connection to one Redis server: all calls of a turn of the loop go out in one batch.
 ///
 /// While the server is away nothing waits for it: ``isAvailable`` is false and the link tries again, after 50 ms at first and
-/// never later than a second. A response that comes late, is no response, or is an error breaks the connection, because the
-/// order of replies is all that tells which question they belong to.
+/// never later than a second. A reply that comes late, makes no sense, or is an error breaks the connection, because the
+/// order of replies is all that tells which call they belong to.
 package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTurnHandler {
     private enum State {
         case idle
@@ -19,7 +19,15 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         case ready
     }
 
-    private enum Question {
+    /// The script on the server; its digest calls it.
+    private enum Script {
+        case unknown
+        case loaded([UInt8])
+        /// The server has lost it, and has been asked to load it once more.
+        case reloading([UInt8])
+    }
+
+    private enum Call {
         /// The arguments are those of the call, to be sent again when the server has lost the script.
         case decision(any RemoteDecisionReceiver, counts: [UInt64], arguments: [[UInt8]], isRepeated: Bool)
         case refund(arguments: [[UInt8]], isRepeated: Bool)
@@ -39,21 +47,17 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     private var outbound = ByteQueue()
     private var inbound = ByteQueue()
     private var reader = RedisReplyReader()
-    /// In the order of their going out; those before `firstPending` have been answered.
-    private var questions: [Question] = []
-    private var firstPending = 0
-    /// When the oldest unanswered question of each batch should have been answered, with how many questions end there.
+    /// In the order in which they went out; those before `firstUnanswered` have their replies.
+    private var sent: [Call] = []
+    private var firstUnanswered = 0
+    /// By when the replies to each batch are due, with the number of calls up to its end.
     private var deadlines: [(end: Int, at: Instant)] = []
-    private var scriptDigest: [UInt8] = []
+    private var script = Script.unknown
     private var hasPendingBatch = false
     private var pause: UInt64 = pauseFirst
     private var wasAvailable: Bool?
-    /// The server said that it is not the one to ask; it is believed to be when it has answered a question.
+    /// The server said that it is not the one to ask; it is believed to be when it has answered a call.
     private var isDoubtful = false
-    /// Whether the script is being loaded again.
-    private var isLoading = false
-    /// The name has come to lead elsewhere than this connection does.
-    private var isOutdated = false
     private var current: SocketAddress?
     private var timer: Timer?
 
@@ -70,13 +74,12 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         guard self.addresses != addresses else { return }
         self.addresses = addresses
         if case .idle = state { return loop.set(timer!, at: loop.now) }
-        isOutdated = current.map { !addresses.contains($0) } ?? false
         leaveIfOutdated()
     }
 
-    /// Anyone who waits for a response still gets it from the server that was asked.
+    /// Changes to another server where the name no longer leads to this one. Whoever waits for a reply still gets it.
     private func leaveIfOutdated() {
-        guard isOutdated, isAvailable, firstPending == questions.count, outbound.isEmpty else { return }
+        guard isAvailable, let current, !addresses.contains(current), firstUnanswered == sent.count, outbound.isEmpty else { return }
         breakOff()
         connect()
     }
@@ -91,20 +94,20 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         guard isAvailable else { return receiver.decided(nil) }
         let arguments = LimitScript.arguments(calls)
         send(arguments)
-        questions.append(.decision(receiver, counts: calls.map(\.count), arguments: arguments, isRepeated: false))
+        sent.append(.decision(receiver, counts: calls.map(\.count), arguments: arguments, isRepeated: false))
     }
 
     package func refund(_ refunds: [RemoteRefund]) {
         guard isAvailable else { return }
         let arguments = LimitScript.arguments(refunds)
         send(arguments)
-        questions.append(.refund(arguments: arguments, isRepeated: false))
+        sent.append(.refund(arguments: arguments, isRepeated: false))
     }
 
     package func turnEnded() {
         hasPendingBatch = false
-        // The turn may have taken a while; the server's time begins when it has been asked.
-        if isAvailable { deadlines.append((questions.count, Clock.now().adding(settings.timeoutNanoseconds))) }
+        // The turn may have taken a while: the server's time begins now.
+        if isAvailable { deadlines.append((sent.count, Clock.now().adding(settings.timeoutNanoseconds))) }
         flush()
         armTimer()
     }
@@ -129,7 +132,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         case .idle: connect()
         case .connecting, .handshaking, .greeting: fail("no answer within \(greetingNanosecondsMax / 1_000_000) ms of connecting")
         case .ready:
-            // What has come while this process was busy elsewhere has come in time.
+            // What came while this process was busy is in time.
             receive()
             if let deadline = deadlines.first?.at, deadline <= loop.now {
                 fail("no answer within \(settings.timeoutNanoseconds / 1_000_000) ms")
@@ -148,7 +151,6 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         let address = addresses[nextAddress % addresses.count]
         nextAddress &+= 1
         current = address
-        isOutdated = false
         do {
             io = try ConnectionIO(try Socket.connect(to: address), for: [.readable, .writable], self, on: loop)
         } catch {
@@ -190,13 +192,20 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         commands.append(Self.loadCommand)
         for command in commands {
             RedisCommand.append(command.map { [UInt8]($0) }, to: &outbound)
-            questions.append(.greeting)
+            sent.append(.greeting)
         }
         state = .greeting(repliesLeft: commands.count)
         flush()
     }
 
-    private func send(_ arguments: [[UInt8]]) { ask([[UInt8]("EVALSHA"), scriptDigest] + arguments) }
+    private func send(_ arguments: [[UInt8]]) { ask([[UInt8]("EVALSHA"), digest] + arguments) }
+
+    private var digest: [UInt8] {
+        switch script {
+        case .unknown: preconditionFailure("a call before the script was loaded")
+        case .loaded(let digest), .reloading(let digest): digest
+        }
+    }
 
     private func ask(_ command: [[UInt8]]) {
         RedisCommand.append(command, to: &outbound)
@@ -227,7 +236,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
                     inbound.removeAll()
                     while let reply = try reader.next() {
                         take(reply)
-                        // A response may have broken the connection, and another one may be on its way.
+                        // The reply may have broken the connection, and another one may be on its way.
                         if case .idle = state { return }
                         if attempt != nextAddress { return }
                     }
@@ -242,22 +251,22 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private func take(_ reply: RedisReply) {
-        guard firstPending < questions.count else { return fail("an answer without a question") }
-        let question = questions[firstPending]
-        firstPending += 1
-        while let first = deadlines.first, first.end <= firstPending { deadlines.removeFirst() }
+        guard firstUnanswered < sent.count else { return fail("an answer without a question") }
+        let call = sent[firstUnanswered]
+        firstUnanswered += 1
+        while let first = deadlines.first, first.end <= firstUnanswered { deadlines.removeFirst() }
         forgetAnswered()
-        switch question {
+        switch call {
         case .greeting: greeted(reply)
         case .loading:
-            isLoading = false
+            script = .loaded(digest)
             if case .error(let text) = reply { refused(text) }
         case .refund(let arguments, let isRepeated):
             guard case .error(let text) = reply else { break }
             if !isRepeated, text.hasPrefix("NOSCRIPT") {
                 loadAgain()
                 send(arguments)
-                questions.append(.refund(arguments: arguments, isRepeated: true))
+                sent.append(.refund(arguments: arguments, isRepeated: true))
             } else {
                 refused(text)
             }
@@ -270,7 +279,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
                 loadAgain()
                 send(arguments)
-                questions.append(.decision(receiver, counts: counts, arguments: arguments, isRepeated: true))
+                sent.append(.decision(receiver, counts: counts, arguments: arguments, isRepeated: true))
             } else {
                 receiver.decided(nil)
                 if case .error(let text) = reply { refused(text) } else { fail("an answer of another shape") }
@@ -281,20 +290,20 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     /// The server has lost the script, as after SCRIPT FLUSH: what is sent from now on finds it again.
     private func loadAgain() {
-        guard !isLoading else { return }
-        isLoading = true
+        guard case .loaded(let digest) = script else { return }
+        script = .reloading(digest)
         ask(Self.loadCommand.map { [UInt8]($0) })
-        questions.append(.loading)
+        sent.append(.loading)
     }
 
     private static let loadCommand = ["SCRIPT", "LOAD", LimitScript.text]
 
-    /// Keeps `questions` short while there is always one unanswered.
+    /// Keeps `sent` short even if there is always one without its reply.
     private func forgetAnswered() {
-        guard firstPending == questions.count || firstPending >= answeredMax else { return }
-        questions.removeFirst(firstPending)
-        for index in deadlines.indices { deadlines[index].end -= firstPending }
-        firstPending = 0
+        guard firstUnanswered == sent.count || firstUnanswered >= answeredMax else { return }
+        sent.removeFirst(firstUnanswered)
+        for index in deadlines.indices { deadlines[index].end -= firstUnanswered }
+        firstUnanswered = 0
     }
 
     /// The server will not run the script. Where it says that another one should be asked, or that it is not ready, a new
@@ -313,7 +322,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             return
         }
         guard case .string(let digest) = reply, digest.count == 40 else { return fail("SCRIPT LOAD gave no digest") }
-        scriptDigest = digest
+        script = .loaded(digest)
         state = .ready
         timer?.clear()
         if wasAvailable == nil {
@@ -324,7 +333,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         }
     }
 
-    /// Breaks the connection, lets everybody who waits go on without a response, and tries again later.
+    /// Closes the connection, tells everybody who waits that no reply will come, and connects again later.
     private func fail(_ reason: String) {
         let unanswered = breakOff()
         report(false, reason)
@@ -332,19 +341,19 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         for case .decision(let receiver, _, _, _) in unanswered { receiver.decided(nil) }
     }
 
-    /// - Returns: the questions that nobody will answer.
-    @discardableResult private func breakOff() -> ArraySlice<Question> {
+    /// - Returns: the calls without a reply.
+    @discardableResult private func breakOff() -> ArraySlice<Call> {
         io?.close(.silent)
         io = nil
         state = .idle
         outbound.removeAll()
         inbound.removeAll()
         reader = RedisReplyReader()
-        let unanswered = questions[firstPending...]
-        questions = []
-        firstPending = 0
+        let unanswered = sent[firstUnanswered...]
+        sent = []
+        firstUnanswered = 0
         deadlines = []
-        isLoading = false
+        script = .unknown
         return unanswered
     }
 
@@ -373,5 +382,5 @@ private let greetingNanosecondsMax: UInt64 = 1_000_000_000
 /// How a server's errors begin that is a replica, is loading its data, or has handed the key to another.
 private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "CLUSTERDOWN"]
 
-/// Answered questions are let go of in pieces of this many.
+/// Calls with their replies are dropped in pieces of this many.
 private let answeredMax = 1_024
