@@ -1,17 +1,17 @@
-/// Proof that a request carries a token that is valid now and from an issuer that its route accepts.
+/// Proof that a request carries a credential that is valid now and that its route accepts.
 ///
-/// Only ``Authenticator`` makes one.
+/// Only a ``CredentialVerifier`` makes one.
 package struct Identity {
-    package let verified: VerifiedToken
+    package let principal: Principal
     package let kind: CredentialKind
 
-    init(verified: VerifiedToken, kind: CredentialKind) {
-        self.verified = verified
+    init(_ principal: Principal, kind: CredentialKind) {
+        self.principal = principal
         self.kind = kind
     }
 }
 
-/// How a token came.
+/// How a credential came.
 package enum CredentialKind: Equatable, Sendable {
     case cookie, field
     /// As the password of Basic.

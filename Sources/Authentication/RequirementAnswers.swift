@@ -1,4 +1,4 @@
-/// One bit for each scope requirement, set where the token meets it.
+/// One bit for each scope requirement, set where the principal meets it.
 package struct RequirementAnswers: Sendable {
     private var words: [UInt64] = []
 
@@ -13,7 +13,7 @@ package struct RequirementAnswers: Sendable {
     }
 }
 
-/// Answers the scope requirements of the configuration for the claims of a token, once for each token.
+/// Answers the scope requirements of the configuration for the claims of a principal, once for each.
 package protocol RequirementAnswering: AnyObject {
-    func answers(for claims: Claims, issuer: Int) -> RequirementAnswers
+    func answers(for claims: Claims, of credential: CredentialID) -> RequirementAnswers
 }

@@ -37,7 +37,7 @@ package enum Authorization {
     package static func permit(_ identity: Identity, _ rule: AuthorizationRule, _ table: RequirementTable, in context: RequestContext)
         throws(AuthorizationError) -> Permit
     {
-        for index in rule.requirements where !identity.verified.answers[index] {
+        for index in rule.requirements where !identity.principal.answers[index] {
             throw .scopeMissing(table.requirements[index].text)
         }
         for demand in rule.rules where !demand.isMet(by: identity, in: context) { throw .ruleUnmet(demand.text) }

@@ -22,14 +22,15 @@ package struct ScopeRequirement: Hashable, Sendable {
     }
 }
 
-/// Every distinct scope requirement of the configuration, each with its index. A token's answers to all of them are worked
-/// out once, when it is verified; from then on a requirement costs one bit test.
+/// Every distinct scope requirement of the configuration, each with its index. A principal's answers to all of them are worked
+/// out once, when it is made; from then on a requirement costs one bit test.
 package final class RequirementTable: RequirementAnswering {
     package private(set) var requirements: [ScopeRequirement] = []
     private var indices: [ScopeRequirement: Int] = [:]
-    private let issuers: [Issuer]
+    private let readings: [CredentialID: ScopeReading]
 
-    package init(issuers: [Issuer]) { self.issuers = issuers }
+    /// - Parameter readings: how the scopes of each credential are read.
+    package init(_ readings: [CredentialID: ScopeReading]) { self.readings = readings }
 
     /// The index of a requirement; the same for equal ones.
     package func index(of requirement: ScopeRequirement) -> Int {
@@ -39,13 +40,28 @@ package final class RequirementTable: RequirementAnswering {
         return requirements.count - 1
     }
 
-    /// The scopes of a token, as they are compared with requirements.
-    package func scopes(of claims: Claims, issuer: Int) -> [String] { claims.scopes(issuers[issuer].scopeClaims) }
+    private func reading(of credential: CredentialID) -> ScopeReading {
+        guard let reading = readings[credential] else { preconditionFailure("a credential that the file does not define") }
+        return reading
+    }
+
+    /// The scopes of a principal, as they are compared with requirements.
+    package func scopes(of principal: Principal) -> [String] {
+        principal.claims.scopes(reading(of: principal.credential).claims)
+    }
+
+    /// Whether a scope of this credential covers those of lower levels.
+    package func hasLevels(_ credential: CredentialID) -> Bool {
+        switch reading(of: credential).match {
+        case .exact, .wildcard: false
+        case .usso, .ussoAnchored: true
+        }
+    }
 
     /// Why scopes that look alike do not do, where their levels are the reason: `read is level 10, create 20`.
-    package func levels(of requirement: Int, held: [String], issuer: Int) -> String? {
-        let match = issuers[issuer].scopeMatch
-        guard match == .usso || match == .ussoAnchored else { return nil }
+    package func levels(of requirement: Int, held: [String], of credential: CredentialID) -> String? {
+        guard hasLevels(credential) else { return nil }
+        let match = reading(of: credential).match
         for demanded in requirements[requirement].scopes {
             guard let wanted = USSOScope(demanded.text) else { continue }
             for text in held {
@@ -58,9 +74,9 @@ package final class RequirementTable: RequirementAnswering {
         return nil
     }
 
-    package func answers(for claims: Claims, issuer: Int) -> RequirementAnswers {
-        let issuer = issuers[issuer]
-        let held = HeldScopes(claims.scopes(issuer.scopeClaims), issuer.scopeMatch)
+    package func answers(for claims: Claims, of credential: CredentialID) -> RequirementAnswers {
+        let reading = reading(of: credential)
+        let held = HeldScopes(claims.scopes(reading.claims), reading.match)
         var answers = RequirementAnswers(count: requirements.count)
         for (index, requirement) in requirements.enumerated() where requirement.isMet(by: held) {
             answers[index] = true

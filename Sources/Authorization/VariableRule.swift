@@ -70,7 +70,7 @@ package struct VariableRule: Sendable {
     private func values(_ operand: Operand, _ identity: Identity?, _ context: RequestContext) -> [String]? {
         switch operand {
         case .constant(let text): return [text]
-        case .variable(.claim(let name)): return identity?.verified.claims.texts(name)
+        case .variable(.claim(let name)): return identity?.principal.claims.texts(name)
         case .variable(let variable):
             // Bytes that are no text equal nothing.
             return context.value(of: variable).flatMap { String(validating: $0, as: UTF8.self) }.map { [$0] }

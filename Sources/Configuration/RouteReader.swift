@@ -123,7 +123,7 @@ struct RouteReader {
         if let text, text.text.isEmpty || !text.text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) {
             diagnostics.error("a challenge is ASCII text", at: text, hint: "such as 'Bearer realm=\"https://auth.example.com/token\"'")
         }
-        return Challenge(realm: realm ?? challenge.realm, text: text?.text, offersBasic: challenge.offersBasic)
+        return Challenge(realm: realm ?? challenge.realm, text: text?.text, schemes: challenge.schemes)
     }
 
     /// Reads `cors { … }`. Pages that may read with a credential that the browser sends by itself can still be kept from all else.
@@ -194,17 +194,17 @@ struct RouteReader {
         let publicWord = block.one("public")
         switch (auth, publicWord) {
         case (.some(let auth), nil):
-            var issuers: [Int] = []
+            var credentials: [CredentialID] = []
             for word in auth.words("ISSUER …", diagnostics) {
                 guard let index = issuerIndex[word.text] else {
                     undefined("issuer", word, issuerIndex.keys)
                     continue
                 }
-                if issuers.contains(index) { diagnostics.error("this issuer stands twice", at: word) }
-                issuers.append(index)
+                if credentials.contains(.issuer(IssuerID(index))) { diagnostics.error("this issuer stands twice", at: word) }
+                credentials.append(.issuer(IssuerID(index)))
                 usedIssuers.insert(index)
             }
-            return .authenticated(AuthenticationRule(issuers: issuers, line: diagnostics.line(of: auth.position)))
+            return .authenticated(AuthenticationRule(credentials, line: diagnostics.line(of: auth.position)))
         case (nil, .some(let word)): return PublicRule(word, of: route, diagnostics).map { .public($0) }
         case (.some, .some(let word)):
             diagnostics.error("a route is public or asks for a token, not both", at: word.name)
@@ -218,7 +218,7 @@ struct RouteReader {
     }
 
     private func acceptedIssuers(_ access: Route.Access?) -> [Issuer] {
-        if case .authenticated(let rule) = access { rule.issuers.map { issuers[$0] } } else { [] }
+        if case .authenticated(let rule) = access { rule.issuers.map { issuers[$0.index] } } else { [] }
     }
 
     /// `scope`, `require` and `limit` of a route or of one of its methods.

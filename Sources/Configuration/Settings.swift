@@ -53,8 +53,8 @@ package struct Settings {
     package private(set) var tests: [PolicyTest] = []
     /// For whatever prints a part of the settings.
     package private(set) var redaction = Redaction()
-    package private(set) var requirements = RequirementTable(issuers: [])
-    package private(set) var fieldFilter = FieldFilter(headers: [], sources: TokenSources(sources: []))
+    package private(set) var requirements = RequirementTable([:])
+    package private(set) var fieldFilter = FieldFilter(headers: [], hiding: CredentialPlaces())
 
     /// Reads the file at `path` and all that it names. Unless `diagnostics` stays empty the settings are not to be used.
     ///
@@ -94,7 +94,8 @@ package struct Settings {
         limits = limitDirectives.compactMap { Limit($0, stores: Set(redisIndex.keys), diagnostics) }
         let upstreamIndex = used.define("upstream", file.all("upstream"))
         upstreams = file.all("upstream").compactMap { UpstreamSettings($0, files: files, diagnostics) }
-        requirements = RequirementTable(issuers: issuers)
+        requirements = RequirementTable(
+            Dictionary(uniqueKeysWithValues: issuers.enumerated().map { (CredentialID.issuer(IssuerID($0)), $1.scopeReading) }))
         let defaultBody = file.one("max_body_size").map { bodySize($0, diagnostics) } ?? Limits.requestBodyBytesDefault
         // An issuer that is wrong itself is not compared with; its indices would not fit.
         let comparable = issuers.count == readIssuers.count ? issuers : []
@@ -118,7 +119,7 @@ package struct Settings {
         if limits.count == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
         tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }
-        fieldFilter = FieldFilter(headers: routes.flatMap(\.forwarding.headerNames), sources: tokenSources)
+        fieldFilter = FieldFilter(headers: routes.flatMap(\.forwarding.headerNames), hiding: tokenSources.places)
         file.finish(later: Self.laterDirectives)
         if listeners.isEmpty, file.all("listen").isEmpty {
             diagnostics.error("nothing is listened on", at: nil, hint: "add: listen 0.0.0.0:443 { tls { certificate CHAIN.pem KEY.pem; } }")
@@ -129,7 +130,16 @@ package struct Settings {
     }
 
     /// What a client is asked for where no route says otherwise.
-    package var challenge: Challenge { Challenge(realm: realm, offersBasic: tokenSources.takesPasswords) }
+    package var challenge: Challenge { Challenge(realm: realm, schemes: tokenSources.places.schemes) }
+
+    package func issuer(_ id: IssuerID) -> Issuer { issuers[id.index] }
+
+    /// The name that the file gives a credential.
+    package func name(of credential: CredentialID) -> String {
+        switch credential {
+        case .issuer(let id): issuer(id).name
+        }
+    }
 
     /// The names of hosts that have to be resolved.
     package var hostNames: Set<String> {

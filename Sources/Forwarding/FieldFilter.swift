@@ -24,20 +24,13 @@ package final class FieldFilter: Sendable {
 
     /// - Parameters:
     ///   - headers: all names that any route sets.
-    ///   - sources: where tokens may be.
-    package init(headers: [String], sources: TokenSources) {
+    ///   - hidden: where credentials for the gateway may be.
+    package init(headers: [String], hiding hidden: CredentialPlaces) {
         var names = Set(headers.map { FieldIdentity.fold($0) } + Self.alwaysManaged.map { FieldIdentity.fold($0) })
-        var hidesBearer = false
-        for source in sources.sources {
-            switch source {
-            case .bearer: hidesBearer = true
-            // A field in which a token may be is a token to some service behind, whichever way its name is spelled.
-            case .field(let name): names.insert(FieldIdentity.fold(name.span))
-            case .cookie, .password: break
-            }
-        }
-        self.hidesBearer = hidesBearer
-        hidesPasswords = sources.takesPasswords
+        // A field in which a credential may be is one to some service behind, whichever way its name is spelled.
+        for name in hidden.fields { names.insert(FieldIdentity.fold(name.span)) }
+        hidesBearer = hidden.schemes.contains(.bearer)
+        hidesPasswords = hidden.schemes.contains(.basic)
         var byLength: [[Managed]] = []
         func add(_ name: [UInt8], isProxys: Bool) {
             while byLength.count <= name.count { byLength.append([]) }
@@ -52,7 +45,7 @@ package final class FieldFilter: Sendable {
             marks[mark >> 6] |= 1 << UInt64(mark & 63)
         }
         self.marks = marks
-        hiddenCookies = sources.hiddenCookies
+        hiddenCookies = hidden.cookies
     }
 
     /// What is known of who sends a request.

@@ -76,18 +76,18 @@ package final class ForwardingRule: Sendable {
     }
 
     /// The header lines that the token decides; from the token's own store after the first time.
-    func identityLines(_ verified: VerifiedToken?) -> RenderedLines {
+    func identityLines(_ principal: Principal?) -> RenderedLines {
         if identityHeaders.isEmpty { return .lines([]) }
-        if let verified, let rendered = verified.lines(identityHeadersIndex) { return rendered }
+        if let principal, let rendered = principal.lines(identityHeadersIndex) { return rendered }
         let rendered: RenderedLines
         do {
             var lines: [UInt8] = []
-            for header in identityHeaders { try header.append(verified, nil, to: &lines) }
+            for header in identityHeaders { try header.append(principal, nil, to: &lines) }
             rendered = .lines(lines)
         } catch {
             rendered = .unusable(header: error.header)
         }
-        verified?.keep(rendered, at: identityHeadersIndex)
+        principal?.keep(rendered, at: identityHeadersIndex)
         return rendered
     }
 }
@@ -101,13 +101,13 @@ extension ForwardingRule.Header {
     /// Appends the field line, or nothing when a variable of it has no value; the client's own header is removed all the same.
     ///
     /// - Parameter context: nil for a value that the token alone decides.
-    func append(_ verified: VerifiedToken?, _ context: RequestContext?, to lines: inout [UInt8]) throws(UnusableValue) {
+    func append(_ principal: Principal?, _ context: RequestContext?, to lines: inout [UInt8]) throws(UnusableValue) {
         var bytes: [UInt8] = []
         for part in value.parts {
             switch part {
             case .text(let text): bytes.append(text)
             case .variable(.claim(let claim)):
-                guard let claims = verified?.claims, let texts = claims.texts(claim) else { return }
+                guard let claims = principal?.claims, let texts = claims.texts(claim) else { return }
                 try append(texts, isArray: claims.isArray(claim), to: &bytes)
             case .variable(let variable):
                 guard let found = context?.value(of: variable) else { return }

@@ -97,7 +97,7 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
         self.account = account
         self.handler = handler
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
-        let filter = FieldFilter(headers: [], sources: TokenSources(sources: []))
+        let filter = FieldFilter(headers: [], hiding: CredentialPlaces())
         exchange = Exchange(OutgoingHead(RequestContext(), filter, ForwardedFields(), ForwardingRule(upstream: 0), from: origin))
     }
 

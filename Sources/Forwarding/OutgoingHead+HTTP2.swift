@@ -14,7 +14,7 @@ extension OutgoingHead {
         block.append(lines: ownLines)
         var lines = ByteQueue()
         forwardedFields.append(context.head, context, origin, to: &lines)
-        if rule.forwardsToken, let identity { RequestHeadWriter.bearer(identity.verified.token, to: &lines) }
+        if rule.forwardsToken, let token = identity?.principal.token { RequestHeadWriter.bearer(token, to: &lines) }
         block.append(lines: lines.readable)
         if case .length(let count) = shape.framing { block.append("content-length", decimal: count) }
     }

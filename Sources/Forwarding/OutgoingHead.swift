@@ -70,12 +70,12 @@ package final class OutgoingHead {
         let rule = rule
         ownLines = []
         var lines: [UInt8]
-        switch rule.identityLines(identity?.verified) {
+        switch rule.identityLines(identity?.principal) {
         case .lines(let made): lines = made
         case .unusable(let header): throw .headerUnusable(header)
         }
         do throws(UnusableValue) {
-            for header in rule.requestHeaders { try header.append(identity?.verified, context, to: &lines) }
+            for header in rule.requestHeaders { try header.append(identity?.principal, context, to: &lines) }
         } catch {
             throw .headerUnusable(error.header)
         }
@@ -118,6 +118,6 @@ package final class OutgoingHead {
             head, authority, filter, rule.host, server: server, sender: sender(head), to: &output)
         output.append(ownLines)
         forwardedFields.append(head, context, origin, to: &output)
-        if rule.forwardsToken, let identity { RequestHeadWriter.bearer(identity.verified.token, to: &output) }
+        if rule.forwardsToken, let token = identity?.principal.token { RequestHeadWriter.bearer(token, to: &output) }
     }
 }

@@ -1,9 +1,11 @@
+import Authentication
+
 /// What a request waits for before its next stage.
 enum Dependency: Equatable {
     /// The stores of the limits that no claim decides.
     case earlyLimits
     /// The fetching of an issuer's key set.
-    case keySet(issuer: Int)
+    case keySet(issuer: IssuerID)
     /// The stores of the other limits.
     case limits
 }

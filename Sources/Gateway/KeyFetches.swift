@@ -30,7 +30,7 @@ final class KeyFetches {
     ///
     /// - Parameter hasKeys: whether there is a key set that it was checked with.
     /// - Throws: what it is answered instead.
-    func wait(_ passage: Passage, for doubt: Authenticator.KeyDoubt, hasKeys: Bool) throws(TokenError) {
+    func wait(_ passage: Passage, for doubt: KeyDoubt, hasKeys: Bool) throws(CredentialError) {
         switch passage.keyFetch {
         case .notAsked: break
         case .succeeded: throw doubt.error
@@ -42,11 +42,11 @@ final class KeyFetches {
             // Where there are keys, a wrong signature is taken for what it nearly always is.
             throw hasKeys && doubt.error == .signatureInvalid ? doubt.error : .keysUnavailable
         }
-        if let keyID = doubt.keyID, issuers[doubt.issuer].wanted.count < namesMax { issuers[doubt.issuer].wanted.insert(keyID) }
+        if let keyID = doubt.keyID, issuers[doubt.issuer.index].wanted.count < namesMax { issuers[doubt.issuer.index].wanted.insert(keyID) }
     }
 
-    private func request(_ doubt: Authenticator.KeyDoubt, hasKeys: Bool) throws(TokenError) {
-        let issuer = issuers[doubt.issuer]
+    private func request(_ doubt: KeyDoubt, hasKeys: Bool) throws(CredentialError) {
+        let issuer = issuers[doubt.issuer.index]
         let pause = issuer.isFile ? filePause : requestPause
         if hasKeys, issuer.requestedAt.nanoseconds > 0, loop.now.since(issuer.requestedAt) < pause {
             // A signature that is wrong is wrong, unless the key was replaced in this very moment.
@@ -55,19 +55,21 @@ final class KeyFetches {
             throw .keysUnavailable
         }
         guard requester?.requestKeys(of: doubt.issuer) ?? false else { throw .keysUnavailable }
-        issuers[doubt.issuer].requestedAt = loop.now
+        issuers[doubt.issuer.index].requestedAt = loop.now
     }
 
     /// The keys of an issuer have been replaced.
-    func changed(_ issuer: Int) { if issuers.indices.contains(issuer) { issuers[issuer].absent = [] } }
+    func changed(_ issuer: IssuerID) { if issuers.indices.contains(issuer.index) { issuers[issuer.index].absent = [] } }
 
     /// The fetching of an issuer's keys has ended; those who waited for it, to go on.
     ///
     /// - Parameter hasFailed: whether nobody knows what the keys are now.
-    func settled(_ issuer: Int, hasFailed: Bool) -> [Passage] {
-        guard issuers.indices.contains(issuer) else { return [] }
-        if !hasFailed, issuers[issuer].absent.count < namesMax { issuers[issuer].absent.formUnion(issuers[issuer].wanted) }
-        issuers[issuer].wanted = []
+    func settled(_ issuer: IssuerID, hasFailed: Bool) -> [Passage] {
+        guard issuers.indices.contains(issuer.index) else { return [] }
+        if !hasFailed, issuers[issuer.index].absent.count < namesMax {
+            issuers[issuer.index].absent.formUnion(issuers[issuer.index].wanted)
+        }
+        issuers[issuer.index].wanted = []
         let passages = waits.settle(.keySet(issuer: issuer))
         for passage in passages { passage.keyFetch = hasFailed ? .failed : .succeeded }
         return passages
@@ -84,7 +86,7 @@ final class KeyFetches {
 /// The way to the process that fetches key sets.
 protocol KeyRequester: AnyObject {
     /// False when it cannot be asked now.
-    func requestKeys(of issuer: Int) -> Bool
+    func requestKeys(of issuer: IssuerID) -> Bool
 }
 
 /// What has become of the fetching of keys that a request waited for.

@@ -85,8 +85,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var isGRPC = false
     /// The longest silence of a stream.
     private(set) var streamTimeout: UInt64 = 0
-    /// Counts the changes of the issuer's keys, up to the one with which the token was verified.
-    private(set) var keysVersion: UInt64 = 0
+    /// Of the credential, when it was checked; see ``Authenticator/version(of:)``.
+    private(set) var credentialVersion: UInt64 = 0
     /// Whether the credential expired while the response was on its way.
     var isExpired: Bool { stream?.ending == .credentialExpired }
     /// The answer goes on for as long as both sides like.
@@ -159,7 +159,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         account?.requestEnded()
         account = nil
         connectionAccount = nil
-        identity?.verified.share.requestEnded()
+        identity?.principal.share.requestEnded()
         identity = nil
         refusedIdentity = nil
         stream = nil
@@ -189,11 +189,10 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     /// From here on the request counts among those of its subject.
     ///
-    /// - Parameter keysVersion: of the issuer's keys.
-    func authenticated(_ identity: Identity, keysVersion: UInt64) {
+    func authenticated(_ identity: Identity, credentialVersion: UInt64) {
         self.identity = identity
-        self.keysVersion = keysVersion
-        identity.verified.share.requestBegan()
+        self.credentialVersion = credentialVersion
+        identity.principal.share.requestBegan()
     }
 
     /// Whether a trailer of the upstream's response goes on.

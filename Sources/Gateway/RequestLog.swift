@@ -15,7 +15,7 @@ final class RequestLog {
     private let ring: LogRing
     private let writesAccess: Bool
     private let writesSecurity: Bool
-    private let issuers: [Issuer]
+    private let settings: Settings
     private let requirements: RequirementTable
     private let policyID: String
     private var line = JSONLine()
@@ -24,7 +24,7 @@ final class RequestLog {
         self.ring = ring
         writesAccess = settings.accessLog != .off
         writesSecurity = settings.securityLog != .off
-        issuers = settings.issuers
+        self.settings = settings
         requirements = settings.requirements
         policyID = settings.policyID
     }
@@ -68,10 +68,11 @@ final class RequestLog {
         line.member("status", number: UInt64(passage.status))
         line.member("policy", policyID)
         // What was decided by: the scopes that the route demands, and those that the token has.
-        guard let verified = passage.knownIdentity?.verified, let demands = passage.match?.rule.authorization.requirements, !demands.isEmpty
+        guard let principal = passage.knownIdentity?.principal, let demands = passage.match?.rule.authorization.requirements,
+            !demands.isEmpty
         else { return }
         line.member("needs", texts: demands.map { requirements.requirements[$0].summary })
-        line.member("held", texts: Self.bounded(requirements.scopes(of: verified.claims, issuer: verified.issuer)))
+        line.member("held", texts: Self.bounded(requirements.scopes(of: principal)))
     }
 
     /// The scopes of a token, as far as a line has room for them.
@@ -102,9 +103,9 @@ final class RequestLog {
             }
             line.member("upstream", passage.exchange.serverText)
         }
-        if let verified = passage.knownIdentity?.verified {
-            if let subject = verified.subject { line.member("subject", subject) }
-            line.member("issuer", issuers[verified.issuer].name)
+        if let principal = passage.knownIdentity?.principal {
+            if let subject = principal.subject { line.member("subject", subject) }
+            line.member("issuer", settings.name(of: principal.credential))
         }
         switch passage.verdict {
         case .replied(let reply):
@@ -136,9 +137,9 @@ final class RequestLog {
         line.member("reason", refusal.reason)
         if let detail = refusal.logDetail { line.member("detail", detail) }
         if let agent = passage.context.head.field(named: "user-agent") { line.member("user_agent", agent) }
-        if let verified = passage.knownIdentity?.verified {
-            if let subject = verified.subject { line.member("subject", subject) }
-            line.member("issuer", issuers[verified.issuer].name)
+        if let principal = passage.knownIdentity?.principal {
+            if let subject = principal.subject { line.member("subject", subject) }
+            line.member("issuer", settings.name(of: principal.credential))
         } else if let claimed = passage.claimedSubject {
             line.member("claimed_subject", claimed)
         }

@@ -183,24 +183,25 @@ final class RequestPath {
         guard let credentials = match.credentials else { return .next(.authorize(nil, match)) }
         do {
             let outcome = try authenticator.authenticate(passage.context.head, by: credentials, at: loop.wall / 1_000_000_000) {
-                () throws(TokenError) in
+                () throws(CredentialError) in
                 let pause = passage.account?.tokenPause(settings.clientLimits.failedTokens, at: loop.now) ?? 0
                 if pause > 0 { throw .tooManyFailures(pause) }
             }
             switch consume outcome {
             case .identity(let identity):
-                guard identity.verified.share.requests < settings.clientLimits.requestsPerSubject else {
+                guard identity.principal.share.requests < settings.clientLimits.requestsPerSubject else {
                     counters.add(.requestsAtOnceRefused)
                     passage.refusedIdentity = identity
                     throw Refusal.tooManyAtOnce(subject: true)
                 }
-                passage.authenticated(identity, keysVersion: authenticator.keysVersion(of: identity.verified.issuer))
+                passage.authenticated(identity, credentialVersion: authenticator.version(of: identity.principal.credential))
                 return .next(.authorize(identity, match))
-            case .needsKeys(let doubt):
-                try keyFetches.wait(passage, for: doubt, hasKeys: authenticator.hasKeys(of: doubt.issuer))
+            case .absent: throw CredentialError.missing
+            case .pending(.keySet(let doubt)):
+                try keyFetches.wait(passage, for: doubt, hasKeys: authenticator.tokens.hasKeys(of: doubt.issuer))
                 return .waits
             }
-        } catch let error as TokenError {
+        } catch let error as CredentialError {
             throw tokenRefused(passage, error)
         } catch let error as Refusal {
             throw error
@@ -209,19 +210,19 @@ final class RequestPath {
         }
     }
 
-    private func tokenRefused(_ passage: Passage, _ error: TokenError) -> Refusal {
+    private func tokenRefused(_ passage: Passage, _ error: CredentialError) -> Refusal {
         if case .tooManyFailures(let pause) = error {
             counters.add(.failedTokensRefused)
             return .tooManyFailedTokens(retryAfter: pause)
         }
-        passage.claimedSubject = authenticator.claimedSubject
+        passage.claimedSubject = authenticator.tokens.claimedSubject
         if error.isForgery { passage.account?.tokenFailed(settings.clientLimits.failedTokens, at: loop.now) }
         return .token(error)
     }
 
     private func authorize(_ passage: Passage, _ identity: Identity?, _ match: RouteMatch) throws(Refusal) -> StageResult {
         if log.isOn, identity != nil { passage.authenticatedAt = Clock.now() }
-        return .next(.limit(try policy.authorize(identity, match, passage.context.head, in: passage.context), match))
+        return .next(.limit(try policy.authorize(identity, match, in: passage.context), match))
     }
 
     private func limit(_ passage: Passage, _ permit: consuming Permit, _ match: RouteMatch) throws(Refusal) -> StageResult {
@@ -315,12 +316,12 @@ final class RequestPath {
     // MARK: - Events of the worker
 
     /// The fetching of an issuer's keys has ended, well or not: the requests that waited for it go on.
-    func keysSettled(of issuer: Int, hasFailed: Bool) {
+    func keysSettled(of issuer: IssuerID, hasFailed: Bool) {
         for passage in keyFetches.settled(issuer, hasFailed: hasFailed) { resume(passage) }
     }
 
     /// An issuer's keys have changed.
-    func keysChanged(of issuer: Int) {
+    func keysChanged(of issuer: IssuerID) {
         keyFetches.changed(issuer)
         expiry.keysChanged(of: issuer)
     }

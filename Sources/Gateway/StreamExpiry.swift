@@ -22,21 +22,21 @@ final class StreamExpiry {
 
     /// The response turns out to be a stream, or a tunnel.
     func began(_ stream: LiveStream, of passage: Passage) {
-        guard let verified = passage.identity?.verified, passage.route?.endsStreamsOnExpiry ?? true else {
+        guard let principal = passage.identity?.principal, passage.route?.endsStreamsOnExpiry ?? true else {
             return passage.begin(stream, checkedAt: nil, on: loop)
         }
         streams[ObjectIdentifier(passage)] = passage
         // The keys may have changed while the request was on its way.
-        if authenticator.keysVersion(of: verified.issuer) != passage.keysVersion { doubted.append(passage) }
-        passage.begin(stream, checkedAt: nextCheck(verified), on: loop)
+        if authenticator.version(of: principal.credential) != passage.credentialVersion { doubted.append(passage) }
+        passage.begin(stream, checkedAt: nextCheck(principal), on: loop)
     }
 
     /// The stream is over.
     func ended(_ passage: Passage) { streams[ObjectIdentifier(passage)] = nil }
 
     /// When the credential may have expired; at the latest in a minute, because the host's clock may be set.
-    private func nextCheck(_ verified: VerifiedToken) -> Instant {
-        let end = verified.refusedFrom.multipliedReportingOverflow(by: 1_000_000_000)
+    private func nextCheck(_ principal: Principal) -> Instant {
+        let end = principal.expiry.multipliedReportingOverflow(by: 1_000_000_000)
         let left = end.overflow ? UInt64.max : end.partialValue - min(loop.wall, end.partialValue)
         return loop.now.adding(min(left, credentialCheckPause))
     }
@@ -45,15 +45,15 @@ final class StreamExpiry {
     func check(_ passage: Passage) {
         guard passage.state == .forwarding else { return }
         if passage.isExpired { return passage.frontEnd?.breakOff() ?? () }
-        guard let verified = passage.identity?.verified else { return }
-        if loop.wall / 1_000_000_000 < verified.refusedFrom { return passage.check(at: nextCheck(verified), on: loop) }
+        guard let principal = passage.identity?.principal else { return }
+        if loop.wall / 1_000_000_000 < principal.expiry { return passage.check(at: nextCheck(principal), on: loop) }
         expire(passage)
     }
 
     /// Called now and then for a response that goes on: none outlives its credential, whatever its type.
     func responseGoesOn(_ passage: Passage) {
-        guard passage.state == .forwarding, passage.stream == nil, let verified = passage.identity?.verified,
-            passage.route?.endsStreamsOnExpiry ?? true, loop.wall / 1_000_000_000 >= verified.refusedFrom
+        guard passage.state == .forwarding, passage.stream == nil, let principal = passage.identity?.principal,
+            passage.route?.endsStreamsOnExpiry ?? true, loop.wall / 1_000_000_000 >= principal.expiry
         else { return }
         passage.begin(LiveStream(.body), checkedAt: nil, on: loop)
         expire(passage)
@@ -71,18 +71,18 @@ final class StreamExpiry {
     }
 
     /// An issuer's keys have changed: streams that were let in with the old ones are looked at again, a few at a time.
-    func keysChanged(of issuer: Int) {
-        doubted += streams.values.filter { $0.identity?.verified.issuer == issuer }
+    func keysChanged(of issuer: IssuerID) {
+        doubted += streams.values.filter { $0.identity?.principal.credential == .issuer(issuer) }
         recheckSome()
     }
 
     /// Called now and then.
     func recheckSome() {
         for _ in 0..<min(doubted.count, recheckedAtOnce) {
-            guard let passage = doubted.popLast(), passage.state == .forwarding, let verified = passage.identity?.verified,
+            guard let passage = doubted.popLast(), passage.state == .forwarding, let principal = passage.identity?.principal,
                 streams[ObjectIdentifier(passage)] != nil
             else { continue }
-            if !authenticator.isStillGood(verified, at: loop.wall / 1_000_000_000) { expire(passage) }
+            if !authenticator.isStillGood(principal, at: loop.wall / 1_000_000_000) { expire(passage) }
         }
     }
 }

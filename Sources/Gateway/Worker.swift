@@ -91,7 +91,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         path.keyFetches.requester = self
         for (index, issuer) in settings.issuers.enumerated() {
             guard case .file(let file) = issuer.keys, let content = files.contents[file], let keys = try? KeySet(content) else { continue }
-            authenticator.replaceKeys(of: index, with: keys)
+            authenticator.tokens.replaceKeys(of: IssuerID(index), with: keys)
         }
         self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
         timer = Timer(self)
@@ -120,17 +120,17 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         case .keySet:
             guard let issuer = reader.number(), let document = reader.bytes(), let index = Int(exactly: issuer) else { return }
             if let keys = try? KeySet(document) {
-                authenticator.replaceKeys(of: index, with: keys)
-                path.keysChanged(of: index)
+                authenticator.tokens.replaceKeys(of: IssuerID(index), with: keys)
+                path.keysChanged(of: IssuerID(index))
             }
-            path.keysSettled(of: index, hasFailed: false)
+            path.keysSettled(of: IssuerID(index), hasFailed: false)
         case .keySetUnchanged:
             guard let issuer = reader.number(), let hasFailed = reader.number(), let index = Int(exactly: issuer) else { return }
-            path.keysSettled(of: index, hasFailed: hasFailed == 1)
+            path.keysSettled(of: IssuerID(index), hasFailed: hasFailed == 1)
         case .keySetWithdrawn:
             guard let issuer = reader.number(), let index = Int(exactly: issuer) else { return }
-            authenticator.replaceKeys(of: index, with: nil)
-            path.keysChanged(of: index)
+            authenticator.tokens.replaceKeys(of: IssuerID(index), with: nil)
+            path.keysChanged(of: IssuerID(index))
         case .addresses:
             guard let host = reader.text(), let count = reader.number(), count <= 64 else { return }
             resolve(host, (0..<count).compactMap { _ in reader.text().flatMap { IPAddress($0) } })
@@ -148,7 +148,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             drain(closingIdle: true)
         } else if channel === control {
             control = nil
-            for index in settings.issuers.indices { path.keysSettled(of: index, hasFailed: true) }
+            for index in settings.issuers.indices { path.keysSettled(of: IssuerID(index), hasFailed: true) }
         }
     }
 
@@ -257,10 +257,10 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
 
     // MARK: - What the control process knows
 
-    func requestKeys(of issuer: Int) -> Bool {
+    func requestKeys(of issuer: IssuerID) -> Bool {
         guard let control else { return false }
         var message = MessageWriter(.wantKeys)
-        message.number(UInt64(issuer))
+        message.number(UInt64(issuer.index))
         control.send(message.output)
         return true
     }

@@ -10,7 +10,7 @@ package import Routing
 /// meets that.
 ///
 /// Pure: no I/O, no clock, no counters, nothing random. The worker asks it for each request (``RequestPath``); `portcullis explain`,
-/// `portcullis test` and the program's own tests ask the same two functions, ``match(_:_:_:in:)`` and ``authorize(_:_:_:in:)``. What is
+/// `portcullis test` and the program's own tests ask the same two functions, ``match(_:_:_:in:)`` and ``authorize(_:_:in:)``. What is
 /// left to the worker is what needs a state: the share of each client, the keys of issuers and the counts of limits.
 package final class Policy {
     private let routeTable: RouteTable
@@ -93,7 +93,7 @@ package final class Policy {
     ///
     /// A credential that a browser sends by itself must be used by a page of this origin. That is asked first.
     package func authorize(
-        _ identity: Identity?, _ match: RouteMatch, _ head: borrowing RequestHead, in context: RequestContext
+        _ identity: Identity?, _ match: RouteMatch, in context: RequestContext
     ) throws(Refusal) -> Permit {
         guard let identity else {
             switch match.route.access {
@@ -103,7 +103,7 @@ package final class Policy {
                 return Authorization.permit(rule)
             }
         }
-        try checkOrigin(of: identity, match, head, in: context)
+        if identity.kind.isAmbient { try checkOrigin(match, context.head, in: context) }
         do {
             return try Authorization.permit(identity, match.rule.authorization, requirements, in: context)
         } catch {
@@ -113,9 +113,8 @@ package final class Policy {
 
     /// Whether the page that uses a credential which a browser sends by itself may do so.
     private func checkOrigin(
-        of identity: Identity, _ match: RouteMatch, _ head: borrowing RequestHead, in context: RequestContext
+        _ match: RouteMatch, _ head: borrowing RequestHead, in context: RequestContext
     ) throws(Refusal) {
-        guard identity.kind.isAmbient else { return }
         let isAllowed = crossOrigin.allows(
             head, isUpgrade: match.upgrade != nil, authority: context.authority, isHTTPS: context.isHTTPS)
         guard isAllowed else { throw .crossOrigin }

@@ -13,7 +13,7 @@ package enum Refusal: Error, Sendable {
     case methodNotImplemented
     case noRoute
     case methodNotAllowed(allowed: String)
-    case token(TokenError)
+    case token(CredentialError)
     case authorization(AuthorizationError)
     case admission(AdmissionError)
     case forwarding(ForwardingError)

@@ -24,7 +24,7 @@ extension Limit {
                 switch part {
                 case .text(let text): output.append(text)
                 case .variable(.claim(let name)):
-                    guard let claims = identity?.verified.claims, let texts = claims.texts(name), !texts.isEmpty else {
+                    guard let claims = identity?.principal.claims, let texts = claims.texts(name), !texts.isEmpty else {
                         Self.appendMissing(context, to: &output)
                         continue
                     }

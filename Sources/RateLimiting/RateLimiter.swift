@@ -104,18 +104,18 @@ package final class RateLimiter {
 
     /// The fingerprint of a request's key, where nobody has to be told the key itself.
     private func fingerprint(of limit: Limit, _ index: Int, _ identity: Identity?, in context: RequestContext) -> UInt64 {
-        if limit.dependsOnClaimsAlone, let made = identity?.verified.limitFingerprint(index) { return made }
+        if limit.dependsOnClaimsAlone, let made = identity?.principal.limitFingerprint(index) { return made }
         return key(of: limit, index, identity, in: context).fingerprint
     }
 
     /// The key of a request; what a token alone decides is made once for each token.
     private func key(of limit: Limit, _ index: Int, _ identity: Identity?, in context: RequestContext) -> RenderedKey {
-        if limit.dependsOnClaimsAlone, let made = identity?.verified.limitKey(index) { return made }
+        if limit.dependsOnClaimsAlone, let made = identity?.principal.limitKey(index) { return made }
         keyScratch.removeAll(keepingCapacity: true)
         limit.renderKey(identity, in: context, into: &keyScratch)
         let fingerprint = table.fingerprint(keyScratch.span)
         let key = RenderedKey(bytes: keyScratch, fingerprint: fingerprint)
-        if limit.dependsOnClaimsAlone { identity?.verified.keep(key, at: index) }
+        if limit.dependsOnClaimsAlone { identity?.principal.keep(key, at: index) }
         return key
     }
 

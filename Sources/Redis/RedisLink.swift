@@ -77,7 +77,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         leaveIfOutdated()
     }
 
-    /// Changes to another server where the name no longer leads to this one. Whoever waits for a reply still gets it.
+    /// Changes to another server where the name no longer leads to this one. Those who wait for a reply still get it.
     private func leaveIfOutdated() {
         guard isAvailable, let current, !addresses.contains(current), firstUnanswered == sent.count, outbound.isEmpty else { return }
         breakOff()

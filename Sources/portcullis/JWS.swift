@@ -44,10 +44,10 @@ enum JWSVerdict {
         do {
             let keys = try KeySet(document)
             let jws = try CompactJWS(token.span)
-            guard allowed.contains(jws.algorithm) else { throw TokenError.algorithmNotAllowed }
+            guard allowed.contains(jws.algorithm) else { throw CredentialError.algorithmNotAllowed }
             try keys.verify(jws, token.span)
             return nil
-        } catch let error as TokenError {
+        } catch let error as CredentialError {
             return error.explanation
         } catch let error as KeySetError {
             return "the keys cannot be used: \(error.explanation)"

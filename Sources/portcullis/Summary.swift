@@ -71,8 +71,8 @@ struct Summary {
     }
 
     private func demands(_ route: Route, _ rule: Route.MethodRule) -> String {
-        guard case .authenticated(let issuers) = route.access, rule.publicRule == nil else { return "PUBLIC" }
-        var parts = ["token of " + issuers.issuers.map { settings.issuers[$0].name }.joined(separator: " or ")]
+        guard case .authenticated(let accepted) = route.access, rule.publicRule == nil else { return "PUBLIC" }
+        var parts = ["token of " + accepted.credentials.map { settings.name(of: $0) }.joined(separator: " or ")]
         parts += rule.authorization.requirements.map { "scope " + settings.requirements.requirements[$0].summary }
         parts += rule.authorization.rules.map(\.text)
         return parts.joined(separator: ", ")

@@ -31,15 +31,16 @@ struct Token: ParsableCommand {
                     let view = TokenView(identity, policy)
                     print(view.text(at: seconds), terminator: "")
                     guard view.isLetInSomewhere else { throw ExitCode(1) }
-                case .needsKeys(let doubt):
-                    let name = settings.issuers[doubt.issuer].name
+                case .absent: preconditionFailure("a token that is not there")
+                case .pending(.keySet(let doubt)):
+                    let name = settings.issuer(doubt.issuer).name
                     print(
                         doubt.error == .keysUnavailable
                             ? "refused: the keys of issuer \(name) are at a URL and not fetched here"
                             : "refused: \(doubt.error.explanation) (\(doubt.error.reason))")
                     throw ExitCode(1)
                 }
-            } catch let error as TokenError {
+            } catch let error as CredentialError {
                 print("refused: \(error.explanation) (\(error.reason))")
                 throw ExitCode(1)
             }
@@ -68,12 +69,11 @@ private struct TokenView {
     var isLetInSomewhere: Bool { rows.contains { $0.verdict.hasPrefix("allowed") } }
 
     func text(at now: UInt64) -> String {
-        let verified = identity.verified
-        let issuer = policy.settings.issuers[verified.issuer]
-        var text = "valid      for \(verified.refusedFrom - now) s more, leeway included\n"
-        text += "issuer     \(issuer.name)\n"
-        text += "subject    \(verified.subject ?? "none")\n"
-        text += "scopes     \(verified.claims.scopes(issuer.scopeClaims).joined(separator: " "))\n\n"
+        let principal = identity.principal
+        var text = "valid      for \(principal.expiry - now) s more, leeway included\n"
+        text += "issuer     \(policy.settings.name(of: principal.credential))\n"
+        text += "subject    \(principal.subject ?? "none")\n"
+        text += "scopes     \(policy.settings.requirements.scopes(of: principal).joined(separator: " "))\n\n"
         for (route, rule, verdict) in rows {
             text += "\(verdict)  \(rule.names.isEmpty ? "all" : rule.names.joined(separator: " "))  \(route.name)\n"
         }

@@ -69,12 +69,12 @@ import Testing
 
     @Test func twoDifferentTokensAreAmbiguous() throws {
         #expect(try find("Cookie: t=1", "Cookie: t=2; t=1") == "1|2")
-        #expect(throws: TokenError.ambiguous) { _ = try find("Cookie: t=1; t=2; t=3; t=4") }
+        #expect(throws: CredentialError.ambiguous) { _ = try find("Cookie: t=1; t=2; t=3; t=4") }
         #expect(try find("Cookie: t=1; t=1") == "1")
         #expect(try find("Authorization: Bearer a", "Authorization: Bearer a") == "a")
         #expect(try find("Authorization: Basic eA==", "Authorization: Bearer a") == "a")
-        #expect(throws: TokenError.ambiguous) { _ = try find("Authorization: Bearer a", "Authorization: Bearer b") }
-        #expect(throws: TokenError.ambiguous) { _ = try find("X-Api-Key: a", "x-api-key: b") }
+        #expect(throws: CredentialError.ambiguous) { _ = try find("Authorization: Bearer a", "Authorization: Bearer b") }
+        #expect(throws: CredentialError.ambiguous) { _ = try find("X-Api-Key: a", "x-api-key: b") }
     }
 }
 
@@ -83,10 +83,10 @@ import Testing
         Base64URL.encode([UInt8](header.utf8)) + [0x2E] + Base64URL.encode([UInt8](payload.utf8)) + [0x2E] + Base64URL.encode([1, 2, 3])
     }
 
-    private func read(_ bytes: [UInt8]) throws(TokenError) { _ = try CompactJWS(bytes.span) }
+    private func read(_ bytes: [UInt8]) throws(CredentialError) { _ = try CompactJWS(bytes.span) }
 
     @Test(arguments: ["crit", "b64", "zip", "enc"]) func refusesWhatWouldSayHowItIsChecked(name: String) {
-        #expect(throws: TokenError.forbiddenHeader(name)) { try read(token("{\"alg\":\"EdDSA\",\"\(name)\":[\"x\"]}")) }
+        #expect(throws: CredentialError.forbiddenHeader(name)) { try read(token("{\"alg\":\"EdDSA\",\"\(name)\":[\"x\"]}")) }
     }
 
     /// Nobody looks at them (RFC 7515 §4).
@@ -95,7 +95,7 @@ import Testing
     }
 
     @Test(arguments: ["none", "None", "HS256", "HS512", "RS1", "", "dir"]) func refusesAlgorithms(name: String) {
-        #expect(throws: TokenError.algorithmUnsupported) { try read(token("{\"alg\":\"\(name)\"}")) }
+        #expect(throws: CredentialError.algorithmUnsupported) { try read(token("{\"alg\":\"\(name)\"}")) }
     }
 
     @Test(arguments: ["EdDSA", "EDDSA", "Ed25519", "ED25519"]) func takesTheSpellingsOfEd25519(name: String) throws {
@@ -104,14 +104,14 @@ import Testing
     }
 
     @Test func refusesDuplicatesAndWrongTypes() {
-        #expect(throws: TokenError.malformed) { try read(token("{\"alg\":\"EdDSA\",\"alg\":\"EdDSA\"}")) }
-        #expect(throws: TokenError.malformed) { try read(token("{\"alg\":5}")) }
-        #expect(throws: TokenError.malformed) { try read(token("{\"alg\":\"EdDSA\",\"kid\":5}")) }
-        #expect(throws: TokenError.malformed) { try read(token("[]")) }
-        #expect(throws: TokenError.malformed) { try read([UInt8]("a.b".utf8)) }
-        #expect(throws: TokenError.encrypted) { try read([UInt8]("a.b.c.d.e".utf8)) }
-        #expect(throws: TokenError.malformed) { try read([UInt8]("a.b.c.d".utf8)) }
-        #expect(throws: TokenError.tooLarge) { try read([UInt8](repeating: 0x61, count: 20_000)) }
+        #expect(throws: CredentialError.malformed) { try read(token("{\"alg\":\"EdDSA\",\"alg\":\"EdDSA\"}")) }
+        #expect(throws: CredentialError.malformed) { try read(token("{\"alg\":5}")) }
+        #expect(throws: CredentialError.malformed) { try read(token("{\"alg\":\"EdDSA\",\"kid\":5}")) }
+        #expect(throws: CredentialError.malformed) { try read(token("[]")) }
+        #expect(throws: CredentialError.malformed) { try read([UInt8]("a.b".utf8)) }
+        #expect(throws: CredentialError.encrypted) { try read([UInt8]("a.b.c.d.e".utf8)) }
+        #expect(throws: CredentialError.malformed) { try read([UInt8]("a.b.c.d".utf8)) }
+        #expect(throws: CredentialError.tooLarge) { try read([UInt8](repeating: 0x61, count: 20_000)) }
     }
 }
 

@@ -75,13 +75,13 @@ import Testing
         try KeySet([UInt8](key)).verify(try CompactJWS(token.span), token.span)
         var forged = token
         forged[forged.count - 10] ^= 1
-        #expect(throws: TokenError.self) { try KeySet([UInt8](key)).verify(try CompactJWS(forged.span), forged.span) }
+        #expect(throws: CredentialError.self) { try KeySet([UInt8](key)).verify(try CompactJWS(forged.span), forged.span) }
     }
 
     @Test func refusesSharedSecrets() throws {
         let example = try #require(try Vectors.json("cookbook/jws/4_4.hmac-sha2_integrity_protection.json") as? [String: Any])
         let output = try #require(example["output"] as? [String: Any])
         let token = [UInt8](try #require(output["compact"] as? String).utf8)
-        #expect(throws: TokenError.algorithmUnsupported) { _ = try CompactJWS(token.span) }
+        #expect(throws: CredentialError.algorithmUnsupported) { _ = try CompactJWS(token.span) }
     }
 }

@@ -7,10 +7,10 @@ import Testing
     private static let body = String(repeating: "payload", count: 60)
     private static let ending = String(repeating: "s", count: 40)
 
-    private func entry(_ token: String, until seconds: UInt64 = 1_000, issuer: Int = 0) -> VerifiedToken {
-        VerifiedToken(
-            token: [UInt8](token.utf8), issuer: issuer, claims: Claims(.object([])), subject: token, keyID: nil, refusedFrom: seconds,
-            answers: RequirementAnswers())
+    private func entry(_ token: String, until seconds: UInt64 = 1_000, issuer: Int = 0) -> Principal {
+        Principal(
+            .issuer(IssuerID(issuer)), subject: token, claims: Claims(.object([])), expiry: seconds, answers: RequirementAnswers(),
+            token: [UInt8](token.utf8))
     }
 
     private func found(_ token: String, in cache: VerifiedTokenCache, at seconds: UInt64 = 0) -> String? {
@@ -47,7 +47,7 @@ import Testing
     @Test func whatIsWithdrawnIsNotFound() {
         let cache = VerifiedTokenCache(capacity: 1_024, hash: SipHash(key0: 1, key1: 2))
         for number in 0..<100 { cache.insert(entry("token-\(number)", issuer: number % 2)) }
-        cache.removeAll { $0.issuer == 1 }
+        cache.removeAll { $0.credential == .issuer(IssuerID(1)) }
         for number in 0..<100 {
             let isHeld = found("token-\(number)", in: cache) != nil
             if number % 2 == 1 { #expect(!isHeld) }

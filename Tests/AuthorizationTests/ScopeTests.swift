@@ -61,13 +61,13 @@ import Testing
 
     @Test func eachDistinctRequirementHasOneIndexAndOneBit() throws {
         let issuer = Issuer(name: "i", url: "u", keys: .file(""), audiences: [], algorithms: [.edDSA])
-        let table = RequirementTable(issuers: [issuer])
+        let table = RequirementTable([.issuer(IssuerID(0)): issuer.scopeReading])
         let all = table.index(of: ScopeRequirement(scopes: ["a", "b"], isAny: false))
         let any = table.index(of: ScopeRequirement(scopes: ["a", "b"], isAny: true))
         #expect(table.index(of: ScopeRequirement(scopes: ["a", "b"], isAny: false)) == all)
         #expect(all != any)
         for index in 0..<100 { _ = table.index(of: ScopeRequirement(scopes: ["s\(index)"], isAny: false)) }
-        let answers = table.answers(for: Claims(try JSONReader.read([UInt8]("{\"scope\":\"a s70\"}".utf8))), issuer: 0)
+        let answers = table.answers(for: Claims(try JSONReader.read([UInt8]("{\"scope\":\"a s70\"}".utf8))), of: .issuer(IssuerID(0)))
         #expect(!answers[all] && answers[any])
         #expect((0..<100).filter { answers[2 + $0] } == [70])
     }

@@ -57,7 +57,7 @@ import Testing
         let context = RequestContext()
         let rule = ForwardingRule(upstream: 0)
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
-        let filter = FieldFilter(headers: [], sources: TokenSources(sources: []))
+        let filter = FieldFilter(headers: [], hiding: CredentialPlaces())
         let exchange = Exchange(OutgoingHead(context, filter, ForwardedFields(), rule, from: origin))
         var parser = RequestParser()
         let bytes = [UInt8]((lines + ["Host: a", "", ""]).joined(separator: "\r\n").utf8)
@@ -99,7 +99,7 @@ import Testing
         }
         let context = RequestContext()
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
-        let filter = FieldFilter(headers: ["X-Who"], sources: TokenSources(sources: []))
+        let filter = FieldFilter(headers: ["X-Who"], hiding: CredentialPlaces())
         let exchange = Exchange(OutgoingHead(context, filter, ForwardedFields(), try rule(nil), from: origin))
         var parser = RequestParser()
         /// The head as the server gets it; empty where the request is not sent.

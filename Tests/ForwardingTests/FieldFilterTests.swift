@@ -8,7 +8,7 @@ import Testing
 @Suite struct FieldFilterTests {
     private let filter = FieldFilter(
         headers: ["X-User-Id", "Remote.Groups"],
-        sources: TokenSources(sources: [.cookie([UInt8]("token".utf8)), .bearer, .field([UInt8]("x-api-key".utf8))]))
+        hiding: TokenSources(sources: [.cookie([UInt8]("token".utf8)), .bearer, .field([UInt8]("x-api-key".utf8))]).places)
     /// Every byte of a name that is no letter or digit (RFC 9110 §5.6.2).
     private let separators = "!#$%&'*+-.^_`|~"
 
@@ -75,7 +75,7 @@ import Testing
         }
         #expect(try !passes("Authorization: Basic YWxpY2U6eA==", authorizations: 2))
         // Where no token is looked for in it and none let the request in, it is the service's own.
-        let cookies = FieldFilter(headers: [], sources: TokenSources(sources: [.cookie([UInt8]("token".utf8))]))
+        let cookies = FieldFilter(headers: [], hiding: TokenSources(sources: [.cookie([UInt8]("token".utf8))]).places)
         let head = try Heads.request("GET / HTTP/1.1", "Authorization: Basic x, Bearer B")
         #expect(
             cookies.verdict(

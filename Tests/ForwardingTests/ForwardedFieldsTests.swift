@@ -56,7 +56,7 @@ import Testing
                 "Forwarded: for=203.0.113.9, for=10.0.0.1;host=\"a\";proto=https", "X-Forwarded-For: 203.0.113.9, 10.0.0.1",
             ])
         // Nor do the relatives of a list that does not count.
-        let filter = FieldFilter(headers: [], sources: TokenSources(sources: []))
+        let filter = FieldFilter(headers: [], hiding: CredentialPlaces())
         for (trusted, isTrusted) in [(TrustedFields.any, true), (.xForwarded, true), (.forwarded, false)] {
             let head = OutgoingHead(
                 RequestContext(), filter, ForwardedFields(trusted: trusted), ForwardingRule(upstream: 0), from: proxy)

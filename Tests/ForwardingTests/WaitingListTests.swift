@@ -8,7 +8,7 @@ import Testing
 @Suite struct WaitingListTests {
     private let exchange: Exchange = {
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
-        let filter = FieldFilter(headers: [], sources: TokenSources(sources: []))
+        let filter = FieldFilter(headers: [], hiding: CredentialPlaces())
         return Exchange(OutgoingHead(RequestContext(), filter, ForwardedFields(), ForwardingRule(upstream: 0), from: origin))
     }()
 

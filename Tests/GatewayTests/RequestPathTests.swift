@@ -69,7 +69,7 @@ private final class ScriptedStore: RemoteStore {
         stage = try PathStage(settings, stores: ["main": store], on: clock)
     }
 
-    private func loadKeys() throws { stage.authenticator.replaceKeys(of: 0, with: try KeySet(Array(signer.keySet.utf8))) }
+    private func loadKeys() throws { stage.authenticator.tokens.replaceKeys(of: 0, with: try KeySet(Array(signer.keySet.utf8))) }
 
     private func head(_ path: String, subject: String? = "alice", signedBy other: TokenSigner? = nil) -> [UInt8] {
         var text = "GET \(path) HTTP/1.1\r\nHost: a\r\n"
@@ -96,7 +96,7 @@ private final class ScriptedStore: RemoteStore {
         #expect(passage.state == .waiting(.keySet(issuer: 0)) && stage.requester.asked == [0])
         try loadKeys()
         stage.path.keysSettled(of: 0, hasFailed: false)
-        #expect(passage.state == .waiting(.limits) && passage.identity?.verified.subject == "alice")
+        #expect(passage.state == .waiting(.limits) && passage.identity?.principal.subject == "alice")
         store.answer(allowing: true)
         // The upstream has no address: the last stage refuses, and the passage is free again.
         #expect(frontEnd.verdict?.reason == "upstream_unresolved" && frontEnd.verdict?.status == 503)
@@ -206,7 +206,7 @@ private final class ScriptedStore: RemoteStore {
         frontEnd.enter(head("/in", signedBy: other))
         #expect(frontEnd.passage.state == .waiting(.keySet(issuer: 0)) && stage.requester.asked == [0, 0])
         // The new set has it.
-        stage.authenticator.replaceKeys(of: 0, with: try KeySet(Array(other.keySet.utf8)))
+        stage.authenticator.tokens.replaceKeys(of: 0, with: try KeySet(Array(other.keySet.utf8)))
         stage.path.keysChanged(of: 0)
         stage.path.keysSettled(of: 0, hasFailed: false)
         #expect(frontEnd.verdict?.reason == "upstream_unresolved")

@@ -36,7 +36,9 @@ final class PathStage {
             issuers: settings.issuers, sources: settings.tokenSources, cacheCapacity: 256, cacheHash: SipHash(key0: 3, key1: 4),
             requirements: settings.requirements)
         for (index, issuer) in settings.issuers.enumerated() {
-            if let document = keys[issuer.name] { authenticator.replaceKeys(of: index, with: try KeySet(Array(document.utf8))) }
+            if let document = keys[issuer.name] {
+                authenticator.tokens.replaceKeys(of: IssuerID(index), with: try KeySet(Array(document.utf8)))
+            }
         }
         services = RateLimiter(limits: settings.limits, table: host.limitTable, stores: stores)
         let windows = WindowBudget(bytes: 1 << 20)
@@ -50,16 +52,20 @@ final class PathStage {
     }
 }
 
-/// A control process that responses when the test wants.
+/// A control process that fetches keys when the test says so.
 final class ScriptedKeys: KeyRequester {
     var isThere = true
-    private(set) var asked: [Int] = []
+    private(set) var asked: [IssuerID] = []
 
-    func requestKeys(of issuer: Int) -> Bool {
+    func requestKeys(of issuer: IssuerID) -> Bool {
         guard isThere else { return false }
         asked.append(issuer)
         return true
     }
+}
+
+extension IssuerID: ExpressibleByIntegerLiteral {
+    public init(integerLiteral index: Int) { self.init(index) }
 }
 
 /// A connection that keeps what it is told in place of sending it.

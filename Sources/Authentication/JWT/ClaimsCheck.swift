@@ -4,17 +4,18 @@ struct ClaimsCheck {
     let requirements: any RequirementAnswering
 
     /// - Parameters:
-    ///   - issuer: index of the issuer that the claims name.
+    ///   - issuer: the one that the claims name.
+    ///   - token: nil where there is none.
     ///   - now: seconds since 1970.
-    ///   - share: what the subject has under way.
-    func verified(
-        _ claims: Claims, of token: [UInt8], issuer index: Int, keyID: String?, at now: UInt64, share: (String?) -> SubjectShare
-    ) throws(TokenError) -> VerifiedToken {
-        let issuer = issuers[index]
-        let refusedFrom = try issuer.check(claims, at: now)
+    ///   - share: what a subject has under way.
+    func principal(
+        _ claims: Claims, issuer id: IssuerID, token: [UInt8]?, at now: UInt64, share: (String?) -> SubjectShare
+    ) throws(CredentialError) -> Principal {
+        let issuer = issuers[id.index]
+        let expiry = try issuer.check(claims, at: now)
         let subject = issuer.subjectClaims.lazy.compactMap { claims[$0]?.string }.first
-        return VerifiedToken(
-            token: token, issuer: index, claims: claims, subject: subject, keyID: keyID, refusedFrom: refusedFrom,
-            answers: requirements.answers(for: claims, issuer: index), share: share(subject))
+        return Principal(
+            .issuer(id), subject: subject, claims: claims, expiry: expiry, answers: requirements.answers(for: claims, of: .issuer(id)),
+            share: share(subject), token: token)
     }
 }

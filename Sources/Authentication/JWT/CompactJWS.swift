@@ -14,7 +14,7 @@ package struct CompactJWS {
     /// - Throws: what is wrong with the form or the header. Parameters that change what is signed or how it is read are refused; those
     ///   that name keys (`jku`, `jwk`, `x5u`, `x5c`) are not looked at (RFC 7515 §4), so that nothing in the token says which key checks it
     ///   (RFC 8725 §3.1, §3.5, §3.10).
-    package init(_ token: Span<UInt8>) throws(TokenError) {
+    package init(_ token: Span<UInt8>) throws(CredentialError) {
         guard token.count <= Limits.tokenBytesMax else { throw .tooLarge }
         guard let first = token.firstIndex(of: 0x2E), let second = token.firstIndex(of: 0x2E, from: first + 1) else { throw .malformed }
         if let third = token.firstIndex(of: 0x2E, from: second + 1) {
@@ -58,7 +58,7 @@ package struct CompactJWS {
         self.signature = signature
     }
 
-    private static func text(_ member: JSONValue.Member) throws(TokenError) -> String {
+    private static func text(_ member: JSONValue.Member) throws(CredentialError) -> String {
         guard let text = member.value.string else { throw .malformed }
         return text
     }

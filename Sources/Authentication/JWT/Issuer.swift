@@ -19,11 +19,6 @@ package struct ClaimRule: Equatable, Sendable {
     }
 }
 
-/// How `scope`s of a token are compared with those that a route demands.
-package enum ScopeMatch: Hashable, Sendable {
-    case exact, wildcard, usso, ussoAnchored
-}
-
 /// An issuer of tokens, as the file describes it.
 package struct Issuer: Sendable {
     package enum KeySource: Equatable, Sendable {
@@ -74,12 +69,14 @@ package struct Issuer: Sendable {
     package static let usualTokenTypes = ["", "jwt", "application/jwt", "at+jwt", "application/at+jwt"]
     package static let usualScopeClaims = ["scopes", "scope", "scp"]
 
+    package var scopeReading: ScopeReading { ScopeReading(claims: scopeClaims, match: scopeMatch) }
+
     func takes(type: String?) -> Bool { tokenTypes.containsExactly(type?.lowercased() ?? "") }
 
     /// Checks all claims but the signature's; returns the second from which on the token is refused.
     ///
     /// - Parameter now: seconds since 1970.
-    func check(_ claims: Claims, at now: UInt64) throws(TokenError) -> UInt64 {
+    func check(_ claims: Claims, at now: UInt64) throws(CredentialError) -> UInt64 {
         // An ID token, a logout token and a token that is bound to a key are no access tokens for anyone who bears them (OpenID Connect
         // Core §2, Back-Channel Logout §2.4, RFC 8417 §2.2, RFC 9449 §7.1, RFC 8705 §3).
         for name in ["events", "nonce", "at_hash", "c_hash"] where claims[name] != nil { throw .notAccessToken(name) }
@@ -101,7 +98,7 @@ package struct Issuer: Sendable {
         return refusedFrom
     }
 
-    private func date(_ value: JSONValue, _ name: String) throws(TokenError) -> UInt64 {
+    private func date(_ value: JSONValue, _ name: String) throws(CredentialError) -> UInt64 {
         guard let date = value.number?.numericDate else { throw .claimMalformed(name) }
         return date
     }

@@ -55,7 +55,7 @@ package struct KeySet {
     /// Verifies a signature with the key that the header names.
     ///
     /// - Throws: `keyUnknown` when no key has the identifier, `keyAmbiguous` when several different ones fit.
-    package func verify(_ jws: CompactJWS, _ token: Span<UInt8>) throws(TokenError) {
+    package func verify(_ jws: CompactJWS, _ token: Span<UInt8>) throws(CredentialError) {
         var candidates = keys
         if let keyID = jws.keyID {
             candidates = keys.filter { $0.keyID?.isExactly(keyID) ?? false }

@@ -27,8 +27,8 @@ package struct TokenSources: Sendable {
     /// The claim that the user's name of Basic must equal; nil for any name.
     package let userClaim: String?
     package let crossOrigin: CrossOriginRule
-    /// Names of cookies that never reach an upstream: those of the sources, and those named by `strip_cookie`.
-    package let hiddenCookies: [[UInt8]]
+    /// All of them, and the cookies that `strip_cookie` names.
+    package let places: CredentialPlaces
 
     package init(
         sources: [Source], strippedCookies: [[UInt8]] = [], userClaim: String? = nil, crossOrigin: CrossOriginRule = CrossOriginRule()
@@ -36,10 +36,17 @@ package struct TokenSources: Sendable {
         self.sources = sources
         self.userClaim = userClaim
         self.crossOrigin = crossOrigin
-        hiddenCookies =
-            sources.compactMap { source in
-                if case .cookie(let name) = source { name } else { nil }
-            } + strippedCookies
+        var places = CredentialPlaces()
+        for source in sources {
+            switch source {
+            case .cookie(let name): places.cookies.append(name)
+            case .bearer: places.schemes.append(.bearer)
+            case .field(let name): places.fields.append(name)
+            case .password: places.schemes.append(.basic)
+            }
+        }
+        places.cookies += strippedCookies
+        self.places = places
     }
 
     /// Reads `token { … }`. Without the block tokens come in the Authorization field alone.
@@ -90,9 +97,6 @@ package struct TokenSources: Sendable {
         return [UInt8]("Authorization: Basic ") + [UInt8](Base64.encode([UInt8]("token:") + token)) + [0x0D, 0x0A]
     }
 
-    /// Whether a token may come as the password of Basic.
-    package var takesPasswords: Bool { sources.contains(.password) }
-
     /// Whether a browser sends a token from one of the places by itself.
     package var takesAmbient: Bool {
         sources.contains { source in
@@ -106,7 +110,7 @@ package struct TokenSources: Sendable {
     /// The token of a request, or what may be one, in the first place that has any.
     ///
     /// - Throws: `ambiguous` when the deciding place holds two different tokens, `malformed` when it holds nonsense.
-    package func find(_ head: borrowing RequestHead) throws(TokenError) -> Found {
+    package func find(_ head: borrowing RequestHead) throws(CredentialError) -> Found {
         for source in sources {
             switch source {
             case .cookie(let name):
@@ -140,7 +144,7 @@ package struct TokenSources: Sendable {
     }
 
     /// User and password of Basic (RFC 7617 §2), where exactly one such field is there.
-    private func password(_ head: borrowing RequestHead) throws(TokenError) -> Found? {
+    private func password(_ head: borrowing RequestHead) throws(CredentialError) -> Found? {
         var found: Found?
         for line in head.fields.lines where line.id == .authorization {
             guard let (user, password) = BasicCredential.read(head.bytes.extracting(line.value.range)), !password.isEmpty else { continue }
@@ -151,7 +155,7 @@ package struct TokenSources: Sendable {
         return found
     }
 
-    private func bearer(_ head: borrowing RequestHead) throws(TokenError) -> Range<Int>? {
+    private func bearer(_ head: borrowing RequestHead) throws(CredentialError) -> Range<Int>? {
         var found: Range<Int>?
         for line in head.fields.lines where line.id == .authorization {
             guard let token = Self.bearerToken(line.value.range, head.bytes) else { continue }
@@ -169,7 +173,7 @@ package struct TokenSources: Sendable {
         return bytes.trimmed((value.lowerBound + 7)..<value.upperBound)
     }
 
-    private func field(_ name: [UInt8], _ head: borrowing RequestHead) throws(TokenError) -> Range<Int>? {
+    private func field(_ name: [UInt8], _ head: borrowing RequestHead) throws(CredentialError) -> Range<Int>? {
         var found: Range<Int>?
         for line in head.fields.lines where head.bytes.extracting(line.name.range).equalsIgnoringCase(name.span) {
             guard !line.value.isEmpty else { continue }

@@ -54,28 +54,28 @@ package struct UnsignedClaims: Sendable {
     }
 
     /// The issuer that the claims name; nil where they name none.
-    package func issuer(among issuers: [Issuer]) throws(TokenError) -> Int? {
+    package func issuer(among issuers: [Issuer]) throws(CredentialError) -> IssuerID? {
         guard let value = self["iss"] else { return nil }
         guard let url = value.string else { throw .malformed }
         guard let index = issuers.firstIndex(where: { $0.url.isExactly(url) }) else { throw .issuerUnknown }
-        return index
+        return IssuerID(index)
     }
 
     /// What becomes of a token with these claims and a good signature, whichever route it comes to.
     package func checked(among issuers: [Issuer], _ requirements: any RequirementAnswering, at now: UInt64) -> CheckedClaims {
         do {
-            guard let index = try issuer(among: issuers) else { throw TokenError.malformed }
+            guard let index = try issuer(among: issuers) else { throw CredentialError.malformed }
             let check = ClaimsCheck(issuers: issuers, requirements: requirements)
-            let token: Result<VerifiedToken, TokenError>
+            let principal: Result<Principal, CredentialError>
             do {
-                token = .success(
-                    try check.verified(Claims(payload), of: [], issuer: index, keyID: nil, at: now) { _ in SubjectShare() })
+                principal = .success(
+                    try check.principal(Claims(payload), issuer: index, token: nil, at: now) { _ in SubjectShare() })
             } catch {
-                token = .failure(error)
+                principal = .failure(error)
             }
-            return CheckedClaims(issuer: index, token: token, kind: kind)
-        } catch let error as TokenError {
-            return CheckedClaims(issuer: nil, token: .failure(error), kind: kind)
+            return CheckedClaims(issuer: index, principal: principal, kind: kind)
+        } catch let error as CredentialError {
+            return CheckedClaims(issuer: nil, principal: .failure(error), kind: kind)
         } catch {
             preconditionFailure("\(error)")
         }
@@ -85,16 +85,16 @@ package struct UnsignedClaims: Sendable {
 /// Unsigned claims that were held to the rules of their issuer, once for all requests that they are asked about.
 package struct CheckedClaims {
     /// Nil where they name none, or an unknown one.
-    package let issuer: Int?
-    fileprivate let token: Result<VerifiedToken, TokenError>
+    package let issuer: IssuerID?
+    fileprivate let principal: Result<Principal, CredentialError>
     fileprivate let kind: CredentialKind
 
     /// The identity where a route asks for one.
     ///
     /// - Throws: why a token with these claims is refused there.
-    package func identity(by rule: AuthenticationRule) throws(TokenError) -> Identity {
-        if let issuer, !rule.accepts(issuer) { throw .issuerNotAccepted }
-        return Identity(verified: try token.get(), kind: kind)
+    package func identity(by rule: AuthenticationRule) throws(CredentialError) -> Identity {
+        if let issuer, !rule.accepts(.issuer(issuer)) { throw .issuerNotAccepted }
+        return Identity(try principal.get(), kind: kind)
     }
 }
 

@@ -1,6 +1,6 @@
 import Bytes
 
-/// Tokens that were verified lately. Bounded: four places for each hash, the one that expires first gives way.
+/// The principals of tokens that were verified lately. Bounded: four places for each hash, the one that expires first gives way.
 ///
 /// Whole tokens are compared, so that a hash collision is a miss and never another's identity.
 final class VerifiedTokenCache {
@@ -12,7 +12,7 @@ final class VerifiedTokenCache {
     private struct Place {
         /// The hash of the entry's token: of those with another one not a byte is fetched.
         var fingerprint: UInt64 = 0
-        var entry: VerifiedToken?
+        var entry: Principal?
     }
 
     /// - Parameter capacity: how many tokens, rounded up to a power of two.
@@ -24,19 +24,18 @@ final class VerifiedTokenCache {
         places = [Place](repeating: Place(), count: sets * Self.ways)
     }
 
-    func find(_ token: Span<UInt8>, at seconds: UInt64) -> VerifiedToken? {
+    func find(_ token: Span<UInt8>, at seconds: UInt64) -> Principal? {
         let fingerprint = fingerprint(of: token)
         let first = firstPlace(of: fingerprint)
         for place in first..<first + Self.ways where places[place].fingerprint == fingerprint {
-            guard let entry = places[place].entry, entry.token.count == token.count else { continue }
-            let held = entry.token
-            if equalInConstantTime(held.span, token) { return seconds < entry.refusedFrom ? entry : nil }
+            guard let entry = places[place].entry, let held = entry.token, held.count == token.count else { continue }
+            if equalInConstantTime(held.span, token) { return seconds < entry.expiry ? entry : nil }
         }
         return nil
     }
 
-    func insert(_ entry: VerifiedToken) {
-        let token = entry.token
+    func insert(_ entry: Principal) {
+        guard let token = entry.token else { preconditionFailure("a principal without a token in the cache of tokens") }
         let fingerprint = fingerprint(of: token.span)
         let first = firstPlace(of: fingerprint)
         var chosen = first
@@ -46,12 +45,12 @@ final class VerifiedTokenCache {
                 chosen = place
                 break
             }
-            if present.refusedFrom < earliest { (chosen, earliest) = (place, present.refusedFrom) }
+            if present.expiry < earliest { (chosen, earliest) = (place, present.expiry) }
         }
         change { $0[chosen] = Place(fingerprint: fingerprint, entry: entry) }
     }
 
-    func removeAll(where condition: (VerifiedToken) -> Bool) {
+    func removeAll(where condition: (Principal) -> Bool) {
         change { places in
             for place in places.indices {
                 if let entry = places[place].entry, condition(entry) { places[place] = Place() }

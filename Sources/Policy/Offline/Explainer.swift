@@ -44,7 +44,7 @@ package struct Explainer {
         var reply: Reply?
         switch outcome.decision {
         case .forwarded(let match, _): verdict = .forwarded(settings.upstreams[match.route.upstream].name)
-        case .undecided(let issuer): verdict = .undecided(settings.issuers[issuer].name)
+        case .undecided(let issuer): verdict = .undecided(settings.issuer(issuer).name)
         case .replied(let own):
             verdict = .replied(own)
             reply = own.reply(requestID: requestID, form: form)
@@ -79,7 +79,7 @@ package struct Explainer {
         if let credentials = match.credentials {
             let rule = match.rule.authorization
             kind = .bearers(
-                issuers: credentials.issuers.map { settings.issuers[$0] },
+                issuers: credentials.issuers.map { settings.issuer($0) },
                 scopes: zip(rule.requirements, rule.requirementLines).map { (settings.requirements.requirements[$0].summary, $1) },
                 rules: rule.rules.map { ($0.text, $0.line) })
         } else {
@@ -101,11 +101,11 @@ package struct Explainer {
     /// Puts into claims what the one issuer that they can be of gives to all its tokens.
     private func complete(_ claims: inout UnsignedClaims, for request: OfflineRequest) {
         if let named = try? claims.issuer(among: settings.issuers) {
-            return claims.complete(for: settings.issuers[named], at: request.time)
+            return claims.complete(for: settings.issuer(named), at: request.time)
         }
         guard claims["iss"] == nil else { return }
-        let accepted = offline.decide(request).match?.credentials?.issuers ?? Array(settings.issuers.indices)
-        if let first = accepted.first { claims.complete(for: settings.issuers[first], at: request.time) }
+        let accepted = offline.decide(request).match?.credentials?.issuers ?? settings.issuers.indices.map { IssuerID($0) }
+        if let first = accepted.first { claims.complete(for: settings.issuer(first), at: request.time) }
     }
 
     private func pathSteps(_ request: OfflineRequest, _ outcome: OfflinePolicy.Outcome, _ refusal: Refusal?) -> [Explanation.Step] {
@@ -172,9 +172,9 @@ package struct Explainer {
             let line = match.rule.publicRule?.line ?? { if case .public(let rule) = match.route.access { rule.line } else { nil } }()
             return [.init(.token, "none", isMet: nil, line: line, note: "nobody is asked for one: public")]
         }
-        let accepted = credentials.issuers.map { settings.issuers[$0].name }.joined(separator: " ")
+        let accepted = credentials.credentials.map { settings.name(of: $0) }.joined(separator: " ")
         if let identity = outcome.identity {
-            let subject = identity.verified.subject.map { "subject \($0)" } ?? "no subject"
+            let subject = identity.principal.subject.map { "subject \($0)" } ?? "no subject"
             var note = "signature checked"
             if case .claims = request.bearer {
                 note = "claims as given, signature not checked"
@@ -182,7 +182,7 @@ package struct Explainer {
             }
             var steps = [
                 Explanation.Step(
-                    .token, "issuer \(settings.issuers[identity.verified.issuer].name), \(subject)", line: credentials.line, note: note)
+                    .token, "issuer \(settings.name(of: identity.principal.credential)), \(subject)", line: credentials.line, note: note)
             ]
             if identity.kind.isAmbient {
                 let hasOrigin = outcome.context.head.fields.has(.origin) || outcome.context.head.fields.has(.secFetchSite)
@@ -201,7 +201,7 @@ package struct Explainer {
         if case .undecided(let issuer) = outcome.decision {
             return [
                 .init(
-                    .token, "issuer \(settings.issuers[issuer].name)", isMet: nil, line: credentials.line,
+                    .token, "issuer \(settings.issuer(issuer).name)", isMet: nil, line: credentials.line,
                     note: "its keys are at a URL and not fetched here")
             ]
         }
@@ -220,13 +220,13 @@ package struct Explainer {
             let requirement = settings.requirements.requirements[index]
             var (note, held): (String, [String]?) = ("not asked", nil)
             var isMet: Bool?
-            if isAsked, let verified = outcome.identity?.verified {
-                let scopes = settings.requirements.scopes(of: verified.claims, issuer: verified.issuer)
-                isMet = verified.answers[index]
+            if isAsked, let principal = outcome.identity?.principal {
+                let scopes = settings.requirements.scopes(of: principal)
+                isMet = principal.answers[index]
                 held = scopes
                 note = "held: \(scopes.isEmpty ? "none" : scopes.joined(separator: " "))"
-                if isMet == false, let levels = settings.requirements.levels(of: index, held: scopes, issuer: verified.issuer) {
-                    note += " (\(settings.issuers[verified.issuer].name): \(levels))"
+                if isMet == false, let levels = settings.requirements.levels(of: index, held: scopes, of: principal.credential) {
+                    note += " (\(settings.name(of: principal.credential)): \(levels))"
                 }
             }
             steps.append(
@@ -268,7 +268,7 @@ package struct Explainer {
         switch variable {
         case .claim(let name):
             guard let identity else { return "(of the token)" }
-            return identity.verified.claims.texts(name).map { $0.joined(separator: " ") } ?? "(absent)"
+            return identity.principal.claims.texts(name).map { $0.joined(separator: " ") } ?? "(absent)"
         default: return context.value(of: variable).map { String(decoding: $0, as: UTF8.self) } ?? "(absent)"
         }
     }
@@ -277,21 +277,20 @@ package struct Explainer {
     private func advice(_ refusal: Refusal, _ outcome: OfflinePolicy.Outcome) -> String? {
         switch refusal {
         case .authorization(.scopeMissing(let scopes)):
-            guard let verified = outcome.identity?.verified else { return nil }
-            let issuer = settings.issuers[verified.issuer]
-            let isLevel = issuer.scopeMatch == .usso || issuer.scopeMatch == .ussoAnchored
+            guard let principal = outcome.identity?.principal else { return nil }
+            let isLevel = settings.requirements.hasLevels(principal.credential)
             let isAny = outcome.match?.rule.authorization.requirements.contains {
                 let requirement = settings.requirements.requirements[$0]
                 return requirement.isAny && requirement.text == scopes
             }
             let names = isAny ?? false ? scopes.split(separator: " ").joined(separator: " or ") : scopes
-            return "It passes with \(names)" + (isLevel ? ", or in \(issuer.name) a higher level of it." : ".")
+            return "It passes with \(names)" + (isLevel ? ", or in \(settings.name(of: principal.credential)) a higher level of it." : ".")
         case .authorization(.ruleUnmet(let rule)): return "It passes where \(rule) holds."
         case .token(.missing):
-            let names = outcome.match?.credentials?.issuers.map { settings.issuers[$0].name } ?? []
+            let names = outcome.match?.credentials?.credentials.map { settings.name(of: $0) } ?? []
             return "It passes with a token of \(names.joined(separator: " or ")), which meets what else is demanded."
         case .token(.issuerNotAccepted):
-            let names = outcome.match?.credentials?.issuers.map { settings.issuers[$0].name } ?? []
+            let names = outcome.match?.credentials?.credentials.map { settings.name(of: $0) } ?? []
             return "The route accepts tokens of \(names.joined(separator: " or "))."
         case .methodNotAllowed(let allowed): return "It passes with \(allowed)."
         case .crossOrigin: return "A page of this origin may do it, and a client that sends the token in a field."

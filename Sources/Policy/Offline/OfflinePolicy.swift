@@ -16,7 +16,7 @@ package final class OfflinePolicy {
         case replied(GatewayReply)
         case refused(Refusal)
         /// The keys of this issuer are at a URL.
-        case undecided(issuer: Int)
+        case undecided(issuer: IssuerID)
     }
 
     /// A decision with what it was made of.
@@ -47,7 +47,7 @@ package final class OfflinePolicy {
         forwardedFields = ForwardedFields(trusted: settings.trustedFields)
         for (index, issuer) in settings.issuers.enumerated() {
             guard case .file(let path) = issuer.keys, let content = content(path), let keys = try? KeySet(content) else { continue }
-            authenticator.replaceKeys(of: index, with: keys)
+            authenticator.tokens.replaceKeys(of: IssuerID(index), with: keys)
         }
     }
 
@@ -71,8 +71,8 @@ package final class OfflinePolicy {
     }
 
     /// What a token is to the file, without a request.
-    package func inspect(_ token: [UInt8], at time: UInt64) throws(TokenError) -> Authenticator.Outcome {
-        try authenticator.inspect(token.span, at: time)
+    package func inspect(_ token: [UInt8], at time: UInt64) throws(CredentialError) -> Verification {
+        try authenticator.tokens.inspect(token.span, at: time)
     }
 
     /// What becomes of an identity where a rule of a route asks for one; nil where none is asked for.
@@ -81,9 +81,9 @@ package final class OfflinePolicy {
     package func authorize(_ identity: Identity, _ route: Route, _ rule: Route.MethodRule) throws(Refusal) -> Permit? {
         let match = RouteMatch(route: route, rule: rule, upgrade: nil)
         guard let credentials = match.credentials else { return nil }
-        guard credentials.accepts(identity.verified.issuer) else { throw .token(.issuerNotAccepted) }
+        guard credentials.accepts(identity.principal.credential) else { throw .token(.issuerNotAccepted) }
         let context = RequestContext()
-        return try policy.authorize(identity, match, context.head, in: context)
+        return try policy.authorize(identity, match, in: context)
     }
 
     private struct Run {
@@ -110,7 +110,7 @@ package final class OfflinePolicy {
         }
         run.match = match
         if let credentials = match.credentials {
-            do throws(TokenError) {
+            do throws(CredentialError) {
                 guard let identity = try authenticate(request, context.head, by: credentials, &run) else {
                     throw .keysUnavailable
                 }
@@ -120,7 +120,7 @@ package final class OfflinePolicy {
                 throw .token(error)
             }
         }
-        _ = try policy.authorize(run.identity, match, context.head, in: context)
+        _ = try policy.authorize(run.identity, match, in: context)
         run.upstreamHead = try upstreamHead(request, match, run.identity, framing, context)
         return .forwarded(match, run.identity)
     }
@@ -140,11 +140,11 @@ package final class OfflinePolicy {
     }
 
     /// The issuer whose keys were wanted last.
-    private var undecidable: Int?
+    private var undecidable: IssuerID?
 
     private func authenticate(
         _ request: OfflineRequest, _ head: borrowing RequestHead, by rule: AuthenticationRule, _ run: inout Run
-    ) throws(TokenError) -> Identity? {
+    ) throws(CredentialError) -> Identity? {
         undecidable = nil
         switch request.bearer {
         case .claims(let claims): return try check(claims, at: request.time).identity(by: rule)
@@ -153,7 +153,8 @@ package final class OfflinePolicy {
         }
         switch try authenticator.authenticate(head, by: rule, at: request.time) {
         case .identity(let identity): return identity
-        case .needsKeys(let doubt):
+        case .absent: throw .missing
+        case .pending(.keySet(let doubt)):
             guard doubt.error == .keysUnavailable else { throw doubt.error }
             undecidable = doubt.issuer
             return nil

@@ -49,9 +49,9 @@ package struct PolicyCoverage {
         case .forwarded: for place in places { demands[place].wasMet = true }
         case .refused(.token): demands[places.lowerBound].hasRefused = true
         case .refused(.authorization):
-            guard let verified = outcome.identity?.verified else { return }
+            guard let principal = outcome.identity?.principal else { return }
             let requirements = rule.authorization.requirements
-            if let first = requirements.firstIndex(where: { !verified.answers[$0] }) {
+            if let first = requirements.firstIndex(where: { !principal.answers[$0] }) {
                 demands[places.lowerBound + 1 + first].hasRefused = true
             } else if let first = rule.authorization.rules.firstIndex(where: { !$0.isMet(by: outcome.identity, in: outcome.context) }) {
                 demands[places.lowerBound + 1 + requirements.count + first].hasRefused = true

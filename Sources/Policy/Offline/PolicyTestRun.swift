@@ -51,7 +51,7 @@ package struct PolicyTestRun {
     private static func bearer(_ persona: PolicyTest.Persona, _ policy: OfflinePolicy, at now: UInt64) -> OfflineRequest.Bearer {
         guard var claims = persona.claims else { return .fields }
         let issuers = policy.settings.issuers
-        if let issuer = try? claims.issuer(among: issuers) { claims.complete(for: issuers[issuer], at: now) }
+        if let issuer = try? claims.issuer(among: issuers) { claims.complete(for: issuers[issuer.index], at: now) }
         return .checked(policy.check(claims, at: now))
     }
 
@@ -101,7 +101,7 @@ package struct PolicyTestRun {
         case .forwarded(let match, _): return "forwarded to \(settings.upstreams[match.route.upstream].name)\(suffix)"
         case .replied(let reply): return "answered \(reply.status) \(reply.reason)\(suffix)"
         case .refused(let refusal): return "refused \(refusal.status) \(refusal.reason)\(suffix)"
-        case .undecided(let issuer): return "undecided: the keys of issuer \(settings.issuers[issuer].name) are at a URL"
+        case .undecided(let issuer): return "undecided: the keys of issuer \(settings.issuer(issuer).name) are at a URL"
         }
     }
 }

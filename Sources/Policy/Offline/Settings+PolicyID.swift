@@ -34,7 +34,7 @@ private struct PolicyText {
             "realm \(quoted(settings.realm))",
             "head \(limits.head.segments) \(limits.head.bytes) \(limits.head.fields) \(limits.head.targetBytes)",
             "client \(limits.requests) \(limits.requestsPerSubject) \(limits.failedTokens)",
-            "tokens \(sources.sources) hidden \(Set(sources.hiddenCookies.map { String(decoding: $0, as: UTF8.self) }).sorted()) user \(quoted(sources.userClaim ?? ""))",
+            "tokens \(sources.sources) hidden \(Set(sources.places.cookies.map { String(decoding: $0, as: UTF8.self) }).sorted()) user \(quoted(sources.userClaim ?? ""))",
             "csrf \(sources.crossOrigin.mode) \(sources.crossOrigin.allowed.text)",
             "proxies \(settings.trustedProxies.map(\.text).sorted()) \(settings.trustedFields)",
             "redirects \(settings.listeners.compactMap { if case .redirect(let port) = $0.role { "\(port ?? settings.securePort)" } else { nil } }.sorted())",
@@ -68,7 +68,7 @@ private struct PolicyText {
         let access =
             switch route.access {
             case .public: "public"
-            case .authenticated(let rule): "\(rule.issuers.map { issuer(settings.issuers[$0]) }.sorted())"
+            case .authenticated(let rule): "\(rule.issuers.map { issuer(settings.issuer($0)) }.sorted())"
             }
         return [
             "route \(hosts(of: route)) \(route.pattern.shape) folds \(route.pathDemand.foldsCase)", access, "\(rules)",

@@ -1,36 +1,35 @@
-/// A token that has passed every check of its issuer, as the cache keeps it.
-package final class VerifiedToken {
-    /// Index of the issuer among the configured ones.
-    package let issuer: Int
-    package let claims: Claims
-    /// Who the token speaks of, for logs.
+/// Who a credential stands for: what the stages after authentication know of it, whatever its kind.
+package final class Principal {
+    /// Which of the file's credentials it holds.
+    package let credential: CredentialID
+    /// Its name, for logs and shares; nil where the credential gives none.
     package let subject: String?
-    package let keyID: String?
+    package let claims: Claims
     /// Seconds since 1970 from which on it is refused; the leeway is included.
-    package let refusedFrom: UInt64
+    package let expiry: UInt64
     /// The answer to each scope requirement of the configuration, by its index.
     package let answers: RequirementAnswers
-    /// What the subject has under way, with all of its tokens.
+    /// What the subject has under way, with all of its credentials.
     package let share: SubjectShare
+    /// The token that it brought, whose signature was checked; nil for a credential that is no token.
+    package let token: [UInt8]?
     private var renderedLines: [RenderedLines?] = []
     private var renderedKeys: [RenderedKey?] = []
-    package let token: [UInt8]
 
     init(
-        token: [UInt8], issuer: Int, claims: Claims, subject: String?, keyID: String?, refusedFrom: UInt64, answers: RequirementAnswers,
-        share: SubjectShare = SubjectShare()
+        _ credential: CredentialID, subject: String?, claims: Claims, expiry: UInt64, answers: RequirementAnswers,
+        share: SubjectShare = SubjectShare(), token: [UInt8]?
     ) {
-        self.token = token
-        self.issuer = issuer
-        self.claims = claims
+        self.credential = credential
         self.subject = subject
-        self.keyID = keyID
-        self.refusedFrom = refusedFrom
+        self.claims = claims
+        self.expiry = expiry
         self.answers = answers
         self.share = share
+        self.token = token
     }
 
-    /// Header lines made of this token's claims alone, by the index of their template; nil before they were made.
+    /// Header lines made of the claims alone, by the index of their template; nil before they were made.
     package func lines(_ index: Int) -> RenderedLines? { index < renderedLines.count ? renderedLines[index] : nil }
 
     package func keep(_ lines: RenderedLines, at index: Int) {
@@ -41,7 +40,7 @@ package final class VerifiedToken {
         renderedLines = made
     }
 
-    /// What a limit counts this token under, by the limit's index, where the claims alone decide that; nil before it was made.
+    /// What a limit counts this principal under, by the limit's index, where the claims alone decide that; nil before it was made.
     package func limitKey(_ index: Int) -> RenderedKey? { index < renderedKeys.count ? renderedKeys[index] : nil }
 
     /// Of that key the fingerprint alone, so that its bytes are not fetched.

@@ -1,5 +1,5 @@
-/// Why a request's token, or the want of one, keeps it out.
-package enum TokenError: Error, Equatable, Sendable {
+/// Why a request's credential, or the want of one, keeps it out.
+package enum CredentialError: Error, Equatable, Sendable {
     case missing
     /// Two different tokens where there may be one.
     case ambiguous
@@ -29,7 +29,7 @@ package enum TokenError: Error, Equatable, Sendable {
     case audienceMismatch
     case claimMalformed(String)
     case claimUnmet(String)
-    /// No current key set of the issuer is loaded; the gateway's trouble, not the client's.
+    /// No key set of the issuer is loaded (503: not the client's fault).
     case keysUnavailable
     /// Too many of the client's tokens were no good; nanoseconds until the next is looked at.
     case tooManyFailures(UInt64)

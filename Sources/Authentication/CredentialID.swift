@@ -1,0 +1,5 @@
+/// One of the credentials that the file defines and that routes name.
+package enum CredentialID: Hashable, Sendable {
+    /// A token of this issuer.
+    case issuer(IssuerID)
+}

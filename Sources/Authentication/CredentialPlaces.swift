@@ -1,0 +1,19 @@
+/// Where a request may carry credentials. Services behind see none of them, and a client that brings none is told of those that it may ask
+/// for.
+package struct CredentialPlaces: Sendable {
+    /// A scheme of the Authorization field (RFC 9110 §11.6.2).
+    package enum Scheme: Sendable {
+        /// RFC 6750 §2.1
+        case bearer
+        /// RFC 7617
+        case basic
+    }
+
+    /// Names of cookies.
+    package var cookies: [[UInt8]] = []
+    /// Names of fields, in lower case, whose whole value is a credential.
+    package var fields: [[UInt8]] = []
+    package var schemes: [Scheme] = []
+
+    package init() {}
+}

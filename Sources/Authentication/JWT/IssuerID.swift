@@ -1,0 +1,6 @@
+/// An issuer of the configuration, by its place among them.
+package struct IssuerID: Hashable, Sendable {
+    package let index: Int
+
+    package init(_ index: Int) { self.index = index }
+}
