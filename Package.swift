@@ -63,8 +63,8 @@ let package = Package(
         part(
             "Configuration",
             [
-                "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "Routing", "Authentication", "Authorization", "RateLimiting",
-                "Redis", "Forwarding", "Observability",
+                "Connection", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "Routing", "Authentication", "Authorization",
+                "RateLimiting", "Redis", "Forwarding", "Observability",
             ]),
         part(
             "Policy",
@@ -119,7 +119,7 @@ let package = Package(
         tests("Routing", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
         tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "TestSupport"]),
-        tests("RateLimiting", ["Bytes", "System"]),
+        tests("RateLimiting", ["Authorization", "Bytes", "ConfigFile", "Routing", "System", "TestSupport"]),
         tests("Redis", ["Bytes", "ConfigFile", "System", "RateLimiting", "TestSockets", "TestSupport"]),
         tests(
             "Forwarding",

@@ -1,3 +1,4 @@
+package import Connection
 import ConfigFile
 package import HTTPMessage
 package import RateLimiting
@@ -12,12 +13,12 @@ package struct ClientLimits: Sendable {
     package var requests = 512
     package var requestsPerSubject = 512
     /// Tokens that are made up, or for nobody here, of one address.
-    package var failedTokens = Quota(count: 100, windowNanoseconds: 10_000_000_000)
+    package var failedTokens = Quota.usualFailedTokens
     /// Streams of an HTTP/2 connection that may be open at once.
     package var streams = 128
     /// Streams that a client may reset, or have reset by what it does wrong.
     package var resets = Quota(count: 200, windowNanoseconds: 10_000_000_000)
-    /// Frames that carry nothing: settings, pings, priorities, empty data, credit that no response calls for.
+    /// Frames that carry nothing: settings, pings, priorities, empty data, window updates that no response calls for.
     package var controlFrames = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
     /// Frames over which one head of HTTP/2 may be spread, after its first.
     package var continuations = 8
@@ -27,8 +28,8 @@ package struct ClientLimits: Sendable {
 
     package var head = HeadLimits()
     /// Bytes of its body that a client sends at least in a time, and of its response that it takes, while it is waited for.
-    package var uploadRate = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
-    package var downloadRate = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
+    package var uploadRate = TransferRate(bytes: 1_000, windowNanoseconds: 10_000_000_000)
+    package var downloadRate = TransferRate(bytes: 1_000, windowNanoseconds: 10_000_000_000)
     /// Memory that a worker may hold in all; beyond it new requests get 503.
     package var memoryBytes: UInt64 = 1 << 30
 
@@ -49,13 +50,13 @@ package struct ClientLimits: Sendable {
         if let given = block.one("resets").flatMap({ Quota($0, diagnostics) }) { resets = given }
         if let given = block.one("failed_tokens").flatMap({ Quota($0, diagnostics) }) { failedTokens = given }
         if let given = block.one("control_frames").flatMap({ Quota($0, diagnostics) }) { controlFrames = given }
-        func readRate(_ name: String, _ value: inout Quota) {
+        func readRate(_ name: String, _ value: inout TransferRate) {
             guard let directive = block.one(name), let given = Quota(directive, diagnostics) else { return }
             if given.windowNanoseconds < 1_000_000_000 {
                 diagnostics.error(
                     "\(name) is looked at no more often than once in a second", at: directive.arguments.first ?? directive.name)
             }
-            value = given
+            value = TransferRate(bytes: given.count, windowNanoseconds: given.windowNanoseconds)
         }
         readRate("upload_rate", &uploadRate)
         readRate("download_rate", &downloadRate)

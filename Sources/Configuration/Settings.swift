@@ -1,3 +1,4 @@
+package import Connection
 package import Authentication
 package import Authorization
 import Bytes
@@ -176,8 +177,8 @@ package struct Settings {
         return ports.count == 1 ? ports.first ?? 443 : 443
     }
 
-    /// How often it is looked at whether a client takes what it is sent.
-    package var uptakeCheck: UInt64 { min(timeouts.write, clientLimits.downloadRate.windowNanoseconds) }
+    /// What is asked of a client that has to take what it is sent.
+    package var sendPace: SendProgress.Pace { SendProgress.Pace(rate: clientLimits.downloadRate, silence: timeouts.write) }
 
     /// Whether an upstream is told both ends of a client's connection.
     package private(set) var tellsUpstreams = false

@@ -11,7 +11,7 @@ package struct HTTPSClient {
         package let reason: String
     }
 
-    package struct Answer: ~Copyable {
+    package struct Response: ~Copyable {
         package var head = ResponseHead()
         package var body: [UInt8] = []
 
@@ -42,12 +42,12 @@ package struct HTTPSClient {
         deadline = Clock.now().adding(nanoseconds)
     }
 
-    /// Sends `request`, whole, to the server called `host` at `address`, and reads the answer to its end.
+    /// Sends `request`, whole, to the server called `host` at `address`, and reads the response to its end.
     ///
     /// - Parameter tunnel: what to ask for at `address`, where that is a proxy's.
     package func exchange(
         _ request: String, with host: String, at address: SocketAddress, through tunnel: Tunnel? = nil
-    ) throws(Failure) -> Answer {
+    ) throws(Failure) -> Response {
         let socket: Descriptor
         do {
             socket = try Socket.connect(to: address)
@@ -71,7 +71,7 @@ package struct HTTPSClient {
             }
         }
         try send(request, &transport, raw)
-        return try answer(&transport, raw, to: request.hasPrefix("HEAD ") ? .head : .get)
+        return try response(&transport, raw, to: request.hasPrefix("HEAD ") ? .head : .get)
     }
 
     private func send(_ request: String, _ transport: inout Transport, _ raw: Int32) throws(Failure) {
@@ -96,7 +96,7 @@ package struct HTTPSClient {
         do {
             while true {
                 if case .complete(let consumed) = try parser.parse(queue, into: &head) {
-                    guard consumed == queue.count else { throw Failure(reason: "the proxy sent more than its answer") }
+                    guard consumed == queue.count else { throw Failure(reason: "the proxy sent more than its response") }
                     if head.status >= 200 { break }
                     queue.removeAll()
                     continue
@@ -109,7 +109,7 @@ package struct HTTPSClient {
                 }
             }
         } catch let error as MessageError {
-            throw Failure(reason: "the proxy's answer is malformed: \(error.explanation)")
+            throw Failure(reason: "the proxy's response is malformed: \(error.explanation)")
         } catch let failure as Failure {
             throw failure
         } catch {
@@ -118,28 +118,28 @@ package struct HTTPSClient {
         guard 200..<300 ~= head.status else { throw Failure(reason: "the proxy answered \(head.status)") }
     }
 
-    private func answer(_ transport: inout Transport, _ raw: Int32, to method: Method) throws(Failure) -> Answer {
+    private func response(_ transport: inout Transport, _ raw: Int32, to method: Method) throws(Failure) -> Response {
         var queue = ByteQueue()
         var parser = ResponseParser()
-        var answer = Answer()
+        var response = Response()
         do {
             while true {
-                if case .complete(let consumed) = try parser.parse(queue, into: &answer.head) {
+                if case .complete(let consumed) = try parser.parse(queue, into: &response.head) {
                     queue.drop(consumed)
-                    if answer.head.status >= 200 { break }
+                    if response.head.status >= 200 { break }
                     continue
                 }
-                guard try more(&transport, &queue, raw) else { throw Failure(reason: "the connection ended before an answer") }
+                guard try more(&transport, &queue, raw) else { throw Failure(reason: "the connection ended before a response") }
             }
-            answer.body = try readBody(try BodyFraming.of(answer.head, to: method), &transport, &queue, raw)
+            response.body = try readBody(try BodyFraming.of(response.head, to: method), &transport, &queue, raw)
         } catch let error as MessageError {
-            throw Failure(reason: "the answer is malformed: \(error.explanation)")
+            throw Failure(reason: "the response is malformed: \(error.explanation)")
         } catch let failure as Failure {
             throw failure
         } catch {
             throw Failure(reason: "\(error)")
         }
-        return answer
+        return response
     }
 
     private func readBody(
@@ -148,12 +148,14 @@ package struct HTTPSClient {
         var body: [UInt8] = []
         var decoder = ChunkedDecoder()
         while true {
-            guard body.count + queue.count <= bodyBytesMax else { throw Failure(reason: "the answer is larger than \(bodyBytesMax) bytes") }
+            guard body.count + queue.count <= bodyBytesMax else {
+                throw Failure(reason: "the response is larger than \(bodyBytesMax) bytes")
+            }
             switch framing {
             case .none: return []
             case .length(let count):
                 if UInt64(queue.count) >= count { return queue.readable.extracting(0..<Int(count)).copied() }
-                guard try more(&transport, &queue, raw) else { throw Failure(reason: "the answer was cut short") }
+                guard try more(&transport, &queue, raw) else { throw Failure(reason: "the response was cut short") }
             case .close:
                 body.append(queue.readable)
                 queue.removeAll()
@@ -167,7 +169,7 @@ package struct HTTPSClient {
                 case .trailer(_, let consumed): queue.drop(consumed)
                 case .needMore(let consumed):
                     queue.drop(consumed)
-                    guard try more(&transport, &queue, raw) else { throw Failure(reason: "the answer was cut short") }
+                    guard try more(&transport, &queue, raw) else { throw Failure(reason: "the response was cut short") }
                 }
             }
         }
@@ -190,7 +192,7 @@ package struct HTTPSClient {
         var entry = pollfd(fd: raw, events: events, revents: 0)
         // SAFETY: one entry, which lives for the call.
         guard left > 0, unsafe poll(&entry, 1, Int32(clamping: left)) != 0 else {
-            throw Failure(reason: "no answer within \(allowedNanoseconds / 1_000_000_000) s")
+            throw Failure(reason: "no reply within \(allowedNanoseconds / 1_000_000_000) s")
         }
     }
 }

@@ -54,18 +54,18 @@ struct KeySetFetch: Sendable {
         throw last
     }
 
-    private func document(of answer: consuming HTTPSClient.Answer) throws(HTTPSClient.Failure) -> Document {
-        if 300..<400 ~= answer.head.status, let location = answer.field("location") {
+    private func document(of response: consuming HTTPSClient.Response) throws(HTTPSClient.Failure) -> Document {
+        if 300..<400 ~= response.head.status, let location = response.field("location") {
             throw HTTPSClient.Failure(
                 reason:
-                    "the key server answered \(answer.head.status) and names \(location); redirects are not followed: write that address as keys"
+                    "the key server answered \(response.head.status) and names \(location); redirects are not followed: write that address as keys"
             )
         }
-        guard answer.head.status == 200 else { throw HTTPSClient.Failure(reason: "the key server answered \(answer.head.status)") }
-        if let coding = answer.field("content-encoding"), coding.lowercased() != "identity" {
+        guard response.head.status == 200 else { throw HTTPSClient.Failure(reason: "the key server answered \(response.head.status)") }
+        if let coding = response.field("content-encoding"), coding.lowercased() != "identity" {
             throw HTTPSClient.Failure(reason: "the key server answered in the coding \(coding), which was not asked for")
         }
-        return Document(bytes: answer.body, maxAge: maxAge(answer.head))
+        return Document(bytes: response.body, maxAge: maxAge(response.head))
     }
 
     private func maxAge(_ head: borrowing ResponseHead) -> UInt64? {

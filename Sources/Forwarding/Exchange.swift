@@ -23,14 +23,14 @@ package struct TunnelRequest {
 package protocol ExchangeDownstream: AnyObject {
     /// An interim response (1xx but 101).
     func received(interim head: borrowing ResponseHead)
-    /// The answer's head; 101 where a tunnel opens, whose bytes then come as the body does.
+    /// The response's head; 101 where a tunnel opens, whose bytes then come as the body does.
     func received(head: borrowing ResponseHead, framing: BodyFraming)
     func received(body: Span<UInt8>)
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>)
     func responseEnded()
     /// There will be no response, or no more of it.
     func responseFailed(_ error: ForwardingError)
-    /// The answer is still on its way, a while after its head.
+    /// The response is still on its way, a while after its head.
     func responseGoesOn()
     /// The process ends: a stream or a tunnel should, in its own terms.
     func responseMustEnd()
@@ -61,7 +61,7 @@ package final class Exchange: UpstreamClient {
     private var isUploadOver = false
     /// Whether a request that may be repeated is, where a kept connection turns out to be closed.
     private var repeatsIdempotent = true
-    /// Whether the downstream takes no more of the answer at present.
+    /// Whether the downstream takes no more of the response at present.
     private var isResponsePaused = false
     private var state = State.over
 

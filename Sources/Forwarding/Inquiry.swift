@@ -221,7 +221,7 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
     }
 }
 
-/// Fields that frame a message or concern one connection: none of them is the asker's to set (RFC 9110 §7.6.1, RFC 9113 §8.2.2).
+/// Fields that frame a message or concern one connection: none of them is the caller's to set (RFC 9110 §7.6.1, RFC 9113 §8.2.2).
 private let connectionFields: Set<String> = [
     "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "expect",
 ]

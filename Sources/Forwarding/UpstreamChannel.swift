@@ -40,7 +40,7 @@ protocol UpstreamClient: AnyObject {
     func received(interim head: borrowing ResponseHead, on channel: any UpstreamChannel)
     func received(body: Span<UInt8>, on channel: any UpstreamChannel)
     func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>, on channel: any UpstreamChannel)
-    /// The answer is complete.
+    /// The response is complete.
     func responseEnded(on channel: any UpstreamChannel)
     /// The channel is gone.
     func failed(_ error: ForwardingError, on channel: any UpstreamChannel)

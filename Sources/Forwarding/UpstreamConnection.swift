@@ -361,7 +361,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     // MARK: - Waiting
 
-    /// The answer timeout runs while the server has something to do: to take what is sent, or to answer a whole request.
+    /// The response timeout runs while the server has something to do: to take what is sent, or to answer a whole request.
     func progressed() {
         guard state == .busy, !isReadingPaused, client != nil else { return }
         if isStream {

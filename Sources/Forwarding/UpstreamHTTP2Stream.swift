@@ -196,7 +196,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         progressed()
         guard !isPaused, download.isEmpty else { return download.append(bytes) }
         client?.received(body: bytes, on: self)
-        openWindow()
+        acknowledgeBody()
     }
 
     func received(trailers builder: borrowing ResponseHeadBuilder) throws(MessageError) {
@@ -291,7 +291,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
             client?.received(body: waiting.readable, on: self)
         }
         // Also of what was handed on before the client asked for a pause.
-        openWindow()
+        acknowledgeBody()
         guard download.isEmpty else { return }
         switch response {
         case .awaited, .body, .over: return
@@ -313,7 +313,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     }
 
     /// Lets the server send as much more as the client has taken.
-    private func openWindow() {
+    private func acknowledgeBody() {
         guard unacknowledged > 0, !isPaused, download.isEmpty, number > 0 else { return }
         connection.consume(number, unacknowledged)
         let count = unacknowledged

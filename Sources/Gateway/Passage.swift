@@ -89,7 +89,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var credentialVersion: UInt64 = 0
     /// Whether the credential expired while the response was on its way.
     var isExpired: Bool { stream?.ending == .credentialExpired }
-    /// The answer goes on for as long as both sides like.
+    /// The response goes on for as long as both sides like.
     private(set) var stream: LiveStream?
     private var expiryTimer: Timer?
     var keyFetch = KeyFetch.notAsked
@@ -206,7 +206,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         return name.span.equalsIgnoringCase("websocket")
     }
 
-    /// The answer turns out to be a stream, or a tunnel.
+    /// The response turns out to be a stream, or a tunnel.
     func begin(_ stream: LiveStream, checkedAt deadline: Instant?, on loop: EventLoop) {
         self.stream = stream
         guard let deadline else { return }

@@ -184,7 +184,7 @@ final class RequestPath {
         do {
             let outcome = try authenticator.authenticate(passage.context.head, by: credentials, at: loop.wall / 1_000_000_000) {
                 () throws(CredentialError) in
-                let pause = passage.account?.tokenPause(settings.clientLimits.failedTokens, at: loop.now) ?? 0
+                let pause = passage.account?.tokenPause(at: loop.now) ?? 0
                 if pause > 0 { throw .tooManyFailures(pause) }
             }
             switch consume outcome {
@@ -216,7 +216,7 @@ final class RequestPath {
             return .tooManyFailedTokens(retryAfter: pause)
         }
         passage.claimedSubject = authenticator.tokens.claimedSubject
-        if error.isForgery { passage.account?.tokenFailed(settings.clientLimits.failedTokens, at: loop.now) }
+        if error.isForgery { passage.account?.tokenFailed(at: loop.now) }
         return .token(error)
     }
 

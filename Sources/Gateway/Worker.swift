@@ -235,7 +235,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         listeners = []
         for socket in sockets { Descriptor(owning: socket.descriptor).discardByClosing() }
         sockets = []
-        // After a reload idle clients may send one more request, whose answer then tells them to come again.
+        // After a reload idle clients may send one more request, whose response then tells them to come again.
         for connection in Array(connections.values) { if closingIdle { connection.closeIfIdle() } else { connection.drain() } }
         if connections.isEmpty { loop.stop() }
     }

@@ -130,7 +130,7 @@ import CNghttp2
         unsafe nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, code)
     }
 
-    /// Gives the peer credit for bytes of a stream's body that have gone on.
+    /// Opens the peer's flow-control window by bytes of a stream's body that have gone on.
     package func consume(_ stream: Int32, _ count: Int) { _ = unsafe nghttp2_session_consume_stream(session, stream, count) }
 
     /// Lets the peer send more at once on a stream than before; it is told with the next frames.
@@ -139,7 +139,7 @@ import CNghttp2
     }
 
     /// How much the peer lets us send on a stream.
-    package func credit(_ stream: Int32) -> Int {
+    package func sendWindow(of stream: Int32) -> Int {
         Int(unsafe min(nghttp2_session_get_stream_remote_window_size(session, stream), nghttp2_session_get_remote_window_size(session)))
     }
 

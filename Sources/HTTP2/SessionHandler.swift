@@ -11,7 +11,7 @@ package protocol SessionHandler: AnyObject {
     /// nghttp2 has found a field that is none.
     func invalidField(_ stream: Int32)
     func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool)
-    /// The stream's credit is given back with ``Session/consume(_:_:)``.
+    /// ``Session/consume(_:_:)`` opens the stream's flow-control window again.
     func received(body: Span<UInt8>, _ stream: Int32)
     /// The peer has sent all of a body that was not ended by its head.
     func bodyEnded(_ stream: Int32)

@@ -4,9 +4,9 @@ import CNghttp2
 /// What a session announces, and what it lets its peer do. Source: RFC 9113 §6.5.2.
 package struct SessionSettings: Sendable {
     package var streamsMax: UInt32 = 128
-    /// Credit for each stream's body, in bytes.
+    /// Flow-control window of each stream, in bytes.
     package var streamWindow: UInt32 = 65_535
-    /// Credit for all streams together; given back as soon as bytes arrive, so that no stream waits for another.
+    /// Flow-control window of all streams together; opened again as soon as bytes arrive, so that no stream waits for another.
     package var connectionWindow: Int32 = 16 << 20
     package var headerListBytesMax: UInt32 = 32_768
     /// Frames that go on with a header block.

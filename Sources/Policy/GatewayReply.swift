@@ -3,7 +3,7 @@ package import HTTPMessage
 
 /// A request that the gateway answers itself though it refuses nothing.
 package enum GatewayReply: Equatable, Sendable {
-    /// `OPTIONS *`: a question about the gateway itself (RFC 9110 §9.3.7).
+    /// `OPTIONS *`: asks about the gateway itself (RFC 9110 §9.3.7).
     case aboutServer
     /// The response to a preflight of a page that may; whole lines.
     case preflight([UInt8])

@@ -7,16 +7,16 @@ package final class AdmissionProgress {
     struct LocalCharge {
         let limit: Int
         let fingerprint: UInt64
-        let charge: Quota.Charge
+        let charge: GCRA.Charge
     }
 
     struct RemoteCharge {
         let limit: Int
         let store: String
         let call: RemoteCall
-        /// Where it stands among the key's charges in the store; nil where a slice was spent.
-        let charge: Quota.Charge?
-        /// The key whose slice was spent, and which slice.
+        /// Where it stands among the key's charges in the store; nil where a lease was spent.
+        let charge: GCRA.Charge?
+        /// The key whose lease was spent, and when that lease ends.
         let lease: (fingerprint: UInt64, end: Instant)?
     }
 
@@ -24,7 +24,7 @@ package final class AdmissionProgress {
         let store: String
         var indices: [Int]
         var calls: [RemoteCall]
-        /// The fingerprint of the key, where the limit is spent by slices; the group is then that limit alone.
+        /// The fingerprint of the key, where the limit is spent by leases; the group is then that limit alone.
         let leasedUnder: UInt64?
     }
 
@@ -39,7 +39,7 @@ package final class AdmissionProgress {
         var charged: [LocalCharge] = []
         var chargedRemote: [RemoteCharge] = []
         var remoteGroups: [Group] = []
-        var question: PendingDecision?
+        var pending: PendingDecision?
         var permit: Permit?
 
         mutating func reset() {
@@ -48,8 +48,8 @@ package final class AdmissionProgress {
             if !remoteGroups.isEmpty { remoteGroups = [] }
             error = nil
             isDecided = false
-            question?.answer = nil
-            question = nil
+            pending?.forget()
+            pending = nil
             permit = nil
         }
 
@@ -79,7 +79,7 @@ package final class AdmissionProgress {
     package var states: [LimitState] { change { $0.states } }
     /// Why the limits refused the request; nil where they did not.
     package var error: AdmissionError? { change { $0.error } }
-    /// Lives while a question is out: a request that ends forgets its question.
+    /// Lives while a call is under way: a request that ends forgets its call.
     package unowned var waiter: (any AdmissionWaiter)?
 
     package init() {}
@@ -127,30 +127,20 @@ package final class AdmissionProgress {
     }
 }
 
-/// One question to a store. A request that ends before the response comes forgets its question, so that the response cannot be
-/// taken for that of a later one.
+/// One call to a store. A request that ends before the reply comes forgets its call, so that the reply cannot be taken for that to a
+/// later one.
 final class PendingDecision: RemoteDecisionReceiver {
-    var answer: (([Quota.Decision]?) -> Void)?
+    private var handler: (([GCRA.Decision]?, Instant) -> Void)?
 
-    init(_ answer: @escaping ([Quota.Decision]?) -> Void) { self.answer = answer }
+    init(_ handler: @escaping ([GCRA.Decision]?, Instant) -> Void) { self.handler = handler }
 
-    func decided(_ decisions: [Quota.Decision]?) {
-        guard let answer else { return }
-        self.answer = nil
-        answer(decisions)
-    }
-}
+    var isForgotten: Bool { handler == nil }
 
-/// One question for a slice, and all who wait for it. It is answered whether they do or not.
-final class PendingLease: RemoteDecisionReceiver {
-    var waiters: [PendingDecision] = []
-    private let answer: ([PendingDecision], Quota.Decision?) -> Void
+    func forget() { handler = nil }
 
-    init(_ answer: @escaping ([PendingDecision], Quota.Decision?) -> Void) { self.answer = answer }
-
-    func decided(_ decisions: [Quota.Decision]?) {
-        let waiting = waiters
-        waiters = []
-        answer(waiting, decisions?.first)
+    func decided(_ decisions: [GCRA.Decision]?, at now: Instant) {
+        guard let handler else { return }
+        self.handler = nil
+        handler(decisions, now)
     }
 }

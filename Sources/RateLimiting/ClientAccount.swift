@@ -15,12 +15,16 @@ package final class ClientAccount {
     package var heldBytes = 0
     /// Whether it holds so much of a memory that is used up that others come first.
     package var isOverShare = false
-    /// Of the quota for tokens that were no good.
-    private var failuresArrival: UInt64 = 0
+    /// Of tokens that were no good.
+    private var failures: EventBudget
     private var logSlice: UInt64 = 0
     private var loggedBytes = 0
 
-    package init(_ address: IPAddress? = nil) { self.address = address }
+    /// - Parameter failures: how many tokens that let nobody in are looked at.
+    package init(_ address: IPAddress? = nil, failedTokens failures: Quota = .usualFailedTokens) {
+        self.address = address
+        self.failures = EventBudget(failures)
+    }
 
     package func requestBegan() { underWay += 1 }
     package func requestEnded() { underWay -= 1 }
@@ -31,17 +35,13 @@ package final class ClientAccount {
     }
 
     /// Whether it has nothing that would have to be remembered.
-    package func isIdle(at now: Instant) -> Bool { connections == 0 && underWay == 0 && failuresArrival <= now.nanoseconds }
+    package func isIdle(at now: Instant) -> Bool { connections == 0 && underWay == 0 && !failures.isTouched(at: now) }
 
     /// How long no further token is looked at, in nanoseconds; 0 when one may be.
-    package func tokenPause(_ quota: Quota, at now: Instant) -> UInt64 {
-        address == nil ? 0 : quota.decide(arrival: failuresArrival, now: now.nanoseconds).retryAfter
-    }
+    package func tokenPause(at now: Instant) -> UInt64 { address == nil ? 0 : failures.pause(at: now) }
 
     /// A token was no good.
-    package func tokenFailed(_ quota: Quota, at now: Instant) {
-        failuresArrival = quota.decide(arrival: failuresArrival, now: now.nanoseconds).arrival
-    }
+    package func tokenFailed(at now: Instant) { failures.spend(at: now) }
 
     /// Counts what is logged for the client; false when it is more than may stand in a log that is half full.
     package func logs(_ bytes: Int, at now: Instant) -> Bool {

@@ -14,7 +14,7 @@ extension Limit {
         output.append(name)
         // A limit whose rate is changed starts again; its old times mean something else.
         output.append(0x2F)
-        output.append(decimal: quota.cost)
+        output.append(decimal: quota.gcra.cost)
         output.append(0x2F)
         output.append(decimal: quota.burst)
         for template in key {

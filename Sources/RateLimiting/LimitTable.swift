@@ -47,12 +47,12 @@ package struct LimitTable {
     package func fingerprint(_ key: Span<UInt8>) -> UInt64 { max(1, hash.hash(key)) }
 
     /// Decides on one request and charges it.
-    package func admit(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> Quota.Decision {
+    package func admit(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> GCRA.Decision {
         while true {
             guard let bucket = findOrTake(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, now) }
             let refunded = memory.load(bucket + 2)
             let arrival = memory.load(bucket + 1)
-            var decision = quota.decide(arrival: arrival, now: now)
+            var decision = quota.gcra.decide(arrival: arrival, now: now)
             guard decision.isAllowed else { return decision }
             guard memory.compareExchange(bucket + 1, expected: arrival, desired: decision.arrival).exchanged else { continue }
             decision.refundedBefore = refunded
@@ -62,9 +62,9 @@ package struct LimitTable {
     }
 
     /// Takes back what is left of the charge of a request that does not count after all.
-    package func refund(_ fingerprint: UInt64, _ quota: Quota, _ charge: Quota.Charge, now: UInt64) {
+    package func refund(_ fingerprint: UInt64, _ quota: Quota, _ charge: GCRA.Charge, now: UInt64) {
         guard let bucket = find(fingerprint) else { return }
-        let left = quota.refundable(charge, arrival: memory.load(bucket + 1), refunded: memory.load(bucket + 2), now: now)
+        let left = quota.gcra.refundable(charge, arrival: memory.load(bucket + 1), refunded: memory.load(bucket + 2), now: now)
         guard left > 0 else { return }
         // Counted first: who refunds at the same moment then takes back less, and never more, than is there.
         memory.add(bucket + 2, left)
@@ -76,14 +76,14 @@ package struct LimitTable {
     }
 
     /// Decides on a request whose key has no bucket of its own.
-    private func admitCrowded(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> Quota.Decision {
+    private func admitCrowded(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> GCRA.Decision {
         memory.add(firstWord + Self.crowdedWord, 1)
         let word = set(of: fingerprint) + 1
         while true {
             let arrival = memory.load(word)
             // Of another limit, or of a worker that has lost its mind.
-            let sound = arrival > now && arrival - now > quota.tolerance ? now + quota.tolerance : arrival
-            let decision = quota.decide(arrival: sound, now: now)
+            let sound = arrival > now && arrival - now > quota.gcra.tolerance ? now + quota.gcra.tolerance : arrival
+            let decision = quota.gcra.decide(arrival: sound, now: now)
             guard decision.isAllowed else { return decision }
             if memory.compareExchange(word, expected: arrival, desired: decision.arrival).exchanged { return decision }
         }
@@ -126,8 +126,8 @@ package struct LimitTable {
         memory.store(chosen, 0)
         memory.store(chosen + 1, 0)
         memory.store(chosen + 2, 0)
-        memory.store(chosen + 3, quota.cost)
-        memory.store(chosen + 4, quota.tolerance)
+        memory.store(chosen + 3, quota.gcra.cost)
+        memory.store(chosen + 4, quota.gcra.tolerance)
         memory.store(chosen, fingerprint)
         return chosen
     }

@@ -1,91 +1,21 @@
-/// How many requests a limit lets through, as a generic cell rate algorithm: one number per key, the theoretical arrival
-/// time (TAT), is all the state there is. Source: ITU-T I.371 annex A.
+/// How many requests a limit lets through, as the file says it.
 package struct Quota: Equatable, Sendable {
     /// Requests per `window`.
     package let count: UInt64
     package let windowNanoseconds: UInt64
     /// How many may come at once.
     package let burst: UInt64
+    package let gcra: GCRA
 
-    /// Nanoseconds that one request costs.
-    package let cost: UInt64
-    /// How far the TAT may run ahead of now.
-    package let tolerance: UInt64
+    /// Of tokens of one address that let nobody in, where the file says nothing.
+    package static let usualFailedTokens = Quota(count: 100, windowNanoseconds: 10_000_000_000)
 
     package init(count: UInt64, windowNanoseconds: UInt64, burst: UInt64? = nil) {
         self.count = count
         self.windowNanoseconds = windowNanoseconds
         self.burst = burst ?? count
-        cost = max(1, windowNanoseconds / max(1, count))
+        let cost = max(1, windowNanoseconds / max(1, count))
         let (product, overflow) = cost.multipliedReportingOverflow(by: self.burst)
-        tolerance = overflow ? .max / 4 : product
-    }
-
-    package struct Decision: Equatable, Sendable {
-        package let isAllowed: Bool
-        /// How many requests were charged: more than one where a slice was asked for.
-        package let granted: UInt64
-        /// The TAT to store; unchanged when refused.
-        package let arrival: UInt64
-        /// Requests that may come at once from now on.
-        package let remaining: UInt64
-        /// Nanoseconds until all of the burst is there again.
-        package let resetAfter: UInt64
-        /// Nanoseconds until one more request is allowed; 0 when it is now.
-        package let retryAfter: UInt64
-        /// What had been taken back of the key's charges when this one was made.
-        package var refundedBefore: UInt64 = 0
-
-        package var charge: Charge { Charge(end: arrival, refundedBefore: refundedBefore) }
-
-        package init(isAllowed: Bool, granted: UInt64 = 1, arrival: UInt64, remaining: UInt64, resetAfter: UInt64, retryAfter: UInt64) {
-            self.isAllowed = isAllowed
-            self.granted = isAllowed ? granted : 0
-            self.arrival = arrival
-            self.remaining = remaining
-            self.resetAfter = resetAfter
-            self.retryAfter = retryAfter
-        }
-    }
-
-    /// One charge, as it has to be known to be taken back: where it stands among the others.
-    package struct Charge: Equatable, Sendable {
-        /// The TAT that it made.
-        package let end: UInt64
-        /// All that had been taken back of the key before.
-        package let refundedBefore: UInt64
-
-        package init(end: UInt64, refundedBefore: UInt64) {
-            self.end = end
-            self.refundedBefore = refundedBefore
-        }
-    }
-
-    /// How much of a charge may be taken back at `now`: what is left of it, and no more. The charges of a key are worn off one after the
-    /// other, each `cost` long; this one's turn ends with the TAT that it made, earlier by what has been taken back since of others.
-    ///
-    /// So a refund that is saved up is worth nothing: what has worn off by itself cannot be had again.
-    ///
-    /// - Parameters:
-    ///   - arrival: the key's TAT.
-    ///   - refunded: all that has been taken back of the key so far.
-    package func refundable(_ charge: Charge, arrival: UInt64, refunded: UInt64, now: UInt64) -> UInt64 {
-        let end = charge.end - min(charge.end, refunded &- charge.refundedBefore)
-        let start = end - min(end, cost)
-        let left = end > max(start, now) ? end - max(start, now) : 0
-        return min(left, arrival > now ? arrival - now : 0)
-    }
-
-    /// Decides on one request at `now`, of a key whose TAT is `arrival` (0 for a new key).
-    package func decide(arrival: UInt64, now: UInt64) -> Decision {
-        let current = max(arrival, now)
-        let (next, overflow) = current.addingReportingOverflow(cost)
-        let isAllowed = !overflow && next - now <= tolerance
-        let kept = isAllowed ? next : current
-        let ahead = kept - now
-        return Decision(
-            isAllowed: isAllowed, arrival: isAllowed ? next : arrival,
-            remaining: ahead >= tolerance ? 0 : (tolerance - ahead) / cost, resetAfter: ahead,
-            retryAfter: isAllowed ? 0 : (overflow ? cost : next - now - tolerance))
+        gcra = GCRA(cost: cost, tolerance: overflow ? .max / 4 : product)
     }
 }

@@ -17,11 +17,7 @@ package final class RateLimiter {
     private let table: LimitTable
     private let stores: [String: any RemoteStore]
     private var keyScratch: [UInt8] = []
-    private var leases = LeaseTable()
-    /// Questions for slices that are under way, by the key's fingerprint.
-    private var pendingLeases: [UInt64: PendingLease] = [:]
-    /// The key of a slice that is being handed out at this moment, and how many still want one of it.
-    private var handingOut: (fingerprint: UInt64, left: UInt64) = (0, 0)
+    private let leases = LeaseBroker()
 
     package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore]) {
         self.limits = limits
@@ -128,7 +124,7 @@ package final class RateLimiter {
 
     private func settle(_ present: inout AdmissionProgress.Present, _ status: Int, _ now: Instant) {
         for charge in present.charged where !limits[charge.limit].counts(status) { giveBack(charge, now) }
-        for charge in present.chargedRemote where !limits[charge.limit].counts(status) { giveBack(charge) }
+        for charge in present.chargedRemote where !limits[charge.limit].counts(status) { giveBack(charge, now) }
         present.forgetCharges()
     }
 
@@ -144,14 +140,13 @@ package final class RateLimiter {
             present.charged.append(AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint, charge: decision.charge))
             return true
         }
-        refuse(&present, .limitExceeded(limit: index, retryAfter: decision.retryAfter))
+        refuse(&present, .limitExceeded(limit: index, retryAfter: decision.retryAfter), now)
         return false
     }
 
-    private func refuse(_ present: inout AdmissionProgress.Present, _ error: AdmissionError) {
-        let now = Clock.now()
+    private func refuse(_ present: inout AdmissionProgress.Present, _ error: AdmissionError, _ now: Instant) {
         for charge in present.charged { giveBack(charge, now) }
-        for charge in present.chargedRemote { giveBack(charge) }
+        for charge in present.chargedRemote { giveBack(charge, now) }
         present.forgetCharges()
         present.error = error
     }
@@ -160,10 +155,9 @@ package final class RateLimiter {
         table.refund(charge.fingerprint, limits[charge.limit].quota, charge.charge, now: now.nanoseconds)
     }
 
-    private func giveBack(_ charge: AdmissionProgress.RemoteCharge) {
-        // What a slice has lost since then is lost to its key: nobody knows what is left of one request of it.
+    private func giveBack(_ charge: AdmissionProgress.RemoteCharge, _ now: Instant) {
         if let lease = charge.lease {
-            _ = leases.giveBack(lease.fingerprint, of: lease.end, most: limits[charge.limit].lease, at: Clock.now())
+            leases.giveBack(lease.fingerprint, of: lease.end, most: limits[charge.limit].lease, at: now)
         } else if let made = charge.charge {
             stores[charge.store]?.refund([RemoteRefund(call: charge.call, charge: made)])
         }
@@ -180,19 +174,19 @@ package final class RateLimiter {
                 guard decideWithout(group, progress, now) else { return progress.finish() }
                 continue
             }
-            let question = PendingDecision { [unowned self] decisions in self.answered(group, decisions, progress) }
-            progress.change { $0.question = question }
+            let pending = PendingDecision { [unowned self] decisions, now in self.decided(group, decisions, progress, now) }
+            progress.change { $0.pending = pending }
             if let fingerprint = group.leasedUnder {
-                requestLease(fingerprint, group, question, store, now)
+                leases.request(fingerprint, group.calls[0], most: limits[group.indices[0]].lease, for: pending, of: store, at: now)
             } else {
-                store.decide(group.calls, for: question)
+                store.decide(group.calls, for: pending)
             }
             return
         }
         progress.finish()
     }
 
-    /// Spends one request of the slice that this worker has; false when it has none.
+    /// Spends one request of the lease that this worker has; false when it has none.
     private func spend(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
         guard let lease = leases.spend(fingerprint, at: now) else { return false }
         let state = LimitState(
@@ -207,39 +201,11 @@ package final class RateLimiter {
         return true
     }
 
-    /// Takes a slice for all who want one of this key: who comes while the question is under way waits for its response.
-    private func requestLease(
-        _ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ question: PendingDecision, _ store: any RemoteStore, _ now: Instant
+    private func decided(
+        _ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision]?, _ progress: AdmissionProgress, _ now: Instant
     ) {
-        if let present = pendingLeases[fingerprint] { return present.waiters.append(question) }
-        let (call, quota) = (group.calls[0], group.calls[0].quota)
-        let size = leases.nextSize(fingerprint, most: limits[group.indices[0]].lease, at: now)
-        let slice = PendingLease { [unowned self] waiters, decision in
-            self.pendingLeases[fingerprint] = nil
-            if let decision, decision.isAllowed {
-                // Those who have gone meanwhile leave theirs to nobody, so that no slice grows beyond its bound.
-                let wanted = UInt64(waiters.count { $0.answer != nil })
-                self.leases.keep(decision, most: max(size, wanted), size: size, of: quota, for: fingerprint, at: Clock.now())
-            }
-            let outer = self.handingOut
-            for (index, waiter) in waiters.enumerated() {
-                self.handingOut = (fingerprint, UInt64(waiters.count - index))
-                waiter.decided(decision.map { [$0] })
-            }
-            self.handingOut = outer
-        }
-        slice.waiters = [question]
-        pendingLeases[fingerprint] = slice
-        // Those who wait already spend theirs at once: they make the slice no larger than it may be.
-        let waiting = handingOut.fingerprint == fingerprint ? handingOut.left : 1
-        store.decide(
-            [RemoteCall(key: call.key, isSecret: call.isSecret, quota: quota, count: max(size, min(waiting, quota.burst)))], for: slice)
-    }
-
-    private func answered(_ group: AdmissionProgress.Group, _ decisions: [Quota.Decision]?, _ progress: AdmissionProgress) {
         defer { progress.tellIfDecided() }
-        let now = Clock.now()
-        // A slice was granted, of which one may be left; otherwise the next one is asked for.
+        // A lease was granted, of which one request may be left; otherwise the next one is asked for.
         if group.leasedUnder != nil, let first = decisions?.first, first.isAllowed { return askNextStore(progress, now) }
         progress.forgetGroup()
         guard let decisions, decisions.count == group.calls.count else {
@@ -251,7 +217,7 @@ package final class RateLimiter {
         }
         progress.change { $0.states += states }
         if let refused = zip(group.indices, decisions).first(where: { !$0.1.isAllowed }) {
-            progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter)) }
+            progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter), now) }
             return progress.finish()
         }
         let charges = zip(zip(group.indices, group.calls), decisions).map { asked, decision in
@@ -267,7 +233,7 @@ package final class RateLimiter {
             switch limits[index].whenStoreFails {
             case .open: continue
             case .closed:
-                progress.change { refuse(&$0, .storeUnavailable(limit: index)) }
+                progress.change { refuse(&$0, .storeUnavailable(limit: index), now) }
                 return false
             case .local:
                 let fingerprint = table.fingerprint(call.key.span)

@@ -1,4 +1,6 @@
-/// One key's part of a question to a store outside the host.
+package import System
+
+/// One key's part of a call to a store outside the host.
 package struct RemoteCall: Sendable {
     package let key: [UInt8]
     /// Whether the key holds what must not be read by anyone who sees the store's keys: a field or a cookie of the client's.
@@ -18,18 +20,18 @@ package struct RemoteCall: Sendable {
 /// A charge to take back, as far as it has not worn off.
 package struct RemoteRefund: Sendable {
     package let call: RemoteCall
-    package let charge: Quota.Charge
+    package let charge: GCRA.Charge
 
-    package init(call: RemoteCall, charge: Quota.Charge) {
+    package init(call: RemoteCall, charge: GCRA.Charge) {
         self.call = call
         self.charge = charge
     }
 }
 
-/// Receives the response to one question.
+/// Receives the reply to one call.
 package protocol RemoteDecisionReceiver: AnyObject {
-    /// - Parameter decisions: one for each call, in order; nil when the store did not answer in time.
-    func decided(_ decisions: [Quota.Decision]?)
+    /// - Parameter decisions: one for each key, in order; nil when the store did not reply in time.
+    func decided(_ decisions: [GCRA.Decision]?, at now: Instant)
 }
 
 /// A store that several hosts share. Belongs to the worker's loop.

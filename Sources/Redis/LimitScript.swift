@@ -9,7 +9,7 @@ import TLS
 /// microseconds of the server's clock, so that gateways need no common one, and all that was ever taken back of the key. Mode `decide`
 /// charges all limits or none and returns, for each, six integers: how many are granted, remaining, microseconds until the quota is whole,
 /// microseconds to wait, the end of the charge, what had been taken back before. Mode `refund` takes back what is left of a charge, by the
-/// rule of ``Quota/refundable(_:arrival:refunded:now:)``.
+/// rule of ``GCRA/refundable(_:arrival:refunded:now:)``.
 ///
 /// Lua counts in doubles, which at the present time are exact to a quarter of a microsecond: what is compared is the distance
 /// from now, with a microsecond of slack, so that a rounding never refuses what the quota allows.
@@ -60,18 +60,18 @@ enum LimitScript {
         """
 
     static func arguments(_ calls: [RemoteCall]) -> [[UInt8]] {
-        arguments("decide", calls.map { ($0, Quota.Charge(end: 0, refundedBefore: 0)) })
+        arguments("decide", calls.map { ($0, GCRA.Charge(end: 0, refundedBefore: 0)) })
     }
 
     static func arguments(_ refunds: [RemoteRefund]) -> [[UInt8]] { arguments("refund", refunds.map { ($0.call, $0.charge) }) }
 
-    private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, charge: Quota.Charge)]) -> [[UInt8]] {
+    private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, charge: GCRA.Charge)]) -> [[UInt8]] {
         var arguments = [decimal(UInt64(parts.count))]
         for (call, _) in parts { arguments.append(name(of: call)) }
         arguments.append([UInt8](mode.utf8))
         for (call, charge) in parts {
-            arguments.append(microseconds(call.quota.cost))
-            arguments.append(microseconds(call.quota.tolerance))
+            arguments.append(microseconds(call.quota.gcra.cost))
+            arguments.append(microseconds(call.quota.gcra.tolerance))
             arguments.append(decimal(call.count))
             arguments.append(microseconds(charge.end))
             arguments.append(microseconds(charge.refundedBefore))
@@ -91,9 +91,9 @@ enum LimitScript {
     /// The decisions in a reply of mode `decide`; nil when it has another shape.
     ///
     /// - Parameter counts: how many requests were asked for, for each limit.
-    static func decisions(_ reply: RedisReply, counts: [UInt64]) -> [Quota.Decision]? {
+    static func decisions(_ reply: RedisReply, counts: [UInt64]) -> [GCRA.Decision]? {
         guard case .array(let values) = reply, values.count == counts.count * 6 else { return nil }
-        var decisions: [Quota.Decision] = []
+        var decisions: [GCRA.Decision] = []
         let range = 0...microsecondsMax
         for (index, count) in counts.enumerated() {
             let integers = values[index * 6..<index * 6 + 6].compactMap { if case .integer(let value) = $0 { value } else { nil } }
@@ -103,7 +103,7 @@ enum LimitScript {
             guard range.contains(reset), range.contains(wait), remaining >= 0, 0...Int64(clamping: count) ~= granted,
                 0...momentMax ~= end, 0...momentMax ~= refunded
             else { return nil }
-            var decision = Quota.Decision(
+            var decision = GCRA.Decision(
                 isAllowed: granted > 0, granted: UInt64(clamping: granted), arrival: UInt64(end) * 1_000,
                 remaining: UInt64(clamping: remaining),
                 resetAfter: UInt64(reset) * 1_000, retryAfter: UInt64(wait) * 1_000)

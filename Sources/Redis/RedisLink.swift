@@ -91,7 +91,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
-        guard isAvailable else { return receiver.decided(nil) }
+        guard isAvailable else { return receiver.decided(nil, at: loop.now) }
         let arguments = LimitScript.arguments(calls)
         send(arguments)
         sent.append(.decision(receiver, counts: calls.map(\.count), arguments: arguments, isRepeated: false))
@@ -130,12 +130,12 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     package func fired(_ timer: Timer) {
         switch state {
         case .idle: connect()
-        case .connecting, .handshaking, .greeting: fail("no answer within \(greetingNanosecondsMax / 1_000_000) ms of connecting")
+        case .connecting, .handshaking, .greeting: fail("no reply within \(greetingNanosecondsMax / 1_000_000) ms of connecting")
         case .ready:
             // What came while this process was busy is in time.
             receive()
             if let deadline = deadlines.first?.at, deadline <= loop.now {
-                fail("no answer within \(settings.timeoutNanoseconds / 1_000_000) ms")
+                fail("no reply within \(settings.timeoutNanoseconds / 1_000_000) ms")
             } else {
                 armTimer()
             }
@@ -241,7 +241,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
                         if attempt != nextAddress { return }
                     }
                 } catch {
-                    return fail("wrong answer: \(error.reason)")
+                    return fail("wrong reply: \(error.reason)")
                 }
                 if !isTLS { return }
             case .wouldBlock: return
@@ -251,7 +251,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private func take(_ reply: RedisReply) {
-        guard firstUnanswered < sent.count else { return fail("an answer without a question") }
+        guard firstUnanswered < sent.count else { return fail("a reply without a call") }
         let call = sent[firstUnanswered]
         firstUnanswered += 1
         while let first = deadlines.first, first.end <= firstUnanswered { deadlines.removeFirst() }
@@ -274,15 +274,15 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             if let decisions = LimitScript.decisions(reply, counts: counts) {
                 pause = pauseFirst
                 isDoubtful = false
-                report(true, "it answers")
-                receiver.decided(decisions)
+                report(true, "it replies")
+                receiver.decided(decisions, at: loop.now)
             } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
                 loadAgain()
                 send(arguments)
                 sent.append(.decision(receiver, counts: counts, arguments: arguments, isRepeated: true))
             } else {
-                receiver.decided(nil)
-                if case .error(let text) = reply { refused(text) } else { fail("an answer of another shape") }
+                receiver.decided(nil, at: loop.now)
+                if case .error(let text) = reply { refused(text) } else { fail("a reply of another shape") }
             }
         }
         leaveIfOutdated()
@@ -338,7 +338,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         let unanswered = breakOff()
         report(false, reason)
         retryLater()
-        for case .decision(let receiver, _, _, _) in unanswered { receiver.decided(nil) }
+        for case .decision(let receiver, _, _, _) in unanswered { receiver.decided(nil, at: loop.now) }
     }
 
     /// - Returns: the calls without a reply.

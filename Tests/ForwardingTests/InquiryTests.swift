@@ -11,7 +11,7 @@ import Testing
 
 /// Requests of the gateway's own, to a service that says what the test wants.
 @Suite struct InquiryTests {
-    private final class Asker: InquiryHandler {
+    private final class Caller: InquiryHandler {
         var outcomes: [Result<Inquiry.Answer, Inquiry.Failure>] = []
 
         func inquiryEnded(_ inquiry: Inquiry, _ outcome: Result<Inquiry.Answer, Inquiry.Failure>) { outcomes.append(outcome) }
@@ -45,8 +45,8 @@ import Testing
     /// Asks, and waits for what comes of it.
     private func ask(
         _ request: Inquiry.Request, of group: UpstreamGroup, timeout: UInt64 = 20_000_000_000, bodyBytesMax: Int = 1_024
-    ) throws -> Asker {
-        let waiter = Asker()
+    ) throws -> Caller {
+        let waiter = Caller()
         let inquiry = Inquiry(to: group, on: loop, timeout: timeout, bodyBytesMax: bodyBytesMax, waiter)
         try inquiry.ask(request)
         #expect(turn { !waiter.outcomes.isEmpty })
@@ -131,7 +131,7 @@ import Testing
             client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         }
         let group = try group(server.port)
-        let waiter = Asker()
+        let waiter = Caller()
         let inquiry = Inquiry(to: group, on: loop, timeout: 20_000_000_000, bodyBytesMax: 10, waiter)
         try inquiry.ask(Inquiry.Request("GET", "/"))
         inquiry.cancel()
@@ -153,7 +153,7 @@ import Testing
         Inquiry.Request("GET", "/", fields: [(name: "Upgrade", value: [0x61])]),
         Inquiry.Request("GET", "/", fields: [(name: "TE", value: [0x61])]),
     ]) func whatCannotStandInARequestIsNotSent(request: Inquiry.Request) throws {
-        let waiter = Asker()
+        let waiter = Caller()
         let inquiry = Inquiry(to: try group(1), on: loop, timeout: 1_000_000_000, bodyBytesMax: 10, waiter)
         let error = #expect(throws: Inquiry.Failure.self) { try inquiry.ask(request) }
         guard case .unusable = try #require(error) else { return #expect(Bool(false), "\(String(describing: error))") }
@@ -165,7 +165,7 @@ import Testing
             while client.read(until: "\r\n\r\n").contains("\r\n\r\n") { client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") }
         }
         let group = try group(server.port, "max_connections 2;")
-        let waiters = (0..<40).map { _ in Asker() }
+        let waiters = (0..<40).map { _ in Caller() }
         for (index, waiter) in waiters.enumerated() {
             let body = [UInt8](repeating: 0x78, count: index % 3 * 4)
             try Inquiry(to: group, on: loop, timeout: 30_000_000_000, bodyBytesMax: 10, waiter).ask(

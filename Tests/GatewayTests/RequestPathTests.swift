@@ -20,17 +20,17 @@ private final class ScriptedStore: RemoteStore {
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { pending.append((calls, receiver)) }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds.count }
 
-    /// Answers the latest question.
+    /// Replies to the latest call.
     func answer(allowing isAllowed: Bool?) {
         let (calls, receiver) = pending.removeLast()
         receiver.decided(
             isAllowed.map { isAllowed in
                 calls.map { _ in
-                    Quota.Decision(
+                    GCRA.Decision(
                         isAllowed: isAllowed, granted: isAllowed ? 1 : 0, arrival: 0, remaining: 1, resetAfter: 1_000_000_000,
                         retryAfter: isAllowed ? 0 : 3_000_000_000)
                 }
-            })
+            }, at: .past)
     }
 }
 

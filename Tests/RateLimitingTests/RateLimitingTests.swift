@@ -10,8 +10,8 @@ private let second: UInt64 = 1_000_000_000
         let quota = Quota(count: 10, windowNanoseconds: 10 * second, burst: 3)
         var arrival: UInt64 = 0
         let start = 1_000 * second
-        func ask(_ now: UInt64) -> Quota.Decision {
-            let decision = quota.decide(arrival: arrival, now: now)
+        func ask(_ now: UInt64) -> GCRA.Decision {
+            let decision = quota.gcra.decide(arrival: arrival, now: now)
             arrival = decision.arrival
             return decision
         }
@@ -31,7 +31,7 @@ private let second: UInt64 = 1_000_000_000
         var arrival: UInt64 = 0
         var allowed = 0
         for tick in 0..<10_000 {
-            let decision = quota.decide(arrival: arrival, now: second + UInt64(tick) * 1_000_000)
+            let decision = quota.gcra.decide(arrival: arrival, now: second + UInt64(tick) * 1_000_000)
             arrival = decision.arrival
             if decision.isAllowed { allowed += 1 }
         }
@@ -43,8 +43,8 @@ private let second: UInt64 = 1_000_000_000
             Quota(count: 1, windowNanoseconds: 31 * 86_400 * second), Quota(count: 1_000_000_000, windowNanoseconds: 1),
             Quota(count: 1_000_000_000, windowNanoseconds: 31 * 86_400 * second, burst: 1_000_000_000),
         ] {
-            _ = quota.decide(arrival: value, now: value / 3)
-            _ = quota.decide(arrival: 0, now: value)
+            _ = quota.gcra.decide(arrival: value, now: value / 3)
+            _ = quota.gcra.decide(arrival: 0, now: value)
         }
     }
 }
@@ -81,16 +81,16 @@ private let second: UInt64 = 1_000_000_000
             let words = LimitTable.words(forKeys: 8)
             let table = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
             var model = Model(now: 1_000 * second)
-            var open: [(id: Int, charge: Quota.Charge)] = []
+            var open: [(id: Int, charge: GCRA.Charge)] = []
             let isInTurn = trace % 2 == 0
             for id in 0..<200 {
                 model.pass(to: model.now + (Bool.random(using: &random) ? 0 : UInt64.random(in: 0...(30 * second), using: &random)))
                 let decision = table.admit(7, quota, now: model.now)
                 // The model allows what the table allows, and may have room for more.
-                let hasRoom = model.backlog + quota.cost <= quota.tolerance
+                let hasRoom = model.backlog + quota.gcra.cost <= quota.gcra.tolerance
                 if isInTurn { #expect(decision.isAllowed == hasRoom) } else if decision.isAllowed { #expect(hasRoom) }
                 if decision.isAllowed {
-                    model.charges.append((id, quota.cost))
+                    model.charges.append((id, quota.gcra.cost))
                     open.append((id, decision.charge))
                 }
                 guard Bool.random(using: &random), !open.isEmpty else { continue }
@@ -107,7 +107,7 @@ private let second: UInt64 = 1_000_000_000
         let quota = Quota(count: 5, windowNanoseconds: 300 * second)
         let words = LimitTable.words(forKeys: 8)
         let table = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
-        var held: [Quota.Charge] = []
+        var held: [GCRA.Charge] = []
         var now = 1_000 * second
         for _ in 0..<4 {
             for _ in 0..<5 { held.append(table.admit(7, quota, now: now).charge) }
@@ -229,8 +229,8 @@ private let second: UInt64 = 1_000_000_000
 @Suite struct LeaseTableTests {
     private let quota = Quota(count: 100, windowNanoseconds: 100 * second)
 
-    private func granted(_ count: UInt64) -> Quota.Decision {
-        Quota.Decision(isAllowed: true, granted: count, arrival: 0, remaining: 7, resetAfter: 30 * second, retryAfter: 0)
+    private func granted(_ count: UInt64) -> GCRA.Decision {
+        GCRA.Decision(isAllowed: true, granted: count, arrival: 0, remaining: 7, resetAfter: 30 * second, retryAfter: 0)
     }
 
     private func at(_ seconds: UInt64) -> Instant { Instant(nanoseconds: seconds * second) }
@@ -264,7 +264,7 @@ private let second: UInt64 = 1_000_000_000
         #expect(spent == 2)
     }
 
-    /// Otherwise a key that is used now and then, by many workers, would lose most of its quota in slices that nobody spends.
+    /// Otherwise a key that is used now and then, by many workers, would lose most of its quota in leases that nobody spends.
     @Test func aSliceGrowsOnlyWhereTheOneBeforeWasSpentInTime() {
         var table = LeaseTable()
         var sizes: [UInt64] = []
@@ -294,7 +294,7 @@ private let second: UInt64 = 1_000_000_000
         let first = table.giveBack(5, of: at(2), most: 3, at: at(0))
         let second = table.giveBack(5, of: at(2), most: 3, at: at(0))
         #expect(first && !second)
-        // To another slice it does not belong.
+        // To another lease it does not belong.
         table.keep(granted(2), most: .max, size: 2, of: quota, for: 5, at: at(3))
         let other = table.giveBack(5, of: at(2), most: 9, at: at(3))
         #expect(!other)

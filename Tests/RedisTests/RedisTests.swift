@@ -45,7 +45,7 @@ import Testing
         func reply(_ values: Int64...) -> RedisReply { .array(values.map { .integer($0) }) }
         #expect(
             LimitScript.decisions(reply(1, 4, 1_000, 0, 5, 0), counts: [1]) == [
-                Quota.Decision(isAllowed: true, arrival: 5_000, remaining: 4, resetAfter: 1_000_000, retryAfter: 0)
+                GCRA.Decision(isAllowed: true, arrival: 5_000, remaining: 4, resetAfter: 1_000_000, retryAfter: 0)
             ])
         for wrong in [
             reply(1, 4, 1_000), reply(1, 4, 1_000, 0), reply(1, -4, 1_000, 0, 5, 0), reply(1, 4, .max, 0, 5, 0), reply(1, 4, 0, -1, 5, 0),

@@ -4,11 +4,11 @@ import Testing
 
 /// Clients that want more than their share: what they cost the gateway, and those who ask politely beside them.
 @Suite(.serialized) struct FloodTests {
-    /// A client of its own that asks for one thing after the other; the p99 of its answers in milliseconds.
+    /// A client of its own that asks for one thing after the other; the p99 of its responses in milliseconds.
     private static func politeClient(_ port: Int, seconds: Double) throws -> Double {
         let outcome = try Executable.peer("http2", ["latency", "\(port)", "\(seconds)"])
         #expect(outcome["bad"] as? Int == 0, "\(outcome)")
-        // No answer within the time is one that took all of it.
+        // No response within the time is one that took all of it.
         #expect(outcome["closed"] as? Bool != true, "the polite client's connection was ended")
         return outcome["p99"] as? Double ?? seconds * 1_000
     }

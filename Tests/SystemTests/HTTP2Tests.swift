@@ -203,7 +203,7 @@ import Testing
         let before = Gateway.residentKiB(worker)
         let outcome = try Executable.peer("http2", ["slow_reader", "\(stage.gateway.port)", "/odd/big", "8", "5"])
         #expect(Gateway.residentKiB(worker) - before < 8 * 512)
-        // Who gives no credit for the write timeout loses the stream, not the connection.
+        // Who opens no window for the write timeout loses the stream, not the connection.
         #expect(outcome["resets"] as? [Int] == [Int](repeating: 8, count: 8), "\(outcome)")
         #expect(outcome["closed"] as? Bool == false)
         #expect(sent.value < 8 * 16)

@@ -116,8 +116,8 @@ import Testing
         #expect(one[429, default: 0] + two[429, default: 0] == 35)
     }
 
-    /// The documented bound: in any stretch of time no more than rate and burst, and one slice more for each worker.
-    @Test func slicesOfTwoGatewaysKeepTheBound() throws {
+    /// The documented bound: in any stretch of time no more than rate and burst, and one lease more for each worker.
+    @Test func leasesOfTwoGatewaysKeepTheBound() throws {
         let folder = TemporaryFolder()
         let redis = try RedisServer(in: folder)
         let (lease, workersEach, burst) = (10, 2, 200)
@@ -151,11 +151,11 @@ import Testing
         #expect(asked.value == 1_500)
         let most = Double(burst) + 100 * seconds + Double(lease * workersEach * stages.count)
         #expect(Double(admitted.value) <= most.rounded(.up), "\(admitted.value) in \(seconds) s")
-        // None is lost either, but for what lies unspent in slices.
+        // None is lost either, but for what lies unspent in leases.
         #expect(admitted.value >= burst - lease * workersEach * stages.count)
     }
 
-    /// While a slice lasts nobody asks Redis. Slices double: 1, 2, 4, 8, 16, 32 and 50 are enough for a hundred; fewer where those who wait
+    /// While a lease lasts nobody asks Redis. Leases double: 1, 2, 4, 8, 16, 32 and 50 are enough for a hundred; fewer where those who wait
     /// are counted in.
     @Test func aSliceIsOneCall() throws {
         let folder = TemporaryFolder()
@@ -245,7 +245,7 @@ import Testing
         try command("REPLICAOF", "127.0.0.1", "\(other.port)")
         #expect(eventually(within: 20) { (try? get()) == 503 && stage.gateway.log.contains("READONLY") })
         try command("REPLICAOF", "NO", "ONE")
-        #expect(eventually(within: 20) { (try? get()) == 200 && stage.gateway.log.contains("it answers") })
+        #expect(eventually(within: 20) { (try? get()) == 200 && stage.gateway.log.contains("it replies") })
         try command("CLIENT", "PAUSE", "3000", "ALL")
         #expect(eventually(within: 20) { (try? get()) == 503 })
         #expect(eventually(within: 30) { (try? get()) == 200 })
@@ -363,7 +363,7 @@ import Testing
             client.send("GET \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             return client
         }
-        // Each four fill the quota, and wear off while their answers are awaited.
+        // Each four fill the quota, and wear off while their responses are awaited.
         var held: [RawClient] = []
         for round in 1...3 {
             for _ in 0..<4 { held.append(try open("/slow")) }

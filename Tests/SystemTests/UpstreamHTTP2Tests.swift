@@ -87,7 +87,7 @@ import Testing
         }
     }
 
-    /// A slow client has the gateway pause and go on many times; no credit may be lost on the way.
+    /// A slow client has the gateway pause and go on many times; no part of the window may be lost on the way.
     @Test func aSlowClientGetsAllOfALongAnswer() throws {
         let stage = try stage(tls: false)
         for version in HTTPVersions.all {

@@ -169,7 +169,7 @@ package final class RawClient: Sendable {
 
 /// Many requests over kept connections, by a client that never sends one twice: what was lost shows.
 package enum PlainLoad {
-    /// How often each status came; 0 stands for a request that got no whole response. The answers must have a Content-Length.
+    /// How often each status came; 0 stands for a request that got no whole response. The responses must have a Content-Length.
     package static func run(port: Int, request: String, count: Int, parallel: Int) -> [Int: Int] {
         let left = Box(count)
         let statuses = Box<[Int: Int]>([:])

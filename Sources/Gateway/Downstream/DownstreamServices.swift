@@ -65,7 +65,7 @@ final class DownstreamServices {
         guard let address else { return nameless }
         let subscriber = ClientAccount.subscriber(address)
         if let known = accounts[subscriber] { return known }
-        let new = ClientAccount(subscriber)
+        let new = ClientAccount(subscriber, failedTokens: settings.clientLimits.failedTokens)
         accounts[subscriber] = new
         return new
     }

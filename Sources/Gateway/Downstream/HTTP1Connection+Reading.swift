@@ -67,7 +67,7 @@ extension HTTP1Connection {
 
     private func waitForUpload(_ waits: Bool) {
         var progress = upload
-        if waits { progress.waits(at: services.loop.now) } else { progress.rests(at: services.loop.now) }
+        if waits { progress.beginWaiting(at: services.loop.now) } else { progress.endWaiting(at: services.loop.now) }
         upload = progress
     }
 
@@ -116,7 +116,7 @@ extension HTTP1Connection {
         switch outcome {
         case .moved: if outbound.isEmpty { setLingerTimer() }
         case .wouldBlock: break
-        // Who has said its last word still gets the answer to it: only reading is over.
+        // Who has said its last word still gets the response to it: only reading is over.
         case .ended where !outbound.isEmpty: setReadingPaused(true)
         case .ended, .failed: close()
         }

@@ -1,3 +1,4 @@
+import Connection
 import Bytes
 import Configuration
 import Forwarding
@@ -63,7 +64,7 @@ extension HTTP1Connection {
         if !requestTrailers.isEmpty { requestTrailers = [] }
         if !responseTrailers.isEmpty { responseTrailers = [] }
         response = .none
-        upload = Progress()
+        upload = MinimumRate()
         bodyUse = .withheld
         requestBody = .complete
         keepAlive = false

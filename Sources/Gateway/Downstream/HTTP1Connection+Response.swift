@@ -197,7 +197,7 @@ extension HTTP1Connection: PassageFrontEnd {
         responseIsOver()
     }
 
-    /// The answer stands in the send queue to its end: the connection turns to the next request, or closes.
+    /// The response stands in the send queue to its end: the connection turns to the next request, or closes.
     func responseIsOver() {
         guard state == .exchanging else { return }
         // A client that was not told that the connection closes may already have sent its next request.

@@ -85,8 +85,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// A connection that was accepted just now may have its first request on the way.
     var requestCount = 0
     /// How the request's body comes, and how what is sent is taken.
-    var upload = Progress()
-    private var sendProgress = SendProgress()
+    var upload = MinimumRate()
+    private let sendProgress: SendProgress
     var isReadingPaused = false
     /// Requests wait because the client has not taken the responses before them.
     var wasStoppedByResponses = false
@@ -105,6 +105,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         self.io = io
         self.origin = origin
         parser = RequestParser(services.settings.clientLimits.head)
+        sendProgress = SendProgress(services.settings.sendPace)
         readTimer = Timer(self)
         setTimer(after: services.settings.timeouts.head)
     }
@@ -134,15 +135,13 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func fired(_ timer: Timer) {
         if sendProgress.owns(timer) {
             // Copied out and in, as the progress of an upload is.
-            var progress = sendProgress
-            let goesOn = progress.isMakingProgress(io, services)
-            sendProgress = progress
+            let goesOn = sendProgress.isMakingProgress(io, on: services.loop)
             guard !goesOn else { return }
             services.counters.add(.slowReaders)
             return abort()
         }
         switch state {
-        // The answers before are not taken yet: only then the client is waited for.
+        // The responses before are not taken yet: only then the client is waited for.
         case .readingHead where !outbound.isEmpty: setTimer(after: services.settings.timeouts.idle)
         case .readingHead:
             // Between requests a connection just ends; in the middle of a head its client is told.
@@ -187,7 +186,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         // What TLS was given once is on its way, though the queue still has it.
         if before > 0, case .held(let framing) = response { response = .sending(framing) }
         switch outcome {
-        case .moved: if before > 0 { sendProgress.timer?.clear() }
+        case .moved: if before > 0 { sendProgress.writeCompleted() }
         case .wouldBlock: writeBlocked()
         case .ended, .failed: return abort()
         }
@@ -240,7 +239,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func endAfterFlush() {
         guard case .complete = requestBody, inbound.isEmpty else {
-            // Bytes that are not read when the socket closes make the system reset the connection, and the answer with it.
+            // Bytes that are not read when the socket closes make the system reset the connection, and the response with it.
             io.endWriting()
             state = .lingering
             var dropped = ByteQueue()
@@ -279,8 +278,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         io.close(ending)
         readTimer?.cancel()
         readTimer = nil
-        sendProgress.timer?.cancel()
-        sendProgress = SendProgress()
+        sendProgress.end()
         var queue = ByteQueue()
         swap(&queue, &inbound)
         queue.removeAll()
@@ -326,9 +324,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func clearTimer() { readTimer?.clear() }
 
     private func writeBlocked() {
-        var progress = sendProgress
-        progress.writeBlocked(io, self, services)
-        sendProgress = progress
+        sendProgress.writeBlocked(io, self, on: services.loop)
     }
 
     func updateInterest() { io.wait(toRead: !isReadingPaused, toWrite: !outbound.isEmpty) }

@@ -1,3 +1,4 @@
+import RateLimiting
 import Bytes
 import Configuration
 import HTTP2
@@ -100,8 +101,8 @@ extension HTTP2Connection: SessionHandler {
         }
         switch frame {
         case .windowUpdate where expectedUpdates > 0: expectedUpdates -= 1
-        case .reset: if !resets.take(at: services.loop.now) { endFlood() }
-        default: if !controlFrames.take(at: services.loop.now) { endFlood() }
+        case .reset: if !resets.spend(at: services.loop.now) { endFlood() }
+        default: if !controlFrames.spend(at: services.loop.now) { endFlood() }
         }
     }
 
@@ -110,7 +111,7 @@ extension HTTP2Connection: SessionHandler {
         switch code {
         case StreamCode.protocolError, StreamCode.streamClosed, StreamCode.flowControl, StreamCode.refused:
             // What a client has us reset costs it as little as what it resets.
-            if !resets.take(at: services.loop.now) { endFlood() }
+            if !resets.spend(at: services.loop.now) { endFlood() }
         default: break
         }
         guard code == StreamCode.protocolError else { return }

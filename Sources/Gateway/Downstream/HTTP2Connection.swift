@@ -12,7 +12,7 @@ import TLS
 /// A client's connection that speaks HTTP/2: carries frames between the socket and the session, and finds the stream that
 /// each belongs to (`+Session`). What a request is, and what becomes of it, stands in ``HTTP2Stream``.
 final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, ClientConnection {
-    /// Updates of credit that a frame with something in it accounts for.
+    /// WINDOW_UPDATE frames that a frame with something in it accounts for.
     static let updatesPerFrame = 4
 
     enum State {
@@ -47,14 +47,14 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     private var heldHeadHasBody = false
 
     var requestCount = 0
-    var resets: Budget
-    var controlFrames: Budget
-    /// Updates of credit that what was sent and asked for accounts for.
+    var resets: EventBudget
+    var controlFrames: EventBudget
+    /// WINDOW_UPDATE frames expected in return for DATA and HEADERS; any beyond these are charged to the budget of control frames.
     var expectedUpdates = updatesPerFrame
     /// Requests that have come since the last turn of the loop ended.
     var headsInTurn = 0
     var headsPerTurn = headsPerTurnMost
-    private var sendProgress = SendProgress()
+    private let sendProgress: SendProgress
     private var isReadingPaused = false
     /// The client was told that this connection ends.
     var isShuttingDown = false
@@ -74,10 +74,11 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         self.origin = origin
         self.contexts = contexts
         self.io = io
+        sendProgress = SendProgress(services.settings.sendPace)
         let limits = services.settings.clientLimits
-        resets = Budget(limits.resets)
+        resets = EventBudget(limits.resets)
         builder = RequestHeadBuilder(limits.head)
-        controlFrames = Budget(limits.controlFrames)
+        controlFrames = EventBudget(limits.controlFrames)
         var announced = SessionSettings()
         announced.streamsMax = UInt32(clamping: limits.streams)
         announced.continuationsMax = limits.continuations
@@ -113,9 +114,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func fired(_ timer: Timer) {
         if sendProgress.owns(timer) {
             // Copied out and in, as the progress of an upload is.
-            var progress = sendProgress
-            let goesOn = progress.isMakingProgress(io, services)
-            sendProgress = progress
+            let goesOn = sendProgress.isMakingProgress(io, on: services.loop)
             guard !goesOn else { return }
             services.counters.add(.slowReaders)
             return close()
@@ -198,13 +197,11 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             if before == 0 { break }
             switch session.withOutput({ io.flush(&$0) }) {
             case .moved:
-                sendProgress.timer?.clear()
+                sendProgress.writeCompleted()
                 sendProgress.recordWrite(before)
             case .wouldBlock:
-                var progress = sendProgress
-                progress.recordWrite(before - session.outputBytes)
-                progress.writeBlocked(io, self, services)
-                sendProgress = progress
+                sendProgress.recordWrite(before - session.outputBytes)
+                sendProgress.writeBlocked(io, self, on: services.loop)
                 return updateInterest()
             case .ended, .failed: return close()
             }
@@ -276,7 +273,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func endAfterFlush() {
         guard lingersUntil == .never else { return }
-        // Bytes that are not read when the socket closes make the system reset the connection, and the last answers with it.
+        // Bytes that are not read when the socket closes make the system reset the connection, and the last responses with it.
         io.endWriting()
         lingersUntil = services.loop.now.adding(Linger.longest)
         setLingerTimer()
@@ -296,8 +293,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         io.close(.orderly)
         readTimer?.cancel()
         readTimer = nil
-        sendProgress.timer?.cancel()
-        sendProgress = SendProgress()
+        sendProgress.end()
         session.withOutput { output in
             output.removeAll()
             output.release(to: services.buffers)

@@ -1,3 +1,4 @@
+import Connection
 import Authentication
 import Bytes
 import Configuration
@@ -34,7 +35,7 @@ extension HTTP2Stream {
         let now = services.loop.now
         output.move(count, from: &queue)
         isTooSlow = !progress.moved(count, at: now, atLeast: services.settings.clientLimits.downloadRate)
-        progress.rests(at: now)
+        progress.endWaiting(at: now)
         let left = queue.count
         if left == 0 {
             stallTimer?.clear()
@@ -42,7 +43,7 @@ extension HTTP2Stream {
             queue.release(to: services.buffers)
         } else {
             // A stream that lacks window is the client's fault; one that waits for other streams is not.
-            if connection.session.credit(id) <= count { progress.waits(at: now) }
+            if connection.session.sendWindow(of: id) <= count { progress.beginWaiting(at: now) }
             armStallTimer()
         }
         swap(&queue, &body)
@@ -117,9 +118,9 @@ extension HTTP2Stream: PassageFrontEnd {
         swap(&queue, &body)
         if queue.isEmpty {
             queue.prepare(from: services.buffers)
-            if connection.session.credit(id) <= 0 {
+            if connection.session.sendWindow(of: id) <= 0 {
                 var progress = downloadProgress
-                progress.waits(at: services.loop.now)
+                progress.beginWaiting(at: services.loop.now)
                 downloadProgress = progress
             }
             armStallTimer()

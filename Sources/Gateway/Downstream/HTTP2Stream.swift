@@ -1,3 +1,4 @@
+import Connection
 import Authentication
 import Bytes
 import Configuration
@@ -10,7 +11,7 @@ import Policy
 import Routing
 import System
 
-/// One request on an HTTP/2 connection, and the answer to it (`+Response`). Used again for another stream of its connection.
+/// One request on an HTTP/2 connection, and the response to it (`+Response`). Used again for another stream of its connection.
 final class HTTP2Stream: TimerHandler {
     /// Holds its streams in turn, and lets go of them when it closes.
     let connection: HTTP2Connection
@@ -51,14 +52,14 @@ final class HTTP2Stream: TimerHandler {
     private var areTrailersWrong = false
     /// Body bytes that came before the request was let in.
     private var upload = ByteQueue()
-    /// Body bytes for which the client has no new credit yet.
-    private var uncredited = 0
+    /// Body bytes for which the client's flow-control window has not been opened again yet.
+    private var unacknowledged = 0
     private var window = StreamWindow()
     var bodyUse = BodyUse.withheld
 
     var lingersUntil = Instant.never
-    private var uploadProgress = Progress()
-    var downloadProgress = Progress()
+    private var uploadProgress = MinimumRate()
+    var downloadProgress = MinimumRate()
 
     var response = Response.none
     var responseFraming = BodyFraming.none
@@ -73,7 +74,7 @@ final class HTTP2Stream: TimerHandler {
 
     /// Runs while more of the request's body is awaited.
     var bodyTimer: Timer?
-    /// Runs while the client gives no credit for what waits to be sent.
+    /// Runs while the client's flow-control window is closed to what waits to be sent.
     var stallTimer: Timer?
 
     init(_ connection: HTTP2Connection) {
@@ -100,10 +101,10 @@ final class HTTP2Stream: TimerHandler {
         response = .none
         isAwaited = false
         isTooSlow = false
-        uncredited = 0
+        unacknowledged = 0
         window = StreamWindow()
-        uploadProgress = Progress()
-        downloadProgress = Progress()
+        uploadProgress = MinimumRate()
+        downloadProgress = MinimumRate()
         lingersUntil = .never
         let passage = passage
         let context = passage.context
@@ -131,7 +132,7 @@ final class HTTP2Stream: TimerHandler {
     }
 
     func received(_ bytes: Span<UInt8>) {
-        uncredited += bytes.count
+        unacknowledged += bytes.count
         guard bodyUse != .discarded else { return linger() }
         let passage = passage
         passage.bytesIn += UInt64(bytes.count)
@@ -139,8 +140,8 @@ final class HTTP2Stream: TimerHandler {
         let rate = services.settings.clientLimits.uploadRate
         var progress = uploadProgress
         let isFastEnough = progress.moved(bytes.count, at: services.loop.now, atLeast: rate)
-        // Waited for again when it has credit again.
-        progress.rests(at: services.loop.now)
+        // Waited for again when its window is open again.
+        progress.endWaiting(at: services.loop.now)
         uploadProgress = progress
         if !isOpenEnded, !isFastEnough { return brokenBody(.bodyTooSlow) }
         guard bodyUse == .forwarded, upload.isEmpty, passage.exchange.isConnected, isTunnelOpen || passage.tunnel == nil else {
@@ -193,12 +194,12 @@ final class HTTP2Stream: TimerHandler {
         services.path.refuse(passage, refusal)
     }
 
-    /// Gives the client credit for all that has gone on.
-    func credit() {
-        guard uncredited > 0 else { return }
-        connection.consume(id, uncredited)
-        let count = uncredited
-        uncredited = 0
+    /// Opens the client's flow-control window by all that has gone on.
+    func acknowledgeBody() {
+        guard unacknowledged > 0 else { return }
+        connection.consume(id, unacknowledged)
+        let count = unacknowledged
+        unacknowledged = 0
         guard bodyUse != .discarded, !isRequestComplete else { return }
         changeWindow { $0.consumed(count, most: services.settings.clientLimits.streamWindow, connection.windows) }
     }
@@ -216,7 +217,7 @@ final class HTTP2Stream: TimerHandler {
         if let size { connection.setWindow(id, size) }
     }
 
-    /// Sends on what has come of the body, and gives the client credit for more, as far as the upstream takes it.
+    /// Sends on what has come of the body, and opens the client's window for more, as far as the upstream takes it.
     func sendOn() {
         guard bodyUse == .forwarded, request != .handedOn else { return }
         let passage = passage
@@ -233,9 +234,9 @@ final class HTTP2Stream: TimerHandler {
             request = .handedOn
             passage.exchange.endRequest(trailers: requestTrailers)
         } else if passage.exchange.takesUpload {
-            credit()
+            acknowledgeBody()
             var progress = uploadProgress
-            progress.waits(at: services.loop.now)
+            progress.beginWaiting(at: services.loop.now)
             uploadProgress = progress
             // A tunnel is timed from its other end.
             if passage.tunnel == nil { armBodyTimer(after: passage.isGRPC ? passage.streamTimeout : services.settings.timeouts.body) }
@@ -348,7 +349,7 @@ final class HTTP2Stream: TimerHandler {
     }
 
     private func linger() {
-        credit()
+        acknowledgeBody()
         armBodyTimer(after: min(Linger.silence, lingersUntil.since(services.loop.now)))
     }
 }

@@ -169,7 +169,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     }
 }
 
-/// The answer to a client that speaks HTTP where TLS is spoken. Nothing has been read that would tell it from another.
+/// The response to a client that speaks HTTP where TLS is spoken. Nothing has been read that would tell it from another.
 private let spokenInClear: [UInt8] = {
     let body = "This port speaks HTTPS, and the request came without TLS. Use https:// in its URL.\n"
     let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n"

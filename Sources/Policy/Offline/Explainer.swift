@@ -117,7 +117,7 @@ package struct Explainer {
         case .methodNotImplemented: return [.init(.method, request.method, isMet: false, note: "is never forwarded")]
         default: break
         }
-        if case .replied(.aboutServer) = outcome.decision { return [.init(.target, raw, note: "a question about the gateway itself")] }
+        if case .replied(.aboutServer) = outcome.decision { return [.init(.target, raw, note: "asks about the gateway itself")] }
         let normal = String(decoding: outcome.context.target.path, as: UTF8.self)
         var steps = [Explanation.Step(.target, normal, note: normal == raw ? "in normal form" : "the normal form of \(raw)")]
         if case .replied(.redirect(let location)) = outcome.decision {

@@ -65,23 +65,23 @@ private final class Backend: EventHandler {
             do {
                 while case .complete(let consumed) = try parser.parse(inbound, into: &head) {
                     inbound.drop(consumed)
-                    answer()
+                    respond()
                 }
             } catch {
                 end()
             }
         }
 
-        private func answer() {
+        private func respond() {
             var body = "{\"method\":\"\(head.text(head.methodRange))\",\"target\":\"\(head.text(head.targetRange))\",\"headers\":{"
             var lines: [String] = []
             for line in head.fields.lines {
                 lines.append("\"\(head.text(line.name))\":\"\(head.text(line.value).filter { $0 != "\"" && $0 != "\\" })\"")
             }
             body += lines.joined(separator: ",") + "}}\n"
-            let answer = [UInt8](
+            let response = [UInt8](
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)".utf8)
-            _ = SystemIO.send(descriptor.raw, answer.span)
+            _ = SystemIO.send(descriptor.raw, response.span)
         }
 
         private func end() {

@@ -94,12 +94,12 @@ struct DemoTour {
         guard let context else { throw ValidationError("the certificate cannot be trusted") }
         let client = HTTPSClient(context, bodyBytesMax: 1 << 20, within: 5_000_000_000)
         let lines = (["GET \(path) HTTP/1.1", "Host: \(host):\(stage.port)", "Connection: close"] + fields).joined(separator: "\r\n")
-        let answer = try client.exchange(lines + "\r\n\r\n", with: host, at: SocketAddress("127.0.0.1:\(stage.port)")!)
+        let response = try client.exchange(lines + "\r\n\r\n", with: host, at: SocketAddress("127.0.0.1:\(stage.port)")!)
         var detail = ""
         for name in ["www-authenticate", "ratelimit", "retry-after"] {
-            if let value = answer.field(name) { detail += (detail.isEmpty ? "" : "  ") + "\(name): \(value)" }
+            if let value = response.field(name) { detail += (detail.isEmpty ? "" : "  ") + "\(name): \(value)" }
         }
-        return Outcome(status: answer.head.status, detail: detail, body: String(decoding: answer.body, as: UTF8.self))
+        return Outcome(status: response.head.status, detail: detail, body: String(decoding: response.body, as: UTF8.self))
     }
 }
 

@@ -1,0 +1,228 @@
+import Bytes
+import Authorization
+import ConfigFile
+@testable import RateLimiting
+import Routing
+import System
+import TestSupport
+import Testing
+
+private let second: UInt64 = 1_000_000_000
+
+/// A store that replies when the test wants, and with what it wants.
+private final class ScriptedStore: RemoteStore {
+    var isAvailable = true
+    private(set) var calls: [(keys: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []
+    private(set) var refunds: [RemoteRefund] = []
+
+    func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { self.calls.append((calls, receiver)) }
+    func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds }
+
+    /// Replies to the oldest call.
+    func reply(at now: Instant, _ decisions: [GCRA.Decision]?) { calls.removeFirst().receiver.decided(decisions, at: now) }
+}
+
+private final class Waiter: AdmissionWaiter {
+    private(set) var times = 0
+    func admissionDecided() { times += 1 }
+}
+
+/// The stage of the limits, with stores that a test plays.
+@Suite struct RateLimiterTests {
+    private let first = ScriptedStore()
+    private let other = ScriptedStore()
+    private let now = Instant(nanoseconds: 1_000 * second)
+    private let context: RequestContext
+    private let permitRule: PublicRule
+
+    init() throws {
+        context = RequestContext()
+        context.begin(clientIP: [UInt8]("192.0.2.1".utf8), isHTTPS: true)
+        let diagnostics = Diagnostics()
+        let directives = Parser(files: MemoryFiles(["f": "public;"]), environment: [:], diagnostics: diagnostics).parse("f")
+        permitRule = try #require(PublicRule(directives[0], of: RouteID(0), diagnostics))
+    }
+
+    private func limit(
+        _ name: String, _ count: UInt64 = 2, in store: Limit.Store = .memory, failing: Limit.WhenStoreFails = .local, lease: UInt64 = 1,
+        statuses: [Int] = []
+    ) -> Limit {
+        Limit(
+            name: name, quota: Quota(count: count, windowNanoseconds: 60 * second), key: [Template(parts: [.variable(.clientIP)])],
+            store: store, whenStoreFails: failing, lease: lease, countedStatuses: statuses)
+    }
+
+    private func limiter(_ limits: Limit...) throws -> RateLimiter {
+        let words = LimitTable.words(forKeys: 64)
+        let table = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
+        return RateLimiter(limits: limits, table: table, stores: ["a": first, "b": other])
+    }
+
+    private func progress(_ waiter: Waiter) -> AdmissionProgress {
+        let progress = AdmissionProgress()
+        progress.waiter = waiter
+        return progress
+    }
+
+    private func granted(_ count: UInt64 = 1, left: UInt64 = 1) -> GCRA.Decision {
+        GCRA.Decision(isAllowed: true, granted: count, arrival: 7, remaining: left, resetAfter: second, retryAfter: 0)
+    }
+
+    private let refused = GCRA.Decision(isAllowed: false, arrival: 7, remaining: 0, resetAfter: 5 * second, retryAfter: 3 * second)
+
+    private func begin(_ limiter: RateLimiter, _ limits: [Int], _ progress: AdmissionProgress) -> Bool {
+        limiter.begin(Authorization.permit(permitRule), limits: limits, in: context, at: now, progress)
+    }
+
+    private func isAdmitted(_ progress: AdmissionProgress) throws(AdmissionError) -> Bool {
+        guard let admission = try progress.takeAdmission() else { return false }
+        return admission.route == RouteID(0)
+    }
+
+    @Test func withoutLimitsARequestIsAdmittedAtOnceAndOnce() throws {
+        let (limiter, waiter) = (try limiter(), Waiter())
+        let progress = progress(waiter)
+        #expect(begin(limiter, [], progress))
+        #expect(try isAdmitted(progress))
+        #expect(try !isAdmitted(progress))
+        #expect(waiter.times == 0)
+    }
+
+    @Test func whatALimitRefusesGivesBackWhatTheOthersCharged() throws {
+        let limiter = try limiter(limit("wide", 100), limit("narrow", 1))
+        let waiter = Waiter()
+        for round in 0..<5 {
+            let progress = progress(waiter)
+            #expect(begin(limiter, [0, 1], progress))
+            guard round > 0 else { continue }
+            #expect(progress.error == .limitExceeded(limit: 1, retryAfter: 60 * second))
+            // The wide one has counted the first request alone.
+            #expect(progress.states.first?.remaining == 98)
+        }
+    }
+
+    @Test func limitsInMemoryAreGivenBackWhereAStoreRefuses() throws {
+        let (limiter, waiter) = (try limiter(limit("here"), limit("there", in: .redis("a"))), Waiter())
+        let early = progress(waiter)
+        #expect(!begin(limiter, [0, 1], early))
+        first.reply(at: now, [refused])
+        #expect(waiter.times == 1)
+        #expect(early.error == .limitExceeded(limit: 1, retryAfter: 3 * second))
+        #expect(early.states.map(\.limit) == [0, 1])
+        // Both requests of the quota in memory are there again.
+        for _ in 0..<2 {
+            let next = progress(waiter)
+            #expect(!begin(limiter, [0, 1], next))
+            first.reply(at: now, [granted()])
+            #expect(try isAdmitted(next))
+        }
+        #expect(first.refunds.isEmpty)
+    }
+
+    @Test func storesAreAskedOneAfterTheOtherAndTheFirstGetsItsChargeBack() throws {
+        let limiter = try limiter(limit("y", in: .redis("b")), limit("x", in: .redis("a")), limit("z", in: .redis("a")))
+        let waiter = Waiter()
+        let progress = progress(waiter)
+        #expect(!begin(limiter, [0, 1, 2], progress))
+        #expect(first.calls.map(\.keys.count) == [2] && other.calls.isEmpty)
+        first.reply(at: now, [granted(), granted()])
+        #expect(waiter.times == 0 && other.calls.count == 1)
+        other.reply(at: now, [refused])
+        #expect(waiter.times == 1 && progress.error == .limitExceeded(limit: 0, retryAfter: 3 * second))
+        #expect(first.refunds.count == 2 && other.refunds.isEmpty)
+    }
+
+    @Test(arguments: [
+        (Limit.WhenStoreFails.open, 4, nil), (.local, 2, AdmissionError.limitExceeded(limit: 0, retryAfter: 30 * second)),
+        (.closed, 0, .storeUnavailable(limit: 0)),
+    ])
+    func aStoreThatIsAwayIsDoneWithout(policy: Limit.WhenStoreFails, admitted: Int, error: AdmissionError?) throws {
+        // Known to be away, or found out by waiting, or with a reply that fits no call.
+        for trouble in 0..<3 {
+            let (limiter, waiter) = (try limiter(limit("there", in: .redis("a"), failing: policy)), Waiter())
+            first.isAvailable = trouble > 0
+            var passed = 0
+            for _ in 0..<4 {
+                let progress = progress(waiter)
+                let isDecided = begin(limiter, [0], progress)
+                #expect(isDecided == (trouble == 0))
+                if trouble == 1 { first.reply(at: now, nil) }
+                if trouble == 2 { first.reply(at: now, [granted(), granted()]) }
+                if let found = progress.error { #expect(found == error) } else { passed += 1 }
+            }
+            #expect(passed == admitted, "trouble \(trouble)")
+            #expect(waiter.times == (trouble == 0 ? 0 : 4))
+        }
+    }
+
+    @Test func aReplyReachesNobodyOnceTheRequestHasEnded() throws {
+        let (limiter, waiter) = (try limiter(limit("there", in: .redis("a"))), Waiter())
+        let progress = progress(waiter)
+        #expect(!begin(limiter, [0], progress))
+        progress.reset()
+        // The connection's next request waits for its own call.
+        #expect(!begin(limiter, [0], progress))
+        first.reply(at: now, [refused])
+        #expect(waiter.times == 0 && progress.error == nil)
+        first.reply(at: now, [granted()])
+        #expect(waiter.times == 1)
+        #expect(try isAdmitted(progress))
+    }
+
+    @Test func responsesThatDoNotCountAreGivenBack() throws {
+        let limiter = try limiter(limit("here", statuses: [401]), limit("there", in: .redis("a"), statuses: [401]))
+        let waiter = Waiter()
+        for status in [200, 200, 200, 401, 401] {
+            let progress = progress(waiter)
+            #expect(!begin(limiter, [0, 1], progress))
+            first.reply(at: now, [granted()])
+            #expect(try isAdmitted(progress))
+            limiter.settle(progress, status: status, at: now)
+        }
+        #expect(first.refunds.count == 3)
+        let last = progress(waiter)
+        #expect(begin(limiter, [0, 1], last))
+        #expect(last.error == .limitExceeded(limit: 0, retryAfter: 30 * second))
+    }
+
+    @Test func thoseWhoWaitForALeaseShareIt() throws {
+        let (limiter, waiter) = (try limiter(limit("there", 100, in: .redis("a"), lease: 10)), Waiter())
+        let waiting = (0..<3).map { _ in progress(waiter) }
+        for progress in waiting { #expect(!begin(limiter, [0], progress)) }
+        // One call for all three; for one request, since the key was not in use.
+        #expect(first.calls.map { $0.keys.map(\.count) } == [[1]])
+        first.reply(at: now, [granted(1, left: 99)])
+        #expect(try isAdmitted(waiting[0]))
+        // The lease was for one. The second asks again, for those who wait as well.
+        #expect(first.calls.map { $0.keys.map(\.count) } == [[2]])
+        first.reply(at: now, [granted(2, left: 97)])
+        #expect(try isAdmitted(waiting[1]))
+        #expect(try isAdmitted(waiting[2]))
+        #expect(waiter.times == 3 && first.calls.isEmpty)
+        #expect(waiting[2].states.map(\.remaining) == [97])
+    }
+
+    @Test func aLeaseThatIsRefusedRefusesAllWhoWait() throws {
+        let (limiter, waiter) = (try limiter(limit("there", 100, in: .redis("a"), lease: 10)), Waiter())
+        let waiting = (0..<3).map { _ in progress(waiter) }
+        for progress in waiting { #expect(!begin(limiter, [0], progress)) }
+        waiting[1].reset()
+        first.reply(at: now, [refused])
+        #expect(waiter.times == 2 && first.calls.isEmpty)
+        #expect(waiting[0].error == .limitExceeded(limit: 0, retryAfter: 3 * second))
+        #expect(waiting[2].error == .limitExceeded(limit: 0, retryAfter: 3 * second))
+    }
+
+    @Test func whatIsGivenBackOfALeaseIsSpentBeforeTheStoreIsAsked() throws {
+        let (limiter, waiter) = (try limiter(limit("there", 100, in: .redis("a"), lease: 10, statuses: [401])), Waiter())
+        let progress = progress(waiter)
+        #expect(!begin(limiter, [0], progress))
+        first.reply(at: now, [granted()])
+        #expect(try isAdmitted(progress))
+        limiter.settle(progress, status: 200, at: now)
+        progress.reset()
+        #expect(begin(limiter, [0], progress))
+        #expect(try isAdmitted(progress))
+        #expect(first.calls.isEmpty && first.refunds.isEmpty)
+    }
+}
