@@ -40,37 +40,38 @@ let package = Package(
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
 
         part("Bytes"),
+        part("Time"),
         part("HTTPMessage", ["Bytes"]),
         part("ConfigFile", ["Bytes"]),
-        part("System", ["CLinux", "Bytes"]),
+        part("System", ["CLinux", "Bytes", "Time"]),
         part("TLS", ["COpenSSL", "Bytes", "ConfigFile", "System"]),
-        part("Connection", ["Bytes", "System", "TLS"]),
+        part("Connection", ["Bytes", "Time", "System", "TLS"]),
         part("HTTP1", ["Bytes", "HTTPMessage"]),
         part("HTTP2", ["CNghttp2", "Bytes", "HTTPMessage"]),
         part("Routing", ["Bytes", "HTTPMessage", "ConfigFile"]),
-        part("Authentication", ["COpenSSL", "Bytes", "HTTPMessage", "ConfigFile"]),
+        part("Authentication", ["COpenSSL", "Bytes", "Time", "HTTPMessage", "ConfigFile"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
-        part("RateLimiting", ["Bytes", "ConfigFile", "System", "Routing", "Authentication", "Authorization"]),
-        part("Redis", ["Connection", "CHiredis", "Bytes", "ConfigFile", "System", "TLS", "RateLimiting"]),
+        part("RateLimiting", ["Bytes", "ConfigFile", "Time", "System", "Routing", "Authentication", "Authorization"]),
+        part("Redis", ["Connection", "CHiredis", "Bytes", "ConfigFile", "Time", "System", "TLS", "RateLimiting"]),
         part(
             "Forwarding",
             [
-                "Connection", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
+                "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
                 "RateLimiting",
             ]),
-        part("Observability", ["Bytes", "ConfigFile", "System"]),
+        part("Observability", ["Bytes", "ConfigFile", "Time", "System"]),
         part("Processes", ["CLinux", "Bytes", "ConfigFile", "System", "RateLimiting", "Observability"]),
         part(
             "Configuration",
             [
-                "Connection", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "Routing", "Authentication", "Authorization",
+                "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "Routing", "Authentication", "Authorization",
                 "RateLimiting", "Redis", "Forwarding", "Observability",
             ]),
         part(
             "Policy",
             [
                 "Redis",
-                "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Routing", "Authentication", "Authorization",
+                "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Routing", "Authentication", "Authorization",
                 "RateLimiting",
                 "Forwarding", "Configuration",
             ]),
@@ -78,25 +79,25 @@ let package = Package(
             "Gateway",
             [
                 "Connection",
-                "Bytes", "HTTPMessage", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
+                "Bytes", "HTTPMessage", "Time", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
                 "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration", "Policy",
             ]),
         part(
             "Control",
             [
-                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Authentication",
+                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Authentication",
                 "RateLimiting", "Observability", "Processes", "Configuration",
             ]),
         part(
             "Supervisor",
             [
-                "CLinux", "ConfigFile", "System", "TLS", "Observability",
+                "CLinux", "ConfigFile", "Time", "System", "TLS", "Observability",
                 .product(name: "Logging", package: "swift-log"), "Processes", "Configuration",
             ]),
         .executableTarget(
             name: "portcullis",
             dependencies: [
-                "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "HTTP1", "Routing", "Authentication",
+                "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Routing", "Authentication",
                 "Authorization", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), "Processes", "Configuration", "Policy",
@@ -112,23 +113,23 @@ let package = Package(
         tests("HTTPMessage", ["Bytes"]),
         tests("ConfigFile", ["TestSupport"]),
         .testTarget(
-            name: "SystemUnitTests", dependencies: ["System", "Bytes"], path: "Tests/SystemUnitTests", swiftSettings: strict),
+            name: "SystemUnitTests", dependencies: ["Time", "System", "Bytes"], path: "Tests/SystemUnitTests", swiftSettings: strict),
         tests("TLS", ["Bytes", "System"]),
         tests("HTTP1", ["Bytes", "HTTPMessage", "TestSupport"]),
         tests("HTTP2", ["Bytes", "HTTPMessage"]),
         tests("Routing", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
         tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "TestSupport"]),
-        tests("RateLimiting", ["Authorization", "Bytes", "ConfigFile", "Routing", "System", "TestSupport"]),
-        tests("Redis", ["Bytes", "ConfigFile", "System", "RateLimiting", "TestSockets", "TestSupport"]),
+        tests("RateLimiting", ["Authorization", "Bytes", "ConfigFile", "Routing", "Time", "System", "TestSupport"]),
+        tests("Redis", ["Bytes", "ConfigFile", "Time", "System", "RateLimiting", "TestSockets", "TestSupport"]),
         tests(
             "Forwarding",
             [
-                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "System", "Routing", "Authentication", "RateLimiting",
+                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "Time", "System", "Routing", "Authentication", "RateLimiting",
                 "TestSupport",
                 "TestSockets",
             ]),
-        tests("Observability", ["Bytes", "System"]),
+        tests("Observability", ["Bytes", "Time", "System"]),
         tests("Configuration", ["Processes", "ConfigFile", "TestSupport", "Authentication", "Routing"]),
         tests(
             "Policy",
@@ -142,7 +143,7 @@ let package = Package(
                 "TestSockets", "Connection",
                 "TestSupport", "Bytes", "ConfigFile", "Configuration", "Policy", "Processes", "Observability", "Authentication",
                 "RateLimiting",
-                "Forwarding", "HTTP1", "HTTP2", "HTTPMessage", "Routing", "System",
+                "Forwarding", "HTTP1", "HTTP2", "HTTPMessage", "Routing", "Time", "System",
             ]),
         .target(
             name: "FuzzTargets",
@@ -156,7 +157,7 @@ let package = Package(
         .testTarget(
             name: "SystemTests",
             dependencies: [
-                "TestSupport", "TestSockets", "Bytes", "ConfigFile", "System", "Processes", "Configuration", "Policy", "Gateway",
+                "TestSupport", "TestSockets", "Bytes", "ConfigFile", "Time", "System", "Processes", "Configuration", "Policy", "Gateway",
             ],
             path: "Tests/SystemTests", exclude: ["Peers"]),
     ]
@@ -179,7 +180,8 @@ if Context.environment["PORTCULLIS_BENCHMARKS"] != nil {
         .executableTarget(
             name: "Micro",
             dependencies: [
-                "Bytes", "HTTPMessage", "ConfigFile", "System", "HTTP1", "Routing", "Authentication", "Authorization", "RateLimiting",
+                "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "HTTP1", "Routing", "Authentication", "Authorization",
+                "RateLimiting",
                 "Forwarding", "Configuration", "Policy", "TestSupport", .product(name: "Benchmark", package: "swift-benchmark"),
             ], path: "Benchmarks/Micro"))
 }

@@ -5,6 +5,7 @@ import Bytes
 import ConfigFile
 import Configuration
 import System
+import Time
 import Forwarding
 import HTTP1
 import HTTPMessage
@@ -165,7 +166,7 @@ for (size, text) in forgeries {
 
 private let words = LimitTable.words(forKeys: 65_536)
 private let limits = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 3, key1: 4))
-private let quota = Quota(count: 1_000_000_000, windowNanoseconds: 1_000_000_000)
+private let quota = Quota(count: 1_000_000_000, window: .seconds(1))
 private var moment: UInt64 = 1_000_000_000
 repeated("GCRA: one key") {
     moment += 1
@@ -182,7 +183,7 @@ private var output = ByteQueue()
 private let origin = DownstreamOrigin(peer: [UInt8]("192.0.2.7".utf8), isPeerTrusted: false, isTLS: true, addresses: nil)
 private let value = Template(Word(text: "user-1", position: Position(file: 0, offset: 0, length: 0), isQuoted: false), Diagnostics())!
 private let header = ForwardingRule.Header(name: "X-User-Id", value: value)
-private let forwarding = ForwardingRule(upstream: 0, headers: [header])
+private let forwarding = ForwardingRule(upstream: UpstreamID(0), headers: [header])
 private let outgoing = OutgoingHead(
     context, FieldFilter(headers: ["X-User-Id"], sources: authenticator.sources), ForwardedFields(), forwarding, from: origin)
 outgoing.begin(identity, forwarding, from: origin, tunnelLines: [])

@@ -1,4 +1,6 @@
 /// Why a request's credential, or the want of one, keeps it out.
+package import Time
+
 package enum CredentialError: Error, Equatable, Sendable {
     case missing
     /// Two different tokens where there may be one.
@@ -31,8 +33,8 @@ package enum CredentialError: Error, Equatable, Sendable {
     case claimUnmet(String)
     /// No key set of the issuer is loaded (503: not the client's fault).
     case keysUnavailable
-    /// Too many of the client's tokens were no good; nanoseconds until the next is looked at.
-    case tooManyFailures(UInt64)
+    /// Too many of the client's tokens were no good; how long until the next is looked at.
+    case tooManyFailures(Nanoseconds)
 
     /// Whether the token was made up, or is for nobody here: costs that its bearer caused, not a session that has ended.
     package var isForgery: Bool {

@@ -76,7 +76,7 @@ package struct Origins: Sendable, Equatable {
 
     static func origin(isHTTPS: Bool, _ bytes: Span<UInt8>) -> [UInt8]? {
         guard let authority = Authority(bytes) else { return nil }
-        var origin: [UInt8] = isHTTPS ? [0x73, 0x2F] : [0x2F]
+        var origin: [UInt8] = isHTTPS ? [UInt8(ascii: "s"), 0x2F] : [0x2F]
         authority.appendHost(of: bytes, to: &origin)
         origin.append(0x3A)
         origin.append(decimal: UInt64(authority.port ?? (isHTTPS ? 443 : 80)))

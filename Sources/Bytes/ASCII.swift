@@ -27,20 +27,20 @@
 
     @inlinable package static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
 
-    @inlinable package static func lowercased(_ byte: UInt8) -> UInt8 { byte &- 0x41 < 26 ? byte | 0x20 : byte }
+    @inlinable package static func lowercased(_ byte: UInt8) -> UInt8 { byte &- UInt8(ascii: "A") < 26 ? byte | 0x20 : byte }
 
     /// The value of a hexadecimal digit.
     @inlinable package static func hexValue(_ byte: UInt8) -> UInt8? {
         switch byte {
         case 0x30...0x39: byte - 0x30
-        case 0x41...0x46: byte - 0x41 + 10
-        case 0x61...0x66: byte - 0x61 + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
         default: nil
         }
     }
 
     @inlinable package static func hexDigit(_ value: UInt8, uppercase: Bool = false) -> UInt8 {
-        value &+ (value < 10 ? 0x30 : uppercase ? 0x37 : 0x57)
+        value &+ (value < 10 ? UInt8(ascii: "0") : (uppercase ? UInt8(ascii: "A") : UInt8(ascii: "a")) - 10)
     }
 }
 

@@ -156,14 +156,6 @@ extension Duration {
         default: return nil
         }
     }
-
-    /// Whole nanoseconds; clamped.
-    package var nanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, carry) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
-        return overflow || carry ? (seconds < 0 ? Int64.min : Int64.max) : sum
-    }
 }
 
 /// `512`, `16k`, `8m`, `1g`.

@@ -81,7 +81,7 @@ struct Lexer {
         while index < bytes.count, bytes[index] != quote {
             if bytes[index] == 0x5C, index + 1 < bytes.count {
                 let escaped = bytes[index + 1]
-                text.append(escaped == 0x6E ? 0x0A : escaped == 0x74 ? 0x09 : escaped)
+                text.append(escaped == UInt8(ascii: "n") ? 0x0A : escaped == UInt8(ascii: "t") ? 0x09 : escaped)
                 index += 2
             } else if bytes[index] == 0x24, index + 1 < bytes.count, bytes[index + 1] == 0x7B {
                 environmentVariable(into: &text)

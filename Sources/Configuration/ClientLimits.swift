@@ -1,3 +1,4 @@
+import Time
 package import Connection
 import ConfigFile
 package import HTTPMessage
@@ -17,9 +18,9 @@ package struct ClientLimits: Sendable {
     /// Streams of an HTTP/2 connection that may be open at once.
     package var streams = 128
     /// Streams that a client may reset, or have reset by what it does wrong.
-    package var resets = Quota(count: 200, windowNanoseconds: 10_000_000_000)
+    package var resets = Quota(count: 200, window: .seconds(10))
     /// Frames that carry nothing: settings, pings, priorities, empty data, window updates that no response calls for.
-    package var controlFrames = Quota(count: 1_000, windowNanoseconds: 10_000_000_000)
+    package var controlFrames = Quota(count: 1_000, window: .seconds(10))
     /// Frames over which one head of HTTP/2 may be spread, after its first.
     package var continuations = 8
 
@@ -28,8 +29,8 @@ package struct ClientLimits: Sendable {
 
     package var head = HeadLimits()
     /// Bytes of its body that a client sends at least in a time, and of its response that it takes, while it is waited for.
-    package var uploadRate = TransferRate(bytes: 1_000, windowNanoseconds: 10_000_000_000)
-    package var downloadRate = TransferRate(bytes: 1_000, windowNanoseconds: 10_000_000_000)
+    package var uploadRate = TransferRate(bytes: 1_000, window: .seconds(10))
+    package var downloadRate = TransferRate(bytes: 1_000, window: .seconds(10))
     /// Memory that a worker may hold in all; beyond it new requests get 503.
     package var memoryBytes: UInt64 = 1 << 30
 
@@ -52,11 +53,11 @@ package struct ClientLimits: Sendable {
         if let given = block.one("control_frames").flatMap({ Quota($0, diagnostics) }) { controlFrames = given }
         func readRate(_ name: String, _ value: inout TransferRate) {
             guard let directive = block.one(name), let given = Quota(directive, diagnostics) else { return }
-            if given.windowNanoseconds < 1_000_000_000 {
+            if given.window < .seconds(1) {
                 diagnostics.error(
                     "\(name) is looked at no more often than once in a second", at: directive.arguments.first ?? directive.name)
             }
-            value = TransferRate(bytes: given.count, windowNanoseconds: given.windowNanoseconds)
+            value = TransferRate(bytes: given.count, window: given.window)
         }
         readRate("upload_rate", &uploadRate)
         readRate("download_rate", &downloadRate)

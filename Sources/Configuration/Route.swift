@@ -3,7 +3,7 @@ package import Authorization
 package import ConfigFile
 package import Forwarding
 package import HTTPMessage
-import RateLimiting
+package import RateLimiting
 package import Routing
 
 /// A route of the file, with what it demands of each method.
@@ -20,7 +20,7 @@ package final class Route {
     package let challenge: Challenge
     /// Nil where the upstream says itself which pages may read its responses.
     package let cors: CORSRule?
-    package var upstream: Int { forwarding.upstream }
+    package var upstream: UpstreamID { forwarding.upstream }
     /// Bytes; nil for no bound.
     package let bodyBytesMax: UInt64?
     /// Protocols that a request may change to, in lower case.
@@ -74,16 +74,16 @@ package final class Route {
         package let publicRule: PublicRule?
         let known: Set<Method>
         package let authorization: AuthorizationRule
-        /// Indices of limits. Those that no claim decides are asked before a token is looked at: they count, and bound, those
+        /// Those that no claim decides are asked before a token is looked at: they count, and bound, those
         /// requests too that the gateway itself refuses.
-        package let earlyLimits: [Int]
-        package let limits: [Int]
+        package let earlyLimits: [LimitID]
+        package let limits: [LimitID]
 
         /// - Parameters:
         ///   - isPublic: whether no token is looked at, so that all limits are asked at once.
         ///   - all: the limits of the configuration.
         init(
-            names: [String], line: SourceLine, known: Set<Method>, authorization: AuthorizationRule, limits: [Int], of all: [Limit],
+            names: [String], line: SourceLine, known: Set<Method>, authorization: AuthorizationRule, limits: [LimitID], of all: [Limit],
             isPublic: Bool,
             publicRule: PublicRule? = nil
         ) {
@@ -92,13 +92,13 @@ package final class Route {
             self.publicRule = publicRule
             self.known = known
             self.authorization = authorization
-            let isEarly: (Int) -> Bool = { !isPublic && all.indices.contains($0) && !all[$0].dependsOnClaims }
+            let isEarly: (LimitID) -> Bool = { !isPublic && all.indices.contains($0.index) && !all[$0.index].dependsOnClaims }
             earlyLimits = limits.filter(isEarly)
             self.limits = limits.filter { !isEarly($0) }
         }
 
         /// In the order in which they are asked.
-        package var allLimits: [Int] { earlyLimits + limits }
+        package var allLimits: [LimitID] { earlyLimits + limits }
     }
 
     /// The rule for a request's method; nil when the route does not take it.

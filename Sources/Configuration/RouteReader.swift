@@ -88,9 +88,9 @@ struct RouteReader {
         if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
         let rules = ([shared.authorization] + (methods + (tunnelRule.map { [$0] } ?? [])).map(\.authorization)).flatMap(\.rules)
         let limitKeys = Set(
-            (shared.limits + methods.flatMap(\.allLimits) + (tunnelRule?.allLimits ?? [])).filter { limits.indices.contains($0) }
+            (shared.limits + methods.flatMap(\.allLimits) + (tunnelRule?.allLimits ?? [])).filter { limits.indices.contains($0.index) }
         ).flatMap {
-            limits[$0].key
+            limits[$0.index].key
         }
         let variables = Set(forwarding.headers.flatMap(\.value.variables) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables))
         for variable in variables { check(variable, pattern, access, at: directive) }
@@ -103,7 +103,8 @@ struct RouteReader {
             name: (hosts.isEmpty ? "" : (hosts[0].isWildcard ? "*" : "") + hosts[0].name) + word.text, pattern: pattern, hosts: hosts,
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             forwarding: ForwardingRule(
-                route: id, upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
+                route: id, upstream: UpstreamID(upstream), headers: forwarding.headers, identityHeadersIndex: headerIndex,
+                host: forwarding.host,
                 forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix,
                 strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects),
             challenge: ownChallenge, cors: cors, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule,
@@ -186,7 +187,7 @@ struct RouteReader {
 
     private struct Demands {
         var authorization: AuthorizationRule
-        var limits: [Int] = []
+        var limits: [LimitID] = []
     }
 
     private mutating func access(_ block: Block, _ directive: Directive) -> Route.Access? {
@@ -241,8 +242,8 @@ struct RouteReader {
                     undefined("limit", word, limitIndex.keys)
                     continue
                 }
-                if demands.limits.contains(index) { diagnostics.error("this limit stands twice", at: word) }
-                demands.limits.append(index)
+                if demands.limits.contains(LimitID(index)) { diagnostics.error("this limit stands twice", at: word) }
+                demands.limits.append(LimitID(index))
                 usedLimits.insert(index)
             }
         }
@@ -281,7 +282,7 @@ struct RouteReader {
         if let publicRule {
             // Of the route's limits those that a claim decides have nothing to count here.
             let counted = (shared.limits + demands.limits.filter { !shared.limits.contains($0) }).filter {
-                limits.indices.contains($0) && !limits[$0].dependsOnClaims
+                limits.indices.contains($0.index) && !limits[$0.index].dependsOnClaims
             }
             return Route.MethodRule(
                 names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,

@@ -1,3 +1,4 @@
+package import Time
 package import Connection
 package import Authentication
 package import Authorization
@@ -28,14 +29,14 @@ package struct Settings {
     package private(set) var workers = 1
     /// The user that workers become when the supervisor is root.
     package private(set) var user: String?
-    package private(set) var drainTimeout: UInt64 = 30_000_000_000
+    package private(set) var drainTimeout = Nanoseconds.seconds(30)
     package private(set) var realm = "portcullis"
     package private(set) var timeouts = Timeouts(nil, Diagnostics())
     package private(set) var clientLimits = ClientLimits(nil, Diagnostics())
     package private(set) var tokenCacheCapacity = 16_384
     package private(set) var limitTableKeys = 65_536
     /// How often TLS tickets get a new key; two earlier ones can still be read.
-    package private(set) var ticketRotation: UInt64 = 4 * 3_600_000_000_000
+    package private(set) var ticketRotation = Nanoseconds.seconds(4 * 3_600)
     package private(set) var accessLog = LogTarget.off
     package private(set) var securityLog = LogTarget.stdout
     package private(set) var listeners: [ListenerSettings] = []
@@ -192,7 +193,7 @@ package struct Settings {
         }
         user = file.one("user")?.word("NAME", diagnostics)?.text
         if let given = file.one("drain_timeout")?.duration(diagnostics, in: .zero...(.seconds(3_600))) {
-            drainTimeout = UInt64(clamping: given.nanoseconds)
+            drainTimeout = Nanoseconds(given)
         }
         if let given = file.one("realm").flatMap({ readRealm($0, diagnostics) }) { realm = given }
         timeouts = Timeouts(file.one("timeouts"), diagnostics)
@@ -200,7 +201,7 @@ package struct Settings {
         tokenCacheCapacity = file.one("token_cache")?.integer(64...4_194_304, diagnostics) ?? tokenCacheCapacity
         limitTableKeys = file.one("limit_table")?.integer(64...67_108_864, diagnostics) ?? limitTableKeys
         if let given = file.one("ticket_rotation")?.duration(diagnostics, in: .seconds(1)...(.seconds(24 * 3_600))) {
-            ticketRotation = UInt64(clamping: given.nanoseconds)
+            ticketRotation = Nanoseconds(given)
         }
         accessLog = file.one("access_log").flatMap { LogTarget($0, diagnostics) } ?? .off
         securityLog = file.one("security_log").flatMap { LogTarget($0, diagnostics) } ?? .stdout
@@ -251,9 +252,10 @@ package struct Settings {
                     "this route matches the same requests as \(routes[other].name)", at: directive.position,
                     hint: "a request must lead to one route; put the methods into one route's method blocks")
             }
-            if !route.upgrades.isEmpty, upstreams.count == upstreamCount, upstreams[route.upstream].speaksHTTP2 {
+            if !route.upgrades.isEmpty, upstreams.count == upstreamCount, upstreams[route.upstream.index].speaksHTTP2 {
                 diagnostics.error(
-                    "an upgrade needs an upstream of HTTP/1.1, and \(upstreams[route.upstream].name) speaks h2", at: directive.position,
+                    "an upgrade needs an upstream of HTTP/1.1, and \(upstreams[route.upstream.index].name) speaks h2",
+                    at: directive.position,
                     hint: "give the route an upstream of its own, without protocol h2")
             }
             routes.append(route)

@@ -1,24 +1,26 @@
+package import Time
 import ConfigFile
+import System
 
-/// How long a client may take, in nanoseconds.
+/// How long a client may take.
 package struct Timeouts: Sendable {
-    package var handshake: UInt64 = 10_000_000_000
+    package var handshake = Nanoseconds.seconds(10)
     /// From the first byte of a request to the end of its head.
-    package var head: UInt64 = 10_000_000_000
+    package var head = Nanoseconds.seconds(10)
     /// The longest silence within a body.
-    package var body: UInt64 = 30_000_000_000
+    package var body = Nanoseconds.seconds(30)
     /// The longest time in which a client takes nothing of a response.
-    package var write: UInt64 = 30_000_000_000
+    package var write = Nanoseconds.seconds(30)
     /// Between requests.
-    package var idle: UInt64 = 75_000_000_000
+    package var idle = Nanoseconds.seconds(75)
 
     init(_ directive: Directive?, _ diagnostics: Diagnostics) {
         guard let directive else { return }
         let block = Block(of: directive, title: "timeouts", diagnostics)
         _ = directive.hasArguments(0...0, "{ … }", diagnostics)
-        func read(_ name: String, _ value: inout UInt64) {
+        func read(_ name: String, _ value: inout Nanoseconds) {
             guard let given = block.one(name)?.duration(diagnostics, in: .milliseconds(10)...(.seconds(86_400))) else { return }
-            value = UInt64(clamping: given.nanoseconds)
+            value = Nanoseconds(given)
         }
         read("handshake", &handshake)
         read("head", &head)

@@ -49,7 +49,7 @@ package final class ConnectionIO {
 
     /// Puts TLS over the connection, before anything is read or written.
     package func secure(with session: consuming TLSSession) {
-        var taken: Transport? = nil
+        var taken: Transport?
         swap(&taken, &transport)
         taken?.secure(with: session)
         swap(&taken, &transport)
@@ -164,7 +164,7 @@ package final class ConnectionIO {
     @inline(__always)
     @discardableResult
     private func use<Result>(_ body: (inout Transport) -> Result) -> Result? {
-        var taken: Transport? = nil
+        var taken: Transport?
         swap(&taken, &transport)
         guard taken != nil else { return nil }
         let result = body(&taken!)

@@ -1,10 +1,11 @@
-package import System
+package import Time
+import System
 
 /// Enforces a minimum transfer rate while we wait for a peer (slow-loris defence).
 ///
 /// Only the time counts in which the peer alone is waited for; what it moves counts always.
 package struct MinimumRate {
-    private var waited: UInt64 = 0
+    private var waited = Nanoseconds.zero
     private var waitingSince = Instant.never
     private var bytes: UInt64 = 0
     /// The last window was too slow.
@@ -28,10 +29,10 @@ package struct MinimumRate {
         let isWaiting = waitingSince != .never
         endWaiting(at: now)
         if isWaiting { waitingSince = now }
-        guard waited >= rate.windowNanoseconds else { return true }
+        guard waited >= rate.window else { return true }
         let isEnough = bytes >= rate.bytes
         let mayGoOn = isEnough || !isBehind
-        waited = 0
+        waited = .zero
         bytes = 0
         isBehind = !isEnough
         return mayGoOn

@@ -1,3 +1,4 @@
+package import Time
 package import System
 
 /// Whether a client takes what is sent to it, and fast enough. The system's own buffers may hold megabytes; what has left them is what
@@ -14,15 +15,15 @@ package final class SendProgress {
     /// What is asked of a peer that has to take what is sent.
     package struct Pace: Sendable {
         let rate: TransferRate
-        /// How long it may take nothing, in nanoseconds.
-        let silence: UInt64
-        /// How often it is looked at, in nanoseconds.
-        let interval: UInt64
+        /// How long it may take nothing.
+        let silence: Nanoseconds
+        /// How often it is looked at.
+        let interval: Nanoseconds
 
-        package init(rate: TransferRate, silence: UInt64) {
+        package init(rate: TransferRate, silence: Nanoseconds) {
             self.rate = rate
             self.silence = silence
-            interval = min(silence, rate.windowNanoseconds)
+            interval = min(silence, rate.window)
         }
     }
 

@@ -1,3 +1,4 @@
+import Time
 package import Configuration
 import Observability
 package import Processes
@@ -260,6 +261,6 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     }
 }
 
-private let drainPause: UInt64 = 50_000_000
-private let limitsPause: UInt64 = 10_000_000_000
-private let rememberPause: UInt64 = 60_000_000_000
+private let drainPause = Nanoseconds.milliseconds(50)
+private let limitsPause = Nanoseconds.seconds(10)
+private let rememberPause = Nanoseconds.seconds(60)

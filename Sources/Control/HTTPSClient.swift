@@ -1,3 +1,4 @@
+package import Time
 import Bytes
 import CLinux
 import HTTP1
@@ -33,13 +34,13 @@ package struct HTTPSClient {
     private let context: ClientContext
     private let bodyBytesMax: Int
     private let deadline: Instant
-    private let allowedNanoseconds: UInt64
+    private let allowed: Nanoseconds
 
-    package init(_ context: ClientContext, bodyBytesMax: Int, within nanoseconds: UInt64) {
+    package init(_ context: ClientContext, bodyBytesMax: Int, within allowed: Nanoseconds) {
         self.context = context
         self.bodyBytesMax = bodyBytesMax
-        allowedNanoseconds = nanoseconds
-        deadline = Clock.now().adding(nanoseconds)
+        self.allowed = allowed
+        deadline = Clock.now().adding(allowed)
     }
 
     /// Sends `request`, whole, to the server called `host` at `address`, and reads the response to its end.
@@ -188,11 +189,11 @@ package struct HTTPSClient {
     }
 
     private func wait(_ raw: Int32, _ events: Int16) throws(Failure) {
-        let left = deadline.since(Clock.now()) / 1_000_000
+        let left = deadline.since(Clock.now()).milliseconds
         var entry = pollfd(fd: raw, events: events, revents: 0)
         // SAFETY: one entry, which lives for the call.
         guard left > 0, unsafe poll(&entry, 1, Int32(clamping: left)) != 0 else {
-            throw Failure(reason: "no reply within \(allowedNanoseconds / 1_000_000_000) s")
+            throw Failure(reason: "no reply within \(allowed.seconds) s")
         }
     }
 }

@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import Bytes
 import CLinux
@@ -44,7 +45,7 @@ struct KeySetFetch: Sendable {
         if proxy != nil { last = Failure(reason: "the proxy \(place) has no address") }
         // A few addresses, each with a time of its own: the first may lead nowhere.
         for address in NameLookup(host: place).run().prefix(3) {
-            let client = HTTPSClient(context, bodyBytesMax: Limits.keySetBytesMax, within: fetchNanosecondsMax)
+            let client = HTTPSClient(context, bodyBytesMax: Limits.keySetBytesMax, within: fetchMax)
             do {
                 return try document(of: try client.exchange(request, with: host, at: .ip(address, port: placePort), through: tunnel))
             } catch {
@@ -101,4 +102,4 @@ struct KeySetFetch: Sendable {
     }
 }
 
-private let fetchNanosecondsMax: UInt64 = 4_000_000_000
+private let fetchMax = Nanoseconds.seconds(4)

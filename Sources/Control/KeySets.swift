@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import ConfigFile
 import Configuration
@@ -124,8 +125,8 @@ final class KeySets: TimerHandler {
 
     private func withdrawIfStale(_ index: Int) {
         guard sources[index].document != nil, sources[index].goodAt > 0 else { return }
-        let age = Clock.wall() / 1_000_000_000
-        guard age > sources[index].goodAt, (age - sources[index].goodAt) > issuers[index].staleNanosecondsMax / 1_000_000_000 else {
+        let age = Clock.wallSeconds()
+        guard age > sources[index].goodAt, (age - sources[index].goodAt) > issuers[index].staleMax.seconds else {
             return
         }
         // Nobody has asked for so long, or the clock was set: that is no reason yet.
@@ -170,7 +171,7 @@ final class KeySets: TimerHandler {
         case .success(let document):
             let seconds = min(max(document.maxAge ?? refreshSeconds, refreshSecondsMin), refreshSecondsMax)
             // Soon enough that there is time for another attempt.
-            let pause = min(seconds * 1_000_000_000, max(issuers[index].staleNanosecondsMax / 2, failurePause))
+            let pause = min(.seconds(seconds), max(issuers[index].staleMax / 2, failurePause))
             sources[index].nextAt = loop.now.adding(pause)
             take(document.bytes, index)
         case .failure(let failure): failedToFetch(index, failure.reason)
@@ -182,7 +183,7 @@ final class KeySets: TimerHandler {
     private func take(_ document: [UInt8], _ index: Int) {
         do {
             let keys = try KeySet(document)
-            sources[index].goodAt = Clock.wall() / 1_000_000_000
+            sources[index].goodAt = Clock.wallSeconds()
             if sources[index].lastFailure != nil { report("the keys of issuer \(issuers[index].name) can be had again") }
             sources[index].lastFailure = nil
             if sources[index].document == document, sources[index].hasBeenTold {
@@ -225,9 +226,9 @@ final class KeySets: TimerHandler {
     }
 }
 
-private let tick: UInt64 = 250_000_000
-private let refetchPause: UInt64 = 10_000_000_000
-private let failurePause: UInt64 = 1_000_000_000
+private let tick = Nanoseconds.milliseconds(250)
+private let refetchPause = Nanoseconds.seconds(10)
+private let failurePause = Nanoseconds.seconds(1)
 private let refreshSeconds: UInt64 = 300
 private let refreshSecondsMin: UInt64 = 30
 private let refreshSecondsMax: UInt64 = 86_400

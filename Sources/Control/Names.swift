@@ -1,3 +1,4 @@
+import Time
 import Configuration
 import System
 
@@ -79,6 +80,6 @@ protocol NameObserver: AnyObject {
     func firstRoundCompleted()
 }
 
-private let tick: UInt64 = 500_000_000
-private let failurePause: UInt64 = 1_000_000_000
-private let refreshPause: UInt64 = 30_000_000_000
+private let tick = Nanoseconds.milliseconds(500)
+private let failurePause = Nanoseconds.seconds(1)
+private let refreshPause = Nanoseconds.seconds(30)

@@ -1,10 +1,11 @@
+package import Time
 import Authentication
 import Bytes
 package import HTTP1
 package import HTTPMessage
 package import RateLimiting
 import Routing
-package import System
+import System
 
 /// What a request asks for that wants to change to another protocol.
 package struct TunnelRequest {
@@ -357,4 +358,4 @@ package final class Exchange: UpstreamClient {
 }
 
 /// How long an exchange may wait for its client in any case.
-private let ownTime: UInt64 = 1_000_000_000
+private let ownTime = Nanoseconds.seconds(1)

@@ -87,7 +87,8 @@ package final class FieldFilter: Sendable {
 
     /// Whether a name is, or is another spelling of, one that the gateway sets or that only a trusted proxy may send.
     private func isManaged(_ name: Span<UInt8>, fromTrustedProxy: Bool) -> Bool {
-        if name.count >= forwardedPrefix.count, name[0] | 0x20 == 0x78, isSame(name.extracting(0..<forwardedPrefix.count), forwardedPrefix)
+        if name.count >= forwardedPrefix.count, name[0] | 0x20 == UInt8(ascii: "x"),
+            isSame(name.extracting(0..<forwardedPrefix.count), forwardedPrefix)
         {
             return !fromTrustedProxy || !FieldIdentity.isUsualSpelling(name) || isListed(name, fromTrustedProxy: true)
         }

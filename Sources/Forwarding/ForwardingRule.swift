@@ -34,8 +34,7 @@ package final class ForwardingRule: Sendable {
     }
 
     package let route: RouteID
-    /// Index of the upstream.
-    package let upstream: Int
+    package let upstream: UpstreamID
     /// Headers that the token alone decides, rendered once for each token under this index.
     package let identityHeaders: [Header]
     package let identityHeadersIndex: Int
@@ -53,7 +52,7 @@ package final class ForwardingRule: Sendable {
     package var changesPath: Bool { strippedSegments > 0 || !addedPrefix.isEmpty }
 
     package init(
-        route: RouteID = RouteID(0), upstream: Int, headers: [Header] = [], identityHeadersIndex: Int = 0, host: Host = .keep,
+        route: RouteID = RouteID(0), upstream: UpstreamID, headers: [Header] = [], identityHeadersIndex: Int = 0, host: Host = .keep,
         forwardsToken: Bool = false,
         strippedSegments: Int = 0, addedPrefix: [UInt8] = [], strippedPrefix: [UInt8] = [], rewritesRedirects: Bool = true
     ) {

@@ -1,3 +1,4 @@
+package import Time
 import Authentication
 import Bytes
 package import HTTP1
@@ -74,7 +75,7 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
     private let exchange: Exchange
     private let group: UpstreamGroup
     private let loop: EventLoop
-    private let timeout: UInt64
+    private let timeout: Nanoseconds
     private let bodyBytesMax: Int
     private let account: ClientAccount
     /// Held until the inquiry is over.
@@ -83,11 +84,11 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
     private var request = Request("GET", "/")
 
     /// - Parameters:
-    ///   - timeout: nanoseconds from ``ask(_:)`` to the end of the response.
+    ///   - timeout: from ``ask(_:)`` to the end of the response.
     ///   - bodyBytesMax: of the response.
     ///   - account: of the client for whose request this is asked; it takes its turn where connections are scarce.
     package init(
-        to group: UpstreamGroup, on loop: EventLoop, timeout: UInt64, bodyBytesMax: Int, account: ClientAccount = ClientAccount(),
+        to group: UpstreamGroup, on loop: EventLoop, timeout: Nanoseconds, bodyBytesMax: Int, account: ClientAccount = ClientAccount(),
         _ handler: any InquiryHandler
     ) {
         self.group = group
@@ -98,7 +99,8 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
         self.handler = handler
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
         let filter = FieldFilter(headers: [], hiding: CredentialPlaces())
-        exchange = Exchange(OutgoingHead(RequestContext(), filter, ForwardedFields(), ForwardingRule(upstream: 0), from: origin))
+        exchange = Exchange(
+            OutgoingHead(RequestContext(), filter, ForwardedFields(), ForwardingRule(upstream: UpstreamID(0)), from: origin))
     }
 
     /// Sends the request.

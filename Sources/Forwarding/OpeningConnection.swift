@@ -32,7 +32,7 @@ final class OpeningConnection: EventHandler, TimerHandler {
         io = try ConnectionIO(try Socket.connect(to: address), for: [.readable, .writable], self, on: loop)
         self.client = client
         timer = Timer(self)
-        loop.set(timer!, after: server.settings.connectTimeout)
+        loop.set(timer!, after: server.settings.timeouts.connect)
     }
 
     /// Ends the opening; nobody is told.

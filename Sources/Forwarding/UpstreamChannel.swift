@@ -75,7 +75,7 @@ extension ResponseHead {
         guard let range = fields.first(.contentType)?.value.range else { return false }
         let type = bytes.extracting(range)
         // Looked at for every response, most of which are neither.
-        guard type.count >= 16, type[0] | 0x20 == 0x74 || type[12] | 0x20 == 0x67 else { return false }
+        guard type.count >= 16, type[0] | 0x20 == UInt8(ascii: "t") || type[12] | 0x20 == UInt8(ascii: "g") else { return false }
         return type.extracting(0..<16).equalsIgnoringCase("application/grpc")
             || type.count >= 17 && type.extracting(0..<17).equalsIgnoringCase("text/event-stream")
     }

@@ -153,7 +153,7 @@ extension UpstreamConnection {
         isReused = true
         isReadingPaused = false
         updateInterest()
-        loop.set(timer!, after: server.settings.idleTimeout)
+        loop.set(timer!, after: server.settings.timeouts.idle)
     }
 
     private func ended(isClean: Bool) {

@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Connection
 import HTTP1
@@ -23,6 +24,8 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var client: (any UpstreamClient)?
 
     let address: SocketAddress
+    /// Those of the server, looked up once.
+    let timeouts: UpstreamTimeouts
     /// Of the server's name, when this connection was begun.
     private let resolutions: Int
     private var opening: OpeningConnection?
@@ -94,6 +97,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         self.server = server
         self.loop = loop
         self.address = address
+        timeouts = server.settings.timeouts
         resolutions = server.resolutions
         parser = ResponseParser(bytesMax: server.settings.headBytesMax)
         opening = try OpeningConnection(to: server, at: address, preamble: preamble, on: loop, for: self)
@@ -206,7 +210,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
             isReadingPaused = false
             updateInterest()
         }
-        loop.set(timer!, after: leaveNanoseconds)
+        loop.set(timer!, after: leaveTime)
         queueFlush()
     }
 
@@ -365,9 +369,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func progressed() {
         guard state == .busy, !isReadingPaused, client != nil else { return }
         if isStream {
-            loop.set(timer!, after: server.settings.streamTimeout)
+            loop.set(timer!, after: timeouts.stream)
         } else if upload != .open || !outbound.isEmpty {
-            loop.set(timer!, after: server.settings.responseTimeout)
+            loop.set(timer!, after: timeouts.response)
         } else {
             timer?.clear()
         }
@@ -377,4 +381,4 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 }
 
 /// How long a tunnel's last word may take, and the server's answer to it.
-private let leaveNanoseconds: UInt64 = 5_000_000_000
+private let leaveTime = Nanoseconds.seconds(5)

@@ -1,3 +1,4 @@
+package import Time
 package import Bytes
 package import HTTP2
 import HTTPMessage
@@ -8,7 +9,7 @@ package import System
 package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     let settings: UpstreamSettings
     /// The longest silence of a response that is a stream, and of a tunnel; nanoseconds.
-    package let streamTimeout: UInt64
+    package let streamTimeout: Nanoseconds
     package let speaksHTTP2: Bool
     let buffers: BufferPool
     let windows: WindowBudget
@@ -25,7 +26,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     package init(_ settings: UpstreamSettings, buffers: BufferPool, windows: WindowBudget, on loop: EventLoop) {
         self.settings = settings
-        streamTimeout = settings.streamTimeout
+        streamTimeout = settings.timeouts.stream
         speaksHTTP2 = settings.speaksHTTP2
         self.buffers = buffers
         self.windows = windows
@@ -93,7 +94,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
             youngest.exchange.waitedInVain(youngest.ticket, for: self, .queueFull)
         }
         lastTicket += 1
-        let entry = WaitingList.Entry(exchange, lastTicket, until: loop.now.adding(settings.connectTimeout), account)
+        let entry = WaitingList.Entry(exchange, lastTicket, until: loop.now.adding(settings.timeouts.connect), account)
         waiting.add(entry)
         // It goes on by itself; later ones must not put it off.
         if waiting.count == 1 { armTimer() }
@@ -209,5 +210,5 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     }
 }
 
-private let reliefPause: UInt64 = 250_000_000
+private let reliefPause = Nanoseconds.milliseconds(250)
 private let relievedAtOnce = 64

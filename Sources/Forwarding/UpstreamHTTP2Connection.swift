@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Connection
 import HTTP1
@@ -193,7 +194,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     private func waitIfIdle() {
         guard let timer else { return }
-        if streamCount == 0 { loop.set(timer, after: server.settings.idleTimeout) } else { timer.clear() }
+        if streamCount == 0 { loop.set(timer, after: server.settings.timeouts.idle) } else { timer.clear() }
     }
 
     /// The connection is gone, and with it every exchange.

@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import HTTP1
 import HTTP2
@@ -373,9 +374,9 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         let armed = timer ?? Timer(self)
         timer = armed
         if isStream {
-            connection.loop.set(armed, after: server.settings.streamTimeout)
+            connection.loop.set(armed, after: server.settings.timeouts.stream)
         } else if isUploadComplete || !upload.isEmpty {
-            connection.loop.set(armed, after: server.settings.responseTimeout)
+            connection.loop.set(armed, after: server.settings.timeouts.response)
         } else {
             armed.clear()
         }

@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import HTTP2
 import HTTPMessage
@@ -174,10 +175,10 @@ final class UpstreamServer {
 
     private func eject(at index: Int, from now: Instant) {
         let doublings = min(max(0, places[index].failures - 1), 3)
-        places[index].ejectedUntil = now.adding(min(ejectionFirst << UInt64(doublings), ejectionMax))
+        places[index].ejectedUntil = now.adding(min(ejectionFirst * (1 << UInt64(doublings)), ejectionMax))
     }
 }
 
-private let ejectionFirst: UInt64 = 10_000_000_000
+private let ejectionFirst = Nanoseconds.seconds(10)
 
-private let ejectionMax: UInt64 = 60_000_000_000
+private let ejectionMax = Nanoseconds.seconds(60)

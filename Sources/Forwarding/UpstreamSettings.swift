@@ -30,12 +30,7 @@ package struct UpstreamSettings {
     package let servers: [Address]
     package let balance: Balance
     package let tls: ClientTLSSettings?
-    package let connectTimeout: UInt64
-    /// The longest silence of a server that owes a response; nanoseconds, as all of these.
-    package let responseTimeout: UInt64
-    /// The longest silence of a response that is a stream, and of a tunnel.
-    package let streamTimeout: UInt64
-    package let idleTimeout: UInt64
+    package let timeouts: UpstreamTimeouts
     /// Kept-alive connections that a worker holds for each server.
     package let idleMax: Int
 
@@ -82,14 +77,7 @@ package struct UpstreamSettings {
             block.one("balance")?.choice(["round_robin": Balance.roundRobin, "least_connections": .leastConnections], diagnostics)
             ?? .roundRobin
         tls = block.one("tls").flatMap { ClientTLSSettings($0, files: files, diagnostics) }
-        func nanoseconds(_ name: String, _ fallback: Duration) -> UInt64 {
-            let given = block.one(name)?.duration(diagnostics, in: .milliseconds(1)...(.seconds(86_400)))
-            return UInt64(clamping: (given ?? fallback).nanoseconds)
-        }
-        connectTimeout = nanoseconds("connect_timeout", .seconds(3))
-        responseTimeout = nanoseconds("answer_timeout", .seconds(60))
-        streamTimeout = nanoseconds("stream_timeout", .seconds(3_600))
-        idleTimeout = nanoseconds("idle_timeout", .seconds(55))
+        timeouts = UpstreamTimeouts(block, diagnostics)
         idleMax = block.one("keepalive")?.integer(0...100_000, diagnostics) ?? 256
         connectionsMax = block.one("max_connections")?.integer(1...100_000, diagnostics) ?? 1_024
         waitingMax = block.one("max_waiting")?.integer(0...1_000_000, diagnostics) ?? 1_024

@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Configuration
 import HTTPMessage
@@ -15,7 +16,7 @@ struct AddedFields {
 
     init(_ limits: [Limit]) {
         policies = limits.map { limit in
-            let window = max(1, limit.quota.windowNanoseconds / 1_000_000_000)
+            let window = max(1, limit.quota.window.seconds)
             return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(limit.quota.count);w=\(window)")
         }
         states = limits.map { FieldStart("RateLimit", "\"\($0.name)\";r=", isFleeting: true) }
@@ -29,14 +30,14 @@ struct AddedFields {
         if passage.ownsCORS, let cors = passage.route?.cors { cors.append(for: passage.context.head, to: &output) }
         let asked = passage.progress.states
         guard !asked.isEmpty else { return }
-        for index in asked.indices { Self.begin(policies[asked[index].limit], isFirst: index == 0, &output) }
+        for index in asked.indices { Self.begin(policies[asked[index].limit.index], isFirst: index == 0, &output) }
         output.end()
         for index in asked.indices {
             let state = asked[index]
-            Self.begin(states[state.limit], isFirst: index == 0, &output)
+            Self.begin(states[state.limit.index], isFirst: index == 0, &output)
             output.append(decimal: state.remaining)
             output.append(";t=")
-            output.append(decimal: state.resetAfter / 1_000_000_000 + (state.resetAfter % 1_000_000_000 > 0 ? 1 : 0))
+            output.append(decimal: state.resetAfter.secondsUp)
         }
         output.end()
     }

@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import System
 
@@ -94,8 +95,8 @@ enum KeyFetch {
     case notAsked, succeeded, failed
 }
 
-private let requestPause: UInt64 = 10_000_000_000
-private let filePause: UInt64 = 250_000_000
-private let waitMax: UInt64 = 5_000_000_000
+private let requestPause = Nanoseconds.seconds(10)
+private let filePause = Nanoseconds.milliseconds(250)
+private let waitMax = Nanoseconds.seconds(5)
 /// Keys of one issuer that are remembered as wanted, or as absent.
 private let namesMax = 256

@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import Authorization
 import Bytes
@@ -84,7 +85,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// A call of gRPC to an upstream that can speak it: the client may be silent between two messages.
     private(set) var isGRPC = false
     /// The longest silence of a stream.
-    private(set) var streamTimeout: UInt64 = 0
+    private(set) var streamTimeout = Nanoseconds.zero
     /// Of the credential, when it was checked; see ``Authenticator/version(of:)``.
     private(set) var credentialVersion: UInt64 = 0
     /// Whether the credential expired while the response was on its way.
@@ -102,7 +103,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     var beganAt = Instant.never
     var authenticatedAt = Instant.never
     var admittedAt = Instant.never
-    var handshakeNanoseconds: UInt64 = 0
+    var handshakeTime = Nanoseconds.zero
     var status = 0
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
@@ -110,7 +111,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     init(_ path: RequestPath, from origin: DownstreamOrigin) {
         self.path = path
         self.origin = origin
-        exchange = Exchange(OutgoingHead(context, path.fieldFilter, path.forwardedFields, ForwardingRule(upstream: 0), from: origin))
+        exchange = Exchange(
+            OutgoingHead(context, path.fieldFilter, path.forwardedFields, ForwardingRule(upstream: UpstreamID(0)), from: origin))
         progress.waiter = self
     }
 
@@ -178,7 +180,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         ownsCORS = route.cors != nil
     }
 
-    func matched(_ match: RouteMatch, streamTimeout: UInt64, isGRPC: Bool) {
+    func matched(_ match: RouteMatch, streamTimeout: Nanoseconds, isGRPC: Bool) {
         self.match = match
         self.streamTimeout = streamTimeout
         self.isGRPC = isGRPC

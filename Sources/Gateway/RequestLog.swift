@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import Authorization
 import Bytes
@@ -90,7 +91,7 @@ final class RequestLog {
         line.member("bytes_out", number: passage.bytesOut)
         let now = Clock.now()
         line.member("ms", milliseconds: now.since(passage.beganAt))
-        if passage.handshakeNanoseconds > 0 { line.member("ms_handshake", milliseconds: passage.handshakeNanoseconds) }
+        if passage.handshakeTime > .zero { line.member("ms_handshake", milliseconds: passage.handshakeTime) }
         var from = passage.beganAt
         if passage.authenticatedAt != .never {
             line.member("ms_auth", milliseconds: passage.authenticatedAt.since(from))
@@ -127,7 +128,7 @@ final class RequestLog {
         let states = passage.progress.states
         if !states.isEmpty {
             line.array("limits", of: states) { line, state in
-                line.member("name", limits[state.limit].name)
+                line.member("name", limits[state.limit.index].name)
                 line.member("remaining", number: state.remaining)
             }
         }

@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import Authorization
 import Configuration
@@ -157,7 +158,7 @@ final class RequestPath {
         switch try policy.match(head, form, &target, in: passage.context, found: { passage.found($0) }) {
         case .reply(let reply): return .reply(reply)
         case .match(let match):
-            let group = groups[match.route.upstream]
+            let group = groups[match.route.upstream.index]
             passage.matched(match, streamTimeout: group.streamTimeout, isGRPC: passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC)
             return .next(.limitEarly(match))
         }
@@ -182,10 +183,10 @@ final class RequestPath {
     private func authenticate(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
         guard let credentials = match.credentials else { return .next(.authorize(nil, match)) }
         do {
-            let outcome = try authenticator.authenticate(passage.context.head, by: credentials, at: loop.wall / 1_000_000_000) {
+            let outcome = try authenticator.authenticate(passage.context.head, by: credentials, at: loop.wallSeconds) {
                 () throws(CredentialError) in
-                let pause = passage.account?.tokenPause(at: loop.now) ?? 0
-                if pause > 0 { throw .tooManyFailures(pause) }
+                let pause = passage.account?.tokenPause(at: loop.now) ?? .zero
+                if pause > .zero { throw .tooManyFailures(pause) }
             }
             switch consume outcome {
             case .identity(let identity):
@@ -251,7 +252,7 @@ final class RequestPath {
         do {
             try passage.exchange.begin(
                 admission, for: frontEnd, rule: match.route.forwarding, origin: passage.origin, method: passage.method,
-                framing: passage.framing, tunnel: passage.tunnel, group: groups[match.route.upstream], account: account, at: loop.now)
+                framing: passage.framing, tunnel: passage.tunnel, group: groups[match.route.upstream.index], account: account, at: loop.now)
         } catch {
             throw .forwarding(error)
         }

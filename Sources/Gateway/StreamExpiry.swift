@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import Configuration
 import Forwarding
@@ -36,8 +37,7 @@ final class StreamExpiry {
 
     /// When the credential may have expired; at the latest in a minute, because the host's clock may be set.
     private func nextCheck(_ principal: Principal) -> Instant {
-        let end = principal.expiry.multipliedReportingOverflow(by: 1_000_000_000)
-        let left = end.overflow ? UInt64.max : end.partialValue - min(loop.wall, end.partialValue)
+        let left = Nanoseconds.seconds(principal.expiry) - Nanoseconds(loop.wall)
         return loop.now.adding(min(left, credentialCheckPause))
     }
 
@@ -46,14 +46,14 @@ final class StreamExpiry {
         guard passage.state == .forwarding else { return }
         if passage.isExpired { return passage.frontEnd?.breakOff() ?? () }
         guard let principal = passage.identity?.principal else { return }
-        if loop.wall / 1_000_000_000 < principal.expiry { return passage.check(at: nextCheck(principal), on: loop) }
+        if loop.wallSeconds < principal.expiry { return passage.check(at: nextCheck(principal), on: loop) }
         expire(passage)
     }
 
     /// Called now and then for a response that goes on: none outlives its credential, whatever its type.
     func responseGoesOn(_ passage: Passage) {
         guard passage.state == .forwarding, passage.stream == nil, let principal = passage.identity?.principal,
-            passage.route?.endsStreamsOnExpiry ?? true, loop.wall / 1_000_000_000 >= principal.expiry
+            passage.route?.endsStreamsOnExpiry ?? true, loop.wallSeconds >= principal.expiry
         else { return }
         passage.begin(LiveStream(.body), checkedAt: nil, on: loop)
         expire(passage)
@@ -82,12 +82,12 @@ final class StreamExpiry {
             guard let passage = doubted.popLast(), passage.state == .forwarding, let principal = passage.identity?.principal,
                 streams[ObjectIdentifier(passage)] != nil
             else { continue }
-            if !authenticator.isStillGood(principal, at: loop.wall / 1_000_000_000) { expire(passage) }
+            if !authenticator.isStillGood(principal, at: loop.wallSeconds) { expire(passage) }
         }
     }
 }
 
-private let endingTime: UInt64 = 5_000_000_000
-private let credentialCheckPause: UInt64 = 60_000_000_000
+private let endingTime = Nanoseconds.seconds(5)
+private let credentialCheckPause = Nanoseconds.seconds(60)
 /// A signature costs up to 120 µs.
 private let recheckedAtOnce = 64

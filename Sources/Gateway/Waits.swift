@@ -1,3 +1,4 @@
+import Time
 import Routing
 import System
 

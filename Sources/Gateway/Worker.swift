@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import Bytes
 package import Configuration
@@ -277,5 +278,5 @@ extension Descriptor {
     fileprivate consuming func discardByClosing() {}
 }
 
-private let tick: UInt64 = 250_000_000
-private let initialStateWait: UInt64 = 3_000_000_000
+private let tick = Nanoseconds.milliseconds(250)
+private let initialStateWait = Nanoseconds.seconds(3)

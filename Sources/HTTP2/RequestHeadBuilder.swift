@@ -291,7 +291,7 @@ private enum PseudoField: Int {
         let candidate: PseudoField
         switch name.count {
         case 5: candidate = .path
-        case 7: candidate = name[1] == 0x6D ? .method : .scheme
+        case 7: candidate = name[1] == UInt8(ascii: "m") ? .method : .scheme
         case 9: candidate = .protocol
         case 10: candidate = .authority
         default: return nil

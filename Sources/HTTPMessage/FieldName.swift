@@ -28,36 +28,36 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
         let first = name[0] | 0x20
         switch (count, first) {
         case (2, _): return .te
-        case (4, 0x64): return .date
+        case (4, UInt8(ascii: "d")): return .date
         case (4, _): return .host
-        case (6, 0x61): return .accept
-        case (6, 0x63): return .cookie
-        case (6, 0x65): return .expect
-        case (6, 0x6F): return .origin
+        case (6, UInt8(ascii: "a")): return .accept
+        case (6, UInt8(ascii: "c")): return .cookie
+        case (6, UInt8(ascii: "e")): return .expect
+        case (6, UInt8(ascii: "o")): return .origin
         case (6, _): return .server
-        case (7, 0x72): return .refresh
-        case (7, 0x74): return .trailer
+        case (7, UInt8(ascii: "r")): return .refresh
+        case (7, UInt8(ascii: "t")): return .trailer
         case (7, _): return .upgrade
         case (8, _): return .location
-        case (9, 0x66): return .forwarded
+        case (9, UInt8(ascii: "f")): return .forwarded
         case (9, _): return .xRealIP
-        case (10, 0x63): return .connection
-        case (10, 0x6B): return .keepAlive
-        case (10, 0x73): return .setCookie
+        case (10, UInt8(ascii: "c")): return .connection
+        case (10, UInt8(ascii: "k")): return .keepAlive
+        case (10, UInt8(ascii: "s")): return .setCookie
         case (10, _): return .userAgent
-        case (12, 0x63): return .contentType
+        case (12, UInt8(ascii: "c")): return .contentType
         case (12, _): return .xRequestID
         case (13, _): return .authorization
-        case (14, 0x63): return .contentLength
-        case (14, 0x68): return .http2Settings
-        case (14, _): return name[10] | 0x20 == 0x6D ? .secFetchMode : .secFetchSite
+        case (14, UInt8(ascii: "c")): return .contentLength
+        case (14, UInt8(ascii: "h")): return .http2Settings
+        case (14, _): return name[10] | 0x20 == UInt8(ascii: "m") ? .secFetchMode : .secFetchSite
         case (15, _): return .xForwardedFor
-        case (16, 0x63): return .contentLocation
-        case (16, 0x70): return .proxyConnection
-        case (16, _): return name[12] | 0x20 == 0x70 ? .xForwardedPort : .xForwardedHost
-        case (17, 0x74): return .transferEncoding
+        case (16, UInt8(ascii: "c")): return .contentLocation
+        case (16, UInt8(ascii: "p")): return .proxyConnection
+        case (16, _): return name[12] | 0x20 == UInt8(ascii: "p") ? .xForwardedPort : .xForwardedHost
+        case (17, UInt8(ascii: "t")): return .transferEncoding
         case (17, _): return .xForwardedProto
-        case (18, 0x78): return .xForwardedPrefix
+        case (18, UInt8(ascii: "x")): return .xForwardedPrefix
         case (18, _): return .proxyAuthenticate
         case (19, _): return .proxyAuthorization
         default: return .other
@@ -125,7 +125,7 @@ package enum FieldName: UInt8, CaseIterable, Sendable {
 package enum FieldIdentity {
     @inlinable @inline(__always) package static func fold(_ byte: UInt8) -> UInt8 {
         let lower = byte | 0x20
-        if lower &- 0x61 < 26 { return lower }
+        if lower &- UInt8(ascii: "a") < 26 { return lower }
         return byte &- 0x30 < 10 ? byte : 0x2D
     }
 

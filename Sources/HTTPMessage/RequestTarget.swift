@@ -200,7 +200,7 @@ package struct RequestTarget: ~Copyable {
             let isParameter =
                 after < path.count
                 && (path[after] == 0x3B
-                    || (path.count - after >= 3 && path[after] == 0x25 && path[after + 1] == 0x33 && path[after + 2] == 0x42))
+                    || (path.count - after >= 3 && path[after] == 0x25 && path[after + 1] == 0x33 && path[after + 2] == UInt8(ascii: "B")))
             if after == path.count, dots == 1 {
                 path.removeLast()
                 return false

@@ -1,3 +1,4 @@
+package import Time
 import Bytes
 
 /// One line of a log: a JSON object, written member by member into bytes that are used again.
@@ -50,9 +51,9 @@ package struct JSONLine {
     }
 
     /// Milliseconds with three decimals.
-    package mutating func member(_ name: String, milliseconds nanoseconds: UInt64) {
+    package mutating func member(_ name: String, milliseconds length: Nanoseconds) {
         open(name)
-        let microseconds = nanoseconds / 1_000
+        let microseconds = length.count / 1_000
         bytes.append(decimal: microseconds / 1_000)
         bytes.append(0x2E)
         let fraction = microseconds % 1_000

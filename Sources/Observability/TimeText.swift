@@ -11,7 +11,7 @@ package enum TimeText {
         digits(month, 2, &output)
         output.append(0x2D)
         digits(day, 2, &output)
-        output.append(0x54)
+        output.append(UInt8(ascii: "T"))
         digits(seconds / 3_600 % 24, 2, &output)
         output.append(0x3A)
         digits(seconds / 60 % 60, 2, &output)
@@ -19,7 +19,7 @@ package enum TimeText {
         digits(seconds % 60, 2, &output)
         output.append(0x2E)
         digits(nanoseconds / 1_000_000 % 1_000, 3, &output)
-        output.append(0x5A)
+        output.append(UInt8(ascii: "Z"))
     }
 
     /// The day of the Gregorian calendar that is so many days after 1970-01-01. Counted from March, so that the leap day

@@ -1,3 +1,4 @@
+package import Time
 package import Authentication
 package import Authorization
 import Bytes
@@ -28,8 +29,8 @@ package enum Refusal: Error, Sendable {
     case overloaded
     /// The client, or its token's subject, has as many requests under way as it may.
     case tooManyAtOnce(subject: Bool)
-    /// Too many tokens of the client were no good; nanoseconds to wait.
-    case tooManyFailedTokens(retryAfter: UInt64)
+    /// Too many tokens of the client were no good; how long to wait.
+    case tooManyFailedTokens(retryAfter: Nanoseconds)
     /// A browser was to use a credential that it sends by itself, for a page of another origin.
     case crossOrigin
     /// A preflight for a page of an origin that the route's `cors` does not name.
@@ -170,8 +171,7 @@ package enum Refusal: Error, Sendable {
     var retryAfter: UInt64? {
         switch self {
         case .tooManyAtOnce: 1
-        case .admission(.limitExceeded(_, let nanoseconds)), .tooManyFailedTokens(let nanoseconds):
-            max(1, nanoseconds / 1_000_000_000 + (nanoseconds % 1_000_000_000 > 0 ? 1 : 0))
+        case .admission(.limitExceeded(_, let wait)), .tooManyFailedTokens(let wait): max(1, wait.secondsUp)
         case .admission(.storeUnavailable), .token(.keysUnavailable), .forwarding(.unresolved), .forwarding(.busy),
             .forwarding(.queueFull), .forwarding(.gaveWay), .overloaded:
             2

@@ -1,3 +1,4 @@
+package import Time
 package import Authentication
 import Authorization
 package import Routing
@@ -19,15 +20,14 @@ package struct Admission: ~Copyable {
 
 /// What a limit says of one request.
 package struct LimitState: Sendable {
-    /// Index among the configured limits.
-    package let limit: Int
+    package let limit: LimitID
     package let remaining: UInt64
-    /// Nanoseconds until the quota is whole again.
-    package let resetAfter: UInt64
-    /// Nanoseconds to wait; 0 where the limit lets the request through.
-    package let retryAfter: UInt64
+    /// Until the quota is whole again.
+    package let resetAfter: Nanoseconds
+    /// How long to wait; zero where the limit lets the request through.
+    package let retryAfter: Nanoseconds
 
-    package init(limit: Int, remaining: UInt64, resetAfter: UInt64, retryAfter: UInt64) {
+    package init(limit: LimitID, remaining: UInt64, resetAfter: Nanoseconds, retryAfter: Nanoseconds) {
         self.limit = limit
         self.remaining = remaining
         self.resetAfter = resetAfter
@@ -37,10 +37,10 @@ package struct LimitState: Sendable {
 
 /// Why a request that was permitted is not admitted.
 package enum AdmissionError: Error, Equatable, Sendable {
-    /// Index of the limit, and nanoseconds to wait.
-    case limitExceeded(limit: Int, retryAfter: UInt64)
+    /// How long to wait.
+    case limitExceeded(limit: LimitID, retryAfter: Nanoseconds)
     /// The store of this limit does not answer, and the file says `when_store_fails closed`.
-    case storeUnavailable(limit: Int)
+    case storeUnavailable(limit: LimitID)
 
     package var reason: String {
         switch self {

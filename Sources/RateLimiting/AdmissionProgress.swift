@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import Authorization
 import System
@@ -5,13 +6,13 @@ import System
 /// One request's way through its limits. Used again for the next request of its connection.
 package final class AdmissionProgress {
     struct LocalCharge {
-        let limit: Int
+        let limit: LimitID
         let fingerprint: UInt64
         let charge: GCRA.Charge
     }
 
     struct RemoteCharge {
-        let limit: Int
+        let limit: LimitID
         let store: String
         let call: RemoteCall
         /// Where it stands among the key's charges in the store; nil where a lease was spent.
@@ -22,7 +23,7 @@ package final class AdmissionProgress {
 
     struct Group {
         let store: String
-        var indices: [Int]
+        var ids: [LimitID]
         var calls: [RemoteCall]
         /// The fingerprint of the key, where the limit is spent by leases; the group is then that limit alone.
         let leasedUnder: UInt64?
@@ -119,7 +120,7 @@ package final class AdmissionProgress {
     @inline(__always) func exchange(_ other: inout Present?) { swap(&other, &present) }
 
     @inline(__always) func change<Result: ~Copyable>(_ body: (inout Present) -> Result) -> Result {
-        var taken: Present? = nil
+        var taken: Present?
         swap(&taken, &present)
         let result = body(&taken!)
         swap(&taken, &present)

@@ -1,3 +1,4 @@
+package import Time
 package import System
 
 /// What one client has of a worker at present. A client is an address, of IPv6 a network of 64 bits, which one subscriber has; behind a
@@ -17,7 +18,7 @@ package final class ClientAccount {
     package var isOverShare = false
     /// Of tokens that were no good.
     private var failures: EventBudget
-    private var logSlice: UInt64 = 0
+    private var logWindowIndex: UInt64 = 0
     private var loggedBytes = 0
 
     /// - Parameter failures: how many tokens that let nobody in are looked at.
@@ -37,20 +38,20 @@ package final class ClientAccount {
     /// Whether it has nothing that would have to be remembered.
     package func isIdle(at now: Instant) -> Bool { connections == 0 && underWay == 0 && !failures.isTouched(at: now) }
 
-    /// How long no further token is looked at, in nanoseconds; 0 when one may be.
-    package func tokenPause(at now: Instant) -> UInt64 { address == nil ? 0 : failures.pause(at: now) }
+    /// How long no further token is looked at; zero when one may be.
+    package func tokenPause(at now: Instant) -> Nanoseconds { address == nil ? .zero : failures.pause(at: now) }
 
     /// A token was no good.
     package func tokenFailed(at now: Instant) { failures.spend(at: now) }
 
     /// Counts what is logged for the client; false when it is more than may stand in a log that is half full.
     package func logs(_ bytes: Int, at now: Instant) -> Bool {
-        let slice = now.nanoseconds / logSliceNanoseconds
-        if slice != logSlice { (logSlice, loggedBytes) = (slice, 0) }
+        let index = now.nanoseconds / logWindow.count
+        if index != logWindowIndex { (logWindowIndex, loggedBytes) = (index, 0) }
         loggedBytes += bytes
         return loggedBytes <= logBytesMax
     }
 }
 
-private let logSliceNanoseconds: UInt64 = 250_000_000
+private let logWindow = Nanoseconds.milliseconds(250)
 private let logBytesMax = 65_536

@@ -1,4 +1,6 @@
 /// The generic cell rate algorithm: one number for each key, the theoretical arrival time (TAT), is all the state there is.
+package import Time
+
 /// Source: ITU-T I.371 annex A.
 package struct GCRA: Equatable, Sendable {
     /// Nanoseconds that one request costs.
@@ -14,16 +16,18 @@ package struct GCRA: Equatable, Sendable {
         package let arrival: UInt64
         /// Requests that may come at once from now on.
         package let remaining: UInt64
-        /// Nanoseconds until all of the burst is there again.
-        package let resetAfter: UInt64
-        /// Nanoseconds until one more request is allowed; 0 when it is now.
-        package let retryAfter: UInt64
+        /// Until all of the burst is there again.
+        package let resetAfter: Nanoseconds
+        /// Until one more request is allowed; zero when it is now.
+        package let retryAfter: Nanoseconds
         /// What had been taken back of the key's charges when this one was made.
         package var refundedBefore: UInt64 = 0
 
         package var charge: Charge { Charge(end: arrival, refundedBefore: refundedBefore) }
 
-        package init(isAllowed: Bool, granted: UInt64 = 1, arrival: UInt64, remaining: UInt64, resetAfter: UInt64, retryAfter: UInt64) {
+        package init(
+            isAllowed: Bool, granted: UInt64 = 1, arrival: UInt64, remaining: UInt64, resetAfter: Nanoseconds, retryAfter: Nanoseconds
+        ) {
             self.isAllowed = isAllowed
             self.granted = isAllowed ? granted : 0
             self.arrival = arrival
@@ -70,7 +74,7 @@ package struct GCRA: Equatable, Sendable {
         let ahead = kept - now
         return Decision(
             isAllowed: isAllowed, arrival: isAllowed ? next : arrival,
-            remaining: ahead >= tolerance ? 0 : (tolerance - ahead) / cost, resetAfter: ahead,
-            retryAfter: isAllowed ? 0 : (overflow ? cost : next - now - tolerance))
+            remaining: ahead >= tolerance ? 0 : (tolerance - ahead) / cost, resetAfter: Nanoseconds(ahead),
+            retryAfter: Nanoseconds(isAllowed ? 0 : overflow ? cost : next - now - tolerance))
     }
 }

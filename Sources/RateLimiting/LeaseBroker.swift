@@ -1,3 +1,4 @@
+import Time
 import System
 
 /// Gets leases of limits from their stores for the requests of one worker, and spends them.

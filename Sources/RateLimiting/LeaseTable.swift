@@ -1,3 +1,4 @@
+import Time
 import System
 
 /// Parts of quotas that a worker has taken from a store and spends by itself (`lease N`). Of fixed size: four places for each set of
@@ -62,8 +63,7 @@ struct LeaseTable {
             chosen = first
             for place in first..<first + Self.ways where worth(place, now) < worth(chosen, now) { chosen = place }
         }
-        let (growth, overflow) = quota.gcra.cost.multipliedReportingOverflow(by: decision.granted)
-        let lifetime = overflow ? leaseNanosecondsMin : max(leaseNanosecondsMin, growth)
+        let lifetime = max(leaseMin, Nanoseconds(quota.gcra.cost) * decision.granted)
         let rest = places[chosen].fingerprint == fingerprint && places[chosen].end > now ? places[chosen].left : 0
         places[chosen] = Lease(
             fingerprint: fingerprint, left: max(rest, min(decision.granted, most)), size: size, leftInStore: decision.remaining,
@@ -82,4 +82,4 @@ struct LeaseTable {
     private func firstPlace(_ fingerprint: UInt64) -> Int { Int(fingerprint % UInt64(Self.sets)) * Self.ways }
 }
 
-private let leaseNanosecondsMin: UInt64 = 1_000_000_000
+private let leaseMin = Nanoseconds.seconds(1)

@@ -1,3 +1,4 @@
+import Time
 package import ConfigFile
 
 /// A limit, as the file describes it.
@@ -113,7 +114,7 @@ package final class Limit: Sendable {
         }
         if key.isEmpty { diagnostics.error("a limit has no key", at: directive.name, hint: "add: key $client.ip; or key $claim.sub;") }
         if diagnostics.count > errors { return nil }
-        quota = Quota(count: rate?.count ?? 1, windowNanoseconds: rate?.window ?? 1, burst: burst.map { UInt64($0) })
+        quota = Quota(count: rate?.count ?? 1, window: rate?.window ?? Nanoseconds(1), burst: burst.map { UInt64($0) })
     }
 }
 
@@ -121,14 +122,14 @@ extension Quota {
     /// Reads `NAME COUNT/TIME;`.
     package init?(_ directive: Directive, _ diagnostics: Diagnostics) {
         guard let rate = Rate(directive, diagnostics) else { return nil }
-        self.init(count: rate.count, windowNanoseconds: rate.window)
+        self.init(count: rate.count, window: rate.window)
     }
 }
 
 /// `100/minute`, `5/5m`.
 private struct Rate {
     let count: UInt64
-    let window: UInt64
+    let window: Nanoseconds
 
     init?(_ directive: Directive, _ diagnostics: Diagnostics) {
         guard let word = directive.word("COUNT/TIME", diagnostics) else { return nil }
@@ -140,7 +141,7 @@ private struct Rate {
             return nil
         }
         self.count = count
-        self.window = UInt64(clamping: window.nanoseconds)
+        self.window = Nanoseconds(window)
     }
 
     private static let units: [String: Duration] = [

@@ -1,3 +1,4 @@
+import Time
 package import Bytes
 package import System
 

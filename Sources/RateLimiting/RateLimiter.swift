@@ -1,8 +1,9 @@
+package import Time
 import Authentication
 package import Authorization
 import Bytes
 package import Routing
-package import System
+import System
 
 /// Learns the fate of a request whose limits had to be asked for outside.
 package protocol AdmissionWaiter: AnyObject {
@@ -30,64 +31,64 @@ package final class RateLimiter {
     /// ``begin(_:limits:in:at:_:)`` charges.
     ///
     /// - Returns: whether it is decided at once; see ``AdmissionProgress``. Otherwise the waiter is told later.
-    package func beginEarly(limits indices: [Int], in context: RequestContext, at now: Instant, _ progress: AdmissionProgress) -> Bool {
-        begin(nil, indices, in: context, now, progress)
+    package func beginEarly(limits ids: [LimitID], in context: RequestContext, at now: Instant, _ progress: AdmissionProgress) -> Bool {
+        begin(nil, ids, in: context, now, progress)
     }
 
     /// Starts to decide.
     ///
     /// - Returns: as above.
     package func begin(
-        _ permit: consuming Permit, limits indices: [Int], in context: RequestContext, at now: Instant, _ progress: AdmissionProgress
+        _ permit: consuming Permit, limits ids: [LimitID], in context: RequestContext, at now: Instant, _ progress: AdmissionProgress
     ) -> Bool {
-        begin(consume permit, indices, in: context, now, progress)
+        begin(consume permit, ids, in: context, now, progress)
     }
 
     private func begin(
-        _ permit: consuming Permit?, _ indices: [Int], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress
+        _ permit: consuming Permit?, _ ids: [LimitID], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress
     ) -> Bool {
         var present: AdmissionProgress.Present?
         progress.exchange(&present)
         present!.start(consume permit)
-        let isDecided = decideLocally(indices, in: context, now, &present!)
+        let isDecided = decideLocally(ids, in: context, now, &present!)
         progress.exchange(&present)
         if isDecided { return true }
-        ask(indices, in: context, now, progress)
+        ask(ids, in: context, now, progress)
         return progress.isDecided
     }
 
     /// Decides by limits that are all kept on this host; false when some are not, and nothing was decided.
     private func decideLocally(
-        _ indices: [Int], in context: RequestContext, _ now: Instant, _ present: inout AdmissionProgress.Present
+        _ ids: [LimitID], in context: RequestContext, _ now: Instant, _ present: inout AdmissionProgress.Present
     ) -> Bool {
-        for index in indices where areRemote[index] { return false }
-        for index in indices {
-            let fingerprint = fingerprint(of: limits[index], index, present.permit?.identity, in: context)
-            guard admitLocally(index, fingerprint, now, &present) else { break }
+        for id in ids where areRemote[id.index] { return false }
+        for id in ids {
+            let fingerprint = fingerprint(of: limits[id.index], id, present.permit?.identity, in: context)
+            guard admitLocally(id, fingerprint, now, &present) else { break }
         }
         present.isDecided = true
         return true
     }
 
     /// Limits in memory are charged first; if one further on refuses, they are given back.
-    private func ask(_ indices: [Int], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress) {
+    private func ask(_ ids: [LimitID], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress) {
         var groups: [AdmissionProgress.Group] = []
         var leased: [AdmissionProgress.Group] = []
-        for index in indices {
-            let limit = limits[index]
-            let key = key(of: limit, index, progress.identity, in: context)
+        for id in ids {
+            let limit = limits[id.index]
+            let key = key(of: limit, id, progress.identity, in: context)
             if case .redis(let store) = limit.store, limit.lease > 1 {
                 let call = RemoteCall(key: key.bytes, isSecret: limit.hasSecretKey, quota: limit.quota)
-                leased.append(AdmissionProgress.Group(store: store, indices: [index], calls: [call], leasedUnder: key.fingerprint))
+                leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: key.fingerprint))
             } else if case .redis(let store) = limit.store {
                 let call = RemoteCall(key: key.bytes, isSecret: limit.hasSecretKey, quota: limit.quota)
                 if let present = groups.firstIndex(where: { $0.store == store }) {
-                    groups[present].indices.append(index)
+                    groups[present].ids.append(id)
                     groups[present].calls.append(call)
                 } else {
-                    groups.append(AdmissionProgress.Group(store: store, indices: [index], calls: [call], leasedUnder: nil))
+                    groups.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: nil))
                 }
-            } else if !progress.change({ admitLocally(index, key.fingerprint, now, &$0) }) {
+            } else if !progress.change({ admitLocally(id, key.fingerprint, now, &$0) }) {
                 return progress.finish()
             }
         }
@@ -99,19 +100,19 @@ package final class RateLimiter {
     }
 
     /// The fingerprint of a request's key, where nobody has to be told the key itself.
-    private func fingerprint(of limit: Limit, _ index: Int, _ identity: Identity?, in context: RequestContext) -> UInt64 {
-        if limit.dependsOnClaimsAlone, let made = identity?.principal.limitFingerprint(index) { return made }
-        return key(of: limit, index, identity, in: context).fingerprint
+    private func fingerprint(of limit: Limit, _ id: LimitID, _ identity: Identity?, in context: RequestContext) -> UInt64 {
+        if limit.dependsOnClaimsAlone, let made = identity?.principal.limitFingerprint(id.index) { return made }
+        return key(of: limit, id, identity, in: context).fingerprint
     }
 
     /// The key of a request; what a token alone decides is made once for each token.
-    private func key(of limit: Limit, _ index: Int, _ identity: Identity?, in context: RequestContext) -> RenderedKey {
-        if limit.dependsOnClaimsAlone, let made = identity?.principal.limitKey(index) { return made }
+    private func key(of limit: Limit, _ id: LimitID, _ identity: Identity?, in context: RequestContext) -> RenderedKey {
+        if limit.dependsOnClaimsAlone, let made = identity?.principal.limitKey(id.index) { return made }
         keyScratch.removeAll(keepingCapacity: true)
         limit.renderKey(identity, in: context, into: &keyScratch)
         let fingerprint = table.fingerprint(keyScratch.span)
         let key = RenderedKey(bytes: keyScratch, fingerprint: fingerprint)
-        if limit.dependsOnClaimsAlone { identity?.principal.keep(key, at: index) }
+        if limit.dependsOnClaimsAlone { identity?.principal.keep(key, at: id.index) }
         return key
     }
 
@@ -123,24 +124,24 @@ package final class RateLimiter {
     }
 
     private func settle(_ present: inout AdmissionProgress.Present, _ status: Int, _ now: Instant) {
-        for charge in present.charged where !limits[charge.limit].counts(status) { giveBack(charge, now) }
-        for charge in present.chargedRemote where !limits[charge.limit].counts(status) { giveBack(charge, now) }
+        for charge in present.charged where !limits[charge.limit.index].counts(status) { giveBack(charge, now) }
+        for charge in present.chargedRemote where !limits[charge.limit.index].counts(status) { giveBack(charge, now) }
         present.forgetCharges()
     }
 
     /// False when the limit refuses; the error then stands in `present`.
     private func admitLocally(
-        _ index: Int, _ fingerprint: UInt64, _ now: Instant, _ present: inout AdmissionProgress.Present
+        _ id: LimitID, _ fingerprint: UInt64, _ now: Instant, _ present: inout AdmissionProgress.Present
     ) -> Bool {
-        let limit = limits[index]
+        let limit = limits[id.index]
         let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds)
         present.states.append(
-            LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
+            LimitState(limit: id, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
         if decision.isAllowed {
-            present.charged.append(AdmissionProgress.LocalCharge(limit: index, fingerprint: fingerprint, charge: decision.charge))
+            present.charged.append(AdmissionProgress.LocalCharge(limit: id, fingerprint: fingerprint, charge: decision.charge))
             return true
         }
-        refuse(&present, .limitExceeded(limit: index, retryAfter: decision.retryAfter), now)
+        refuse(&present, .limitExceeded(limit: id, retryAfter: decision.retryAfter), now)
         return false
     }
 
@@ -152,12 +153,12 @@ package final class RateLimiter {
     }
 
     private func giveBack(_ charge: AdmissionProgress.LocalCharge, _ now: Instant) {
-        table.refund(charge.fingerprint, limits[charge.limit].quota, charge.charge, now: now.nanoseconds)
+        table.refund(charge.fingerprint, limits[charge.limit.index].quota, charge.charge, now: now.nanoseconds)
     }
 
     private func giveBack(_ charge: AdmissionProgress.RemoteCharge, _ now: Instant) {
         if let lease = charge.lease {
-            leases.giveBack(lease.fingerprint, of: lease.end, most: limits[charge.limit].lease, at: now)
+            leases.giveBack(lease.fingerprint, of: lease.end, most: limits[charge.limit.index].lease, at: now)
         } else if let made = charge.charge {
             stores[charge.store]?.refund([RemoteRefund(call: charge.call, charge: made)])
         }
@@ -177,7 +178,7 @@ package final class RateLimiter {
             let pending = PendingDecision { [unowned self] decisions, now in self.decided(group, decisions, progress, now) }
             progress.change { $0.pending = pending }
             if let fingerprint = group.leasedUnder {
-                leases.request(fingerprint, group.calls[0], most: limits[group.indices[0]].lease, for: pending, of: store, at: now)
+                leases.request(fingerprint, group.calls[0], most: limits[group.ids[0].index].lease, for: pending, of: store, at: now)
             } else {
                 store.decide(group.calls, for: pending)
             }
@@ -190,10 +191,10 @@ package final class RateLimiter {
     private func spend(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
         guard let lease = leases.spend(fingerprint, at: now) else { return false }
         let state = LimitState(
-            limit: group.indices[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
-            resetAfter: lease.wholeAt.since(now), retryAfter: 0)
+            limit: group.ids[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
+            resetAfter: lease.wholeAt.since(now), retryAfter: .zero)
         let charge = AdmissionProgress.RemoteCharge(
-            limit: group.indices[0], store: group.store, call: group.calls[0], charge: nil, lease: (fingerprint, lease.end))
+            limit: group.ids[0], store: group.store, call: group.calls[0], charge: nil, lease: (fingerprint, lease.end))
         progress.change { present in
             present.states.append(state)
             present.chargedRemote.append(charge)
@@ -212,15 +213,15 @@ package final class RateLimiter {
             guard decideWithout(group, progress, now) else { return progress.finish() }
             return askNextStore(progress, now)
         }
-        let states = zip(group.indices, decisions).map { index, decision in
-            LimitState(limit: index, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter)
+        let states = zip(group.ids, decisions).map { id, decision in
+            LimitState(limit: id, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter)
         }
         progress.change { $0.states += states }
-        if let refused = zip(group.indices, decisions).first(where: { !$0.1.isAllowed }) {
+        if let refused = zip(group.ids, decisions).first(where: { !$0.1.isAllowed }) {
             progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter), now) }
             return progress.finish()
         }
-        let charges = zip(zip(group.indices, group.calls), decisions).map { asked, decision in
+        let charges = zip(zip(group.ids, group.calls), decisions).map { asked, decision in
             AdmissionProgress.RemoteCharge(limit: asked.0, store: group.store, call: asked.1, charge: decision.charge, lease: nil)
         }
         progress.change { $0.chargedRemote += charges }
@@ -229,15 +230,15 @@ package final class RateLimiter {
 
     /// Goes by `when_store_fails`; false when the request is refused.
     private func decideWithout(_ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
-        for (index, call) in zip(group.indices, group.calls) {
-            switch limits[index].whenStoreFails {
+        for (id, call) in zip(group.ids, group.calls) {
+            switch limits[id.index].whenStoreFails {
             case .open: continue
             case .closed:
-                progress.change { refuse(&$0, .storeUnavailable(limit: index), now) }
+                progress.change { refuse(&$0, .storeUnavailable(limit: id), now) }
                 return false
             case .local:
                 let fingerprint = table.fingerprint(call.key.span)
-                if !progress.change({ admitLocally(index, fingerprint, now, &$0) }) { return false }
+                if !progress.change({ admitLocally(id, fingerprint, now, &$0) }) { return false }
             }
         }
         return true

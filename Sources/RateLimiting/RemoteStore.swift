@@ -1,4 +1,5 @@
-package import System
+package import Time
+import System
 
 /// One key's part of a call to a store outside the host.
 package struct RemoteCall: Sendable {

@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import RateLimiting
 import TLS
@@ -106,7 +107,7 @@ enum LimitScript {
             var decision = GCRA.Decision(
                 isAllowed: granted > 0, granted: UInt64(clamping: granted), arrival: UInt64(end) * 1_000,
                 remaining: UInt64(clamping: remaining),
-                resetAfter: UInt64(reset) * 1_000, retryAfter: UInt64(wait) * 1_000)
+                resetAfter: Nanoseconds(UInt64(reset)) * 1_000, retryAfter: Nanoseconds(UInt64(wait)) * 1_000)
             decision.refundedBefore = UInt64(refunded) * 1_000
             decisions.append(decision)
         }

@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Connection
 package import RateLimiting
@@ -54,7 +55,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     private var deadlines: [(end: Int, at: Instant)] = []
     private var script = Script.unknown
     private var hasPendingBatch = false
-    private var pause: UInt64 = pauseFirst
+    private var pause = pauseFirst
     private var wasAvailable: Bool?
     /// The server said that it is not the one to ask; it is believed to be when it has answered a call.
     private var isDoubtful = false
@@ -107,7 +108,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     package func turnEnded() {
         hasPendingBatch = false
         // The turn may have taken a while: the server's time begins now.
-        if isAvailable { deadlines.append((sent.count, Clock.now().adding(settings.timeoutNanoseconds))) }
+        if isAvailable { deadlines.append((sent.count, Clock.now().adding(settings.timeout))) }
         flush()
         armTimer()
     }
@@ -130,12 +131,12 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     package func fired(_ timer: Timer) {
         switch state {
         case .idle: connect()
-        case .connecting, .handshaking, .greeting: fail("no reply within \(greetingNanosecondsMax / 1_000_000) ms of connecting")
+        case .connecting, .handshaking, .greeting: fail("no reply within \(greetingMax.milliseconds) ms of connecting")
         case .ready:
             // What came while this process was busy is in time.
             receive()
             if let deadline = deadlines.first?.at, deadline <= loop.now {
-                fail("no reply within \(settings.timeoutNanoseconds / 1_000_000) ms")
+                fail("no reply within \(settings.timeout.milliseconds) ms")
             } else {
                 armTimer()
             }
@@ -157,7 +158,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             return fail(error.description)
         }
         state = .connecting
-        loop.set(timer!, after: greetingNanosecondsMax)
+        loop.set(timer!, after: greetingMax)
     }
 
     private func connected() {
@@ -375,9 +376,9 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 }
 
-private let pauseFirst: UInt64 = 50_000_000
-private let pauseMax: UInt64 = 1_000_000_000
-private let greetingNanosecondsMax: UInt64 = 1_000_000_000
+private let pauseFirst = Nanoseconds.milliseconds(50)
+private let pauseMax = Nanoseconds.seconds(1)
+private let greetingMax = Nanoseconds.seconds(1)
 
 /// How a server's errors begin that is a replica, is loading its data, or has handed the key to another.
 private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "CLUSTERDOWN"]

@@ -1,3 +1,4 @@
+package import Time
 package import ConfigFile
 package import System
 package import TLS
@@ -24,7 +25,7 @@ package struct RedisSettings {
     package let database: Int
     package let tls: ClientTLSSettings?
     /// How long a decision may take before `when_store_fails` holds.
-    package let timeoutNanoseconds: UInt64
+    package let timeout: Nanoseconds
 
     /// The name to verify in the server's certificate.
     package var tlsHost: String {
@@ -57,7 +58,7 @@ package struct RedisSettings {
         let tlsDirective = block.one("tls")
         tls = tlsDirective.flatMap { ClientTLSSettings($0, files: files, diagnostics) }
         let timeout = block.one("timeout")?.duration(diagnostics, in: .milliseconds(1)...(.seconds(60)))
-        timeoutNanoseconds = UInt64(clamping: (timeout ?? .milliseconds(50)).nanoseconds)
+        self.timeout = Nanoseconds(timeout ?? .milliseconds(50))
         block.finish(later: ["sentinel", "cluster", "prefix"])
         if addresses.isEmpty { diagnostics.error("a redis has no address", at: directive.name, hint: "add: address 127.0.0.1:6379;") }
         if username != nil, passwordDirective == nil { diagnostics.error("a username needs a password", at: directive.name) }

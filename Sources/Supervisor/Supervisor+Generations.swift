@@ -1,3 +1,4 @@
+import Time
 import CLinux
 import Configuration
 import Logging
@@ -162,10 +163,11 @@ extension Supervisor {
         let signal = pc_signalled(status)
         log.error(
             "\(member.name) ended unexpectedly (\(signal != 0 ? "signal \(signal)" : "status \(pc_exited(status))")); it is started again")
-        member.shortLives = loop.now.since(member.startedAt) < 1_000_000_000 ? member.shortLives + 1 : 0
-        let pause = member.shortLives == 0 ? 0 : min(restartPauseMax, restartPauseFirst << UInt64(min(member.shortLives - 1, 16)))
+        member.shortLives = loop.now.since(member.startedAt) < .seconds(1) ? member.shortLives + 1 : 0
+        let pause =
+            member.shortLives == 0 ? .zero : min(restartPauseMax, restartPauseFirst * (1 << UInt64(min(member.shortLives - 1, 16))))
         member.restartAt = loop.now.adding(pause)
-        if pause == 0 { restart(member, generation) }
+        if pause == .zero { restart(member, generation) }
     }
 
     func restart(_ member: Generation.Member, _ generation: Generation) {
@@ -218,7 +220,7 @@ extension Supervisor {
             abandon(generation)
             reloadIfAskedMeanwhile()
         } else {
-            log.critical("the workers did not become ready within \(readyWithin / 1_000_000_000) s; giving up")
+            log.critical("the workers did not become ready within \(readyWithin.seconds) s; giving up")
             exitCode = 1
             stop()
             abandon(generation)
@@ -226,7 +228,7 @@ extension Supervisor {
     }
 }
 
-let readyWithin: UInt64 = 15_000_000_000
-private let killAfterDrain: UInt64 = 2_000_000_000
-private let restartPauseFirst: UInt64 = 100_000_000
-private let restartPauseMax: UInt64 = 5_000_000_000
+let readyWithin = Nanoseconds.seconds(15)
+private let killAfterDrain = Nanoseconds.seconds(2)
+private let restartPauseFirst = Nanoseconds.milliseconds(100)
+private let restartPauseMax = Nanoseconds.seconds(5)

@@ -1,3 +1,4 @@
+import Time
 import CLinux
 import Logging
 import Processes
@@ -129,4 +130,4 @@ extension Supervisor {
 
 private let predecessorVariable = "PORTCULLIS_PREDECESSOR"
 /// For reading the configuration, before the workers are waited for.
-private let handoverSlack: UInt64 = 5_000_000_000
+private let handoverSlack = Nanoseconds.seconds(5)

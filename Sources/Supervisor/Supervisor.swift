@@ -1,3 +1,4 @@
+import Time
 import CLinux
 import ConfigFile
 package import Configuration
@@ -295,7 +296,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
 
     /// A new first key; the two before it can still be read for as long as their tickets live.
     private func rotateTickets() {
-        let interval = generations.last?.settings.ticketRotation ?? 0
+        let interval = generations.last?.settings.ticketRotation ?? .zero
         ticketsRotateAt = loop.now.adding(interval)
         ticketKeys = SystemRandom.bytes(TicketKeys.keyBytes) + ticketKeys.prefix(TicketKeys.keyBytes * (TicketKeys.keysMax - 1))
         for worker in generations.flatMap(\.workers) { worker.channel?.send([MessageKind.ticketKeys.rawValue] + ticketKeys) }
@@ -307,7 +308,7 @@ package enum ProcessorCount {
     package static var online: Int { max(1, min(64, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))) }
 }
 
-private let tick: UInt64 = 50_000_000
+private let tick = Nanoseconds.milliseconds(50)
 /// Of this process's own time, so that a host that was asleep is no reason.
 let silentTicksMax = 200
 private let rememberedMax = 1_024

@@ -1,3 +1,4 @@
+package import Time
 import CLinux
 
 /// What a descriptor is ready for.
@@ -39,6 +40,8 @@ package protocol EndOfTurnHandler: AnyObject {
     package var now: Instant { moment }
     /// Nanoseconds since 1970, read once per turn.
     package var wall: UInt64 { wallMoment }
+    /// Seconds since 1970.
+    package var wallSeconds: UInt64 { wallMoment / 1_000_000_000 }
 
     private var moment: Instant
     private var wallMoment: UInt64
@@ -125,7 +128,7 @@ package protocol EndOfTurnHandler: AnyObject {
     /// Fires `timer` at `deadline`, instead of at any moment set before. A later deadline costs nothing.
     package func set(_ timer: Timer, at deadline: Instant) { wheel.set(timer, at: deadline) }
 
-    package func set(_ timer: Timer, after nanoseconds: UInt64) { wheel.set(timer, at: now.adding(nanoseconds)) }
+    package func set(_ timer: Timer, after length: Nanoseconds) { wheel.set(timer, at: now.adding(length)) }
 
     /// Watches `descriptor` for `handler`, which stays alive until the watch ends.
     package func watch(_ descriptor: Int32, for interest: Readiness, _ handler: any EventHandler) throws(SystemError) -> Watch {

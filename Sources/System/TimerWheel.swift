@@ -1,4 +1,6 @@
 /// Called when a timer's moment has come.
+package import Time
+
 package protocol TimerHandler: AnyObject {
     func fired(_ timer: Timer)
 }

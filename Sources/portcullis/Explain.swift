@@ -96,7 +96,7 @@ struct Explain: ParsableCommand {
     }
 
     private func time() throws -> UInt64 {
-        guard let at else { return Clock.wall() / 1_000_000_000 }
+        guard let at else { return Clock.wallSeconds() }
         guard let seconds = UInt64(at) ?? MomentText.seconds(at), seconds < 1 << 40 else {
             throw usage("'\(at)' is not a time", "write seconds since 1970, or a time of UTC such as 2026-01-31T12:00:00Z")
         }

@@ -55,7 +55,7 @@ struct TestedConfiguration: ConfigurationReader {
 
     func read(files: any FileSource, _ diagnostics: Diagnostics) -> Settings {
         let settings = Settings(path, files: files, environment: Environment.all, processors: ProcessorCount.online, diagnostics)
-        if runsTests { PolicyTestRun.check(settings, at: Clock.wall() / 1_000_000_000, diagnostics) }
+        if runsTests { PolicyTestRun.check(settings, at: Clock.wallSeconds(), diagnostics) }
         return settings
     }
 }

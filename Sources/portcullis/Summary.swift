@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import Authorization
 import ConfigFile
@@ -33,7 +34,7 @@ struct Summary {
             let store = if case .redis(let name) = limit.store { "redis \(name)" } else { "memory" }
             let counted = limit.countedStatuses.isEmpty ? "" : "  counts " + limit.countedStatuses.map(String.init).joined(separator: " ")
             text +=
-                "limit      \(limit.name)  \(limit.quota.count) per \(period(limit.quota.windowNanoseconds)), burst \(limit.quota.burst), in \(store)\(counted)\n"
+                "limit      \(limit.name)  \(limit.quota.count) per \(period(limit.quota.window)), burst \(limit.quota.burst), in \(store)\(counted)\n"
         }
         for upstream in settings.upstreams {
             text +=
@@ -57,7 +58,8 @@ struct Summary {
             for (names, rule) in rules {
                 rows.append([
                     route.name, names, demands(route, rule),
-                    rule.allLimits.map { settings.limits[$0].name }.joined(separator: " "), settings.upstreams[route.upstream].name,
+                    rule.allLimits.map { settings.limits[$0.index].name }.joined(separator: " "),
+                    settings.upstreams[route.upstream.index].name,
                 ])
             }
         }
@@ -86,14 +88,14 @@ struct Summary {
         }
     }
 
-    private func period(_ nanoseconds: UInt64) -> String {
-        let seconds = nanoseconds / 1_000_000_000
+    private func period(_ window: Nanoseconds) -> String {
+        let seconds = window.seconds
         switch seconds {
         case 1: return "second"
         case 60: return "minute"
         case 3_600: return "hour"
         case 86_400: return "day"
-        case 0: return "\(nanoseconds / 1_000_000) ms"
+        case 0: return "\(window.milliseconds) ms"
         default: return seconds % 60 == 0 ? "\(seconds / 60) min" : "\(seconds) s"
         }
     }

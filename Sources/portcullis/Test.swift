@@ -30,7 +30,7 @@ struct Test: ParsableCommand {
             complain("there is no test '\(name)' in \(file.config)")
             throw ExitCode(4)
         }
-        let run = PolicyTestRun(settings, named: name, at: Clock.wall() / 1_000_000_000)
+        let run = PolicyTestRun(settings, named: name, at: Clock.wallSeconds())
         if let junit { try write(run.junit, to: junit) }
         if json {
             print(run.json, terminator: "")

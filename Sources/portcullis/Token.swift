@@ -24,7 +24,7 @@ struct Token: ParsableCommand {
             let (settings, files) = try readSettings(file.config, runsTests: false)
             let token = try StandardInput.token()
             let policy = OfflinePolicy(settings) { files.contents[$0] }
-            let seconds = Clock.wall() / 1_000_000_000
+            let seconds = Clock.wallSeconds()
             do {
                 switch try policy.inspect(token, at: seconds) {
                 case .identity(let identity):

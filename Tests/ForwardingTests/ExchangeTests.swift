@@ -55,7 +55,7 @@ import Testing
     private func send(_ lines: [String], body: String = "", to group: UpstreamGroup) throws -> Recorder {
         let recorder = Recorder()
         let context = RequestContext()
-        let rule = ForwardingRule(upstream: 0)
+        let rule = ForwardingRule(upstream: UpstreamID(0))
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
         let filter = FieldFilter(headers: [], hiding: CredentialPlaces())
         let exchange = Exchange(OutgoingHead(context, filter, ForwardedFields(), rule, from: origin))
@@ -95,7 +95,8 @@ import Testing
             let diagnostics = Diagnostics()
             let word = header.map { Word(text: $0, position: Position(file: 0, offset: 0, length: 0), isQuoted: true) }
             let template = try word.map { try #require(Template($0, diagnostics)) }
-            return ForwardingRule(upstream: 0, headers: template.map { [ForwardingRule.Header(name: "X-Who", value: $0)] } ?? [])
+            return ForwardingRule(
+                upstream: UpstreamID(0), headers: template.map { [ForwardingRule.Header(name: "X-Who", value: $0)] } ?? [])
         }
         let context = RequestContext()
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)

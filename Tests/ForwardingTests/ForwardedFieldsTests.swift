@@ -59,7 +59,7 @@ import Testing
         let filter = FieldFilter(headers: [], hiding: CredentialPlaces())
         for (trusted, isTrusted) in [(TrustedFields.any, true), (.xForwarded, true), (.forwarded, false)] {
             let head = OutgoingHead(
-                RequestContext(), filter, ForwardedFields(trusted: trusted), ForwardingRule(upstream: 0), from: proxy)
+                RequestContext(), filter, ForwardedFields(trusted: trusted), ForwardingRule(upstream: UpstreamID(0)), from: proxy)
             for name in ["X-Client-IP", "X-Forwarded-Ssl", "X-Original-URL", "X-Remote-User"] {
                 let request = try Heads.request("GET / HTTP/1.1", "\(name): x")
                 let verdict = filter.verdict(on: request.fields.lines[0], in: request.bytes, from: head.sender(request))

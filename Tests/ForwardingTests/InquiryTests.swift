@@ -1,3 +1,4 @@
+import Time
 import HTTPMessage
 import Bytes
 import ConfigFile
@@ -44,7 +45,7 @@ import Testing
 
     /// Asks, and waits for what comes of it.
     private func ask(
-        _ request: Inquiry.Request, of group: UpstreamGroup, timeout: UInt64 = 20_000_000_000, bodyBytesMax: Int = 1_024
+        _ request: Inquiry.Request, of group: UpstreamGroup, timeout: Nanoseconds = .seconds(20), bodyBytesMax: Int = 1_024
     ) throws -> Caller {
         let waiter = Caller()
         let inquiry = Inquiry(to: group, on: loop, timeout: timeout, bodyBytesMax: bodyBytesMax, waiter)
@@ -101,7 +102,7 @@ import Testing
         #expect(try ask(Inquiry.Request("GET", "/short"), of: group).failure == .forwarding(.closedEarly))
         #expect(try ask(Inquiry.Request("GET", "/odd"), of: group).failure == .forwarding(.badResponse(.badContentLength)))
         for path in ["/silent", "/nothing"] {
-            #expect(try ask(Inquiry.Request("GET", path), of: group, timeout: 300_000_000).failure == .timedOut)
+            #expect(try ask(Inquiry.Request("GET", path), of: group, timeout: .milliseconds(300)).failure == .timedOut)
         }
     }
 
@@ -132,11 +133,11 @@ import Testing
         }
         let group = try group(server.port)
         let waiter = Caller()
-        let inquiry = Inquiry(to: group, on: loop, timeout: 20_000_000_000, bodyBytesMax: 10, waiter)
+        let inquiry = Inquiry(to: group, on: loop, timeout: .seconds(20), bodyBytesMax: 10, waiter)
         try inquiry.ask(Inquiry.Request("GET", "/"))
         inquiry.cancel()
         inquiry.cancel()
-        let early = Inquiry(to: group, on: loop, timeout: 20_000_000_000, bodyBytesMax: 10, waiter)
+        let early = Inquiry(to: group, on: loop, timeout: .seconds(20), bodyBytesMax: 10, waiter)
         early.cancel()
         try early.ask(Inquiry.Request("GET", "/"))
         // Another one, asked later, is answered by the same service.
@@ -154,7 +155,7 @@ import Testing
         Inquiry.Request("GET", "/", fields: [(name: "TE", value: [0x61])]),
     ]) func whatCannotStandInARequestIsNotSent(request: Inquiry.Request) throws {
         let waiter = Caller()
-        let inquiry = Inquiry(to: try group(1), on: loop, timeout: 1_000_000_000, bodyBytesMax: 10, waiter)
+        let inquiry = Inquiry(to: try group(1), on: loop, timeout: .seconds(1), bodyBytesMax: 10, waiter)
         let error = #expect(throws: Inquiry.Failure.self) { try inquiry.ask(request) }
         guard case .unusable = try #require(error) else { return #expect(Bool(false), "\(String(describing: error))") }
         #expect(waiter.outcomes.isEmpty)
@@ -168,7 +169,7 @@ import Testing
         let waiters = (0..<40).map { _ in Caller() }
         for (index, waiter) in waiters.enumerated() {
             let body = [UInt8](repeating: 0x78, count: index % 3 * 4)
-            try Inquiry(to: group, on: loop, timeout: 30_000_000_000, bodyBytesMax: 10, waiter).ask(
+            try Inquiry(to: group, on: loop, timeout: .seconds(30), bodyBytesMax: 10, waiter).ask(
                 Inquiry.Request(body.isEmpty ? "GET" : "POST", "/\(index)", body: body))
         }
         #expect(turn { waiters.allSatisfy { $0.outcomes.count == 1 } })

@@ -1,3 +1,4 @@
+import Time
 import Authentication
 import System
 @testable import Forwarding
@@ -9,7 +10,7 @@ import Testing
     private let exchange: Exchange = {
         let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
         let filter = FieldFilter(headers: [], hiding: CredentialPlaces())
-        return Exchange(OutgoingHead(RequestContext(), filter, ForwardedFields(), ForwardingRule(upstream: 0), from: origin))
+        return Exchange(OutgoingHead(RequestContext(), filter, ForwardedFields(), ForwardingRule(upstream: UpstreamID(0)), from: origin))
     }()
 
     private func entry(_ ticket: UInt64, _ account: ClientAccount) -> WaitingList.Entry {

@@ -1,3 +1,4 @@
+import Time
 import System
 import Authentication
 import ConfigFile

@@ -1,3 +1,4 @@
+import Time
 import Routing
 import Bytes
 import ConfigFile
@@ -27,8 +28,8 @@ private final class ScriptedStore: RemoteStore {
             isAllowed.map { isAllowed in
                 calls.map { _ in
                     GCRA.Decision(
-                        isAllowed: isAllowed, granted: isAllowed ? 1 : 0, arrival: 0, remaining: 1, resetAfter: 1_000_000_000,
-                        retryAfter: isAllowed ? 0 : 3_000_000_000)
+                        isAllowed: isAllowed, granted: isAllowed ? 1 : 0, arrival: 0, remaining: 1, resetAfter: .seconds(1),
+                        retryAfter: isAllowed ? .zero : .seconds(3))
                 }
             }, at: .past)
     }

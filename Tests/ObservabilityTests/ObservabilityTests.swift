@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import System
 import Foundation
@@ -11,7 +12,7 @@ import Testing
         line.member("a", "x\"y\\z\n\u{1b}[31m\u{7f}\u{85}\u{2028}é")
         line.member("b", [0x61, 0xFF, 0x62])
         line.member("n", number: 42)
-        line.member("ms", milliseconds: 1_234_567)
+        line.member("ms", milliseconds: Nanoseconds(1_234_567))
         line.array("l", of: [1, 2]) { line, value in line.member("v", number: UInt64(value)) }
         line.end()
         let text = String(decoding: line.bytes, as: UTF8.self)

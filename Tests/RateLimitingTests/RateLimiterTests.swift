@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Authorization
 import ConfigFile
@@ -48,7 +49,7 @@ private final class Waiter: AdmissionWaiter {
         statuses: [Int] = []
     ) -> Limit {
         Limit(
-            name: name, quota: Quota(count: count, windowNanoseconds: 60 * second), key: [Template(parts: [.variable(.clientIP)])],
+            name: name, quota: Quota(count: count, window: .seconds(60)), key: [Template(parts: [.variable(.clientIP)])],
             store: store, whenStoreFails: failing, lease: lease, countedStatuses: statuses)
     }
 
@@ -65,13 +66,13 @@ private final class Waiter: AdmissionWaiter {
     }
 
     private func granted(_ count: UInt64 = 1, left: UInt64 = 1) -> GCRA.Decision {
-        GCRA.Decision(isAllowed: true, granted: count, arrival: 7, remaining: left, resetAfter: second, retryAfter: 0)
+        GCRA.Decision(isAllowed: true, granted: count, arrival: 7, remaining: left, resetAfter: .seconds(1), retryAfter: .zero)
     }
 
-    private let refused = GCRA.Decision(isAllowed: false, arrival: 7, remaining: 0, resetAfter: 5 * second, retryAfter: 3 * second)
+    private let refused = GCRA.Decision(isAllowed: false, arrival: 7, remaining: 0, resetAfter: .seconds(5), retryAfter: .seconds(3))
 
     private func begin(_ limiter: RateLimiter, _ limits: [Int], _ progress: AdmissionProgress) -> Bool {
-        limiter.begin(Authorization.permit(permitRule), limits: limits, in: context, at: now, progress)
+        limiter.begin(Authorization.permit(permitRule), limits: limits.map { LimitID($0) }, in: context, at: now, progress)
     }
 
     private func isAdmitted(_ progress: AdmissionProgress) throws(AdmissionError) -> Bool {
@@ -95,7 +96,7 @@ private final class Waiter: AdmissionWaiter {
             let progress = progress(waiter)
             #expect(begin(limiter, [0, 1], progress))
             guard round > 0 else { continue }
-            #expect(progress.error == .limitExceeded(limit: 1, retryAfter: 60 * second))
+            #expect(progress.error == .limitExceeded(limit: LimitID(1), retryAfter: .seconds(60)))
             // The wide one has counted the first request alone.
             #expect(progress.states.first?.remaining == 98)
         }
@@ -107,8 +108,8 @@ private final class Waiter: AdmissionWaiter {
         #expect(!begin(limiter, [0, 1], early))
         first.reply(at: now, [refused])
         #expect(waiter.times == 1)
-        #expect(early.error == .limitExceeded(limit: 1, retryAfter: 3 * second))
-        #expect(early.states.map(\.limit) == [0, 1])
+        #expect(early.error == .limitExceeded(limit: LimitID(1), retryAfter: .seconds(3)))
+        #expect(early.states.map(\.limit.index) == [0, 1])
         // Both requests of the quota in memory are there again.
         for _ in 0..<2 {
             let next = progress(waiter)
@@ -128,13 +129,13 @@ private final class Waiter: AdmissionWaiter {
         first.reply(at: now, [granted(), granted()])
         #expect(waiter.times == 0 && other.calls.count == 1)
         other.reply(at: now, [refused])
-        #expect(waiter.times == 1 && progress.error == .limitExceeded(limit: 0, retryAfter: 3 * second))
+        #expect(waiter.times == 1 && progress.error == .limitExceeded(limit: LimitID(0), retryAfter: .seconds(3)))
         #expect(first.refunds.count == 2 && other.refunds.isEmpty)
     }
 
     @Test(arguments: [
-        (Limit.WhenStoreFails.open, 4, nil), (.local, 2, AdmissionError.limitExceeded(limit: 0, retryAfter: 30 * second)),
-        (.closed, 0, .storeUnavailable(limit: 0)),
+        (Limit.WhenStoreFails.open, 4, nil), (.local, 2, AdmissionError.limitExceeded(limit: LimitID(0), retryAfter: .seconds(30))),
+        (.closed, 0, .storeUnavailable(limit: LimitID(0))),
     ])
     func aStoreThatIsAwayIsDoneWithout(policy: Limit.WhenStoreFails, admitted: Int, error: AdmissionError?) throws {
         // Known to be away, or found out by waiting, or with a reply that fits no call.
@@ -182,7 +183,7 @@ private final class Waiter: AdmissionWaiter {
         #expect(first.refunds.count == 3)
         let last = progress(waiter)
         #expect(begin(limiter, [0, 1], last))
-        #expect(last.error == .limitExceeded(limit: 0, retryAfter: 30 * second))
+        #expect(last.error == .limitExceeded(limit: LimitID(0), retryAfter: .seconds(30)))
     }
 
     @Test func thoseWhoWaitForALeaseShareIt() throws {
@@ -209,8 +210,8 @@ private final class Waiter: AdmissionWaiter {
         waiting[1].reset()
         first.reply(at: now, [refused])
         #expect(waiter.times == 2 && first.calls.isEmpty)
-        #expect(waiting[0].error == .limitExceeded(limit: 0, retryAfter: 3 * second))
-        #expect(waiting[2].error == .limitExceeded(limit: 0, retryAfter: 3 * second))
+        #expect(waiting[0].error == .limitExceeded(limit: LimitID(0), retryAfter: .seconds(3)))
+        #expect(waiting[2].error == .limitExceeded(limit: LimitID(0), retryAfter: .seconds(3)))
     }
 
     @Test func whatIsGivenBackOfALeaseIsSpentBeforeTheStoreIsAsked() throws {

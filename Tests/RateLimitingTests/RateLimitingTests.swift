@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import System
 @testable import RateLimiting
@@ -7,7 +8,7 @@ private let second: UInt64 = 1_000_000_000
 
 @Suite struct QuotaTests {
     @Test func letsABurstThroughAndThenTheRate() {
-        let quota = Quota(count: 10, windowNanoseconds: 10 * second, burst: 3)
+        let quota = Quota(count: 10, window: .seconds(10), burst: 3)
         var arrival: UInt64 = 0
         let start = 1_000 * second
         func ask(_ now: UInt64) -> GCRA.Decision {
@@ -18,8 +19,8 @@ private let second: UInt64 = 1_000_000_000
         #expect((0..<3).map { _ in ask(start).remaining } == [2, 1, 0])
         let refused = ask(start)
         #expect(!refused.isAllowed)
-        #expect(refused.retryAfter == second)
-        #expect(refused.resetAfter == 3 * second)
+        #expect(refused.retryAfter == .seconds(1))
+        #expect(refused.resetAfter == .seconds(3))
         #expect(!ask(start + second - 1).isAllowed)
         #expect(ask(start + second).isAllowed)
         #expect(!ask(start + second).isAllowed)
@@ -27,7 +28,7 @@ private let second: UInt64 = 1_000_000_000
     }
 
     @Test func neverLetsMoreThroughThanRateAndBurst() {
-        let quota = Quota(count: 50, windowNanoseconds: second, burst: 10)
+        let quota = Quota(count: 50, window: .seconds(1), burst: 10)
         var arrival: UInt64 = 0
         var allowed = 0
         for tick in 0..<10_000 {
@@ -40,8 +41,8 @@ private let second: UInt64 = 1_000_000_000
 
     @Test(arguments: [UInt64(0), 1, .max / 2, .max - 1, .max]) func extremesDoNotTrap(_ value: UInt64) {
         for quota in [
-            Quota(count: 1, windowNanoseconds: 31 * 86_400 * second), Quota(count: 1_000_000_000, windowNanoseconds: 1),
-            Quota(count: 1_000_000_000, windowNanoseconds: 31 * 86_400 * second, burst: 1_000_000_000),
+            Quota(count: 1, window: .seconds(31 * 86_400)), Quota(count: 1_000_000_000, window: Nanoseconds(1)),
+            Quota(count: 1_000_000_000, window: .seconds(31 * 86_400), burst: 1_000_000_000),
         ] {
             _ = quota.gcra.decide(arrival: value, now: value / 3)
             _ = quota.gcra.decide(arrival: 0, now: value)
@@ -77,7 +78,7 @@ private let second: UInt64 = 1_000_000_000
     @Test func takesBackNoMoreThanIsLeft() throws {
         var random = SystemRandomNumberGenerator()
         for trace in 0..<400 {
-            let quota = Quota(count: UInt64.random(in: 1...20, using: &random), windowNanoseconds: 100 * second)
+            let quota = Quota(count: UInt64.random(in: 1...20, using: &random), window: .seconds(100))
             let words = LimitTable.words(forKeys: 8)
             let table = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
             var model = Model(now: 1_000 * second)
@@ -104,7 +105,7 @@ private let second: UInt64 = 1_000_000_000
 
     /// Twenty requests are held open, let wear off, and taken back one after each guess.
     @Test func refundsThatAreSavedUpAreWorthNothing() throws {
-        let quota = Quota(count: 5, windowNanoseconds: 300 * second)
+        let quota = Quota(count: 5, window: .seconds(300))
         let words = LimitTable.words(forKeys: 8)
         let table = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
         var held: [GCRA.Charge] = []
@@ -131,7 +132,7 @@ private let second: UInt64 = 1_000_000_000
 
     @Test func countsEachKeyByItself() throws {
         let table = try table(keys: 64)
-        let quota = Quota(count: 2, windowNanoseconds: 100 * second)
+        let quota = Quota(count: 2, window: .seconds(100))
         for key in UInt64(1)...20 {
             #expect((0..<2).map { _ in table.admit(key, quota, now: 1_000 * second).isAllowed } == [true, true])
             let refused = table.admit(key, quota, now: 1_000 * second)
@@ -148,7 +149,7 @@ private let second: UInt64 = 1_000_000_000
 
     @Test func aFullTableGivesUpWhatIsLeastUsefulAndCountsIt() throws {
         let table = try table(keys: 8)
-        let quota = Quota(count: 10, windowNanoseconds: 10 * second)
+        let quota = Quota(count: 10, window: .seconds(10))
         let now = 1_000 * second
         // One key has used much of its quota, the others little.
         for _ in 0..<10 { _ = table.admit(1, quota, now: now) }
@@ -170,8 +171,8 @@ private let second: UInt64 = 1_000_000_000
             let table = try table(keys: 8)
             let now = 1_000 * second
             let quotas = [
-                Quota(count: 5, windowNanoseconds: 300 * second), Quota(count: 100, windowNanoseconds: 60 * second),
-                Quota(count: 1, windowNanoseconds: second), Quota(count: 1_000, windowNanoseconds: second),
+                Quota(count: 5, window: .seconds(300)), Quota(count: 100, window: .seconds(60)),
+                Quota(count: 1, window: .seconds(1)), Quota(count: 1_000, window: .seconds(1)),
             ]
             var exhausted: [(key: UInt64, quota: Quota)] = []
             for key in UInt64(1)...400 {
@@ -188,7 +189,7 @@ private let second: UInt64 = 1_000_000_000
 
     @Test func keysThatFindNoPlaceShareOneQuota() throws {
         let table = try table(keys: 8)
-        let (now, quota) = (1_000 * second, Quota(count: 5, windowNanoseconds: 300 * second))
+        let (now, quota) = (1_000 * second, Quota(count: 5, window: .seconds(300)))
         for key in UInt64(1)...8 { while table.admit(key, quota, now: now).isAllowed {} }
         #expect(table.crowded == 0)
         let allowed = (UInt64(100)..<1_000).count { table.admit($0, quota, now: now).isAllowed }
@@ -202,15 +203,15 @@ private let second: UInt64 = 1_000_000_000
         let memory = try SharedMemory(words: words)
         let table = LimitTable(memory, firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
         memory.store(8, stamp)
-        #expect(table.admit(5, Quota(count: 1, windowNanoseconds: second), now: 1_000 * second).isAllowed)
-        #expect(!table.admit(5, Quota(count: 1, windowNanoseconds: second), now: 1_000 * second).isAllowed)
+        #expect(table.admit(5, Quota(count: 1, window: .seconds(1)), now: 1_000 * second).isAllowed)
+        #expect(!table.admit(5, Quota(count: 1, window: .seconds(1)), now: 1_000 * second).isAllowed)
     }
 
     @Test func isExactWhenManyAskAtOnce() async throws {
         let words = LimitTable.words(forKeys: 1_024)
         let memory = try SharedMemory(words: words)
         let shared = Shared(LimitTable(memory, firstWord: 0, words: words, hash: SipHash(key0: 3, key1: 4)))
-        let quota = Quota(count: 1_000, windowNanoseconds: 86_400 * second)
+        let quota = Quota(count: 1_000, window: .seconds(86_400))
         let allowed = await withTaskGroup(of: Int.self) { group in
             for _ in 0..<4 {
                 group.addTask { (0..<2_000).count { _ in shared.table.admit(42, quota, now: 5_000 * second).isAllowed } }
@@ -227,10 +228,10 @@ private let second: UInt64 = 1_000_000_000
 }
 
 @Suite struct LeaseTableTests {
-    private let quota = Quota(count: 100, windowNanoseconds: 100 * second)
+    private let quota = Quota(count: 100, window: .seconds(100))
 
     private func granted(_ count: UInt64) -> GCRA.Decision {
-        GCRA.Decision(isAllowed: true, granted: count, arrival: 0, remaining: 7, resetAfter: 30 * second, retryAfter: 0)
+        GCRA.Decision(isAllowed: true, granted: count, arrival: 0, remaining: 7, resetAfter: .seconds(30), retryAfter: .zero)
     }
 
     private func at(_ seconds: UInt64) -> Instant { Instant(nanoseconds: seconds * second) }

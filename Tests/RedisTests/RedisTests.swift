@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import RateLimiting
 @testable import Redis
@@ -45,7 +46,7 @@ import Testing
         func reply(_ values: Int64...) -> RedisReply { .array(values.map { .integer($0) }) }
         #expect(
             LimitScript.decisions(reply(1, 4, 1_000, 0, 5, 0), counts: [1]) == [
-                GCRA.Decision(isAllowed: true, arrival: 5_000, remaining: 4, resetAfter: 1_000_000, retryAfter: 0)
+                GCRA.Decision(isAllowed: true, arrival: 5_000, remaining: 4, resetAfter: .milliseconds(1), retryAfter: .zero)
             ])
         for wrong in [
             reply(1, 4, 1_000), reply(1, 4, 1_000, 0), reply(1, -4, 1_000, 0, 5, 0), reply(1, 4, .max, 0, 5, 0), reply(1, 4, 0, -1, 5, 0),
@@ -59,7 +60,7 @@ import Testing
 
     /// What the keys are called shows no secret, and is never long.
     @Test func keysAreNamedWithoutSecrets() {
-        let quota = Quota(count: 1, windowNanoseconds: 1_000_000_000)
+        let quota = Quota(count: 1, window: .seconds(1))
         func name(_ key: String, isSecret: Bool = false) -> String {
             String(decoding: LimitScript.name(of: RemoteCall(key: [UInt8](key.utf8), isSecret: isSecret, quota: quota)), as: UTF8.self)
         }

@@ -1,5 +1,6 @@
 import ConfigFile
 import System
+import Time
 import Foundation
 import Configuration
 import Gateway
@@ -19,7 +20,7 @@ import Testing
         func pass(_ nanoseconds: UInt64) { ahead.add(nanoseconds, ordering: .relaxed) }
         var clock: LoopClock {
             LoopClock(
-                now: { self.now.adding(self.ahead.load(ordering: .relaxed)) },
+                now: { self.now.adding(Nanoseconds(self.ahead.load(ordering: .relaxed))) },
                 wall: { self.wall + self.ahead.load(ordering: .relaxed) })
         }
     }

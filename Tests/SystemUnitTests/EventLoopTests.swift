@@ -1,3 +1,4 @@
+import Time
 import System
 import Testing
 
@@ -41,15 +42,15 @@ import Testing
         let loop = try EventLoop()
         let recorder = Recorder()
         let timers = (0..<5).map { _ in Timer(recorder) }
-        loop.set(timers[0], after: 40_000_000)
-        loop.set(timers[1], after: 20_000_000)
-        loop.set(timers[2], after: 10_000_000)
-        loop.set(timers[2], after: 60_000_000)
-        loop.set(timers[3], after: 5_000_000)
+        loop.set(timers[0], after: .milliseconds(40))
+        loop.set(timers[1], after: .milliseconds(20))
+        loop.set(timers[2], after: .milliseconds(10))
+        loop.set(timers[2], after: .milliseconds(60))
+        loop.set(timers[3], after: .milliseconds(5))
         timers[3].cancel()
-        loop.set(timers[4], after: 6_000_000_000)
-        loop.set(timers[4], after: 30_000_000)
-        let end = Clock.now().adding(5_000_000_000)
+        loop.set(timers[4], after: .seconds(6))
+        loop.set(timers[4], after: .milliseconds(30))
+        let end = Clock.now().adding(.seconds(5))
         while recorder.fired.count < 4, Clock.now() < end { loop.turn(waitingAtMost: 10) }
         #expect(recorder.fired == [timers[1], timers[4], timers[0], timers[2]].map { ObjectIdentifier($0) })
     }

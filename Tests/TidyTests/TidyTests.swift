@@ -24,7 +24,8 @@ import Testing
 
     /// The targets in the order of a request's path: each may import those before it.
     private static let order = [
-        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "HTTPMessage", "ConfigFile", "System", "TLS", "Connection", "HTTP1", "HTTP2",
+        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "TLS", "Connection", "HTTP1",
+        "HTTP2",
         "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration",
         "Policy", "Gateway", "Control",
         "Supervisor", "portcullis",

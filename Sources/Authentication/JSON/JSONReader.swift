@@ -40,13 +40,13 @@ package struct JSONReader {
         case 0x7B: return try object(depth)
         case 0x5B: return try array(depth)
         case 0x22: return .string(try string())
-        case 0x74:
+        case UInt8(ascii: "t"):
             try word("true")
             return .bool(true)
-        case 0x66:
+        case UInt8(ascii: "f"):
             try word("false")
             return .bool(false)
-        case 0x6E:
+        case UInt8(ascii: "n"):
             try word("null")
             return .null
         default: return .number(try number())
@@ -116,15 +116,15 @@ package struct JSONReader {
         index += 1
         switch byte {
         case 0x22, 0x5C, 0x2F: text.append(byte)
-        case 0x62: text.append(0x08)
-        case 0x66: text.append(0x0C)
-        case 0x6E: text.append(0x0A)
-        case 0x72: text.append(0x0D)
-        case 0x74: text.append(0x09)
-        case 0x75:
+        case UInt8(ascii: "b"): text.append(0x08)
+        case UInt8(ascii: "f"): text.append(0x0C)
+        case UInt8(ascii: "n"): text.append(0x0A)
+        case UInt8(ascii: "r"): text.append(0x0D)
+        case UInt8(ascii: "t"): text.append(0x09)
+        case UInt8(ascii: "u"):
             var scalar = try hexadecimal()
             if 0xD800..<0xDC00 ~= scalar {
-                guard take(0x5C), take(0x75) else { throw .malformed }
+                guard take(0x5C), take(UInt8(ascii: "u")) else { throw .malformed }
                 let low = try hexadecimal()
                 guard 0xDC00..<0xE000 ~= low else { throw .malformed }
                 scalar = 0x10000 + (scalar - 0xD800) << 10 + (low - 0xDC00)
@@ -152,7 +152,7 @@ package struct JSONReader {
         guard index < bytes.count, ASCII.isDigit(bytes[index]) else { throw .malformed }
         if !take(0x30) { digits() }
         if take(0x2E) { try someDigits() }
-        if index < bytes.count, bytes[index] | 0x20 == 0x65 {
+        if index < bytes.count, bytes[index] | 0x20 == UInt8(ascii: "e") {
             index += 1
             if !take(0x2B) { _ = take(0x2D) }
             try someDigits()

@@ -1,3 +1,4 @@
+import Time
 import Bytes
 package import ConfigFile
 
@@ -33,7 +34,7 @@ extension Issuer {
         if let maxStale, keys.map({ !$0.text.hasPrefix("https://") }) ?? false {
             diagnostics.error("max_stale is for keys at a URL: a file is never stale", at: maxStale.name, hint: "remove this line")
         }
-        staleNanosecondsMax = UInt64(clamping: (staleGiven ?? .seconds(86_400)).nanoseconds)
+        staleMax = Nanoseconds(staleGiven ?? .seconds(86_400))
         proxy = block.one("proxy").flatMap { $0.word("http://HOST:PORT", diagnostics) }.flatMap { word in
             if KeyProxy(word.text) == nil {
                 diagnostics.error(

@@ -1,3 +1,4 @@
+package import Time
 import Bytes
 import ConfigFile
 
@@ -41,8 +42,8 @@ package struct Issuer: Sendable {
     package let subjectClaims: [String]
     /// What a token's `typ` may be, in lower case; empty text for a token without one. Source: RFC 7515 §4.1.9, RFC 9068 §2.1.
     package let tokenTypes: [String]
-    /// How long keys at a URL are used when they can no longer be fetched, in nanoseconds.
-    package let staleNanosecondsMax: UInt64
+    /// How long keys at a URL are used when they can no longer be fetched.
+    package let staleMax: Nanoseconds
     /// Through which keys are fetched.
     package let proxy: KeyProxy?
 
@@ -62,7 +63,7 @@ package struct Issuer: Sendable {
         self.scopeMatch = scopeMatch
         self.subjectClaims = subjectClaims
         self.tokenTypes = tokenTypes
-        staleNanosecondsMax = 86_400_000_000_000
+        staleMax = .seconds(86_400)
         proxy = nil
     }
 

@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Configuration
 import Forwarding
@@ -17,7 +18,7 @@ struct Client {
     let isTLS: Bool
     /// Where the listener sends everybody who comes to it: the port of https; nil for a listener that serves.
     let redirectPort: UInt16?
-    var handshakeNanoseconds: UInt64 = 0
+    var handshakeTime = Nanoseconds.zero
 
     init(_ address: IPAddress?, isTLS: Bool, redirectPort: UInt16?, _ services: DownstreamServices) {
         self.address = address

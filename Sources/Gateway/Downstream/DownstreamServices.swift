@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Configuration
 import Forwarding
@@ -6,13 +7,13 @@ import Observability
 import RateLimiting
 import System
 
-/// How long, in nanoseconds, what a client still sends after its last response is thrown away: a connection that closes on
+/// How long what a client still sends after its last response is thrown away: a connection that closes on
 /// unread bytes is reset, and the response lost.
 enum Linger {
     /// In all.
-    static let longest: UInt64 = 30_000_000_000
+    static let longest = Nanoseconds.seconds(30)
     /// While nothing comes.
-    static let silence: UInt64 = 5_000_000_000
+    static let silence = Nanoseconds.seconds(5)
 }
 
 /// Knows all connections of a worker.

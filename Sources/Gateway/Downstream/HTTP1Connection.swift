@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Configuration
 import Connection
@@ -317,8 +318,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if case .complete = requestBody { true } else { false }
     }
 
-    func setTimer(after nanoseconds: UInt64) {
-        if let readTimer { services.loop.set(readTimer, after: nanoseconds) }
+    func setTimer(after length: Nanoseconds) {
+        if let readTimer { services.loop.set(readTimer, after: length) }
     }
 
     func clearTimer() { readTimer?.clear() }

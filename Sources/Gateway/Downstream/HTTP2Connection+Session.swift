@@ -1,3 +1,4 @@
+import Time
 import RateLimiting
 import Bytes
 import Configuration

@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Configuration
 import Connection
@@ -378,4 +379,4 @@ private let headsPerTurnAfterResets = 1
 private let connectionBytes = 65_536
 /// Two large uploads at once go at full speed, the others as they can.
 private let windowBytes = 16 << 20
-private let shutdownNotice: UInt64 = 1_000_000_000
+private let shutdownNotice = Nanoseconds.seconds(1)

@@ -1,3 +1,4 @@
+import Time
 import Connection
 import Authentication
 import Bytes
@@ -54,7 +55,7 @@ extension HTTP2Stream {
     private func armStallTimer() {
         let timer = stallTimer ?? Timer(self)
         stallTimer = timer
-        services.loop.set(timer, after: isTooSlow ? 0 : services.settings.timeouts.write)
+        services.loop.set(timer, after: isTooSlow ? .zero : services.settings.timeouts.write)
     }
 }
 

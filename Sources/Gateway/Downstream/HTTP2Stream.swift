@@ -1,3 +1,4 @@
+import Time
 import Connection
 import Authentication
 import Bytes
@@ -243,10 +244,10 @@ final class HTTP2Stream: TimerHandler {
         }
     }
 
-    func armBodyTimer(after nanoseconds: UInt64) {
+    func armBodyTimer(after length: Nanoseconds) {
         let timer = bodyTimer ?? Timer(self)
         bodyTimer = timer
-        services.loop.set(timer, after: nanoseconds)
+        services.loop.set(timer, after: length)
     }
 
     func fired(_ timer: Timer) {

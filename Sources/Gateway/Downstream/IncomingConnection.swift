@@ -1,3 +1,4 @@
+import Time
 import Bytes
 import Configuration
 import Connection
@@ -115,7 +116,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         guard let io else { return }
         switch io.handshake() {
         case .done:
-            client.handshakeNanoseconds = Clock.now().since(acceptedAt)
+            client.handshakeTime = Clock.now().since(acceptedAt)
             speakHTTP()
         case .wantsRead: io.wait(for: .readable)
         case .wantsWrite: io.wait(for: [.readable, .writable])

@@ -1,3 +1,4 @@
+import Time
 import Configuration
 import Observability
 import System
@@ -69,4 +70,4 @@ final class Listener: EventHandler, TimerHandler {
     }
 }
 
-private let exhaustionPause: UInt64 = 100_000_000
+private let exhaustionPause = Nanoseconds.milliseconds(100)

@@ -23,7 +23,7 @@ extension Passage {
             report = nil
         }
         begin(for: frontEnd, of: account, over: client.account, at: services.loop.now)
-        handshakeNanoseconds = client.handshakeNanoseconds
+        handshakeTime = client.handshakeTime
         services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
     }
 

@@ -43,7 +43,7 @@ package struct Explainer {
         let verdict: Explanation.Verdict
         var reply: Reply?
         switch outcome.decision {
-        case .forwarded(let match, _): verdict = .forwarded(settings.upstreams[match.route.upstream].name)
+        case .forwarded(let match, _): verdict = .forwarded(settings.upstreams[match.route.upstream.index].name)
         case .undecided(let issuer): verdict = .undecided(settings.issuer(issuer).name)
         case .replied(let own):
             verdict = .replied(own)
@@ -154,8 +154,8 @@ package struct Explainer {
     }
 
     private func limitSteps(_ match: RouteMatch, _ outcome: OfflinePolicy.Outcome) -> [Explanation.Step] {
-        match.rule.allLimits.map { index in
-            let limit = settings.limits[index]
+        match.rule.allLimits.map { id in
+            let limit = settings.limits[id.index]
             // A field or a cookie may hold a secret, such as an API key; its name tells enough.
             let key =
                 limit.hasSecretKey
@@ -251,7 +251,9 @@ package struct Explainer {
     private func forwardSteps(_ match: RouteMatch, _ refusal: Refusal?) -> [Explanation.Step] {
         guard case .forwarding(let error) = refusal else { return [] }
         return [
-            .init(.forward, settings.upstreams[match.route.upstream].name, isMet: false, line: match.route.line, note: error.explanation)
+            .init(
+                .forward, settings.upstreams[match.route.upstream.index].name, isMet: false, line: match.route.line, note: error.explanation
+            )
         ]
     }
 

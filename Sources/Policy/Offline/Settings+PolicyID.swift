@@ -41,7 +41,7 @@ private struct PolicyText {
         ]
         lines += settings.routes.map(route).sorted()
         // Two limits that are alike count apart, and one that several routes name counts together.
-        lines += settings.limits.indices.map { shared($0) }.filter { !$0.isEmpty }.sorted()
+        lines += settings.limits.indices.map { shared(LimitID($0)) }.filter { !$0.isEmpty }.sorted()
         return lines.joined(separator: "\n")
     }
 
@@ -49,12 +49,12 @@ private struct PolicyText {
     private func quoted(_ text: String) -> String { "\(text.utf8.count):\(text)" }
 
     /// Which rules count in a limit together.
-    private func shared(_ index: Int) -> String {
+    private func shared(_ id: LimitID) -> String {
         var users: [String] = []
         for route in settings.routes {
             for rule in (route.anyMethod.map { [$0] } ?? route.methods) + (route.tunnelRule.map { [$0] } ?? [])
-            where rule.allLimits.contains(index) {
-                users.append("\(hosts(of: route)) \(route.pattern.shape) \(rule.names.sorted()) \(limit(settings.limits[index], route))")
+            where rule.allLimits.contains(id) {
+                users.append("\(hosts(of: route)) \(route.pattern.shape) \(rule.names.sorted()) \(limit(settings.limits[id.index], route))")
             }
         }
         return users.isEmpty ? "" : "shared \(users.sorted())"
@@ -87,7 +87,7 @@ private struct PolicyText {
             let right = rule.right.map { operand($0, route) }.sorted()
             return "\(operand(rule.left, route)) \(rule.comparison.rawValue) \(right)"
         }
-        let limits = rule.allLimits.map { limit(settings.limits[$0], route) }
+        let limits = rule.allLimits.map { limit(settings.limits[$0.index], route) }
         return "\(rule.names.sorted()) public \(rule.publicRule != nil) \(Set(scopes).sorted()) \(Set(rules).sorted()) \(limits.sorted())"
     }
 
@@ -116,7 +116,7 @@ private struct PolicyText {
     private func issuer(_ issuer: Issuer) -> String {
         let rules = issuer.rules.map { "\($0.claim) \($0.comparison) \($0.values.sorted())" }.sorted()
         return
-            "\(issuer.url) \(issuer.keys) \(issuer.audiences.sorted()) \(issuer.algorithms.map(\.name).sorted()) \(rules) \(issuer.leeway) \(issuer.scopeClaims) \(issuer.scopeMatch) \(issuer.subjectClaims) \(issuer.tokenTypes.sorted()) \(issuer.staleNanosecondsMax)"
+            "\(issuer.url) \(issuer.keys) \(issuer.audiences.sorted()) \(issuer.algorithms.map(\.name).sorted()) \(rules) \(issuer.leeway) \(issuer.scopeClaims) \(issuer.scopeMatch) \(issuer.subjectClaims) \(issuer.tokenTypes.sorted()) \(issuer.staleMax)"
     }
 
     private func limit(_ limit: Limit, _ route: Route) -> String {
@@ -127,12 +127,12 @@ private struct PolicyText {
         }
         let key = limit.key.map { text($0, route) }
         return
-            "\(limit.quota.count)/\(limit.quota.windowNanoseconds) \(limit.quota.burst) \(key) in \(store) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())"
+            "\(limit.quota.count)/\(limit.quota.window) \(limit.quota.burst) \(key) in \(store) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())"
     }
 
     private func forwarding(_ route: Route) -> String {
         let rule = route.forwarding
-        let upstream = settings.upstreams[rule.upstream]
+        let upstream = settings.upstreams[rule.upstream.index]
         let headers = (rule.identityHeaders + rule.requestHeaders).map { "\($0.name.lowercased()) \(text($0.value, route)) \($0.form)" }
         return
             "to \(upstream.servers.map(\.text).sorted()) tls \(upstream.tls.map { $0.serverName ?? "" } ?? "no") h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"

@@ -1,3 +1,4 @@
+import Time
 import ArgumentParser
 import CLinux
 import Configuration
@@ -20,7 +21,7 @@ struct DemoTour {
 
     init(_ stage: DemoStage, _ credentials: DemoCredentials) {
         self.stage = stage
-        let now = Clock.wall() / 1_000_000_000
+        let now = Clock.wallSeconds()
         good = credentials.token(subject: "alice", scopes: ["read:orders"], issuedAt: now, expires: now + 3_600)
         poor = credentials.token(subject: "bob", scopes: ["read:invoices"], issuedAt: now, expires: now + 3_600)
         expired = credentials.token(subject: "alice", scopes: ["read:orders"], issuedAt: now - 7_200, expires: now - 3_600)
@@ -82,7 +83,7 @@ struct DemoTour {
     }
 
     private func waitUntilReady() throws {
-        let deadline = Clock.now().adding(20_000_000_000)
+        let deadline = Clock.now().adding(.seconds(20))
         while Clock.now() < deadline {
             if (try? get("/health")) != nil { return }
             usleep(20_000)
@@ -92,7 +93,7 @@ struct DemoTour {
 
     private func get(_ path: String, _ fields: [String] = []) throws -> Outcome {
         guard let context else { throw ValidationError("the certificate cannot be trusted") }
-        let client = HTTPSClient(context, bodyBytesMax: 1 << 20, within: 5_000_000_000)
+        let client = HTTPSClient(context, bodyBytesMax: 1 << 20, within: .seconds(5))
         let lines = (["GET \(path) HTTP/1.1", "Host: \(host):\(stage.port)", "Connection: close"] + fields).joined(separator: "\r\n")
         let response = try client.exchange(lines + "\r\n\r\n", with: host, at: SocketAddress("127.0.0.1:\(stage.port)")!)
         var detail = ""

@@ -1,0 +1,6 @@
+/// An upstream of the configuration, by its place among them.
+package struct UpstreamID: Hashable, Sendable {
+    package let index: Int
+
+    package init(_ index: Int) { self.index = index }
+}
