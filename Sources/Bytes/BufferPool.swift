@@ -18,25 +18,23 @@ package final class BufferPool {
         guard count > 0 else { return [UInt8](repeating: 0, count: bufferBytes) }
         count -= 1
         var taken: [UInt8] = []
-        exchange(&taken)
+        trade(&taken)
         return taken
     }
 
     /// Takes the buffer away from its holder; one that grew past the pool's size is freed.
     package func give(_ buffer: inout [UInt8]) {
         if buffer.count == bufferBytes, count < keptMax {
-            exchange(&buffer)
+            trade(&buffer)
             count += 1
         } else {
             buffer = []
         }
     }
 
-    /// Exchanges a buffer with the one behind those that are there. The list is taken out meanwhile, so that no look at it has to
-    /// be checked for overlap with another.
-    private func exchange(_ buffer: inout [UInt8]) {
-        var list: [[UInt8]] = []
-        swap(&list, &spare)
+    /// Trades a buffer for the one behind those that are there (taken out meanwhile: decision 011).
+    private func trade(_ buffer: inout [UInt8]) {
+        var list: [[UInt8]] = exchange(&spare, with: [])
         swap(&buffer, &list[count])
         swap(&list, &spare)
     }

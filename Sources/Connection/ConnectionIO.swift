@@ -49,8 +49,7 @@ package final class ConnectionIO {
 
     /// Puts TLS over the connection, before anything is read or written.
     package func secure(with session: consuming TLSSession) {
-        var taken: Transport?
-        swap(&taken, &transport)
+        var taken: Transport? = exchange(&transport, with: nil)
         taken?.secure(with: session)
         swap(&taken, &transport)
     }
@@ -164,8 +163,7 @@ package final class ConnectionIO {
     @inline(__always)
     @discardableResult
     private func use<Result>(_ body: (inout Transport) -> Result) -> Result? {
-        var taken: Transport?
-        swap(&taken, &transport)
+        var taken: Transport? = exchange(&transport, with: nil)
         guard taken != nil else { return nil }
         let result = body(&taken!)
         if !isClosed { swap(&taken, &transport) }

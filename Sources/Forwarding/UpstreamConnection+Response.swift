@@ -10,8 +10,7 @@ extension UpstreamConnection {
     func receive() {
         guard let io else { return }
         // The queue is taken out, so that nothing that the client does meets it half read.
-        var queue = ByteQueue()
-        swap(&queue, &inbound)
+        var queue = exchange(&inbound, with: ByteQueue())
         if queue.isEmpty { queue.prepare(from: server.buffers) }
         var outcome = end ?? .moved(0)
         if end == nil, queue.count < Limits.streamBytes {
@@ -86,8 +85,7 @@ extension UpstreamConnection {
     /// False when the head is not complete.
     private func readHead(_ queue: inout ByteQueue) throws(MessageError) -> Bool {
         // Taken out, as the queue is.
-        var head = ResponseHead()
-        swap(&head, &self.head)
+        var head = exchange(&self.head, with: ResponseHead())
         defer { swap(&head, &self.head) }
         var parser = parser
         let result = try parser.parse(queue, into: &head)

@@ -119,8 +119,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     }
 
     func send(head: OutgoingHead) throws(ForwardingError) {
-        var queue = ByteQueue()
-        swap(&queue, &outbound)
+        var queue = exchange(&outbound, with: ByteQueue())
         do {
             try head.write(shape, to: &queue)
         } catch {
@@ -180,8 +179,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     func moveUnsent(to other: any UpstreamChannel) {
         guard let other = other as? UpstreamConnection else { preconditionFailure("a group has channels of one kind") }
-        var queue = ByteQueue()
-        swap(&queue, &unsent)
+        var queue = exchange(&unsent, with: ByteQueue())
         swap(&queue, &other.outbound)
         other.upload = upload
         other.queueFlush()
@@ -293,8 +291,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     /// What waits to be sent is taken out while it is changed (decision 011).
     @inline(__always) private func withOutbound(_ change: (inout ByteQueue) -> Void) {
-        var queue = ByteQueue()
-        swap(&queue, &outbound)
+        var queue = exchange(&outbound, with: ByteQueue())
         change(&queue)
         swap(&queue, &outbound)
     }
@@ -307,8 +304,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     private func flush() {
         guard state == .busy, let io else { return }
-        var queue = ByteQueue()
-        swap(&queue, &outbound)
+        var queue = exchange(&outbound, with: ByteQueue())
         let before = queue.count
         let outcome = io.flush(&queue)
         let waiting = queue.count
@@ -354,8 +350,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         if !hasOpened { server.refused(address, at: loop.now) }
         if !hasOpened || isReused && delivery == .nothing {
             delivery = .returned
-            var queue = ByteQueue()
-            swap(&queue, &outbound)
+            var queue = exchange(&outbound, with: ByteQueue())
             swap(&queue, &unsent)
         }
         let client = self.client

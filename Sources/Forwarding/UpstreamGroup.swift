@@ -144,16 +144,14 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// An exchange has a place now.
     func hold(_ exchange: Exchange) {
         exchange.holderIndex = holders.count
-        var list: [Exchange] = []
-        swap(&list, &holders)
+        var list: [Exchange] = Swift.exchange(&holders, with: [])
         list.append(exchange)
         swap(&list, &holders)
     }
 
     /// An exchange has given its place back.
     func release(_ exchange: Exchange) {
-        var list: [Exchange] = []
-        swap(&list, &holders)
+        var list: [Exchange] = Swift.exchange(&holders, with: [])
         let index = exchange.holderIndex
         if list.indices.contains(index), list[index] === exchange {
             let last = list.removeLast()

@@ -118,8 +118,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     func turnEnded() {
         isTurnQueued = false
         // Streams outlive their connection while they have something to hand on.
-        var due: [UpstreamHTTP2Stream] = []
-        swap(&due, &resumed)
+        let due: [UpstreamHTTP2Stream] = exchange(&resumed, with: [])
         for stream in due { stream.deliver() }
         guard state == .open else { return }
         flush()
@@ -134,8 +133,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     }
 
     private func receive() {
-        var queue = ByteQueue()
-        swap(&queue, &inbound)
+        var queue = exchange(&inbound, with: ByteQueue())
         queue.prepare(from: server.buffers)
         let outcome = io?.receive(to: &queue, minimum: max(4_096, queue.capacity - queue.count)) ?? .ended
         if case .moved = outcome { receivedAt = loop.now }

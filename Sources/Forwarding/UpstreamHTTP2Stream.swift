@@ -287,8 +287,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
             guard !isOver else { return }
         }
         if !isPaused, !download.isEmpty {
-            var waiting = ByteQueue()
-            swap(&waiting, &download)
+            let waiting = exchange(&download, with: ByteQueue())
             client?.received(body: waiting.readable, on: self)
         }
         // Also of what was handed on before the client asked for a pause.

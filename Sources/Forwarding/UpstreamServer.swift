@@ -82,8 +82,7 @@ final class UpstreamServer {
 
     /// The connection that was used last, so that the others may time out.
     func checkOutIdle() -> UpstreamConnection? {
-        var list: [UpstreamConnection] = []
-        swap(&list, &idle)
+        var list: [UpstreamConnection] = exchange(&idle, with: [])
         let last = list.popLast()
         swap(&list, &idle)
         if last != nil { active += 1 }
@@ -131,17 +130,15 @@ final class UpstreamServer {
 
     func checkIn(_ connection: UpstreamConnection) {
         active -= 1
-        // Taken out while it is changed, here and elsewhere, so that no look at it has to be checked for overlap with another.
-        var list: [UpstreamConnection] = []
-        swap(&list, &idle)
+        // Taken out while it is changed, here and elsewhere (decision 011).
+        var list: [UpstreamConnection] = exchange(&idle, with: [])
         list.append(connection)
         swap(&list, &idle)
         group.connectionFreed()
     }
 
     func closed(_ connection: UpstreamConnection) {
-        var list: [UpstreamConnection] = []
-        swap(&list, &idle)
+        var list: [UpstreamConnection] = exchange(&idle, with: [])
         if let index = list.firstIndex(where: { $0 === connection }) { list.remove(at: index) } else { active -= 1 }
         swap(&list, &idle)
         group.connectionFreed()

@@ -8,8 +8,7 @@ package import HTTPMessage
 /// them is looked for here again, because what stands in a ``RequestHead`` is copied into messages of HTTP/1 as it is.
 /// Source: RFC 9113 §8.2, §8.3; RFC 8441 §4.
 ///
-/// What it keeps is taken out of it while it is changed, and put back: where every look at a property is over at once, none has
-/// to be checked for overlap with another.
+/// What it keeps is taken out while it is changed (decision 011).
 package final class RequestHeadBuilder {
     /// Where the values of pseudo-fields and of Host stand in `values`.
     private var method: Range<Int>?
@@ -43,8 +42,7 @@ package final class RequestHeadBuilder {
     package var tunnelProtocol: [UInt8]? { tunnel.map(value) }
 
     private func value(_ range: Range<Int>) -> [UInt8] {
-        var values = ByteQueue()
-        swap(&values, &self.values)
+        var values = exchange(&self.values, with: ByteQueue())
         defer { swap(&values, &self.values) }
         return values.readable.extracting(range).copied()
     }
@@ -69,8 +67,7 @@ package final class RequestHeadBuilder {
         if fields.count > 0 { fields.removeAll() }
         swap(&fields, &self.fields)
         if !cookie.isEmpty {
-            var whole: [UInt8] = []
-            swap(&whole, &cookie)
+            var whole: [UInt8] = exchange(&cookie, with: [])
             whole.removeAll(keepingCapacity: true)
             swap(&whole, &cookie)
         }
@@ -121,8 +118,7 @@ package final class RequestHeadBuilder {
     /// - Parameter present: the value that the field has already; a second one is refused.
     private func keep(_ value: Span<UInt8>, unless present: Range<Int>?) throws(MessageError) -> Range<Int> {
         guard present == nil else { throw .badPseudoField }
-        var values = ByteQueue()
-        swap(&values, &self.values)
+        var values = exchange(&self.values, with: ByteQueue())
         let start = values.count
         values.append(value)
         swap(&values, &self.values)
@@ -140,8 +136,7 @@ package final class RequestHeadBuilder {
             host = try keep(value, unless: nil)
         case .cookie:
             if value.isEmpty { return }
-            var whole: [UInt8] = []
-            swap(&whole, &cookie)
+            var whole: [UInt8] = exchange(&cookie, with: [])
             if !whole.isEmpty { whole.append("; ") }
             whole.append(value)
             swap(&whole, &cookie)
@@ -165,15 +160,13 @@ package final class RequestHeadBuilder {
     /// Begins the head, now that all pseudo-fields are there.
     private func begin() throws(MessageError) {
         guard let method, !method.isEmpty, method.count <= methodBytesMax else { throw .badMethod }
-        var values = ByteQueue()
-        swap(&values, &self.values)
+        var values = exchange(&self.values, with: ByteQueue())
         defer { swap(&values, &self.values) }
         write(method, try target(of: method, in: values.readable), of: values.readable)
     }
 
     private func write(_ method: Range<Int>, _ target: Range<Int>, of values: Span<UInt8>) {
-        var arena = ByteQueue()
-        swap(&arena, &self.arena)
+        var arena = exchange(&self.arena, with: ByteQueue())
         // What opens a tunnel is, in HTTP/1, a GET with Upgrade (RFC 8441 §4).
         named = tunnel == nil ? Method(values.extracting(method)) : .get
         if tunnel == nil { arena.append(values.extracting(method)) } else { arena.append("GET") }
@@ -221,14 +214,11 @@ package final class RequestHeadBuilder {
     /// Leaves in `head` what has come of the request line of a head that was refused.
     package func keepRefused(in head: inout RequestHead) {
         head.reset()
-        var values = ByteQueue()
-        swap(&values, &self.values)
+        var values = exchange(&self.values, with: ByteQueue())
         defer { swap(&values, &self.values) }
         guard let method, let path, method.count <= methodBytesMax else { return }
-        var arena = ByteQueue()
-        swap(&arena, &self.arena)
-        var fields = FieldTable()
-        swap(&fields, &self.fields)
+        var arena = exchange(&self.arena, with: ByteQueue())
+        var fields = exchange(&self.fields, with: FieldTable())
         defer {
             swap(&arena, &self.arena)
             swap(&fields, &self.fields)
@@ -240,8 +230,7 @@ package final class RequestHeadBuilder {
     }
 
     private func finishHost() throws(MessageError) {
-        var values = ByteQueue()
-        swap(&values, &self.values)
+        var values = exchange(&self.values, with: ByteQueue())
         defer { swap(&values, &self.values) }
         let host = try agreedHost(in: values.readable)
         if authority == nil { appendOwn(.host, values.readable.extracting(host)) }

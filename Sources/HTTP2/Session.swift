@@ -12,8 +12,7 @@ import CNghttp2
     /// Whether the last piece of a head that came was not the head's end.
     package var isHeadOpen: Bool { hasOpenHead }
     private var hasOpenHead = false
-    /// What is to be sent. Taken out while it is changed, and put back: where every look at a property is over at once, none has to
-    /// be checked for overlap with another.
+    /// What is to be sent. Taken out while it is changed (decision 011).
     private var output = ByteQueue()
     /// Where ``fill()`` stops.
     private let outputBytesMax: Int
@@ -78,8 +77,7 @@ import CNghttp2
 
     /// Lends what is to be sent.
     package func withOutput<Result>(_ use: (inout ByteQueue) -> Result) -> Result {
-        var queue = ByteQueue()
-        swap(&queue, &output)
+        var queue = exchange(&output, with: ByteQueue())
         defer { swap(&queue, &output) }
         return use(&queue)
     }

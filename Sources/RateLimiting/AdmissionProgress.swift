@@ -29,8 +29,7 @@ package final class AdmissionProgress {
         let leasedUnder: UInt64?
     }
 
-    /// All that changes, in one. It is taken out while it is changed, and put back: where every look at it is over at once, none
-    /// has to be checked for overlap with another. Nothing that is called meanwhile may look for it.
+    /// All that changes, in one. Taken out while it is changed (decision 011): nothing that is called meanwhile may look for it.
     struct Present: ~Copyable {
         var states: [LimitState] = []
         var error: AdmissionError?
@@ -117,11 +116,10 @@ package final class AdmissionProgress {
 
     func forgetGroup() { change { _ = $0.remoteGroups.removeFirst() } }
 
-    @inline(__always) func exchange(_ other: inout Present?) { swap(&other, &present) }
+    @inline(__always) func trade(_ other: inout Present?) { swap(&other, &present) }
 
     @inline(__always) func change<Result: ~Copyable>(_ body: (inout Present) -> Result) -> Result {
-        var taken: Present?
-        swap(&taken, &present)
+        var taken: Present? = exchange(&present, with: nil)
         let result = body(&taken!)
         swap(&taken, &present)
         return result

@@ -7,7 +7,7 @@ package final class ClientAccount {
     /// Nil where nobody knows the address: over a Unix socket, whose folder says who may come.
     package let address: IPAddress?
     package var connections = 0
-    /// Requests that are under way. Changed here alone: what other targets change is checked for overlap each time.
+    /// Requests that are under way. Changed here alone (decision 011).
     private var underWay = 0
     package var requests: Int { underWay }
     /// Requests that wait for a connection to an upstream, in all groups.

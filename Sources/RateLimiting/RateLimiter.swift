@@ -48,10 +48,10 @@ package final class RateLimiter {
         _ permit: consuming Permit?, _ ids: [LimitID], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress
     ) -> Bool {
         var present: AdmissionProgress.Present?
-        progress.exchange(&present)
+        progress.trade(&present)
         present!.start(consume permit)
         let isDecided = decideLocally(ids, in: context, now, &present!)
-        progress.exchange(&present)
+        progress.trade(&present)
         if isDecided { return true }
         ask(ids, in: context, now, progress)
         return progress.isDecided

@@ -46,8 +46,7 @@ package final class RequestContext {
     package func serve(_ authority: Authority, at place: ByteRange, of bytes: Span<UInt8>) {
         named = place
         let text = bytes.extracting(place.range)
-        var name: [UInt8] = []
-        swap(&name, &hostName)
+        var name: [UInt8] = exchange(&hostName, with: [])
         // Most requests are for the host of the one before.
         if !text.extracting(authority.host).equalsIgnoringCase(name.span) {
             name.removeAll(keepingCapacity: true)
@@ -58,8 +57,7 @@ package final class RequestContext {
 
     /// Gives the request its identifier, in the place of the one before.
     package func identify(_ identifier: Span<UInt8>) {
-        var kept: [UInt8] = []
-        swap(&kept, &self.identifier)
+        var kept: [UInt8] = exchange(&self.identifier, with: [])
         if kept.count == identifier.count {
             var bytes = kept.mutableSpan
             bytes.copy(identifier)

@@ -106,8 +106,7 @@ package protocol EndOfTurnHandler: AnyObject {
         wheel.fire(at: now)
         // A handler may put off more work. Some of it belongs to this turn; who always has more waits for the next one.
         for _ in 0..<passesPerTurn where !endOfTurn.isEmpty {
-            var due: [any EndOfTurnHandler] = []
-            swap(&due, &endOfTurn)
+            var due: [any EndOfTurnHandler] = exchange(&endOfTurn, with: [])
             for handler in due { handler.turnEnded() }
             if endOfTurn.isEmpty {
                 due.removeAll(keepingCapacity: true)
@@ -118,9 +117,8 @@ package protocol EndOfTurnHandler: AnyObject {
 
     /// Calls `handler` when the events of this turn are through. The handler sees to it that it asks once.
     package func atEndOfTurn(_ handler: any EndOfTurnHandler) {
-        // Taken out while it is changed, so that no look at it has to be checked for overlap with another.
-        var due: [any EndOfTurnHandler] = []
-        swap(&due, &endOfTurn)
+        // Taken out while it is changed (decision 011).
+        var due: [any EndOfTurnHandler] = exchange(&endOfTurn, with: [])
         due.append(handler)
         swap(&due, &endOfTurn)
     }

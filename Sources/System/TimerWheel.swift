@@ -73,8 +73,7 @@ final class TimerWheel {
             let slot = Int(tick & 1023)
             guard occupied[slot >> 6] >> UInt64(slot & 63) & 1 == 1 else { continue }
             occupied[slot >> 6] &= ~(1 << UInt64(slot & 63))
-            var due: [Timer] = []
-            swap(&due, &slots[slot])
+            let due: [Timer] = exchange(&slots[slot], with: [])
             queued -= due.count
             for timer in due {
                 // A timer that was moved to an earlier slot has left a trace here.

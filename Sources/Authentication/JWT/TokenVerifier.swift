@@ -33,7 +33,7 @@ package final class TokenVerifier: CredentialVerifier {
     package func replaceKeys(of issuer: IssuerID, with keySet: KeySet?) {
         guard keySets.indices.contains(issuer.index) else { return }
         keySets[issuer.index] = keySet
-        // Copied out and in, so that no look at them has to be checked for overlap with another.
+        // Copied out and in: decision 011.
         var counted = versions
         counted[issuer.index] += 1
         versions = counted

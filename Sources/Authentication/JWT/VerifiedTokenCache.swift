@@ -58,10 +58,9 @@ final class VerifiedTokenCache {
         }
     }
 
-    /// Taken out while they are changed, so that no look at them has to be checked for overlap with another.
+    /// Changes the places while they are taken out (decision 011).
     private func change(_ body: (inout [Place]) -> Void) {
-        var taken: [Place] = []
-        swap(&taken, &places)
+        var taken: [Place] = exchange(&places, with: [])
         body(&taken)
         swap(&taken, &places)
     }

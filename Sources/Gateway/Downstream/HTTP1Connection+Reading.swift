@@ -14,8 +14,7 @@ extension HTTP1Connection {
         if state == .broken { return }
         if state == .flushing || state == .lingering { return linger() }
         // The queue is taken out, so that nothing done on the way meets it half read.
-        var queue = ByteQueue()
-        swap(&queue, &inbound)
+        var queue = exchange(&inbound, with: ByteQueue())
         queue.prepare(from: services.buffers)
         let outcome = io.receive(to: &queue, minimum: max(2_048, queue.capacity - queue.count))
         process(&queue)
@@ -43,8 +42,7 @@ extension HTTP1Connection {
     /// Goes on with what is there already, and reads more only where the session holds it.
     func advance() {
         if io.holdsMore, inbound.count < Limits.streamBytes { return receive() }
-        var queue = ByteQueue()
-        swap(&queue, &inbound)
+        var queue = exchange(&inbound, with: ByteQueue())
         process(&queue)
         guard state != .closed else { return }
         putBack(&queue)

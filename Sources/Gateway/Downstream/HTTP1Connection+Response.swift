@@ -36,8 +36,7 @@ extension HTTP1Connection: PassageFrontEnd {
 
     func received(interim head: borrowing ResponseHead) {
         guard passage.version == .http11, response.framing == nil else { return }
-        var queue = ByteQueue()
-        swap(&queue, &outbound)
+        var queue = exchange(&outbound, with: ByteQueue())
         ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, to: &queue)
         swap(&queue, &outbound)
         queueTurn()
@@ -52,8 +51,7 @@ extension HTTP1Connection: PassageFrontEnd {
         if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
         if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
-        var queue = ByteQueue()
-        swap(&queue, &outbound)
+        var queue = exchange(&outbound, with: ByteQueue())
         response = queue.isEmpty ? .held(sent) : .sending(sent)
         queue.prepare(from: services.buffers)
         ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: passage.ownsCORS, to: &queue)
@@ -75,8 +73,7 @@ extension HTTP1Connection: PassageFrontEnd {
         let upgrade = passage.tunnel?.upgrade ?? []
         response = .sending(.close)
         keepAlive = false
-        var queue = ByteQueue()
-        swap(&queue, &outbound)
+        var queue = exchange(&outbound, with: ByteQueue())
         ResponseHeadWriter.write(head, framing: .close, nil, dropsCORS: passage.ownsCORS, to: &queue)
         services.path.addedFields.append(passage, to: &queue)
         queue.append("Connection: Upgrade\r\nUpgrade: ")
@@ -171,8 +168,7 @@ extension HTTP1Connection: PassageFrontEnd {
             }
         }
         let passage = passage
-        var queue = ByteQueue()
-        swap(&queue, &outbound)
+        var queue = exchange(&outbound, with: ByteQueue())
         queue.append("HTTP/1.1 ")
         queue.append(decimal: UInt64(reply.status))
         queue.append(0x20)

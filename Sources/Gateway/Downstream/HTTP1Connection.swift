@@ -147,8 +147,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         case .readingHead:
             // Between requests a connection just ends; in the middle of a head its client is told.
             guard parser.isInsideHead || !inbound.isEmpty else { return close() }
-            var queue = ByteQueue()
-            swap(&queue, &inbound)
+            var queue = exchange(&inbound, with: ByteQueue())
             parser.keepRefused(queue, in: &passage.context.head)
             swap(&queue, &inbound)
             refuseHead(.headTimeout)
@@ -176,8 +175,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     /// Sends what waits, as far as the client takes it.
     private func flush() {
         guard state != .closed else { return }
-        var queue = ByteQueue()
-        swap(&queue, &outbound)
+        var queue = exchange(&outbound, with: ByteQueue())
         let before = queue.count
         let outcome = io.flush(&queue)
         let waiting = queue.count
@@ -243,8 +241,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             // Bytes that are not read when the socket closes make the system reset the connection, and the response with it.
             io.endWriting()
             state = .lingering
-            var dropped = ByteQueue()
-            swap(&dropped, &inbound)
+            _ = exchange(&inbound, with: ByteQueue())
             setReadingPaused(false)
             lingersUntil = services.loop.now.adding(Linger.longest)
             setLingerTimer()
@@ -280,8 +277,7 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         readTimer?.cancel()
         readTimer = nil
         sendProgress.end()
-        var queue = ByteQueue()
-        swap(&queue, &inbound)
+        var queue = exchange(&inbound, with: ByteQueue())
         queue.removeAll()
         queue.release(to: services.buffers)
         swap(&queue, &outbound)

@@ -148,8 +148,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func receive() {
         // The queue is taken out, so that nothing done on the way meets it half read.
-        var queue = ByteQueue()
-        swap(&queue, &inbound)
+        var queue = exchange(&inbound, with: ByteQueue())
         queue.prepare(from: services.buffers)
         let outcome = io.receive(to: &queue, minimum: max(2_048, queue.capacity))
         feed(&queue)
@@ -166,8 +165,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     /// Goes on with what was read before.
     private func advance() {
-        var queue = ByteQueue()
-        swap(&queue, &inbound)
+        var queue = exchange(&inbound, with: ByteQueue())
         feed(&queue)
         swap(&queue, &inbound)
         if state != .closed { queueTurn() }
@@ -305,12 +303,11 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     // MARK: - What a stream asks
 
-    /// Lends what the next head is written into; a head that waits there goes on its way first. Taken out while it is written to: each look
-    /// at a field of an object is checked for overlap with another.
+    /// Lends what the next head is written into; a head that waits there goes on its way first. Taken out while it is written
+    /// to (decision 011).
     func takeBlock() -> FieldBlock {
         sendHeldHead()
-        var taken = FieldBlock()
-        swap(&taken, &block)
+        let taken = exchange(&block, with: FieldBlock())
         return taken
     }
 
@@ -325,8 +322,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     private func sendHeldHead() {
         guard heldHead != 0 else { return }
-        var block = FieldBlock()
-        swap(&block, &self.block)
+        var block = exchange(&self.block, with: FieldBlock())
         session.submit(response: block, heldHead, hasBody: heldHeadHasBody)
         swap(&block, &self.block)
         heldHead = 0

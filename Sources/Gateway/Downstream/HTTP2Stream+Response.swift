@@ -30,8 +30,7 @@ extension HTTP2Stream {
     func holdsBody(_ count: Int) -> Bool { body.count >= count }
 
     func moveBody(_ count: Int, to output: inout ByteQueue) {
-        var queue = ByteQueue()
-        swap(&queue, &body)
+        var queue = exchange(&body, with: ByteQueue())
         var progress = downloadProgress
         let now = services.loop.now
         output.move(count, from: &queue)
@@ -115,8 +114,7 @@ extension HTTP2Stream: PassageFrontEnd {
     func send(body bytes: Span<UInt8>) {
         guard !bytes.isEmpty else { return }
         passage.bytesOut += UInt64(bytes.count)
-        var queue = ByteQueue()
-        swap(&queue, &body)
+        var queue = exchange(&body, with: ByteQueue())
         if queue.isEmpty {
             queue.prepare(from: services.buffers)
             if connection.session.sendWindow(of: id) <= 0 {

@@ -86,8 +86,7 @@ final class HTTP2Stream: TimerHandler {
     /// Bytes that the request and its response hold.
     var heldBytes: Int { streamBytes + upload.capacity + body.capacity + (held.map { $0.heldBytes } ?? 0) }
 
-    // What changes while a request is under way is changed on its own, and then put back in its place: where every look at a
-    // property is over at once, none has to be checked for overlap with another.
+    // What changes while a request is under way is taken out, changed and put back (decision 011).
 
     // MARK: - The request
 
@@ -146,8 +145,7 @@ final class HTTP2Stream: TimerHandler {
         uploadProgress = progress
         if !isOpenEnded, !isFastEnough { return brokenBody(.bodyTooSlow) }
         guard bodyUse == .forwarded, upload.isEmpty, passage.exchange.isConnected, isTunnelOpen || passage.tunnel == nil else {
-            var queue = ByteQueue()
-            swap(&queue, &upload)
+            var queue = exchange(&upload, with: ByteQueue())
             queue.append(bytes)
             return swap(&queue, &upload)
         }
@@ -227,8 +225,7 @@ final class HTTP2Stream: TimerHandler {
         bodyTimer?.clear()
         guard passage.exchange.isConnected else { return }
         if !upload.isEmpty {
-            var waiting = ByteQueue()
-            swap(&waiting, &upload)
+            let waiting = exchange(&upload, with: ByteQueue())
             if passage.stream?.passUp(waiting.readable) ?? true { passage.exchange.send(waiting.readable) }
         }
         if isRequestComplete {
@@ -302,16 +299,14 @@ final class HTTP2Stream: TimerHandler {
 
     func dropBody() {
         guard !body.isEmpty else { return }
-        var queue = ByteQueue()
-        swap(&queue, &body)
+        var queue = exchange(&body, with: ByteQueue())
         queue.removeAll()
         queue.release(to: services.buffers)
     }
 
     func dropUpload() {
         guard !upload.isEmpty else { return }
-        var dropped = ByteQueue()
-        swap(&dropped, &upload)
+        _ = exchange(&upload, with: ByteQueue())
     }
 
     /// Keeps a trailer of the response until its body has gone out.
@@ -326,8 +321,7 @@ final class HTTP2Stream: TimerHandler {
     }
 
     func withResponseTrailers(_ use: (inout FieldBlock) -> Void) {
-        var block = FieldBlock()
-        swap(&block, &responseTrailers)
+        var block = exchange(&responseTrailers, with: FieldBlock())
         use(&block)
         swap(&block, &responseTrailers)
     }

@@ -11,9 +11,8 @@ final class Passages {
     init(_ path: RequestPath) { self.path = path }
 
     func take(for origin: DownstreamOrigin, isHTTP2: Bool) -> Passage {
-        // Taken out while it is changed, as below, so that no look at it has to be checked for overlap with another.
-        var list: [Passage] = []
-        swap(&list, &spare)
+        // Taken out while it is changed, as below (decision 011).
+        var list: [Passage] = exchange(&spare, with: [])
         let passage = list.popLast() ?? Passage(path, from: origin)
         swap(&list, &spare)
         passage.serve(origin, isHTTP2: isHTTP2)
@@ -29,8 +28,7 @@ final class Passages {
             passage.headCapacity = 0
         }
         guard spare.count < spareMax else { return }
-        var list: [Passage] = []
-        swap(&list, &spare)
+        var list: [Passage] = exchange(&spare, with: [])
         list.append(passage)
         swap(&list, &spare)
     }

@@ -22,8 +22,7 @@ final class RequestIDs {
             pool = SystemRandom.words(poolWords)
             next = 0
         }
-        var written: [UInt8] = []
-        swap(&written, &digits)
+        var written: [UInt8] = exchange(&digits, with: [])
         var bytes = written.mutableSpan
         // SAFETY: plain bytes, written as such and within their bounds.
         var raw = unsafe bytes.mutableBytes

@@ -1,7 +1,6 @@
 /// The streams of one connection: those that are open, by their number, and those that are over, for the next ones.
 ///
-/// The lists are taken out of this object while they are changed, and put back: where every look at a property is over at once,
-/// none has to be checked for overlap with another.
+/// The lists are taken out while they are changed (decision 011).
 final class StreamTable {
     /// In ascending order, because numbers only grow (RFC 9113 §5.1.1).
     private var open: [(number: Int32, stream: HTTP2Stream)] = []
@@ -14,8 +13,7 @@ final class StreamTable {
 
     func find(_ number: Int32) -> HTTP2Stream? {
         if let recent, recent.number == number { return recent.stream }
-        var list: [(number: Int32, stream: HTTP2Stream)] = []
-        swap(&list, &open)
+        var list: [(number: Int32, stream: HTTP2Stream)] = exchange(&open, with: [])
         let place = Self.place(of: number, in: list)
         let found = place < list.count && list[place].number == number ? list[place].stream : nil
         swap(&list, &open)
@@ -25,12 +23,10 @@ final class StreamTable {
 
     /// Opens a stream, with an object that has served another one if there is one.
     func begin(_ number: Int32, on connection: HTTP2Connection) -> HTTP2Stream {
-        var list: [HTTP2Stream] = []
-        swap(&list, &spare)
+        var list: [HTTP2Stream] = exchange(&spare, with: [])
         let stream = list.popLast() ?? HTTP2Stream(connection)
         swap(&list, &spare)
-        var streams: [(number: Int32, stream: HTTP2Stream)] = []
-        swap(&streams, &open)
+        var streams: [(number: Int32, stream: HTTP2Stream)] = exchange(&open, with: [])
         streams.insert((number, stream), at: Self.place(of: number, in: streams))
         swap(&streams, &open)
         recent = (number, stream)
@@ -40,8 +36,7 @@ final class StreamTable {
     /// Takes a stream out that is over; it is given back with ``keep(_:)``.
     func end(_ number: Int32) -> HTTP2Stream? {
         recent = nil
-        var list: [(number: Int32, stream: HTTP2Stream)] = []
-        swap(&list, &open)
+        var list: [(number: Int32, stream: HTTP2Stream)] = exchange(&open, with: [])
         defer { swap(&list, &open) }
         let place = Self.place(of: number, in: list)
         guard place < list.count, list[place].number == number else { return nil }
@@ -51,8 +46,7 @@ final class StreamTable {
     /// Keeps a stream that is over for the next one.
     func keep(_ stream: HTTP2Stream) {
         guard spare.count < spareMax else { return stream.retire() }
-        var list: [HTTP2Stream] = []
-        swap(&list, &spare)
+        var list: [HTTP2Stream] = exchange(&spare, with: [])
         list.append(stream)
         swap(&list, &spare)
     }
@@ -60,15 +54,13 @@ final class StreamTable {
     /// Takes all streams out that are open.
     func endAll() -> [HTTP2Stream] {
         recent = nil
-        var list: [(number: Int32, stream: HTTP2Stream)] = []
-        swap(&list, &open)
+        let list: [(number: Int32, stream: HTTP2Stream)] = exchange(&open, with: [])
         return list.map(\.stream)
     }
 
     /// Lets go of the streams that were kept: each holds its connection.
     func retireSpare() {
-        var list: [HTTP2Stream] = []
-        swap(&list, &spare)
+        let list: [HTTP2Stream] = exchange(&spare, with: [])
         for stream in list { stream.retire() }
     }
 
