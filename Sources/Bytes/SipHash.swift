@@ -17,9 +17,7 @@ package struct SipHash: Sendable {
             v2: key0 ^ 0x6c79_6765_6e65_7261, v3: key1 ^ 0x7465_6462_7974_6573)
         var index = 0
         while bytes.count - index >= 8 {
-            var word: UInt64 = 0
-            for place in 0..<8 { word |= UInt64(bytes[index + place]) << UInt64(place * 8) }
-            state.absorb(word)
+            state.absorb(bytes.word(at: index))
             index += 8
         }
         var last = UInt64(truncatingIfNeeded: bytes.count) << 56
@@ -61,5 +59,15 @@ package struct SipHash: Sendable {
         }
 
         private func rotated(_ word: UInt64, _ bits: UInt64) -> UInt64 { word << bits | word >> (64 - bits) }
+    }
+}
+
+extension Span<UInt8> {
+    /// Eight bytes as a little-endian number; read at once, since the one check of the bounds covers all.
+    @inline(__always) fileprivate func word(at index: Int) -> UInt64 {
+        let part = extracting(index..<index + 8)
+        var word: UInt64 = 0
+        for place in 0..<8 { word |= UInt64(part[place]) &<< UInt64(place &* 8) }
+        return word
     }
 }

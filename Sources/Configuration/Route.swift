@@ -16,11 +16,10 @@ package final class Route {
     package let hosts: [HostPattern]
     package let pathDemand: PathDemand
     package let access: Access
-    package let forwarding: ForwardingRule
+    package let action: Action
     package let challenge: Challenge
     /// Nil where the upstream says itself which pages may read its responses.
     package let cors: CORSRule?
-    package var upstream: UpstreamID { forwarding.upstream }
     /// Bytes; nil for no bound.
     package let bodyBytesMax: UInt64?
     /// Protocols that a request may change to, in lower case.
@@ -35,7 +34,7 @@ package final class Route {
 
     init(
         id: RouteID, line: SourceLine, name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access,
-        forwarding: ForwardingRule,
+        action: Action,
         challenge: Challenge, cors: CORSRule?, bodyBytesMax: UInt64?,
         upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
@@ -46,7 +45,7 @@ package final class Route {
         self.hosts = hosts
         self.pathDemand = pathDemand
         self.access = access
-        self.forwarding = forwarding
+        self.action = action
         self.challenge = challenge
         self.cors = cors
         self.bodyBytesMax = bodyBytesMax
@@ -55,6 +54,20 @@ package final class Route {
         self.endsStreamsOnExpiry = endsStreamsOnExpiry
         self.anyMethod = anyMethod
         self.methods = methods
+    }
+
+    /// What becomes of a request that meets all demands.
+    package enum Action {
+        case forward(ForwardingRule)
+        case reply(RouteReply)
+    }
+
+    /// Nil for a route that gives its responses itself.
+    package var forwarding: ForwardingRule? {
+        switch action {
+        case .forward(let rule): rule
+        case .reply: nil
+        }
     }
 
     package enum Access {

@@ -59,6 +59,9 @@ struct RouteReader {
         let forwarding = ForwardingRule.Directives(block, leadingLiterals: leading)
         let upstream = reference(block.one("upstream"), "upstream", upstreamIndex)
         if let upstream { usedUpstreams.insert(upstream) }
+        let answer = block.one("answer")
+        let reply = answer.flatMap { RouteReply($0, diagnostics) }
+        if let answer { checkAnswer(answer, block) }
         let access = access(block, directive)
         let accepted = acceptedIssuers(access)
         let shared = demands(block, accepted, access)
@@ -82,31 +85,36 @@ struct RouteReader {
         }
         let foldsCase = block.one("case_insensitive").map { $0.hasArguments(0...0, ";", diagnostics) } ?? false
         block.finish(later: [
-            "cache", "rewrite", "websocket", "grpc", "timeout", "answer", "retry", "mirror",
+            "cache", "rewrite", "websocket", "grpc", "timeout", "retry", "mirror",
             "add_response_header",
         ])
-        if block.all("upstream").isEmpty { diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME;") }
+        if block.all("upstream").isEmpty, answer == nil {
+            diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME; or answer STATUS TEXT;")
+        }
         let rules = ([shared.authorization] + (methods + (tunnelRule.map { [$0] } ?? [])).map(\.authorization)).flatMap(\.rules)
         let limitKeys = Set(
             (shared.limits + methods.flatMap(\.allLimits) + (tunnelRule?.allLimits ?? [])).filter { limits.indices.contains($0.index) }
         ).flatMap {
             limits[$0.index].key
         }
-        let variables = Set(forwarding.headers.flatMap(\.value.variables) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables))
+        let variables = Set(
+            forwarding.headers.flatMap(\.value.variables) + (reply?.variables ?? []) + rules.flatMap(\.variables)
+                + limitKeys.flatMap(\.variables))
         for variable in variables { check(variable, pattern, access, at: directive) }
-        guard let pattern, let access, let upstream, diagnostics.count == errors else { return nil }
-        let identityHeaders = forwarding.headers.filter { $0.value.dependsOnIdentityAlone }
-        let headerIndex = headerSets[identityHeaders] ?? headerSets.count
-        headerSets[identityHeaders] = headerIndex
+        guard let pattern, let access, diagnostics.count == errors else { return nil }
+        let action: Route.Action
+        if let reply {
+            action = .reply(reply)
+        } else if let upstream {
+            action = .forward(forwardingRule(forwarding, to: UpstreamID(upstream)))
+        } else {
+            return nil
+        }
         return Route(
             id: id, line: diagnostics.line(of: directive.position),
             name: (hosts.isEmpty ? "" : (hosts[0].isWildcard ? "*" : "") + hosts[0].name) + word.text, pattern: pattern, hosts: hosts,
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
-            forwarding: ForwardingRule(
-                route: id, upstream: UpstreamID(upstream), headers: forwarding.headers, identityHeadersIndex: headerIndex,
-                host: forwarding.host,
-                forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix,
-                strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects),
+            action: action,
             challenge: ownChallenge, cors: cors, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule,
             endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty
@@ -115,6 +123,30 @@ struct RouteReader {
                     limits: shared.limits, of: limits, isPublic: access.isPublic)
                 : nil,
             methods: methods)
+    }
+
+    private mutating func forwardingRule(_ forwarding: ForwardingRule.Directives, to upstream: UpstreamID) -> ForwardingRule {
+        let identityHeaders = forwarding.headers.filter { $0.value.dependsOnIdentityAlone }
+        let headerIndex = headerSets[identityHeaders] ?? headerSets.count
+        headerSets[identityHeaders] = headerIndex
+        return ForwardingRule(
+            route: route, upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
+            forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix,
+            strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects)
+    }
+
+    /// A route that gives its responses itself forwards nothing.
+    private func checkAnswer(_ answer: Directive, _ block: Block) {
+        if let upstream = block.one("upstream") {
+            diagnostics.error("a route forwards or answers, not both", at: upstream.name, hint: "remove this line, or answer")
+        }
+        for name in [
+            "set_header", "forward_host", "forward_token", "strip_prefix", "add_prefix", "rewrite_redirects", "upgrade", "on_expiry",
+        ] {
+            for directive in block.all(name) {
+                diagnostics.error("a route that answers forwards nothing", at: directive.name, hint: "remove this line")
+            }
+        }
     }
 
     /// Reads `realm TEXT;` and `challenge TEXT;`.

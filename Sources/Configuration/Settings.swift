@@ -121,7 +121,7 @@ package struct Settings {
         if limits.count == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
         tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }
-        fieldFilter = FieldFilter(headers: routes.flatMap(\.forwarding.headerNames), hiding: tokenSources.places)
+        fieldFilter = FieldFilter(headers: routes.compactMap(\.forwarding).flatMap(\.headerNames), hiding: tokenSources.places)
         file.finish(later: Self.laterDirectives)
         if listeners.isEmpty, file.all("listen").isEmpty {
             diagnostics.error("nothing is listened on", at: nil, hint: "add: listen 0.0.0.0:443 { tls { certificate CHAIN.pem KEY.pem; } }")
@@ -135,6 +135,8 @@ package struct Settings {
     package var challenge: Challenge { Challenge(realm: realm, schemes: tokenSources.places.schemes) }
 
     package func issuer(_ id: IssuerID) -> Issuer { issuers[id.index] }
+
+    package func upstream(_ id: UpstreamID) -> UpstreamSettings { upstreams[id.index] }
 
     /// The name that the file gives a credential.
     package func name(of credential: CredentialID) -> String {
@@ -252,9 +254,9 @@ package struct Settings {
                     "this route matches the same requests as \(routes[other].name)", at: directive.position,
                     hint: "a request must lead to one route; put the methods into one route's method blocks")
             }
-            if !route.upgrades.isEmpty, upstreams.count == upstreamCount, upstreams[route.upstream.index].speaksHTTP2 {
+            if !route.upgrades.isEmpty, upstreams.count == upstreamCount, let rule = route.forwarding, upstream(rule.upstream).speaksHTTP2 {
                 diagnostics.error(
-                    "an upgrade needs an upstream of HTTP/1.1, and \(upstreams[route.upstream.index].name) speaks h2",
+                    "an upgrade needs an upstream of HTTP/1.1, and \(upstream(rule.upstream).name) speaks h2",
                     at: directive.position,
                     hint: "give the route an upstream of its own, without protocol h2")
             }

@@ -180,10 +180,13 @@ final class Passage: AdmissionWaiter, TimerHandler {
         ownsCORS = route.cors != nil
     }
 
-    func matched(_ match: RouteMatch, streamTimeout: Nanoseconds, isGRPC: Bool) {
-        self.match = match
+    func willForward(streamTimeout: Nanoseconds, isGRPC: Bool) {
         self.streamTimeout = streamTimeout
         self.isGRPC = isGRPC
+    }
+
+    func matched(_ match: RouteMatch) {
+        self.match = match
         if let upgrade = match.upgrade {
             tunnel = TunnelRequest(upgrade: upgrade.name, lines: upgrade.needsWebSocketKey ? WebSocketHandshake.keyLine() : [])
         }

@@ -21,6 +21,7 @@ import System
 /// | authorize | ``Policy``: origin, scopes, rules | | ``Permit`` |
 /// | limit | ``RateLimiter``: the other limits | a store | ``Admission`` |
 /// | forward | ``Exchange``: a connection to the upstream | | the response |
+/// | answer | ``Policy``: a route that gives its responses itself | | ``GatewayReply`` |
 ///
 /// A stage that refuses throws; ``Refusal`` says what the client is told. After the response a line goes to the log. Streams that outlive their
 /// credential are ended by ``StreamExpiry``.
@@ -35,7 +36,8 @@ final class RequestPath {
         case authorize(Identity?, RouteMatch)
         case limit(Permit, RouteMatch)
         case limitsDecided(RouteMatch)
-        case forward(Admission, RouteMatch)
+        case forward(Admission, ForwardingRule)
+        case answer(Admission, RouteReply)
     }
 
     /// What a stage comes to, unless it refuses.
@@ -129,7 +131,8 @@ final class RequestPath {
         case .authorize(let identity, let match): try authorize(passage, identity, match)
         case .limit(let permit, let match): try limit(passage, permit, match)
         case .limitsDecided(let match): try limitsDecided(passage, match)
-        case .forward(let admission, let match): try forward(passage, admission, match)
+        case .forward(let admission, let rule): try forward(passage, admission, rule)
+        case .answer(let admission, let reply): try answer(passage, admission, reply)
         }
     }
 
@@ -158,8 +161,12 @@ final class RequestPath {
         switch try policy.match(head, form, &target, in: passage.context, found: { passage.found($0) }) {
         case .reply(let reply): return .reply(reply)
         case .match(let match):
-            let group = groups[match.route.upstream.index]
-            passage.matched(match, streamTimeout: group.streamTimeout, isGRPC: passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC)
+            passage.matched(match)
+            if case .forward(let rule) = match.route.action {
+                let group = groups[rule.upstream.index]
+                passage.willForward(
+                    streamTimeout: group.streamTimeout, isGRPC: passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC)
+            }
             return .next(.limitEarly(match))
         }
     }
@@ -243,16 +250,19 @@ final class RequestPath {
         }
         guard let admission = consume admission else { preconditionFailure("limits that were decided and admit nothing") }
         if log.isOn { passage.admittedAt = Clock.now() }
-        return .next(.forward(admission, match))
+        switch match.route.action {
+        case .forward(let rule): return .next(.forward(admission, rule))
+        case .reply(let reply): return .next(.answer(admission, reply))
+        }
     }
 
-    private func forward(_ passage: Passage, _ admission: consuming Admission, _ match: RouteMatch) throws(Refusal) -> StageResult {
+    private func forward(_ passage: Passage, _ admission: consuming Admission, _ rule: ForwardingRule) throws(Refusal) -> StageResult {
         guard let frontEnd = passage.frontEnd, let account = passage.account else { preconditionFailure("a request of no client") }
         passage.state = .forwarding
         do {
             try passage.exchange.begin(
-                admission, for: frontEnd, rule: match.route.forwarding, origin: passage.origin, method: passage.method,
-                framing: passage.framing, tunnel: passage.tunnel, group: groups[match.route.upstream.index], account: account, at: loop.now)
+                admission, for: frontEnd, rule: rule, origin: passage.origin, method: passage.method,
+                framing: passage.framing, tunnel: passage.tunnel, group: groups[rule.upstream.index], account: account, at: loop.now)
         } catch {
             throw .forwarding(error)
         }
@@ -260,6 +270,10 @@ final class RequestPath {
         if passage.isGRPC { expiry.began(LiveStream(.grpc), of: passage) }
         frontEnd.forwardingBegan()
         return .forwarded
+    }
+
+    private func answer(_ passage: Passage, _ admission: consuming Admission, _ reply: RouteReply) throws(Refusal) -> StageResult {
+        .reply(try policy.reply(reply, to: admission.identity, in: passage.context, form: form(passage)))
     }
 
     // MARK: - Answering and ending

@@ -20,11 +20,12 @@ package struct HeadLimits: Sendable {
 
 /// Every bound on what a peer may send, in one place, with the reason for its size.
 ///
-/// The request path holds for one HTTP/1.1 exchange at most: one request head (16 KiB) copied out of the downstream
-/// buffer, one answer head (32 KiB), one downstream and one upstream receive buffer (16 KiB each, 64 KiB while a body
-/// streams), and two send queues that stop their reader at 64 KiB and may pass that mark by one read. Together that is
-/// under 400 KiB, whatever the length of the body.
 package enum Limits {
+    /// What one HTTP/1.1 exchange holds at most, whatever the length of its bodies: both heads, a receive buffer for each side, and two
+    /// send queues that stop their reader at a mark and may pass it by one read.
+    package static let exchangeBytesMax =
+        requestHeadBytesMax + responseHeadBytesMax + 2 * streamBytes + 2 * (sendQueueHighBytes + streamBytes)
+
     /// A request head: request line and fields. nginx's `large_client_header_buffers` allow 8 KiB a line, 32 KiB in all; a
     /// token of the size allowed below must fit.
     package static let requestHeadBytesMax = 32_768
@@ -52,6 +53,8 @@ package enum Limits {
     package static let heldBodyBytesMax = 16_384
     /// Interim (1xx) answers to one request that are passed on; more of them are dropped.
     package static let interimResponsesMax = 8
+    /// A Location that a route makes of variables.
+    package static let locationBytesMax = 8_192
 
     /// What a directive may be given, and what holds when it is not given.
     package static let requestBodyBytesDefault: UInt64 = 10 << 20

@@ -24,7 +24,13 @@ package struct Reply: Equatable, Sendable {
     package static func phrase(_ status: Int) -> String {
         switch status {
         case 200: "OK"
+        case 201: "Created"
+        case 202: "Accepted"
         case 204: "No Content"
+        case 301: "Moved Permanently"
+        case 302: "Found"
+        case 303: "See Other"
+        case 307: "Temporary Redirect"
         case 308: "Permanent Redirect"
         case 400: "Bad Request"
         case 401: "Unauthorized"
@@ -32,6 +38,7 @@ package struct Reply: Equatable, Sendable {
         case 404: "Not Found"
         case 405: "Method Not Allowed"
         case 408: "Request Timeout"
+        case 410: "Gone"
         case 413: "Content Too Large"
         case 414: "URI Too Long"
         case 417: "Expectation Failed"
@@ -42,6 +49,10 @@ package struct Reply: Equatable, Sendable {
         case 503: "Service Unavailable"
         case 504: "Gateway Timeout"
         case 505: "HTTP Version Not Supported"
+        case 451: "Unavailable For Legal Reasons"
+        case 500: "Internal Server Error"
+        case ..<300: "Success"
+        case ..<400: "Redirection"
         default: "Error"
         }
     }

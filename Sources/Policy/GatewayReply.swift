@@ -9,6 +9,8 @@ package enum GatewayReply: Equatable, Sendable {
     case preflight([UInt8])
     /// A listener that sends every request to https; the location.
     case redirect(String)
+    /// What a route answers by itself.
+    case route(Reply)
 
     /// A stable identifier, for the log.
     package var reason: String {
@@ -16,14 +18,18 @@ package enum GatewayReply: Equatable, Sendable {
         case .aboutServer: "about_server"
         case .preflight: "preflight"
         case .redirect: "redirect_https"
+        case .route: Self.routeReason
         }
     }
+
+    static let routeReason = "route_answer"
 
     package var status: Int {
         switch self {
         case .aboutServer: 200
         case .preflight: 204
         case .redirect: 308
+        case .route(let reply): reply.status
         }
     }
 
@@ -31,6 +37,7 @@ package enum GatewayReply: Equatable, Sendable {
         switch self {
         case .aboutServer: return Reply(status: status, fields: [UInt8]("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"))
         case .preflight(let lines): return Reply(status: status, fields: lines)
+        case .route(let reply): return reply
         case .redirect(let location):
             let content = ReplyContent(
                 status: status, reason: reason, detail: "This is served at \(location).", requestID: requestID, form: form)

@@ -111,6 +111,13 @@ package final class Policy {
         }
     }
 
+    /// What a route answers by itself to a request that it has let in.
+    package func reply(
+        _ reply: RouteReply, to identity: Identity?, in context: RequestContext, form: ReplyForm
+    ) throws(Refusal) -> GatewayReply {
+        .route(try reply.reply(identity, in: context, form: form))
+    }
+
     /// Whether the page that uses a credential which a browser sends by itself may do so.
     private func checkOrigin(
         _ match: RouteMatch, _ head: borrowing RequestHead, in context: RequestContext

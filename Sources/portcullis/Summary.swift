@@ -59,7 +59,7 @@ struct Summary {
                 rows.append([
                     route.name, names, demands(route, rule),
                     rule.allLimits.map { settings.limits[$0.index].name }.joined(separator: " "),
-                    settings.upstreams[route.upstream.index].name,
+                    destination(route),
                 ])
             }
         }
@@ -70,6 +70,13 @@ struct Summary {
             while line.last == " " { line.removeLast() }
             return line + "\n"
         }.joined()
+    }
+
+    private func destination(_ route: Route) -> String {
+        switch route.action {
+        case .forward(let rule): settings.upstream(rule.upstream).name
+        case .reply(let reply): "answer \(reply.status)"
+        }
     }
 
     private func demands(_ route: Route, _ rule: Route.MethodRule) -> String {

@@ -202,7 +202,7 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
     @Test func theExampleIsRight() throws {
         let (settings, errors) = try check("gateway.conf.example")
         #expect(errors == [])
-        #expect(settings.routes.count == 7)
+        #expect(settings.routes.count == 8)
         // It shows every directive but those that read other files.
         let text = try String(contentsOf: Self.root.appendingPathComponent("gateway.conf.example"), encoding: .utf8)
         for directive in Settings.directives where !["include", "tests"].contains(directive) {

@@ -56,7 +56,7 @@ import Testing
             "upstream_unresolved", "no_route", "method_not_allowed", "token_missing", "token_expired", "token_issuer_unknown",
             "token_issuer_not_accepted", "token_claim_unmet", "token_audience_mismatch", "scope_missing", "rule_unmet", "csrf_refused",
             "cors_refused", "preflight", "about_server", "target_dot_segment", "target_ambiguous_path", "body_too_large",
-            "method_not_implemented",
+            "method_not_implemented", "route_answer",
         ] {
             #expect(outcomes[reason, default: 0] > 10, "\(reason): \(outcomes[reason, default: 0])")
         }

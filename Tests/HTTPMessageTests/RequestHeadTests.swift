@@ -19,3 +19,14 @@ import Testing
         #expect(left == 0)
     }
 }
+
+@Suite struct LimitsTests {
+    /// The figure of docs/security.md.
+    @Test func anExchangeHoldsWhatTheDocumentsSay() {
+        #expect(Limits.exchangeBytesMax == 480 << 10)
+        #expect(Limits.tokenBytesMax < Limits.requestHeadBytesMax)
+        #expect(Limits.targetBytesMax < Limits.requestHeadBytesMax)
+        #expect(Limits.sendQueueLowBytes < Limits.sendQueueHighBytes)
+        #expect(Limits.heldBodyBytesMax <= Limits.sendQueueHighBytes)
+    }
+}

@@ -38,7 +38,8 @@ package enum RandomDecisions {
             var path = (0..<numbers.below(4)).map { _ in "/" + numbers.one(of: segments) }.joined()
             while path.components(of: "{id}") > 1 { path = path.replacing("{id}", with: "*", maxReplacements: 1) }
             if numbers.happens(oneIn: 3) || path.isEmpty { path += "/**" }
-            var route = "route \(path) { upstream app; "
+            let answer = numbers.one(of: ["answer 200 '$client.ip'; ", "answer 302 /x/$client.ip; ", "answer 410; "])
+            var route = "route \(path) { " + (numbers.happens(oneIn: 8) ? answer : "upstream app; ")
             if numbers.happens(oneIn: 4) { route += "host \(numbers.one(of: ["a.example", "*.example", "b.example"])); " }
             if numbers.happens(oneIn: 6) { route += "case_insensitive; " }
             if numbers.happens(oneIn: 6) { route += "max_body_size 10; " }

@@ -43,7 +43,7 @@ package struct Explainer {
         let verdict: Explanation.Verdict
         var reply: Reply?
         switch outcome.decision {
-        case .forwarded(let match, _): verdict = .forwarded(settings.upstreams[match.route.upstream.index].name)
+        case .forwarded(let match, _): verdict = .forwarded(upstreamName(match))
         case .undecided(let issuer): verdict = .undecided(settings.issuer(issuer).name)
         case .replied(let own):
             verdict = .replied(own)
@@ -248,11 +248,21 @@ package struct Explainer {
         return steps + forwardSteps(match, refusal)
     }
 
+    private func upstreamName(_ match: RouteMatch) -> String { match.route.forwarding.map { settings.upstream($0.upstream).name } ?? "" }
+
     private func forwardSteps(_ match: RouteMatch, _ refusal: Refusal?) -> [Explanation.Step] {
+        if case .reply(let reply) = match.route.action {
+            let isReached = refusal == nil || refusal.map { if case .forwarding = $0 { true } else { false } } ?? true
+            return [
+                .init(
+                    .forward, "answer \(reply.status)", isMet: isReached ? refusal == nil : nil, line: reply.line,
+                    note: "the route answers by itself")
+            ]
+        }
         guard case .forwarding(let error) = refusal else { return [] }
         return [
             .init(
-                .forward, settings.upstreams[match.route.upstream.index].name, isMet: false, line: match.route.line, note: error.explanation
+                .forward, upstreamName(match), isMet: false, line: match.route.line, note: error.explanation
             )
         ]
     }
@@ -303,8 +313,7 @@ package struct Explainer {
     // MARK: - What the upstream gets
 
     private func upstreamLines(_ outcome: OfflinePolicy.Outcome) -> [(text: String, source: String)] {
-        guard let match = outcome.match, !outcome.upstreamHead.isEmpty else { return [] }
-        let rule = match.route.forwarding
+        guard let rule = outcome.match?.route.forwarding, !outcome.upstreamHead.isEmpty else { return [] }
         let own = Set(rule.headerNames.map { $0.lowercased() })
         let sent = Set(fields(outcome.context.head).map { "\($0.name): \($0.value)" })
         let lines = String(decoding: outcome.upstreamHead, as: UTF8.self).split(separator: "\r\n").map(String.init)

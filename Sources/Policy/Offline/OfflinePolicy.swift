@@ -121,8 +121,14 @@ package final class OfflinePolicy {
             }
         }
         _ = try policy.authorize(run.identity, match, in: context)
-        run.upstreamHead = try upstreamHead(request, match, run.identity, framing, context)
-        return .forwarded(match, run.identity)
+        switch match.route.action {
+        case .forward(let rule):
+            run.upstreamHead = try upstreamHead(request, match, rule, run.identity, framing, context)
+            return .forwarded(match, run.identity)
+        case .reply(let reply):
+            let form = ReplyForm(for: context.head, isHTTP2: false)
+            return .replied(try policy.reply(reply, to: run.identity, in: context, form: form))
+        }
     }
 
     private func redirect(
@@ -163,14 +169,15 @@ package final class OfflinePolicy {
 
     /// The head as the forwarding stage writes it.
     private func upstreamHead(
-        _ request: OfflineRequest, _ match: RouteMatch, _ identity: Identity?, _ framing: BodyFraming, _ context: RequestContext
+        _ request: OfflineRequest, _ match: RouteMatch, _ rule: ForwardingRule, _ identity: Identity?, _ framing: BodyFraming,
+        _ context: RequestContext
     ) throws(Refusal) -> [UInt8] {
         let peer = IPAddress(request.clientIP)
         let origin = DownstreamOrigin(
             peer: [UInt8]((peer?.text ?? request.clientIP).utf8), isPeerTrusted: peer.map { settings.trusts($0) } ?? false,
             isTLS: request.isHTTPS ?? settings.isServedOverTLS, addresses: nil)
-        let outgoing = OutgoingHead(context, settings.fieldFilter, forwardedFields, match.route.forwarding, from: origin)
-        outgoing.begin(identity, match.route.forwarding, from: origin, tunnelLines: [])
+        let outgoing = OutgoingHead(context, settings.fieldFilter, forwardedFields, rule, from: origin)
+        outgoing.begin(identity, rule, from: origin, tunnelLines: [])
         var output = ByteQueue()
         do {
             try outgoing.render()

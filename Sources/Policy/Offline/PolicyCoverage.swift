@@ -46,7 +46,7 @@ package struct PolicyCoverage {
     mutating func count(_ outcome: OfflinePolicy.Outcome) {
         guard let rule = outcome.match?.rule, let places = places[ObjectIdentifier(rule)] else { return }
         switch outcome.decision {
-        case .forwarded: for place in places { demands[place].wasMet = true }
+        case .forwarded, .replied(.route): for place in places { demands[place].wasMet = true }
         case .refused(.token): demands[places.lowerBound].hasRefused = true
         case .refused(.authorization):
             guard let principal = outcome.identity?.principal else { return }

@@ -61,7 +61,7 @@ package struct PolicyTestRun {
         let got = description(outcome, settings)
         switch (expectation, outcome.decision) {
         case (.allow(let upstream, let fields), .forwarded(let match, _)):
-            if let upstream, settings.upstreams[match.route.upstream.index].name != upstream { return got }
+            if let upstream, match.route.forwarding.map({ settings.upstream($0.upstream).name }) != upstream { return got }
             let lines = String(decoding: outcome.upstreamHead, as: UTF8.self).split(separator: "\r\n")
             for field in fields where !lines.contains(where: { same($0, field) }) {
                 let name = field.prefix { $0 != ":" }.lowercased()
@@ -98,7 +98,8 @@ package struct PolicyTestRun {
         }
         let suffix = place.isEmpty ? "" : " (\(place.joined(separator: ", ")))"
         switch outcome.decision {
-        case .forwarded(let match, _): return "forwarded to \(settings.upstreams[match.route.upstream.index].name)\(suffix)"
+        case .forwarded(let match, _):
+            return "forwarded to \(match.route.forwarding.map { settings.upstream($0.upstream).name } ?? "")\(suffix)"
         case .replied(let reply): return "answered \(reply.status) \(reply.reason)\(suffix)"
         case .refused(let refusal): return "refused \(refusal.status) \(refusal.reason)\(suffix)"
         case .undecided(let issuer): return "undecided: the keys of issuer \(settings.issuer(issuer).name) are at a URL"

@@ -131,8 +131,17 @@ private struct PolicyText {
     }
 
     private func forwarding(_ route: Route) -> String {
-        let rule = route.forwarding
-        let upstream = settings.upstreams[rule.upstream.index]
+        let rule: ForwardingRule
+        switch route.action {
+        case .forward(let forwarding): rule = forwarding
+        case .reply(let reply):
+            switch reply.content {
+            case .none: return "answer \(reply.status)"
+            case .location(let template): return "answer \(reply.status) location \(text(template, route))"
+            case .text(let template, let type): return "answer \(reply.status) \(quoted(type)) \(text(template, route))"
+            }
+        }
+        let upstream = settings.upstream(rule.upstream)
         let headers = (rule.identityHeaders + rule.requestHeaders).map { "\($0.name.lowercased()) \(text($0.value, route)) \($0.form)" }
         return
             "to \(upstream.servers.map(\.text).sorted()) tls \(upstream.tls.map { $0.serverName ?? "" } ?? "no") h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"
