@@ -130,6 +130,8 @@ let package = Package(
                 "TestSockets",
             ]),
         tests("Observability", ["Bytes", "Time", "System"]),
+        tests(
+            "Control", ["Authentication", "ConfigFile", "Configuration", "Processes", "System", "TestSockets", "TestSupport", "Time"]),
         tests("Configuration", ["Processes", "ConfigFile", "TestSupport", "Authentication", "Routing"]),
         tests(
             "Policy",

@@ -6,10 +6,16 @@ import HTTPMessage
 import System
 import TLS
 
+/// Gets one document, blocking.
+protocol DocumentFetching: Sendable {
+    var url: String { get }
+    func run() throws(KeySetFetch.Failure) -> KeySetFetch.Document
+}
+
 /// Fetches one document over https, blocking; runs on a thread of its own, never on a loop.
 ///
 /// One request on one connection, without redirects: a key set has one address, and the file names it.
-struct KeySetFetch: Sendable {
+struct KeySetFetch: DocumentFetching {
     struct Document: Sendable {
         let bytes: [UInt8]
         /// Seconds for which it is fresh, by its Cache-Control; nil when it does not say.

@@ -11,7 +11,7 @@ final class KeySets: TimerHandler {
     private struct Source {
         enum Place {
             case file(String, signature: [Int64]?)
-            case url(KeySetFetch)
+            case url(any DocumentFetching)
 
             var name: String {
                 switch self {
@@ -45,9 +45,13 @@ final class KeySets: TimerHandler {
     private let report: (String) -> Void
     private(set) var isFirstRoundComplete = false
 
-    /// - Parameter environment: where a proxy may be named.
+    /// - Parameters:
+    ///   - environment: where a proxy may be named.
+    ///   - fetch: makes what gets a document from a URL, by its trusted certificates and proxy.
     init(
-        _ settings: Settings, files: FileBundle, environment: [String: String], on loop: EventLoop, report: @escaping (String) -> Void
+        _ settings: Settings, files: FileBundle, environment: [String: String], on loop: EventLoop,
+        fetch: (String, [UInt8]?, KeyProxy?) -> any DocumentFetching = { KeySetFetch(url: $0, trustedPEM: $1, proxy: $2) },
+        report: @escaping (String) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.report = report
@@ -58,19 +62,17 @@ final class KeySets: TimerHandler {
                 sources.append(Source(place: .file(path, signature: nil), document: files.contents[path]))
             case .url(let url):
                 let trusted = directive.block?.first { $0.name.text == "trusted_certificate" }?.arguments.first?.text
-                sources.append(
-                    Source(
-                        place: .url(
-                            KeySetFetch(
-                                url: url, trustedPEM: trusted.flatMap { files.contents[$0] },
-                                proxy: issuer.proxy
-                                    ?? KeySetFetch.parts(of: url).flatMap { KeyProxy(for: $0.host, environment: environment) }))))
+                let proxy = issuer.proxy ?? KeySetFetch.parts(of: url).flatMap { KeyProxy(for: $0.host, environment: environment) }
+                sources.append(Source(place: .url(fetch(url, trusted.flatMap { files.contents[$0] }, proxy))))
             }
         }
         work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1) }
         timer = Timer(self)
         loop.set(timer!, at: loop.now)
     }
+
+    /// Whether a document is being fetched.
+    var isFetching: Bool { sources.contains(where: \.isFetching) }
 
     /// What is known of every issuer's keys.
     var known: [(issuer: Int, document: [UInt8])] {
@@ -125,7 +127,7 @@ final class KeySets: TimerHandler {
 
     private func withdrawIfStale(_ index: Int) {
         guard sources[index].document != nil, sources[index].goodAt > 0 else { return }
-        let age = Clock.wallSeconds()
+        let age = loop.wallSeconds
         guard age > sources[index].goodAt, (age - sources[index].goodAt) > issuers[index].staleMax.seconds else {
             return
         }
@@ -183,7 +185,7 @@ final class KeySets: TimerHandler {
     private func take(_ document: [UInt8], _ index: Int) {
         do {
             let keys = try KeySet(document)
-            sources[index].goodAt = Clock.wallSeconds()
+            sources[index].goodAt = loop.wallSeconds
             if sources[index].lastFailure != nil { report("the keys of issuer \(issuers[index].name) can be had again") }
             sources[index].lastFailure = nil
             if sources[index].document == document, sources[index].hasBeenTold {
