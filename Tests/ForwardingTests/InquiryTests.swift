@@ -82,6 +82,31 @@ import Testing
         }
     }
 
+    @Test func asksOverHTTP2() throws {
+        let server = try ScriptedHTTP2Server { path, _ in
+            path == "/refused" ? [.reset(StreamCode.refused)] : [.head(403, [("x-why", "a")]), .body("abc"), .body("def", ends: true)]
+        }
+        let group = try group(server.port, "protocol h2;")
+        let fields = [(name: "X-Forwarded-Uri", value: [UInt8]("/a?b".utf8)), (name: "Cookie", value: [UInt8]("s=1".utf8))]
+        for body in ["", "hello"] {
+            let request = Inquiry.Request(
+                body.isEmpty ? "GET" : "POST", "/auth?x=1", authority: "auth.example", fields: fields, body: [UInt8](body.utf8))
+            let answer = try #require(try ask(request, of: group).outcomes.first?.get())
+            #expect(answer.status == 403 && answer.body == [UInt8]("abcdef".utf8) && answer["x-why"] == [0x61])
+            var expected = [
+                ":method": body.isEmpty ? "GET" : "POST", ":scheme": "http", ":authority": "auth.example", ":path": "/auth?x=1",
+                "x-forwarded-uri": "/a?b", "cookie": "s=1",
+            ]
+            if !body.isEmpty { expected["content-length"] = "5" }
+            #expect(server.requests.value.last == ScriptedHTTP2Server.Request(fields: expected, body: body))
+        }
+        // Without a name the server's own.
+        _ = try ask(Inquiry.Request("GET", "/"), of: group)
+        #expect(server.requests.value.last?.fields[":authority"] == "127.0.0.1:\(server.port)")
+        let failure = try ask(Inquiry.Request("GET", "/refused"), of: group).failure
+        #expect(failure == .forwarding(.closedEarly))
+    }
+
     @Test func aLateOrLargeOrBrokenResponseIsAFailure() throws {
         let server = try ScriptedServer { client, _ in
             let head = client.read(until: "\r\n\r\n")

@@ -115,6 +115,13 @@ package final class RawClient: Sendable {
         return count < 0 && errno == EAGAIN ? [] : nil
     }
 
+    /// At most so many bytes, once some are there; nil when the connection has ended, or nothing comes for so long.
+    package func waitForBytes(_ most: Int, silence milliseconds: Int32 = 20_000) -> [UInt8]? {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard poll(&entry, 1, milliseconds) > 0 else { return nil }
+        return takeBytes(most)
+    }
+
     /// One answer with a Content-Length, whole; empty when the connection ends before.
     fileprivate func readAnswer() -> String {
         var received: [UInt8] = []
