@@ -79,7 +79,7 @@ final class KeySets: TimerHandler {
         sources.enumerated().compactMap { index, source in source.document.map { (index, $0) } }
     }
 
-    /// Takes what an earlier control process had from `place`, a URL or a file, until it can be had again: of a file that is
+    /// Takes what an earlier control process had from `place`, a URL or a file, until it is loaded again: of a file that is
     /// newer than what the configuration was read with.
     ///
     /// - Parameter goodAt: when it was known to be current, in seconds since 1970.
@@ -186,7 +186,7 @@ final class KeySets: TimerHandler {
         do {
             let keys = try KeySet(document)
             sources[index].goodAt = loop.wallSeconds
-            if sources[index].lastFailure != nil { report("the keys of issuer \(issuers[index].name) can be had again") }
+            if sources[index].lastFailure != nil { report("the keys of issuer \(issuers[index].name) are loaded again") }
             sources[index].lastFailure = nil
             if sources[index].document == document, sources[index].hasBeenTold {
                 return observer?.keySetUnchanged(index, hasFailed: false) ?? ()
@@ -215,7 +215,7 @@ final class KeySets: TimerHandler {
         sources[index].nextAt = loop.now.adding(failurePause)
         if sources[index].lastFailure != reason {
             let kept = sources[index].document == nil ? "there are none" : "the last good ones stay"
-            report("the keys of issuer \(issuers[index].name) cannot be had (\(kept)): \(reason)")
+            report("the keys of issuer \(issuers[index].name) cannot be loaded (\(kept)): \(reason)")
         }
         sources[index].lastFailure = reason
         observer?.keySetUnchanged(index, hasFailed: true)

@@ -53,7 +53,7 @@ package final class Exchange: UpstreamClient {
     private let outgoing: OutgoingHead
     private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     private var attempt = 0
-    /// The place in the group's queue, while there is no connection to be had.
+    /// The place in the group's queue, while there is no free connection.
     private var wait: WaitingList.Entry?
     /// Whose request it is.
     private(set) var account = ClientAccount()
@@ -329,7 +329,7 @@ package final class Exchange: UpstreamClient {
         return true
     }
 
-    /// Hands a request that did nothing on to another connection; false where none can be had.
+    /// Hands a request that did nothing on to another connection; false where there is none.
     private func move(from failed: any UpstreamChannel, in group: UpstreamGroup) throws(ForwardingError) -> Bool {
         guard let channel = try group.acquire(fresh: true, for: outgoing.origin) else { return false }
         use(channel, of: channel.server)

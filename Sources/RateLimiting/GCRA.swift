@@ -53,7 +53,7 @@ package struct GCRA: Equatable, Sendable {
     /// How much of a charge may be taken back at `now`: what is left of it, and no more. The charges of a key are worn off one after the
     /// other, each `cost` long; this one's turn ends with the TAT that it made, earlier by what has been taken back since of others.
     ///
-    /// So a refund that is saved up is worth nothing: what has worn off by itself cannot be had again.
+    /// So a refund that is saved up is worth nothing: what has worn off by itself is not given back.
     ///
     /// - Parameters:
     ///   - arrival: the key's TAT.

@@ -56,7 +56,7 @@ private final class Recorder: KeySetObserver {
     }
 }
 
-/// Every way of a key set: fetched, kept, fetched again, not to be had, too old; on a clock that the test moves.
+/// Every way of a key set: fetched, kept, fetched again, missing, too old; on a clock that the test moves.
 @Suite final class KeySetsTests {
     private static let start: UInt64 = 1_800_000_000
     private let seconds = Box<UInt64>(0)
@@ -119,7 +119,7 @@ private final class Recorder: KeySetObserver {
         pass(1)
         #expect(recorder.take() == [.unchanged(0, hasFailed: true), .firstRound])
         #expect(keySets.isFirstRoundComplete && keySets.known.isEmpty)
-        #expect(reports == ["the keys of issuer sso cannot be had (there are none): not there"])
+        #expect(reports == ["the keys of issuer sso cannot be loaded (there are none): not there"])
         // Tried again every second, and told once.
         pass(3)
         #expect(server.requests == 4 && reports.count == 1)
@@ -127,7 +127,7 @@ private final class Recorder: KeySetObserver {
         _ = recorder.take()
         pass(1)
         #expect(recorder.take() == [.changed(0, "one")])
-        #expect(reports.last == "the keys of issuer sso can be had again")
+        #expect(reports.last == "the keys of issuer sso are loaded again")
         #expect(keySets.known.map(\.document) == [[UInt8](one.keySet.utf8)])
     }
 

@@ -42,14 +42,7 @@ import Testing
 
     init() throws { loop = try EventLoop() }
 
-    private func group(_ text: String) throws -> UpstreamGroup {
-        let diagnostics = Diagnostics()
-        let files = MemoryFiles(["f": "upstream app { \(text) }"])
-        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
-        let settings = try #require(UpstreamSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
-        return UpstreamGroup(
-            settings, buffers: BufferPool(bufferBytes: 65_536, keptMax: 4), windows: WindowBudget(bytes: 1 << 24), on: loop)
-    }
+    private func group(_ text: String) throws -> UpstreamGroup { try .reading(text, on: loop) }
 
     /// One request to its end.
     private func send(_ lines: [String], body: String = "", to group: UpstreamGroup) throws -> Recorder {
@@ -192,7 +185,7 @@ import Testing
         #expect(requests.value == 2)
     }
 
-    @Test func aServerThatTakesNothingIsGivenUpAfterTheAnswerTimeout() throws {
+    @Test func cutsAServerThatTakesNothingAfterTheResponseTimeout() throws {
         let over = Flag()
         let server = try ScriptedServer { _, _ in eventually(within: 30) { over.isSet } }
         let group = try group("server 127.0.0.1:\(server.port); answer_timeout 300ms;")
@@ -201,7 +194,7 @@ import Testing
         over.set()
     }
 
-    @Test func anAnswerOfToldOptionsWithoutEndIsRefused() throws {
+    @Test func rejectsResponseWithTooManyConnectionOptions() throws {
         let options = (0..<40).map { "o\($0)" }.joined(separator: ",")
         let server = try ScriptedServer { client, _ in
             _ = client.read(until: "\r\n\r\n")

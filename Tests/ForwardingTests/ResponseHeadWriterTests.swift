@@ -87,7 +87,7 @@ import Testing
         }
     }
 
-    @Test func anInterimAnswerKeepsToTheSameRules() throws {
+    @Test func holdsInterimResponsesToTheSameRules() throws {
         var head = ResponseHead()
         var parser = ResponseParser()
         let answer =
@@ -122,7 +122,7 @@ import Testing
     }
 
     /// In the form in which HTTP/1 would have brought it.
-    @Test func anAnswerOfHTTP2IsWrittenTheSame() throws {
+    @Test func writesAResponseOfHTTP2Alike() throws {
         var builder = ResponseHeadBuilder()
         for (name, value) in [(":status", "201"), ("content-length", "5"), ("a", "b")] {
             let (name, value) = ([UInt8](name.utf8), [UInt8](value.utf8))

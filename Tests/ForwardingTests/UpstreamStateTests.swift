@@ -57,12 +57,7 @@ import Testing
     }
 
     private func group(_ port: Int, _ more: String = "") throws -> UpstreamGroup {
-        let diagnostics = Diagnostics()
-        let files = MemoryFiles(["f": "upstream app { server 127.0.0.1:\(port); \(more) }"])
-        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
-        let settings = try #require(UpstreamSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
-        return UpstreamGroup(
-            settings, buffers: BufferPool(bufferBytes: 65_536, keptMax: 4), windows: WindowBudget(bytes: 1 << 24), on: loop)
+        try .reading("server 127.0.0.1:\(port); \(more)", on: loop)
     }
 
     /// Begins a request; its body is sent as far as it is given, and ended unless it is to go on.

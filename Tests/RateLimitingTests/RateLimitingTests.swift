@@ -266,7 +266,7 @@ private let second: UInt64 = 1_000_000_000
     }
 
     /// Otherwise a key that is used now and then, by many workers, would lose most of its quota in leases that nobody spends.
-    @Test func aSliceGrowsOnlyWhereTheOneBeforeWasSpentInTime() {
+    @Test func doublesALeaseOnlyWhenTheLastWasSpentInTime() {
         var table = LeaseTable()
         var sizes: [UInt64] = []
         for _ in 0..<5 {
@@ -289,7 +289,7 @@ private let second: UInt64 = 1_000_000_000
         #expect(spent == 3)
     }
 
-    @Test func whatIsGivenBackMakesNoSliceLargerThanOneMayBe() {
+    @Test func aRefundMakesNoLeaseLargerThanItsBound() {
         var table = LeaseTable()
         table.keep(granted(2), most: .max, size: 2, of: quota, for: 5, at: at(0))
         let first = table.giveBack(5, of: at(2), most: 3, at: at(0))

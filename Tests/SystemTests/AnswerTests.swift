@@ -22,7 +22,7 @@ import Testing
         return (stage, server, seen)
     }
 
-    @Test(arguments: HTTPVersions.all) func moreInterimAnswersThanPassAreDropped(version: String) throws {
+    @Test(arguments: HTTPVersions.all) func dropsInterimResponsesBeyondTheBound(version: String) throws {
         let interim = String(repeating: "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", count: 20)
         let (stage, server, _) = try stage(interim + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", version: version)
         let answer = try stage.gateway.curl("/")
@@ -30,7 +30,7 @@ import Testing
         _ = server
     }
 
-    @Test(arguments: HTTPVersions.all) func anAnswerMayHaveManyFields(version: String) throws {
+    @Test(arguments: HTTPVersions.all) func passesAResponseWithManyFields(version: String) throws {
         let fields = (0..<300).map { "Set-Cookie: c\($0)=1\r\n" }.joined()
         let (stage, server, _) = try stage("HTTP/1.1 200 OK\r\n\(fields)Content-Length: 2\r\n\r\nok", version: version)
         #expect(try stage.gateway.curl("/").status == 200)
@@ -46,7 +46,7 @@ import Testing
         _ = (server, otherServer)
     }
 
-    @Test(arguments: HTTPVersions.all) func anAnswerWithoutADateIsGivenOne(version: String) throws {
+    @Test(arguments: HTTPVersions.all) func addsADateToAResponse(version: String) throws {
         let (stage, server, _) = try stage("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", version: version)
         #expect(try stage.gateway.curl("/")["date"]?.hasSuffix(" GMT") == true)
         let (dated, other, _) = try self.stage("HTTP/1.1 200 OK\r\nDate: mine\r\nContent-Length: 2\r\n\r\nok", version: version)
@@ -111,7 +111,7 @@ import Testing
 
     /// Whatever its media type, no response outlives the credential that let it in.
     @Test(arguments: HTTPVersions.all, ["Text/Event-Stream", "application/x-ndjson", "multipart/x-mixed-replace; boundary=b"])
-    func anAnswerEndsWithItsCredential(version: String, type: String) throws {
+    func endsAResponseWithItsCredential(version: String, type: String) throws {
         let server = try ScriptedServer { client, _ in
             _ = client.read(until: "\r\n\r\n")
             client.send("HTTP/1.1 200 OK\r\nContent-Type: \(type)\r\nTransfer-Encoding: chunked\r\n\r\n")

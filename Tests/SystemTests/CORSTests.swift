@@ -97,7 +97,7 @@ import Testing
         }
     }
 
-    @Test(arguments: HTTPVersions.all) func everyAnswerSaysWhichPagesMayReadIt(version: String) throws {
+    @Test(arguments: HTTPVersions.all) func everyResponseSaysWhichPagesMayReadIt(version: String) throws {
         let stage = try stage(version)
         let bearer = "Authorization: Bearer \(try stage.signer.token())"
         let poor = "Authorization: Bearer \(try stage.signer.token(scopes: []))"

@@ -165,7 +165,7 @@ import Testing
         #expect(try run("/bin/sh", ["-c", command]).text == "200")
     }
 
-    @Test func whoTakesAnAnswerInDropsLosesIt() throws {
+    @Test func cutsAClientThatReadsTooSlowly() throws {
         let server = try ScriptedServer { client, _ in
             _ = client.read(until: "\r\n\r\n")
             client.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")

@@ -148,7 +148,7 @@ import Testing
         #expect(eventually { stage.folder.read("access.log").components(separatedBy: "request_length_mismatch").count - 1 == 2 })
     }
 
-    @Test func passesTrailersAndInterimAnswersBothWays() throws {
+    @Test func passesTrailersAndInterimResponsesBothWays() throws {
         let seen = Box("")
         let server = try ScriptedServer { client, _ in
             seen.value = client.read(until: "\r\n\r\n", silence: 20_000)
@@ -172,7 +172,7 @@ import Testing
         #expect(headers(answer, "trailers") == ["x-sum": "42"])
     }
 
-    @Test func givesNoCreditThatTheUpstreamDoesNotTake() throws {
+    @Test func opensNoWindowThatTheUpstreamDoesNotTake() throws {
         let over = Flag()
         let server = try ScriptedServer { _, _ in eventually(within: 30) { over.isSet } }
         let stage = try stage(server)
@@ -186,7 +186,7 @@ import Testing
         #expect(Gateway.residentKiB(worker) - before < 9_216)
     }
 
-    @Test func readsNoMoreOfAnAnswerThanTheClientTakes() throws {
+    @Test func readsNoMoreOfAResponseThanTheClientTakes() throws {
         let sent = Box(0)
         let server = try ScriptedServer { client, _ in
             _ = client.read(until: "\r\n\r\n")

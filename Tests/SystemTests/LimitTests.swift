@@ -157,7 +157,7 @@ import Testing
 
     /// While a lease lasts nobody asks Redis. Leases double: 1, 2, 4, 8, 16, 32 and 50 are enough for a hundred; fewer where those who wait
     /// are counted in.
-    @Test func aSliceIsOneCall() throws {
+    @Test func getsALeaseInOneCall() throws {
         let folder = TemporaryFolder()
         let redis = try RedisServer(in: folder)
         let stage = try Stage(
@@ -314,7 +314,7 @@ import Testing
         #expect(!stage.gateway.log.contains("NOSCRIPT"))
     }
 
-    @Test func aRedisThatHangsOrAnswersWronglyIsAway() throws {
+    @Test func treatsAHangingOrWrongRedisAsAway() throws {
         let folder = TemporaryFolder()
         let redis = try RedisServer(in: folder)
         let stage = try redisStage(redis, whenFails: "closed")

@@ -116,7 +116,7 @@ import Testing
         #expect(try test(accents).status == 1)
     }
 
-    @Test func nestedClaimsAndOwnAnswersCanBeTested() throws {
+    @Test func testsNestedClaimsAndOwnResponses() throws {
         let folder = TemporaryFolder()
         let file = try folder.write(
             "gateway.conf",

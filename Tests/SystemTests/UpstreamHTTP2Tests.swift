@@ -88,7 +88,7 @@ import Testing
     }
 
     /// A slow client has the gateway pause and go on many times; no part of the window may be lost on the way.
-    @Test func aSlowClientGetsAllOfALongAnswer() throws {
+    @Test func aSlowClientGetsAllOfALongResponse() throws {
         let stage = try stage(tls: false)
         for version in HTTPVersions.all {
             let output = try run(
@@ -200,7 +200,7 @@ import Testing
     }
 
     /// A server that takes leave has done nothing about the streams that it does not name: a short body goes out again.
-    @Test(arguments: HTTPVersions.all) func aShortBodyIsSentAgainToAServerThatTookLeave(version: String) throws {
+    @Test(arguments: HTTPVersions.all) func resendsAShortBodyAfterGoAway(version: String) throws {
         let (stage, server) = try peculiar(version)
         let answer = try stage.gateway.curl("/leave", ["-d", "hello"])
         #expect(answer.status == 200 && answer.body == "got hello", "\(answer.status) \(answer.body)")

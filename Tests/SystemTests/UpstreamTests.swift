@@ -78,7 +78,7 @@ import Testing
     }
 
     /// Of two servers one takes no connection at all: one request waits for it, and the others do not.
-    @Test func aServerThatDoesNotAnswerCostsOneRequestItsTime() throws {
+    @Test func ejectsAServerThatDoesNotRespond() throws {
         let server = try ScriptedServer { client, _ in
             while client.read(until: "\r\n\r\n").hasSuffix("\r\n\r\n") { client.send(Self.ok) }
         }
@@ -127,7 +127,7 @@ import Testing
         _ = stage
     }
 
-    @Test func aNewConnectionThatIsClosedWithoutAnAnswerIsNotRepeated() throws {
+    @Test func doesNotRepeatARequestOfANewConnection() throws {
         let connections = Box(0)
         let server = try ScriptedServer { client, number in
             connections.value = number + 1
@@ -138,7 +138,7 @@ import Testing
         #expect(connections.value == 1)
     }
 
-    @Test func anAnswerThatEndsInAResetIsNotPassedOnAsWhole() throws {
+    @Test func resetsAResponseThatTheUpstreamReset() throws {
         // Without a length, only the end of the connection ends the response (RFC 9112 §6.3): a reset is no such end.
         let server = try ScriptedServer { client, number in
             _ = client.read(until: "\r\n\r\n")
@@ -162,7 +162,7 @@ import Testing
         _ = stage
     }
 
-    @Test func anAnswerThatComesBeforeTheBodyIsCompleteIsPassedOn() throws {
+    @Test func passesAResponseThatComesBeforeTheBodyIsComplete() throws {
         let server = try ScriptedServer { client, _ in
             _ = client.read(until: "\r\n\r\n")
             client.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
@@ -201,7 +201,7 @@ import Testing
         #expect(eventually { stage.folder.read("access.log").contains("\"status\":499") })
     }
 
-    @Test func aClientThatEndsItsSideGetsTheAnswerThatItIsOwed() throws {
+    @Test func aHalfClosedClientGetsItsResponse() throws {
         let (stage, port) = try oneWorker([Ports.free()])
         // Refusals stand in the send queue to their end; a client that asks a lot at once and ends its side gets them all.
         let client = try RawClient(port: port)
@@ -240,7 +240,7 @@ import Testing
         _ = stage
     }
 
-    @Test func anAnswerWithoutContentHasNoLength() throws {
+    @Test func sendsNoLengthWithoutContent() throws {
         let server = try ScriptedServer { client, _ in
             _ = client.read(until: "\r\n\r\n")
             client.send("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")
