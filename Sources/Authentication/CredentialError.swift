@@ -1,6 +1,6 @@
-/// Why a request's credential, or the want of one, keeps it out.
 package import Time
 
+/// Why a request's credential, or the want of one, keeps it out.
 package enum CredentialError: Error, Equatable, Sendable {
     case missing
     /// Two different tokens where there may be one.

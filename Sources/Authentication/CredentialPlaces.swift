@@ -1,5 +1,5 @@
-/// Where a request may carry credentials. Services behind see none of them, and a client that brings none is told of those that it may ask
-/// for.
+/// Where a request may carry credentials. Services behind see none of them, and a client that brings none is told which schemes it
+/// may use.
 package struct CredentialPlaces: Sendable {
     /// A scheme of the Authorization field (RFC 9110 §11.6.2).
     package enum Scheme: Sendable {

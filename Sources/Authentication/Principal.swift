@@ -7,7 +7,7 @@ package final class Principal {
     package let claims: Claims
     /// Seconds since 1970 from which on it is refused; the leeway is included.
     package let expiry: UInt64
-    /// The response to each scope requirement of the configuration, by its index.
+    /// The answer to each scope requirement of the configuration, by its index.
     package let answers: RequirementAnswers
     /// What the subject has under way, with all of its credentials.
     package let share: SubjectShare

@@ -23,7 +23,7 @@ package struct Template: Hashable, Sendable {
         }
     }
 
-    /// Reads `word`; a `$` starts a variable whose name runs over letters, digits, `_`, `-`, `.`, `:`, `/` and `~`; `$$` is a `$`.
+    /// Reads `word`; a `$` starts a variable whose name runs over letters, digits, `_`, `-` and `.`, that of a claim also over `:`, `/` and `~`; `$$` is a `$`.
     package init?(_ word: Word, _ diagnostics: Diagnostics) {
         var parts: [Part] = []
         var literal = ""
@@ -40,7 +40,9 @@ package struct Template: Hashable, Sendable {
                 rest = rest.dropFirst()
                 continue
             }
-            var name = rest.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "_-.:/~".contains($0)) }
+            // A claim's name may be a URL, or a place among nested ones.
+            let punctuation = rest.hasPrefix("claim.") ? "_-.:/~" : "_-."
+            var name = rest.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || punctuation.contains($0)) }
             // Punctuation after a name belongs to the text around it.
             while let last = name.last, "-.:/".contains(last) { name.removeLast() }
             guard let variable = Variable(String(name)) else {

@@ -60,10 +60,12 @@ struct RouteReader {
         let upstream = reference(block.one("upstream"), "upstream", upstreamIndex)
         if let upstream { usedUpstreams.insert(upstream) }
         let answer = block.one("answer")
-        let reply = answer.flatMap { RouteReply($0, diagnostics) }
-        if let answer { checkAnswer(answer, block) }
+        if answer != nil { checkAnswer(block) }
         let access = access(block, directive)
         let accepted = acceptedIssuers(access)
+        let reply = answer.flatMap {
+            RouteReply($0, isPublic: access?.isPublic ?? false, places: tokenSources.places, diagnostics)
+        }
         let shared = demands(block, accepted, access)
         var methods: [Route.MethodRule] = []
         var named: Set<String> = []
@@ -136,7 +138,7 @@ struct RouteReader {
     }
 
     /// A route that gives its responses itself forwards nothing.
-    private func checkAnswer(_ answer: Directive, _ block: Block) {
+    private func checkAnswer(_ block: Block) {
         if let upstream = block.one("upstream") {
             diagnostics.error("a route forwards or answers, not both", at: upstream.name, hint: "remove this line, or answer")
         }
@@ -146,6 +148,11 @@ struct RouteReader {
             for directive in block.all(name) {
                 diagnostics.error("a route that answers forwards nothing", at: directive.name, hint: "remove this line")
             }
+        }
+        for word in block.all("method").flatMap({ $0.block ?? [] }) where word.name.text == "public" {
+            diagnostics.error(
+                "public in a method block lets requests through to a service, and this route has none", at: word.name,
+                hint: "make the whole route public, or remove this line")
         }
     }
 

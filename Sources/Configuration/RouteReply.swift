@@ -1,3 +1,4 @@
+import Authentication
 import Bytes
 package import ConfigFile
 import HTTPMessage
@@ -9,22 +10,42 @@ package final class RouteReply: Sendable {
         case none
         /// Where the client is sent.
         case location(Template)
-        case text(Template, type: String)
+        case text(Template, type: String, Escaping)
+    }
+
+    /// How the values of variables are kept from being more than text within a body.
+    package enum Escaping: Sendable {
+        case none, html, json
+
+        /// Nil for a type in which the gateway cannot tell where a value ends.
+        init?(_ type: String) {
+            let name = (type.split(separator: ";").first.map(String.init) ?? "").trimmed.lowercased()
+            if name == "text/plain" {
+                self = .none
+            } else if name == "text/html" || name.hasSuffix("/xml") || name.hasSuffix("+xml") {
+                self = .html
+            } else if name == "application/json" || name.hasSuffix("+json") {
+                self = .json
+            } else {
+                return nil
+            }
+        }
     }
 
     package let status: Int
     package let content: Content
+    /// Whether it may be another one for another client, so that no cache may keep it.
+    package let isPersonal: Bool
     package let line: SourceLine
 
-    package var variables: [Variable] {
-        switch content {
-        case .none: []
-        case .location(let template), .text(let template, _): template.variables
-        }
-    }
+    package var variables: [Variable] { content.variables }
 
-    init?(_ directive: Directive, _ diagnostics: Diagnostics) {
-        guard directive.hasArguments(1...3, "STATUS [TEXT [TYPE]];", diagnostics) else { return nil }
+    /// - Parameters:
+    ///   - isPublic: whether everybody may come.
+    ///   - places: where credentials are, which no response may show.
+    init?(_ directive: Directive, isPublic: Bool, places: CredentialPlaces, _ diagnostics: Diagnostics) {
+        let errors = diagnostics.count
+        guard directive.takes(1...3, "STATUS [TEXT [TYPE]]", diagnostics) else { return nil }
         let words = directive.arguments
         guard let status = Int(words[0].text), 200...599 ~= status else {
             diagnostics.error("'\(words[0].text)' is not a status of a response", at: words[0], hint: "write one from 200 to 599")
@@ -34,33 +55,113 @@ package final class RouteReply: Sendable {
         line = diagnostics.line(of: directive.position)
         let template = words.count > 1 ? Template(words[1], diagnostics) : nil
         if words.count > 1, template == nil { return nil }
+        guard let content = Self.content(status, words, template, diagnostics) else { return nil }
+        self.content = content
+        isPersonal = !isPublic || !content.variables.isEmpty
+        for variable in content.variables where variable.isCredential(places) {
+            diagnostics.error("$\(variable.name) may hold a credential, which no response may show", at: words[1])
+        }
+        if diagnostics.count > errors { return nil }
+    }
+
+    private static func content(_ status: Int, _ words: [Word], _ template: Template?, _ diagnostics: Diagnostics) -> Content? {
         switch status {
         case 301, 302, 303, 307, 308:
             guard let template, words.count == 2 else {
-                diagnostics.error("\(status) sends the client to another place", at: words[0], hint: "write: answer \(status) LOCATION;")
+                diagnostics.error("\(status) needs a location, and no type", at: words[0], hint: "write: answer \(status) LOCATION;")
                 return nil
             }
-            guard words[1].text.utf8.allSatisfy({ (0x21..<0x7F).contains($0) }) else {
-                diagnostics.error("a location is ASCII without spaces", at: words[1], hint: "percent-encode what is neither")
-                return nil
-            }
-            content = .location(template)
-        case 204, 205, 304:
+            return isLocation(template, words[1], diagnostics) ? .location(template) : nil
+        case 204, 205:
             guard template == nil else {
                 diagnostics.error("a response with \(status) has no body", at: words[1], hint: "remove the text")
                 return nil
             }
-            content = .none
+            return Content.none
         case 206, 300..<400:
-            diagnostics.error("\(status) tells of something that the gateway does not have", at: words[0])
+            diagnostics.error("a route cannot answer \(status)", at: words[0], hint: "redirects are 301, 302, 303, 307 and 308")
+            return nil
+        case 401, 405, 407:
+            let hint =
+                status == 401
+                ? "name the credentials that would do: auth …;"
+                : status == 405 ? "name the methods that the route takes: method GET { }" : "a proxy answers so, and this is none"
+            diagnostics.error("\(status) has to name what would do", at: words[0], hint: hint)
             return nil
         default:
-            let type = words.count > 2 ? words[2].text : "text/plain; charset=utf-8"
-            guard type.contains("/"), type.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) else {
+            guard let template else { return Content.none }
+            var type = words.count > 2 ? words[2].text : "text/plain"
+            guard isMediaType(type) else {
                 diagnostics.error("'\(type)' is not a media type", at: words[2], hint: "such as text/html or application/json")
                 return nil
             }
-            content = template.map { .text($0, type: type) } ?? .none
+            let escaping = Escaping(type)
+            if escaping == nil, !template.variables.isEmpty {
+                diagnostics.error(
+                    "values cannot be kept apart from the text in '\(type)'", at: words[2],
+                    hint: "variables go into text/plain, text/html, JSON and XML")
+                return nil
+            }
+            if type.lowercased().hasPrefix("text/"), !type.lowercased().contains("charset") { type += "; charset=utf-8" }
+            return .text(template, type: type, escaping ?? .none)
         }
     }
+
+    /// Whether a template can only lead where the file means it to: its values are parts of a path or of a query, and of the authority
+    /// the host that the client asks for.
+    private static func isLocation(_ template: Template, _ word: Word, _ diagnostics: Diagnostics) -> Bool {
+        guard word.text.utf8.allSatisfy({ (0x21..<0x7F).contains($0) }), !word.text.isEmpty else {
+            diagnostics.error("a location is ASCII without spaces", at: word, hint: "percent-encode what is neither")
+            return false
+        }
+        var start = ""
+        parts: for part in template.parts {
+            switch part {
+            case .text(let text): start += text
+            case .variable(.requestHost): start += "host"
+            case .variable: break parts
+            }
+        }
+        let isPath = start.hasPrefix("/") && !start.hasPrefix("//") && !start.hasPrefix("/\\")
+        let rest = ["https://", "http://"].first { start.lowercased().hasPrefix($0) }.map { start.dropFirst($0.count) }
+        let isURL =
+            rest.map { rest in !rest.isEmpty && (rest.contains("/") || template.variables.allSatisfy { $0 == .requestHost }) } ?? false
+        if isPath || isURL { return true }
+        diagnostics.error(
+            "a location begins with / or with https://HOST/", at: word,
+            hint: "only $request.host may stand in the host: any other value could lead elsewhere")
+        return false
+    }
+
+    private static func isMediaType(_ text: String) -> Bool {
+        let name = text.split(separator: ";", omittingEmptySubsequences: false)[0].split(separator: "/", omittingEmptySubsequences: false)
+        return name.count == 2 && name.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(ASCII.isToken) }
+            && text.utf8.allSatisfy { (0x20..<0x7F).contains($0) }
+    }
+}
+
+extension RouteReply.Content {
+    var variables: [Variable] {
+        switch self {
+        case .none: []
+        case .location(let template), .text(let template, _, _): template.variables
+        }
+    }
+}
+
+extension Variable {
+    /// Whether its value may be what a client proves its identity with.
+    fileprivate func isCredential(_ places: CredentialPlaces) -> Bool {
+        switch self {
+        case .cookie(let name): places.cookies.contains([UInt8](name.utf8))
+        case .header(let name):
+            ["authorization", "proxy-authorization", "cookie"].contains(name.lowercased())
+                || places.fields.contains([UInt8](name.lowercased().utf8))
+        default: false
+        }
+    }
+}
+
+extension String {
+    fileprivate var trimmed: String { String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()) }
 }

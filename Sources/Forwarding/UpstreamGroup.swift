@@ -8,7 +8,7 @@ package import System
 /// A group of servers as one worker sees it: who is there, who is busy, which connections wait.
 package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     let settings: UpstreamSettings
-    /// The longest silence of a response that is a stream, and of a tunnel; nanoseconds.
+    /// The longest silence of a response that is a stream, and of a tunnel.
     package let streamTimeout: Nanoseconds
     package let speaksHTTP2: Bool
     let buffers: BufferPool

@@ -133,7 +133,6 @@ final class Passage: AdmissionWaiter, TimerHandler {
         account.requestBegan()
         generation += 1
         state = .deciding
-        verdict = .none
         route = nil
         match = nil
         ownsCORS = false
@@ -157,6 +156,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     func end() {
         generation += 1
         state = .idle
+        verdict = .none
         frontEnd = nil
         account?.requestEnded()
         account = nil
@@ -172,6 +172,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     /// Who asks, also where the request was refused for it.
     var knownIdentity: Identity? { identity ?? refusedIdentity }
+
+    /// Whether the gateway has answered without an upstream, and without a refusal.
+    var isReplied: Bool { if case .replied = verdict { true } else { false } }
 
     // MARK: - What the stages find out
 
@@ -193,7 +196,6 @@ final class Passage: AdmissionWaiter, TimerHandler {
     }
 
     /// From here on the request counts among those of its subject.
-    ///
     func authenticated(_ identity: Identity, credentialVersion: UInt64) {
         self.identity = identity
         self.credentialVersion = credentialVersion

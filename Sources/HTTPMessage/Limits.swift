@@ -55,6 +55,8 @@ package enum Limits {
     package static let interimResponsesMax = 8
     /// A Location that a route makes of variables.
     package static let locationBytesMax = 8_192
+    /// A response of a route's own with the values of its variables.
+    package static let answerBytesMax = 65_536
 
     /// What a directive may be given, and what holds when it is not given.
     package static let requestBodyBytesDefault: UInt64 = 10 << 20

@@ -18,7 +18,7 @@ package struct Reply: Equatable, Sendable {
     }
 
     /// Whether a Content-Length goes with it (RFC 9110 §8.6).
-    package var hasLength: Bool { !isHeadOnly && status != 204 }
+    package var hasLength: Bool { !isHeadOnly && status != 204 && status != 304 }
 
     /// The reason phrase of a status line.
     package static func phrase(_ status: Int) -> String {

@@ -9,8 +9,8 @@ package enum GatewayReply: Equatable, Sendable {
     case preflight([UInt8])
     /// A listener that sends every request to https; the location.
     case redirect(String)
-    /// What a route answers by itself.
-    case route(Reply)
+    /// What a route answers by itself; the status is the file's, which a call of gRPC is told in its own way.
+    case route(status: Int, Reply)
 
     /// A stable identifier, for the log.
     package var reason: String {
@@ -29,7 +29,7 @@ package enum GatewayReply: Equatable, Sendable {
         case .aboutServer: 200
         case .preflight: 204
         case .redirect: 308
-        case .route(let reply): reply.status
+        case .route(let status, _): status
         }
     }
 
@@ -37,7 +37,7 @@ package enum GatewayReply: Equatable, Sendable {
         switch self {
         case .aboutServer: return Reply(status: status, fields: [UInt8]("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"))
         case .preflight(let lines): return Reply(status: status, fields: lines)
-        case .route(let reply): return reply
+        case .route(_, let reply): return reply
         case .redirect(let location):
             let content = ReplyContent(
                 status: status, reason: reason, detail: "This is served at \(location).", requestID: requestID, form: form)

@@ -115,7 +115,7 @@ package final class Policy {
     package func reply(
         _ reply: RouteReply, to identity: Identity?, in context: RequestContext, form: ReplyForm
     ) throws(Refusal) -> GatewayReply {
-        .route(try reply.reply(identity, in: context, form: form))
+        .route(status: reply.status, try reply.reply(identity, in: context, form: form))
     }
 
     /// Whether the page that uses a credential which a browser sends by itself may do so.

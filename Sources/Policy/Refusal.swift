@@ -1,6 +1,7 @@
 package import Time
 package import Authentication
 package import Authorization
+package import ConfigFile
 import Bytes
 package import Forwarding
 package import HTTPMessage
@@ -31,6 +32,8 @@ package enum Refusal: Error, Sendable {
     case tooManyAtOnce(subject: Bool)
     /// Too many tokens of the client were no good; how long to wait.
     case tooManyFailedTokens(retryAfter: Nanoseconds)
+    /// A value that the route's own response is made of is missing, or does not fit into it.
+    case answerUnusable(Variable)
     /// A browser was to use a credential that it sends by itself, for a page of another origin.
     case crossOrigin
     /// A preflight for a page of an origin that the route's `cors` does not name.
@@ -54,7 +57,7 @@ package enum Refusal: Error, Sendable {
         case .methodNotAllowed: 405
         case .token(.keysUnavailable): 503
         case .token: 401
-        case .authorization: 403
+        case .authorization, .answerUnusable: 403
         case .admission(.limitExceeded): 429
         case .admission(.storeUnavailable): 503
         case .forwarding(.responseTimedOut), .forwarding(.connectTimedOut): 504
@@ -93,6 +96,7 @@ package enum Refusal: Error, Sendable {
         case .tooManyFailedTokens: "too_many_failed_tokens"
         case .crossOrigin: "csrf_refused"
         case .originNotAllowed: "cors_refused"
+        case .answerUnusable: "answer_unusable"
         }
     }
 
@@ -123,6 +127,7 @@ package enum Refusal: Error, Sendable {
         case .tooManyFailedTokens: "Too many access tokens from this address were not valid. Wait as long as Retry-After says."
         case .crossOrigin: "A page of another origin may not do this with your credentials."
         case .originNotAllowed: "Pages of this origin may not use this resource."
+        case .answerUnusable: "A value that the response needs is missing or too long."
         }
     }
 
@@ -134,6 +139,7 @@ package enum Refusal: Error, Sendable {
         case .authorization(.scopeMissing(let scopes)): scopes
         case .token(.claimUnmet(let claim)), .token(.claimMalformed(let claim)): claim
         case .originNotAllowed(let origin): origin
+        case .answerUnusable(let variable): "$" + variable.name
         default: nil
         }
     }
@@ -181,7 +187,13 @@ package enum Refusal: Error, Sendable {
 
     /// The status that a client of gRPC is told (grpc.github.io, "Status codes and their use in gRPC").
     var grpcStatus: Int {
+        Self.grpcStatus(of: status)
+    }
+
+    /// The status of gRPC that says what a status of HTTP does.
+    static func grpcStatus(of status: Int) -> Int {
         switch status {
+        case 200..<300: 0
         case 401: 16
         case 403: 7
         case 413, 429, 431: 8

@@ -2,91 +2,107 @@ import Authentication
 import Bytes
 import ConfigFile
 import Configuration
-import Forwarding
 import HTTPMessage
 import Routing
 
 extension RouteReply {
     /// The response to one request.
     ///
-    /// - Throws: where a variable's value cannot stand in the response.
+    /// - Throws: where a location lacks a value, or the values are too long.
     func reply(_ identity: Identity?, in context: RequestContext, form: ReplyForm) throws(Refusal) -> Reply {
+        var fields: [UInt8] = []
         switch content {
         case .none:
             // A bare status that tells of an error tells it in the client's own form.
-            guard status >= 400 else { return Reply(status: status) }
+            guard status >= 400 else { break }
             let content = ReplyContent(
                 status: status, reason: GatewayReply.routeReason, detail: Reply.phrase(status) + ".", requestID: context.requestID,
                 form: form,
-                grpcStatus: status == 401 ? 16 : status == 403 ? 7 : status == 404 ? 12 : 2)
+                grpcStatus: Refusal.grpcStatus(of: status))
             return Reply(
                 status: form == .grpc ? 200 : status, fields: content.fields, body: content.body, isHeadOnly: form == .grpc)
         case .location(let template):
-            var location: [UInt8] = []
-            template.append(identity, context, to: &location) { byte, output in
-                guard !isOfURL(byte) else { return output.append(byte) }
-                output.append(0x25)
-                output.append(ASCII.hexDigit(byte >> 4, uppercase: true))
-                output.append(ASCII.hexDigit(byte & 15, uppercase: true))
+            let location = try template.rendered(identity, context, bytesMax: Limits.locationBytesMax) { variable, value in
+                // A missing part would move what follows to another place.
+                guard !value.isEmpty else { return nil }
+                return variable == .requestHost ? value : percentEncoded(value)
             }
-            guard location.count <= Limits.locationBytesMax else { throw .forwarding(.headerUnusable("location")) }
-            return Reply(status: status, fields: [UInt8]("Location: ") + location + [0x0D, 0x0A])
-        case .text(let template, let type):
-            let escape = Escape(type)
-            var body: [UInt8] = []
-            template.append(identity, context, to: &body) { byte, output in escape.append(byte, to: &output) }
-            return Reply(
-                status: status, fields: [UInt8]("Content-Type: \(type)\r\nX-Content-Type-Options: nosniff\r\n"), body: body)
+            fields += [UInt8]("Location: ") + location + [0x0D, 0x0A]
+        case .text(let template, let type, let escaping):
+            let body = try template.rendered(identity, context, bytesMax: Limits.answerBytesMax) { _, value in escaping.applied(to: value) }
+            fields += [UInt8]("Content-Type: \(type)\r\nX-Content-Type-Options: nosniff\r\n")
+            return Reply(status: status, fields: fields + cacheLines, body: body)
         }
+        return Reply(status: status, fields: fields + cacheLines)
     }
+
+    private var cacheLines: [UInt8] { isPersonal ? [UInt8]("Cache-Control: no-store\r\n") : [] }
 }
 
-/// How the value of a variable is kept from being read as more than text.
-private enum Escape {
-    case none, html, json
-
-    init(_ type: String) {
-        let name = type.lowercased()
-        self = name.contains("html") || name.contains("xml") ? .html : name.contains("json") || name.contains("javascript") ? .json : .none
+extension RouteReply.Escaping {
+    /// A value as text within the type's markup: in the content of an element or in a quoted attribute, or in a string of JSON.
+    fileprivate func applied(to value: [UInt8]) -> [UInt8] {
+        // What is no UTF-8 would make the whole response malformed.
+        let value = [UInt8](String(decoding: value, as: UTF8.self).utf8)
+        if self == .none { return value }
+        var output: [UInt8] = []
+        for byte in value { append(byte, to: &output) }
+        return output
     }
 
-    func append(_ byte: UInt8, to output: inout [UInt8]) {
-        switch (self, byte) {
-        case (.html, UInt8(ascii: "<")): output.append("&lt;")
-        case (.html, UInt8(ascii: ">")): output.append("&gt;")
-        case (.html, UInt8(ascii: "&")): output.append("&amp;")
-        case (.html, UInt8(ascii: "\"")): output.append("&quot;")
-        case (.html, UInt8(ascii: "'")): output.append("&#39;")
-        case (.json, UInt8(ascii: "\"")), (.json, UInt8(ascii: "\\")), (.json, 0..<0x20), (.json, UInt8(ascii: "<")):
+    private func append(_ byte: UInt8, to output: inout [UInt8]) {
+        let isMarkup = [UInt8]("<>&\"'`".utf8).contains(byte)
+        switch self {
+        case .html where isMarkup:
+            output.append("&#")
+            output.append(decimal: Int(byte))
+            output.append(UInt8(ascii: ";"))
+        case .json where isMarkup || byte < 0x20 || byte == UInt8(ascii: "\\"):
             output.append("\\u00")
             output.append(hexadecimal: UInt64(byte), digits: 2)
-        default: output.append(byte)
+        case .none, .html, .json: output.append(byte)
         }
     }
 }
 
-/// What stands in a URL as it is (RFC 3986 §2.2, §2.3), and the percent sign of what is encoded already.
-private func isOfURL(_ byte: UInt8) -> Bool {
-    ASCII.isUnreserved(byte) || byte == 0x25 || [UInt8](":/?#[]@!$&'()*+,;=".utf8).contains(byte)
+/// A value as one component of a URL (RFC 3986 §2.1, §2.3).
+private func percentEncoded(_ value: [UInt8]) -> [UInt8] {
+    var output: [UInt8] = []
+    for byte in value {
+        if ASCII.isUnreserved(byte) {
+            output.append(byte)
+        } else {
+            output.append(0x25)
+            output.append(ASCII.hexDigit(byte >> 4, uppercase: true))
+            output.append(ASCII.hexDigit(byte & 15, uppercase: true))
+        }
+    }
+    return output
 }
 
 extension Template {
-    /// Appends the text with the values of the variables; one without a value is left out.
+    /// The text with the values of the variables; empty for a variable without one.
     ///
-    /// - Parameter escape: appends one byte of a value.
-    fileprivate func append(
-        _ identity: Identity?, _ context: RequestContext, to output: inout [UInt8], escape: (UInt8, inout [UInt8]) -> Void
-    ) {
+    /// - Parameter encode: a value as it stands in the text; nil where there is no response without it.
+    /// - Throws: for such a value, or a text that is longer than it may be.
+    fileprivate func rendered(
+        _ identity: Identity?, _ context: RequestContext, bytesMax: Int, _ encode: (Variable, [UInt8]) -> [UInt8]?
+    ) throws(Refusal) -> [UInt8] {
+        var output: [UInt8] = []
         for part in parts {
             switch part {
             case .text(let text): output.append(text)
-            case .variable(.claim(let name)):
-                for (index, text) in (identity?.principal.claims.texts(name) ?? []).enumerated() {
-                    if index > 0 { escape(UInt8(ascii: ","), &output) }
-                    for byte in text.utf8 { escape(byte, &output) }
-                }
-            case .variable(let variable): for byte in context.value(of: variable) ?? [] { escape(byte, &output) }
+            case .variable(let variable):
+                guard let value = encode(variable, Self.value(of: variable, identity, context)) else { throw .answerUnusable(variable) }
+                output += value
+                guard output.count <= bytesMax else { throw .answerUnusable(variable) }
             }
         }
+        return output
+    }
+
+    private static func value(of variable: Variable, _ identity: Identity?, _ context: RequestContext) -> [UInt8] {
+        guard case .claim(let name) = variable else { return context.value(of: variable) ?? [] }
+        return [UInt8]((identity?.principal.claims.texts(name) ?? []).joined(separator: ",").utf8)
     }
 }

@@ -126,8 +126,8 @@ package final class AdmissionProgress {
     }
 }
 
-/// One call to a store. A request that ends before the reply comes forgets its call, so that the reply cannot be taken for that to a
-/// later one.
+/// One call to a store. A request that ends before the reply comes forgets its call, so that the reply cannot be taken
+/// for the reply to a later call.
 final class PendingDecision: RemoteDecisionReceiver {
     private var handler: (([GCRA.Decision]?, Instant) -> Void)?
 

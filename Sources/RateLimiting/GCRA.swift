@@ -1,6 +1,6 @@
-/// The generic cell rate algorithm: one number for each key, the theoretical arrival time (TAT), is all the state there is.
 package import Time
 
+/// The generic cell rate algorithm: one number for each key, the theoretical arrival time (TAT), is all the state there is.
 /// Source: ITU-T I.371 annex A.
 package struct GCRA: Equatable, Sendable {
     /// Nanoseconds that one request costs.

@@ -12,8 +12,7 @@ final class LeaseBroker {
     /// Spends one request of a lease; nil when the worker has none of this key.
     func spend(_ fingerprint: UInt64, at now: Instant) -> LeaseTable.Lease? { leases.spend(fingerprint, at: now) }
 
-    /// A request that was spent does not count after all. If its lease is gone, it is lost to the key: nobody knows what is left of one
-    /// request of it.
+    /// A request that was spent does not count after all. Where its lease has ended, the charge stays.
     ///
     /// - Parameter end: of the lease that it was spent from.
     func giveBack(_ fingerprint: UInt64, of end: Instant, most: UInt64, at now: Instant) {
@@ -55,7 +54,7 @@ final class LeaseBroker {
     }
 }
 
-/// One call for a lease, and all who wait for it. It counts whether they still do or not.
+/// One call for a lease, and all who wait for it. The lease is charged even if nobody waits any more.
 private final class PendingLease: RemoteDecisionReceiver {
     let fingerprint: UInt64
     let size: UInt64

@@ -1,6 +1,6 @@
-/// How many requests a limit lets through, as the file says it.
 package import Time
 
+/// How many requests a limit lets through, as the file says it.
 package struct Quota: Equatable, Sendable {
     /// Requests per `window`.
     package let count: UInt64

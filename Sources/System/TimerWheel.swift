@@ -1,6 +1,6 @@
-/// Called when a timer's moment has come.
 package import Time
 
+/// Called when a timer's moment has come.
 package protocol TimerHandler: AnyObject {
     func fired(_ timer: Timer)
 }

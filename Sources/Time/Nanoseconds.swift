@@ -22,7 +22,7 @@
     @inlinable package var seconds: UInt64 { count / 1_000_000_000 }
     /// Rounded down.
     @inlinable package var milliseconds: UInt64 { count / 1_000_000 }
-    /// Whole seconds that are not less: for fields that count in seconds.
+    /// Rounded up: for fields that count in seconds.
     @inlinable package var secondsUp: UInt64 { seconds + (count % 1_000_000_000 > 0 ? 1 : 0) }
 
     @inlinable package static func == (left: Nanoseconds, right: Nanoseconds) -> Bool { left.count == right.count }

@@ -23,6 +23,19 @@ private final class ScriptedStore: RemoteStore {
     func reply(at now: Instant, _ decisions: [GCRA.Decision]?) { calls.removeFirst().receiver.decided(decisions, at: now) }
 }
 
+/// A store that replies before the call has returned, as one does that finds its connection closed.
+private final class ImmediateStore: RemoteStore {
+    let isAvailable = true
+    let now: Instant
+    var reply: GCRA.Decision?
+    init(_ now: Instant) { self.now = now }
+
+    func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
+        receiver.decided(reply.map { reply in calls.map { _ in reply } }, at: now)
+    }
+    func refund(_ refunds: [RemoteRefund]) {}
+}
+
 private final class Waiter: AdmissionWaiter {
     private(set) var times = 0
     func admissionDecided() { times += 1 }
@@ -225,5 +238,56 @@ private final class Waiter: AdmissionWaiter {
         #expect(begin(limiter, [0], progress))
         #expect(try isAdmitted(progress))
         #expect(first.calls.isEmpty && first.refunds.isEmpty)
+    }
+
+    @Test func aReplyWithinTheCallIsAsGoodAsALaterOne() throws {
+        let words = LimitTable.words(forKeys: 64)
+        let table = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
+        let store = ImmediateStore(now)
+        for lease: UInt64 in [1, 10] {
+            let limiter = RateLimiter(
+                limits: [limit("here"), limit("there", 100, in: .redis("c"), failing: .closed, lease: lease)], table: table,
+                stores: ["c": store])
+            let waiter = Waiter()
+            func outcome(_ reply: GCRA.Decision?) throws -> AdmissionError? {
+                store.reply = reply
+                let (progress, before) = (progress(waiter), waiter.times)
+                #expect(begin(limiter, [0, 1], progress))
+                #expect(waiter.times == before + 1)
+                guard let error = progress.error else {
+                    #expect(try isAdmitted(progress))
+                    return nil
+                }
+                return error
+            }
+            // What is refused charges nothing, so that the quota in memory, of two, is never used up.
+            for _ in 0..<3 {
+                #expect(try outcome(refused) == .limitExceeded(limit: LimitID(1), retryAfter: .seconds(3)))
+                #expect(try outcome(nil) == .storeUnavailable(limit: LimitID(1)))
+            }
+            if lease == 1 { #expect(try outcome(granted()) == nil) }
+        }
+    }
+
+    /// What has worn off meanwhile is not given back.
+    @Test func aLateRefundIsWorthWhatIsLeft() throws {
+        let (limiter, waiter) = (try limiter(limit("here", 2, statuses: [401])), Waiter())
+        var (open, at) = (progress(waiter), now)
+        func begin(_ progress: AdmissionProgress) -> AdmissionError? {
+            let isDecided = limiter.begin(Authorization.permit(permitRule), limits: [LimitID(0)], in: context, at: at, progress)
+            #expect(isDecided)
+            return progress.error
+        }
+        #expect(begin(open) == nil)
+        // Both requests of a minute: the first has worn off after 30 s, the second after 60.
+        let second = progress(waiter)
+        #expect(begin(second) == nil)
+        at = now.adding(.seconds(40))
+        limiter.settle(open, status: 200, at: at)
+        #expect(begin(progress(waiter)) == nil)
+        #expect(begin(progress(waiter)) == .limitExceeded(limit: LimitID(0), retryAfter: .seconds(20)))
+        limiter.settle(second, status: 200, at: at)
+        open = progress(waiter)
+        #expect(begin(open) == nil)
     }
 }

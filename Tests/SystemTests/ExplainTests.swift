@@ -159,6 +159,7 @@ import Testing
         let environment = ["INTERNAL_KEY": "hunter2hunter2"]
         for (arguments, status) in [
             (["explain", "GET", "/in", "--token", "-"], 0), (["explain", "GET", "/in", "--token", "-", "--json"], 0),
+            (["explain", "GET", "/in", "--claims", #"{"sub":"a"}"#], 0),
             (["explain", "GET", "/ruled", "--token", "-"], 1), (["explain", "--who", "GET", "/ruled"], 0), (["test"], 1),
             (["test", "--json"], 1),
             (["test", "--junit", "-"], 1), (["check"], 1),
@@ -167,7 +168,7 @@ import Testing
             let text = output.text + output.errors
             #expect(output.status == status, "\(arguments): \(text)")
             #expect(!text.contains("hunter2") && !text.contains(token.suffix(30)), "\(arguments): \(text)")
-            if arguments.contains("--token"), status == 0 {
+            if arguments.contains("--token") || arguments.contains("--claims"), status == 0 {
                 #expect(text.contains("Authorization: Bearer (the token)") && text.contains("X-Internal-Key: ${INTERNAL_KEY}"), "\(text)")
             }
         }

@@ -6,7 +6,7 @@ import Testing
 @Suite(.serialized) struct RouteReplyTests {
     private static let routes = """
         route /** { upstream app; public; }
-        route /profile { auth sso; answer 302 https://people.example.com/$claim.sub?from=$client.ip; }
+        route /profile { auth sso; answer 302 https://people.example.com/$claim.sub?from=$client.ip&to=$header.x-to; }
         route /hello { auth sso; scope read:orders; answer 200 'hello $claim.sub'; }
         route /page { public; answer 200 '<p>$header.x-name</p>' 'text/html; charset=utf-8'; }
         route /json/{name} { public; answer 418 '{"name":"$path.name","said":"$header.x-name"}' application/json; }
@@ -14,6 +14,10 @@ import Testing
         route /empty { public; answer 204; }
         route /fine { public; answer 200; }
         route /few { public; limit few; answer 200 ok; }
+        route /busy { public; answer 503; }
+        route /paged { public; cors { origin https://page.example; } answer 200 'for pages'; }
+        route /at/{page} { public; answer 301 https://$request.host/new/$path.page; }
+        route /long { public; answer 200 '$header.x-name$header.x-name$header.x-name$header.x-name$header.x-name' application/json; }
         """
 
     private func stage(_ version: String) throws -> Stage {
@@ -32,9 +36,15 @@ import Testing
         let hello = try stage.gateway.curl("/hello", good)
         #expect(hello.status == 200 && hello.body == "hello a b/ü")
         #expect(hello["content-type"] == "text/plain; charset=utf-8")
-        let profile = try stage.gateway.curl("/profile", good)
-        #expect(profile.status == 302 && profile.body.isEmpty)
-        #expect(profile["location"] == "https://people.example.com/a%20b/%C3%BC?from=127.0.0.1")
+        #expect(hello["cache-control"] == "no-store")
+        // A value that is missing would move what follows to another place.
+        let without = try stage.gateway.curl("/profile", good)
+        #expect(without.status == 403 && without.body.contains("answer_unusable"))
+        let profile = try stage.gateway.curl("/profile", good + ["-H", "X-To: /a?b=50%&c"])
+        #expect(profile.status == 302 && profile.body.isEmpty && profile["cache-control"] == "no-store")
+        #expect(profile["location"] == "https://people.example.com/a%20b%2F%C3%BC?from=127.0.0.1&to=%2Fa%3Fb%3D50%25%26c")
+        let moved = try stage.gateway.curl("/at/http:evil.com", ["-H", "Host: A.example"])
+        #expect(moved.status == 301 && moved["location"] == "https://a.example/new/http%3Aevil.com")
         #expect(try stage.gateway.curl("/few").status == 200)
         #expect(try stage.gateway.curl("/few").status == 429)
     }
@@ -43,13 +53,19 @@ import Testing
         let stage = try stage(version)
         let evil = ["-H", "X-Name: <script>\"it's\" \\ &</script>"]
         let page = try stage.gateway.curl("/page", evil)
-        #expect(page.body == "<p>&lt;script&gt;&quot;it&#39;s&quot; \\ &amp;&lt;/script&gt;</p>")
+        #expect(page.body == "<p>&#60;script&#62;&#34;it&#39;s&#34; \\ &#38;&#60;/script&#62;</p>")
         #expect(page["x-content-type-options"] == "nosniff" && page["content-type"] == "text/html; charset=utf-8")
         let json = try stage.gateway.curl("/json/n", evil)
         #expect(json.status == 418)
         let object = try JSONSerialization.jsonObject(with: Data(json.body.utf8)) as? [String: String]
         #expect(object == ["name": "n", "said": "<script>\"it's\" \\ &</script>"])
-        #expect(!json.body.contains("<"))
+        #expect(!json.body.contains("<") && !json.body.contains("'"))
+        // What is no UTF-8 does not make the response malformed.
+        let odd = try stage.gateway.curl("/json/%FF")
+        #expect(try JSONSerialization.jsonObject(with: Data(odd.body.utf8)) as? [String: String] == ["name": "\u{FFFD}", "said": ""])
+        // The body is bounded, whatever a client sends.
+        let long = try stage.gateway.curl("/long", ["-H", "X-Name: \(String(repeating: "<", count: 8_000))"])
+        #expect(long.status == 403 && long.body.contains("answer_unusable"))
         // A variable without a value is left out.
         #expect(try stage.gateway.curl("/page").body == "<p></p>")
     }
@@ -61,10 +77,34 @@ import Testing
         #expect(problem.body.contains("\"reason\":\"route_answer\""))
         let page = try stage.gateway.curl("/gone", ["-H", "Sec-Fetch-Mode: navigate", "-H", "Accept: text/html"])
         #expect(page.status == 410 && page.body.contains("<h1>Gone</h1>"))
+        if version == HTTPVersions.two {
+            // A call of gRPC has its own status, and the log the file's.
+            let call = try stage.gateway.curl("/busy", ["-X", "POST", "-H", "Content-Type: application/grpc"])
+            #expect(call.status == 200 && call["grpc-status"] == "14" && call.body.isEmpty)
+            #expect(
+                eventually {
+                    stage.folder.read("access.log").split(separator: "\n").contains {
+                        $0.contains("\"path\":\"/busy\"") && $0.contains("\"status\":503")
+                    }
+                })
+        }
         let empty = try stage.gateway.curl("/empty")
         #expect(empty.status == 204 && empty.body.isEmpty && empty["content-length"] == nil)
         let fine = try stage.gateway.curl("/fine")
-        #expect(fine.status == 200 && fine.body.isEmpty)
+        #expect(fine.status == 200 && fine.body.isEmpty && fine["cache-control"] == nil)
+        let page2 = try stage.gateway.curl("/paged", ["-H", "Origin: https://page.example"])
+        #expect(page2.body == "for pages" && page2["access-control-allow-origin"] == "https://page.example")
+        // The log names no upstream, though the connection's last request had one.
+        let url = "https://127.0.0.1:\(stage.gateway.port)"
+        _ = try run(Executable.curl, [version, "-sk", "-m", "20", "\(url)/else", "\(url)/fine", "-o", "/dev/null", "-o", "/dev/null"])
+        #expect(
+            eventually {
+                let lines = stage.folder.read("access.log").split(separator: "\n")
+                return lines.contains { $0.contains("\"path\":\"/else\"") && $0.contains("\"upstream\":") }
+                    && lines.filter { $0.contains("\"path\":\"/fine\"") }.count == 2
+            })
+        #expect(
+            stage.folder.read("access.log").split(separator: "\n").allSatisfy { !$0.contains("/fine") || !$0.contains("\"upstream\":") })
         #expect(eventually { stage.folder.read("access.log").contains("\"decision\":\"answered\",\"reason\":\"route_answer\"") })
     }
 
@@ -90,17 +130,42 @@ import Testing
             try stage.gateway.rewrite(stage.configuration("route /** { \(route) }"))
             return try run(Executable.portcullis, ["check", "--config", "\(stage.folder.path)/gateway.conf"]).errors
         }
-        #expect(try check("public; answer 200 ok; upstream app;").contains("a route forwards or answers, not both"))
-        #expect(try check("public; answer 200 ok; set_header A b;").contains("a route that answers forwards nothing"))
-        #expect(try check("public; answer 302;").contains("302 sends the client to another place"))
-        #expect(try check("public; answer 302 'https://a b/';").contains("a location is ASCII without spaces"))
-        #expect(try check("public; answer 204 text;").contains("a response with 204 has no body"))
-        #expect(try check("public; answer 304;").contains("has no body") == false)
-        #expect(try check("public; answer 206 part;").contains("206 tells of something that the gateway does not have"))
-        #expect(try check("public; answer 100;").contains("'100' is not a status of a response"))
-        #expect(try check("public; answer 200 a b;").contains("'b' is not a media type"))
-        #expect(try check("public; answer 200 '$claim.sub';").contains("claim"))
-        #expect(try check("public; answer 200 '$nothing';").contains("there is no variable"))
+        for (route, message) in [
+            ("public; answer 200 ok; upstream app;", "a route forwards or answers, not both"),
+            ("public; answer 200 ok; set_header A b;", "a route that answers forwards nothing"),
+            ("public; answer 200 ok; upgrade websocket;", "a route that answers forwards nothing"),
+            ("auth sso; answer 200 ok; method GET { } method OPTIONS { public; }", "public in a method block lets requests through"),
+            ("public; answer 302;", "302 needs a location, and no type"),
+            ("public; answer 302 '';", "a location is ASCII without spaces"),
+            ("public; answer 302 'https://a b/';", "a location is ASCII without spaces"),
+            ("public; answer 302 $header.x;", "a location begins with / or with https://HOST/"),
+            ("public; answer 302 //$header.x/;", "a location begins with / or with https://HOST/"),
+            ("public; answer 302 https://$header.x/a;", "a location begins with / or with https://HOST/"),
+            ("public; answer 302 https://a.example$header.x;", "a location begins with / or with https://HOST/"),
+            ("public; answer 302 javascript:a;", "a location begins with / or with https://HOST/"),
+            ("public; answer 204 text;", "a response with 204 has no body"),
+            ("public; answer 304;", "a route cannot answer 304"),
+            ("public; answer 206 part;", "a route cannot answer 206"),
+            ("public; answer 100;", "'100' is not a status of a response"),
+            ("public; answer 401;", "401 has to name what would do"),
+            ("public; answer 405 no;", "405 has to name what would do"),
+            ("public; answer 200 a b;", "'b' is not a media type"),
+            ("public; answer 200 a text/;", "'text/' is not a media type"),
+            ("public; answer 200 '$client.ip' text/javascript;", "values cannot be kept apart from the text"),
+            ("public; answer 200 '$header.authorization';", "may hold a credential"),
+            ("public; answer 200 '$claim.sub';", "a public route has no $claim.sub"),
+            ("public; answer 200 '$nothing';", "there is no variable $nothing"),
+            ("public; answer 200 ok { a; }", "takes no block"),
+        ] {
+            let errors = try check(route)
+            #expect(errors.contains("error: ") && errors.contains(message), "\(route): \(errors)")
+        }
+        for route in [
+            "public; answer 200 'x' text/javascript;", "public; answer 302 /a/$header.x;", "public; answer 302 https://$request.host;",
+            "public; answer 302 'https://a.example/?b=$header.x';", "public; answer 418 'I am a teapot';",
+        ] {
+            #expect(try !check(route).contains("error: "), "\(route)")
+        }
         #expect(try check("public;").contains("a route names no upstream"))
     }
 
@@ -113,5 +178,17 @@ import Testing
         #expect(answered.status == 0)
         let refused = try run(Executable.portcullis, ["explain", "GET", "https://a/hello"] + config)
         #expect(refused.status == 1 && refused.text.contains("token_missing"))
+        let tests = """
+            test answers {
+              as bob { scopes read:orders; claim sub bob; }
+              answer bob GET /hello 200 route_answer;
+              refuse nobody GET /hello 401;
+              refuse bob GET /profile 403 answer_unusable;
+              answer bob GET /profile 302 with X-To /a;
+            }
+            """
+        try stage.gateway.rewrite(stage.configuration(Self.routes, "limit few { rate 1/hour; key $client.ip; } \(tests)"))
+        let output = try run(Executable.portcullis, ["test", "--coverage"] + config)
+        #expect(output.status == 0 && output.text.contains("4 of 4 hold"), "\(output.text)\(output.errors)")
     }
 }

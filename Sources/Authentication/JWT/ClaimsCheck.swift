@@ -5,7 +5,7 @@ struct ClaimsCheck {
 
     /// - Parameters:
     ///   - issuer: the one that the claims name.
-    ///   - token: nil where there is none.
+    ///   - token: empty where claims stand for one.
     ///   - now: seconds since 1970.
     ///   - share: what a subject has under way.
     func principal(

@@ -69,7 +69,7 @@ package struct UnsignedClaims: Sendable {
             let principal: Result<Principal, CredentialError>
             do {
                 principal = .success(
-                    try check.principal(Claims(payload), issuer: index, token: nil, at: now) { _ in SubjectShare() })
+                    try check.principal(Claims(payload), issuer: index, token: [], at: now) { _ in SubjectShare() })
             } catch {
                 principal = .failure(error)
             }

@@ -114,9 +114,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     func fired(_ timer: Timer) {
         if sendProgress.owns(timer) {
-            // Copied out and in, as the progress of an upload is.
-            let goesOn = sendProgress.isMakingProgress(io, on: services.loop)
-            guard !goesOn else { return }
+            guard !sendProgress.isMakingProgress(io, on: services.loop) else { return }
             services.counters.add(.slowReaders)
             return close()
         }

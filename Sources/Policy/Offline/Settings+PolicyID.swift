@@ -1,3 +1,4 @@
+import Time
 import Redis
 import Authentication
 import Authorization
@@ -33,7 +34,7 @@ private struct PolicyText {
         var lines = [
             "realm \(quoted(settings.realm))",
             "head \(limits.head.segments) \(limits.head.bytes) \(limits.head.fields) \(limits.head.targetBytes)",
-            "client \(limits.requests) \(limits.requestsPerSubject) \(limits.failedTokens)",
+            "client \(limits.requests) \(limits.requestsPerSubject) \(limits.failedTokens.count)/\(limits.failedTokens.window.count)",
             "tokens \(sources.sources) hidden \(Set(sources.places.cookies.map { String(decoding: $0, as: UTF8.self) }).sorted()) user \(quoted(sources.userClaim ?? ""))",
             "csrf \(sources.crossOrigin.mode) \(sources.crossOrigin.allowed.text)",
             "proxies \(settings.trustedProxies.map(\.text).sorted()) \(settings.trustedFields)",
@@ -116,7 +117,7 @@ private struct PolicyText {
     private func issuer(_ issuer: Issuer) -> String {
         let rules = issuer.rules.map { "\($0.claim) \($0.comparison) \($0.values.sorted())" }.sorted()
         return
-            "\(issuer.url) \(issuer.keys) \(issuer.audiences.sorted()) \(issuer.algorithms.map(\.name).sorted()) \(rules) \(issuer.leeway) \(issuer.scopeClaims) \(issuer.scopeMatch) \(issuer.subjectClaims) \(issuer.tokenTypes.sorted()) \(issuer.staleMax)"
+            "\(issuer.url) \(issuer.keys) \(issuer.audiences.sorted()) \(issuer.algorithms.map(\.name).sorted()) \(rules) \(issuer.leeway) \(issuer.scopeClaims) \(issuer.scopeMatch) \(issuer.subjectClaims) \(issuer.tokenTypes.sorted()) \(issuer.staleMax.count)"
     }
 
     private func limit(_ limit: Limit, _ route: Route) -> String {
@@ -127,7 +128,7 @@ private struct PolicyText {
         }
         let key = limit.key.map { text($0, route) }
         return
-            "\(limit.quota.count)/\(limit.quota.window) \(limit.quota.burst) \(key) in \(store) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())"
+            "\(limit.quota.count)/\(limit.quota.window.count) \(limit.quota.burst) \(key) in \(store) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())"
     }
 
     private func forwarding(_ route: Route) -> String {
@@ -138,7 +139,7 @@ private struct PolicyText {
             switch reply.content {
             case .none: return "answer \(reply.status)"
             case .location(let template): return "answer \(reply.status) location \(text(template, route))"
-            case .text(let template, let type): return "answer \(reply.status) \(quoted(type)) \(text(template, route))"
+            case .text(let template, let type, _): return "answer \(reply.status) \(quoted(type)) \(text(template, route))"
             }
         }
         let upstream = settings.upstream(rule.upstream)
