@@ -34,7 +34,7 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     private var timer: Timer?
     private var session: Session!
     private var inbound = ByteQueue()
-    private var streams: [Int32: UpstreamHTTP2Stream] = [:]
+    private var streams: [StreamID: UpstreamHTTP2Stream] = [:]
     /// Streams whose requests are not with the session: it has not opened yet, or the exchange has just begun.
     private var unnumbered: [UpstreamHTTP2Stream] = []
     /// Streams that have something to tell their clients at the end of this turn.
@@ -225,37 +225,37 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
     var isTLS: Bool { server.settings.tls != nil }
 
     /// Sends a request's head; nil when the connection takes no more.
-    func submit(_ block: borrowing FieldBlock, hasBody: Bool, _ stream: UpstreamHTTP2Stream) -> Int32? {
-        let number = session.submit(request: block, hasBody: hasBody)
+    func submit(_ block: borrowing FieldBlock, hasBody: Bool, _ stream: UpstreamHTTP2Stream) -> StreamID? {
+        let id = session.submit(request: block, hasBody: hasBody)
         unnumbered.removeAll { $0 === stream }
         queueTurn()
-        guard number > 0 else { return nil }
-        streams[number] = stream
-        return number
+        guard let id else { return nil }
+        streams[id] = stream
+        return id
     }
 
-    func resume(_ stream: Int32) {
+    func resume(_ stream: StreamID) {
         session.resume(stream)
         queueTurn()
     }
 
-    func consume(_ stream: Int32, _ count: Int) {
+    func consume(_ stream: StreamID, _ count: Int) {
         session.consume(stream, count)
         queueTurn()
     }
 
-    func setWindow(_ stream: Int32, _ bytes: Int) {
+    func setWindow(_ stream: StreamID, _ bytes: Int) {
         session.setWindow(stream, bytes)
         queueTurn()
     }
 
     /// The exchange is over, or given up: whatever still comes on its stream is passed over.
-    func leave(_ stream: UpstreamHTTP2Stream, _ number: Int32, resets: Bool) {
+    func leave(_ stream: UpstreamHTTP2Stream, _ id: StreamID?, resets: Bool) {
         guard state != .closed else { return }
         unnumbered.removeAll { $0 === stream }
-        if number > 0 {
-            streams[number] = nil
-            if resets { session.reset(number, StreamCode.cancel) }
+        if let id {
+            streams[id] = nil
+            if resets { session.reset(id, StreamCode.cancel) }
         }
         waitIfIdle()
         queueTurn()
@@ -264,17 +264,17 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
 
     // MARK: - What the session tells
 
-    func headBegan(_ stream: Int32, isFirst: Bool) { builder.reset() }
+    func headBegan(_ stream: StreamID, isFirst: Bool) { builder.reset() }
 
-    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: StreamID) -> Bool {
         guard let known = streams[stream] else { return true }
         if known.hasHead { builder.add(trailer: name, value) } else { builder.add(name, value) }
         return true
     }
 
-    func invalidField(_ stream: Int32) { builder.refuse() }
+    func invalidField(_ stream: StreamID) { builder.refuse() }
 
-    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
+    func headEnded(_ stream: StreamID, isFirst: Bool, endsStream: Bool) {
         hasAnswered = true
         guard let known = streams[stream] else { return }
         do throws(MessageError) {
@@ -290,39 +290,39 @@ final class UpstreamHTTP2Connection: OpeningClient, TimerHandler, EndOfTurnHandl
         if endsStream { known.responseEnded() }
     }
 
-    func received(body: Span<UInt8>, _ stream: Int32) {
+    func received(body: Span<UInt8>, _ stream: StreamID) {
         if let known = streams[stream] { known.received(body) } else { session.consume(stream, body.count) }
     }
 
-    func bodyEnded(_ stream: Int32) { streams[stream]?.responseEnded() }
+    func bodyEnded(_ stream: StreamID) { streams[stream]?.responseEnded() }
 
-    func closed(_ stream: Int32, code: UInt32) {
+    func closed(_ stream: StreamID, code: UInt32) {
         guard let known = streams.removeValue(forKey: stream) else { return }
         known.closed(code: code)
         waitIfIdle()
         server.streamEnded()
     }
 
-    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { streams[stream]?.nextBody(atMost: atMost) ?? .broken }
-    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { streams[stream]?.holdsBody(count) ?? false }
-    func requestNotSent(_ stream: Int32) {
+    func nextBody(_ stream: StreamID, atMost: Int) -> BodyStep { streams[stream]?.nextBody(atMost: atMost) ?? .broken }
+    func holdsBody(_ stream: StreamID, _ count: Int) -> Bool { streams[stream]?.holdsBody(count) ?? false }
+    func requestNotSent(_ stream: StreamID) {
         guard let known = streams.removeValue(forKey: stream) else { return }
         known.neverSent()
         waitIfIdle()
     }
-    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) { streams[stream]?.moveBody(count, to: &output) }
-    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) { streams[stream]?.lendTrailers(body) }
+    func moveBody(_ stream: StreamID, _ count: Int, to output: inout ByteQueue) { streams[stream]?.moveBody(count, to: &output) }
+    func trailers(_ stream: StreamID, _ body: (borrowing FieldBlock) -> Void) { streams[stream]?.lendTrailers(body) }
     func received(_ frame: ControlFrame) {}
     func settingsChanged() {
         if newStreams == .few { newStreams = .announced }
         server.streamEnded()
     }
-    func sentEnd(_ stream: Int32) {}
-    func sentReset(_ stream: Int32, code: UInt32) {
+    func sentEnd(_ stream: StreamID) {}
+    func sentReset(_ stream: StreamID, code: UInt32) {
         // What nghttp2 finds wrong with a response it resets by itself.
         if code == StreamCode.protocolError { streams[stream]?.broken(.badResponse(.badPseudoField)) }
     }
-    func received(goAway lastStream: Int32, code: UInt32) { newStreams = .none }
+    func received(goAway lastStream: StreamID, code: UInt32) { newStreams = .none }
 }
 
 /// Streams before the server has said how many it takes: what it refuses then costs a retry, or a request that cannot have one.

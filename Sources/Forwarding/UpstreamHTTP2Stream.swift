@@ -15,8 +15,8 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     /// Held while its exchange is under way.
     private var client: (any UpstreamClient)?
     private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
-    /// Zero until the request is with the session.
-    private var number: Int32 = 0
+    /// Nil until the request is with the session, and once the stream is over.
+    private var id: StreamID?
     private var submittedAt = Instant.never
     private var block = FieldBlock()
     private var upload = ByteQueue()
@@ -97,10 +97,10 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     func connectionOpened() { if !block.isEmpty { submit() } }
 
     private func submit() {
-        guard let number = connection.submit(block, hasBody: !isUploadComplete || !upload.isEmpty || !requestTrailers.isEmpty, self) else {
+        guard let id = connection.submit(block, hasBody: !isUploadComplete || !upload.isEmpty || !requestTrailers.isEmpty, self) else {
             return failLater(.closedEarly, isUnsent: true)
         }
-        self.number = number
+        self.id = id
         submittedAt = connection.loop.now
         progressed()
     }
@@ -122,7 +122,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     private func wakeSending() {
         progressed()
-        if number > 0 { connection.resume(number) }
+        if let id { connection.resume(id) }
     }
 
     func moveUnsent(to other: any UpstreamChannel) {
@@ -215,7 +215,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     /// The session is through with the stream.
     func closed(code: UInt32) {
-        number = 0
+        id = nil
         switch response {
         case .awaited, .body, .failed: break
         case .ended, .over: return
@@ -234,14 +234,14 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     /// The server took leave before the request could go out.
     func neverSent() {
-        number = 0
+        id = nil
         reached = .refused(isKept: true)
         broken(.closedEarly)
     }
 
     /// The connection is gone.
     func lost(_ error: ForwardingError, isUnsent: Bool) {
-        number = 0
+        id = nil
         if isUnsent { isUnsentNow() }
         broken(error)
     }
@@ -314,12 +314,12 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     /// Lets the server send as much more as the client has taken.
     private func acknowledgeBody() {
-        guard unacknowledged > 0, !isPaused, download.isEmpty, number > 0 else { return }
-        connection.consume(number, unacknowledged)
+        guard unacknowledged > 0, !isPaused, download.isEmpty, let id else { return }
+        connection.consume(id, unacknowledged)
         let count = unacknowledged
         unacknowledged = 0
         if case .body = response, let size = window.consumed(count, most: server.settings.streamWindow, server.windows) {
-            connection.setWindow(number, size)
+            connection.setWindow(id, size)
         }
     }
 
@@ -354,9 +354,9 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         window.end(server.windows)
         timer?.cancel()
         timer = nil
-        let number = self.number
-        self.number = 0
-        connection.leave(self, number, resets: resets && number > 0)
+        let id = self.id
+        self.id = nil
+        connection.leave(self, id, resets: resets)
     }
 
     // MARK: - Waiting

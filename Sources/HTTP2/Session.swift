@@ -96,49 +96,51 @@ import CNghttp2
     // MARK: - Streams
 
     /// Sends a head. Without a body it ends our side of the stream; with one, ``SessionHandler/nextBody(_:atMost:)`` is asked.
-    package func submit(response block: borrowing FieldBlock, _ stream: Int32, hasBody: Bool) {
+    package func submit(response block: borrowing FieldBlock, _ stream: StreamID, hasBody: Bool) {
         unsafe withFields(block, hasBody) { fields, count, provider in
             // SAFETY: nghttp2 copies fields and provider.
-            _ = unsafe nghttp2_submit_response(session, stream, fields, count, provider)
+            _ = unsafe nghttp2_submit_response(session, stream.number, fields, count, provider)
         }
     }
 
-    /// Opens a stream with a request; negative when no more can be opened.
-    package func submit(request block: borrowing FieldBlock, hasBody: Bool) -> Int32 {
+    /// Opens a stream with a request; nil when no more can be opened.
+    package func submit(request block: borrowing FieldBlock, hasBody: Bool) -> StreamID? {
         var stream: Int32 = -1
         unsafe withFields(block, hasBody) { fields, count, provider in
             // SAFETY: as above.
             stream = unsafe nghttp2_submit_request(session, nil, fields, count, provider, nil)
         }
-        return stream
+        return stream > 0 ? StreamID(stream) : nil
     }
 
     /// Sends an interim head (1xx).
-    package func submit(interim block: borrowing FieldBlock, _ stream: Int32) {
+    package func submit(interim block: borrowing FieldBlock, _ stream: StreamID) {
         // SAFETY: as above.
         unsafe withFields(block, false) { fields, count, _ in
-            _ = unsafe nghttp2_submit_headers(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, nil, fields, count, nil)
+            _ = unsafe nghttp2_submit_headers(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.number, nil, fields, count, nil)
         }
     }
 
     /// More of a body has come, or its end.
-    package func resume(_ stream: Int32) { _ = unsafe nghttp2_session_resume_data(session, stream) }
+    package func resume(_ stream: StreamID) { _ = unsafe nghttp2_session_resume_data(session, stream.number) }
 
-    package func reset(_ stream: Int32, _ code: UInt32) {
-        unsafe nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, code)
+    package func reset(_ stream: StreamID, _ code: UInt32) {
+        unsafe nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.number, code)
     }
 
     /// Opens the peer's flow-control window by bytes of a stream's body that have gone on.
-    package func consume(_ stream: Int32, _ count: Int) { _ = unsafe nghttp2_session_consume_stream(session, stream, count) }
+    package func consume(_ stream: StreamID, _ count: Int) { _ = unsafe nghttp2_session_consume_stream(session, stream.number, count) }
 
     /// Lets the peer send more at once on a stream than before; it is told with the next frames.
-    package func setWindow(_ stream: Int32, _ bytes: Int) {
-        _ = unsafe nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, Int32(clamping: bytes))
+    package func setWindow(_ stream: StreamID, _ bytes: Int) {
+        _ = unsafe nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.number, Int32(clamping: bytes))
     }
 
     /// How much the peer lets us send on a stream.
-    package func sendWindow(of stream: Int32) -> Int {
-        Int(unsafe min(nghttp2_session_get_stream_remote_window_size(session, stream), nghttp2_session_get_remote_window_size(session)))
+    package func sendWindow(of stream: StreamID) -> Int {
+        Int(
+            unsafe min(
+                nghttp2_session_get_stream_remote_window_size(session, stream.number), nghttp2_session_get_remote_window_size(session)))
     }
 
     /// How many streams the peer lets us have at once.
@@ -196,7 +198,7 @@ import CNghttp2
     // MARK: - What nghttp2 asks
 
     func readBody(_ stream: Int32, _ length: Int, _ flags: UnsafeMutablePointer<UInt32>?) -> Int {
-        switch handler.nextBody(stream, atMost: length) {
+        switch handler.nextBody(StreamID(stream), atMost: length) {
         case .wait: return failure(NGHTTP2_ERR_DEFERRED)
         case .broken: return failure(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE)
         case .bytes(let count, let isLast):
@@ -205,7 +207,7 @@ import CNghttp2
             unsafe flags?.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue | (isLast ? NGHTTP2_DATA_FLAG_EOF.rawValue : 0)
             return count
         case .trailers:
-            handler.trailers(stream) { block in
+            handler.trailers(StreamID(stream)) { block in
                 unsafe withFields(block, false) { fields, count, _ in _ = unsafe nghttp2_submit_trailer(session, stream, fields, count) }
             }
             unsafe flags?.pointee |=
@@ -224,11 +226,11 @@ import CNghttp2
     func sendData(_ stream: Int32, _ header: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
         guard output.count < outputBytesMax else { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
         // A header without its payload would have the peer take other frames for it.
-        guard length == 0 || handler.holdsBody(stream, length) else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
+        guard length == 0 || handler.holdsBody(StreamID(stream), length) else { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
         // SAFETY: the frame's header has nine bytes (RFC 9113 §4.1).
         withOutput { queue in
             unsafe queue.append(Span(_unsafeStart: header, count: 9))
-            if length > 0 { handler.moveBody(stream, length, to: &queue) }
+            if length > 0 { handler.moveBody(StreamID(stream), length, to: &queue) }
         }
         return 0
     }
@@ -260,11 +262,11 @@ import CNghttp2
         let endsStream = UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0
         switch UInt32(header.type) {
         case NGHTTP2_HEADERS.rawValue:
-            handler.headEnded(header.stream_id, isFirst: unsafe isFirstHead(frame), endsStream: endsStream)
-        case NGHTTP2_DATA.rawValue: if endsStream { handler.bodyEnded(header.stream_id) }
+            handler.headEnded(StreamID(header.stream_id), isFirst: unsafe isFirstHead(frame), endsStream: endsStream)
+        case NGHTTP2_DATA.rawValue: if endsStream { handler.bodyEnded(StreamID(header.stream_id)) }
         case NGHTTP2_SETTINGS.rawValue: if UInt32(header.flags) & NGHTTP2_FLAG_ACK.rawValue == 0 { handler.settingsChanged() }
         case NGHTTP2_GOAWAY.rawValue:
-            handler.received(goAway: unsafe frame.pointee.goaway.last_stream_id, code: unsafe frame.pointee.goaway.error_code)
+            handler.received(goAway: StreamID(unsafe frame.pointee.goaway.last_stream_id), code: unsafe frame.pointee.goaway.error_code)
         default: break
         }
     }
@@ -275,7 +277,7 @@ import CNghttp2
 
     func headBegan(_ frame: UnsafePointer<nghttp2_frame>) {
         guard UInt32(unsafe frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue else { return }
-        handler.headBegan(unsafe frame.pointee.hd.stream_id, isFirst: unsafe isFirstHead(frame))
+        handler.headBegan(StreamID(unsafe frame.pointee.hd.stream_id), isFirst: unsafe isFirstHead(frame))
     }
 
     func frameSent(_ frame: UnsafePointer<nghttp2_frame>) {
@@ -283,8 +285,8 @@ import CNghttp2
         let header = unsafe frame.pointee.hd
         switch UInt32(header.type) {
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
-            if UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0 { handler.sentEnd(header.stream_id) }
-        case NGHTTP2_RST_STREAM.rawValue: handler.sentReset(header.stream_id, code: unsafe frame.pointee.rst_stream.error_code)
+            if UInt32(header.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0 { handler.sentEnd(StreamID(header.stream_id)) }
+        case NGHTTP2_RST_STREAM.rawValue: handler.sentReset(StreamID(header.stream_id), code: unsafe frame.pointee.rst_stream.error_code)
         default: break
         }
     }
@@ -293,22 +295,22 @@ import CNghttp2
         guard UInt32(unsafe frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
             unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
         else { return }
-        handler.requestNotSent(unsafe frame.pointee.hd.stream_id)
+        handler.requestNotSent(StreamID(unsafe frame.pointee.hd.stream_id))
     }
 
     func bodyReceived(_ stream: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
         unsafe nghttp2_session_consume_connection(session, bytes.count)
         // SAFETY: valid for the call.
-        handler.received(body: unsafe Span(_unsafeElements: bytes), stream)
+        handler.received(body: unsafe Span(_unsafeElements: bytes), StreamID(stream))
     }
 
     func field(_ stream: Int32, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) -> Int32 {
         // SAFETY: valid for the call.
-        let goesOn = handler.field(unsafe Span(_unsafeElements: name), unsafe Span(_unsafeElements: value), stream)
+        let goesOn = handler.field(unsafe Span(_unsafeElements: name), unsafe Span(_unsafeElements: value), StreamID(stream))
         return goesOn ? 0 : NGHTTP2_ERR_PAUSE.rawValue
     }
 
-    func invalidField(_ stream: Int32) { handler.invalidField(stream) }
-    func closed(_ stream: Int32, _ code: UInt32) { handler.closed(stream, code: code) }
+    func invalidField(_ stream: Int32) { handler.invalidField(StreamID(stream)) }
+    func closed(_ stream: Int32, _ code: UInt32) { handler.closed(StreamID(stream), code: code) }
     private func failure(_ error: nghttp2_error) -> Int { Int(error.rawValue) }
 }

@@ -5,36 +5,36 @@ import CNghttp2
 /// ``Session/fill()``; it must call neither of them, but may submit.
 package protocol SessionHandler: AnyObject {
     /// A header block begins: the first of its stream, or a later one.
-    func headBegan(_ stream: Int32, isFirst: Bool)
+    func headBegan(_ stream: StreamID, isFirst: Bool)
     /// False: ``Session/receive(_:)`` returns behind this field, and goes on there when it is called again.
-    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: StreamID) -> Bool
     /// nghttp2 has found a field that is none.
-    func invalidField(_ stream: Int32)
-    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool)
+    func invalidField(_ stream: StreamID)
+    func headEnded(_ stream: StreamID, isFirst: Bool, endsStream: Bool)
     /// ``Session/consume(_:_:)`` opens the stream's flow-control window again.
-    func received(body: Span<UInt8>, _ stream: Int32)
+    func received(body: Span<UInt8>, _ stream: StreamID)
     /// The peer has sent all of a body that was not ended by its head.
-    func bodyEnded(_ stream: Int32)
+    func bodyEnded(_ stream: StreamID)
     /// The stream is over, with an error code (RFC 9113 §7) where it was reset.
-    func closed(_ stream: Int32, code: UInt32)
-    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep
+    func closed(_ stream: StreamID, code: UInt32)
+    func nextBody(_ stream: StreamID, atMost: Int) -> BodyStep
     /// Whether what was promised is still there: a stream may have been given up while its frame waited.
-    func holdsBody(_ stream: Int32, _ count: Int) -> Bool
+    func holdsBody(_ stream: StreamID, _ count: Int) -> Bool
     /// Moves as many bytes as were promised. `output` is lent meanwhile: what the session says of it is not to be asked, and it is
     /// not to be lent again.
-    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue)
-    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void)
+    func moveBody(_ stream: StreamID, _ count: Int, to output: inout ByteQueue)
+    func trailers(_ stream: StreamID, _ body: (borrowing FieldBlock) -> Void)
     func received(_ frame: ControlFrame)
     /// A request could not be sent: the peer takes leave, or takes no more streams.
-    func requestNotSent(_ stream: Int32)
+    func requestNotSent(_ stream: StreamID)
     /// A frame that ends our side of a stream has gone out.
-    func sentEnd(_ stream: Int32)
+    func sentEnd(_ stream: StreamID)
     /// A reset has gone out that the stream's peer caused.
-    func sentReset(_ stream: Int32, code: UInt32)
+    func sentReset(_ stream: StreamID, code: UInt32)
     /// The peer's settings hold, its first ones or others.
     func settingsChanged()
     /// The peer ends the connection after these streams.
-    func received(goAway lastStream: Int32, code: UInt32)
+    func received(goAway lastStream: StreamID, code: UInt32)
 }
 
 /// What the body of a stream has to give now.

@@ -42,10 +42,10 @@ final class ScriptedHTTP2Server {
         private let requests: Box<[Request]>
         private let script: @Sendable (String, Int) -> [Step]
         private var inbound = ByteQueue()
-        private var open: [Int32: Request] = [:]
-        private var complete: [Int32] = []
-        private var bodies: [Int32: (bytes: [UInt8], ends: Bool)] = [:]
-        private var trailing: [Int32: [(String, String)]] = [:]
+        private var open: [StreamID: Request] = [:]
+        private var complete: [StreamID] = []
+        private var bodies: [StreamID: (bytes: [UInt8], ends: Bool)] = [:]
+        private var trailing: [StreamID: [(String, String)]] = [:]
         private var isOver = false
 
         init(_ socket: RawClient, _ requests: Box<[Request]>, _ script: @escaping @Sendable (String, Int) -> [Step]) {
@@ -81,7 +81,7 @@ final class ScriptedHTTP2Server {
             if !bytes.isEmpty { socket.send(bytes) }
         }
 
-        private func answer(_ stream: Int32) throws {
+        private func answer(_ stream: StreamID) throws {
             guard let request = open.removeValue(forKey: stream) else { return }
             let number = requests.change { $0.append(request) }.count
             for step in script(request.fields[":path"] ?? "", number) {
@@ -116,20 +116,20 @@ final class ScriptedHTTP2Server {
             }
         }
 
-        func headBegan(_ stream: Int32, isFirst: Bool) { if isFirst { open[stream] = Request() } }
-        func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
+        func headBegan(_ stream: StreamID, isFirst: Bool) { if isFirst { open[stream] = Request() } }
+        func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: StreamID) -> Bool {
             open[stream]?.fields[name.text] = value.text
             return true
         }
-        func invalidField(_ stream: Int32) {}
-        func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) { if endsStream { complete.append(stream) } }
-        func received(body: Span<UInt8>, _ stream: Int32) {
+        func invalidField(_ stream: StreamID) {}
+        func headEnded(_ stream: StreamID, isFirst: Bool, endsStream: Bool) { if endsStream { complete.append(stream) } }
+        func received(body: Span<UInt8>, _ stream: StreamID) {
             open[stream]?.body += body.text
             session.consume(stream, body.count)
         }
-        func bodyEnded(_ stream: Int32) { complete.append(stream) }
-        func closed(_ stream: Int32, code: UInt32) {}
-        func nextBody(_ stream: Int32, atMost: Int) -> BodyStep {
+        func bodyEnded(_ stream: StreamID) { complete.append(stream) }
+        func closed(_ stream: StreamID, code: UInt32) {}
+        func nextBody(_ stream: StreamID, atMost: Int) -> BodyStep {
             guard let body = bodies[stream] else { return .broken }
             if !body.bytes.isEmpty {
                 let count = min(atMost, body.bytes.count)
@@ -138,21 +138,21 @@ final class ScriptedHTTP2Server {
             if trailing[stream] != nil { return .trailers }
             return body.ends ? .bytes(0, isLast: true) : .wait
         }
-        func holdsBody(_ stream: Int32, _ count: Int) -> Bool { bodies[stream]?.bytes.count ?? 0 >= count }
-        func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
+        func holdsBody(_ stream: StreamID, _ count: Int) -> Bool { bodies[stream]?.bytes.count ?? 0 >= count }
+        func moveBody(_ stream: StreamID, _ count: Int, to output: inout ByteQueue) {
             output.append(Array(bodies[stream]?.bytes.prefix(count) ?? []))
             bodies[stream]?.bytes.removeFirst(count)
         }
-        func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {
+        func trailers(_ stream: StreamID, _ body: (borrowing FieldBlock) -> Void) {
             var block = FieldBlock()
             for (name, value) in trailing[stream] ?? [] { block.append(name, value) }
             body(block)
         }
         func received(_ frame: ControlFrame) {}
-        func requestNotSent(_ stream: Int32) {}
-        func sentEnd(_ stream: Int32) {}
-        func sentReset(_ stream: Int32, code: UInt32) {}
+        func requestNotSent(_ stream: StreamID) {}
+        func sentEnd(_ stream: StreamID) {}
+        func sentReset(_ stream: StreamID, code: UInt32) {}
         func settingsChanged() {}
-        func received(goAway lastStream: Int32, code: UInt32) {}
+        func received(goAway lastStream: StreamID, code: UInt32) {}
     }
 }

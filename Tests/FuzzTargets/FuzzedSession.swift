@@ -8,7 +8,7 @@ final class FuzzedSession: SessionHandler {
     private let builder = RequestHeadBuilder()
     /// Used for each request again, as a connection's is.
     private var head = RequestHead()
-    private var bodies: [Int32: Int] = [:]
+    private var bodies: [StreamID: Int] = [:]
 
     /// The first byte says in which pieces the rest arrives.
     init(_ bytes: [UInt8]) {
@@ -23,14 +23,14 @@ final class FuzzedSession: SessionHandler {
         }
     }
 
-    func headBegan(_ stream: Int32, isFirst: Bool) { builder.reset() }
-    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
+    func headBegan(_ stream: StreamID, isFirst: Bool) { builder.reset() }
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: StreamID) -> Bool {
         builder.add(name, value)
         return true
     }
-    func invalidField(_ stream: Int32) { builder.refuse() }
+    func invalidField(_ stream: StreamID) { builder.refuse() }
 
-    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
+    func headEnded(_ stream: StreamID, isFirst: Bool, endsStream: Bool) {
         let isGood = (try? builder.finish(into: &head)) != nil
         var block = FieldBlock()
         block.append(":status", isGood ? "200" : "400")
@@ -38,26 +38,26 @@ final class FuzzedSession: SessionHandler {
         session.submit(response: block, stream, hasBody: isGood)
     }
 
-    func received(body: Span<UInt8>, _ stream: Int32) { session.consume(stream, body.count) }
-    func bodyEnded(_ stream: Int32) {}
-    func closed(_ stream: Int32, code: UInt32) { bodies[stream] = nil }
+    func received(body: Span<UInt8>, _ stream: StreamID) { session.consume(stream, body.count) }
+    func bodyEnded(_ stream: StreamID) {}
+    func closed(_ stream: StreamID, code: UInt32) { bodies[stream] = nil }
 
-    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep {
+    func nextBody(_ stream: StreamID, atMost: Int) -> BodyStep {
         let left = bodies[stream] ?? 0
         return .bytes(min(left, atMost), isLast: left <= atMost)
     }
 
-    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
+    func moveBody(_ stream: StreamID, _ count: Int, to output: inout ByteQueue) {
         bodies[stream, default: 0] -= count
         output.append([UInt8](repeating: 0x78, count: count))
     }
 
-    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { bodies[stream] ?? 0 >= count }
-    func requestNotSent(_ stream: Int32) {}
-    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {}
+    func holdsBody(_ stream: StreamID, _ count: Int) -> Bool { bodies[stream] ?? 0 >= count }
+    func requestNotSent(_ stream: StreamID) {}
+    func trailers(_ stream: StreamID, _ body: (borrowing FieldBlock) -> Void) {}
     func received(_ frame: ControlFrame) {}
-    func sentEnd(_ stream: Int32) {}
-    func sentReset(_ stream: Int32, code: UInt32) {}
+    func sentEnd(_ stream: StreamID) {}
+    func sentReset(_ stream: StreamID, code: UInt32) {}
     func settingsChanged() {}
-    func received(goAway lastStream: Int32, code: UInt32) {}
+    func received(goAway lastStream: StreamID, code: UInt32) {}
 }

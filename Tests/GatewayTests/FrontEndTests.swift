@@ -165,23 +165,23 @@ import Testing
         private(set) var session: Session!
         private let socket: RawClient
         private var inbound = ByteQueue()
-        var statuses: [Int32: String] = [:]
-        var bodies: [Int32: [UInt8]] = [:]
-        var closed: [Int32: UInt32] = [:]
-        private var uploads: [Int32: [UInt8]] = [:]
+        var statuses: [StreamID: String] = [:]
+        var bodies: [StreamID: [UInt8]] = [:]
+        var closed: [StreamID: UInt32] = [:]
+        private var uploads: [StreamID: [UInt8]] = [:]
 
         init(_ socket: RawClient) {
             self.socket = socket
             session = Session(.client, SessionSettings(), outputBytesMax: 65_536, handler: self)
         }
 
-        func request(_ path: String, _ body: String = "") -> Int32 {
+        func request(_ path: String, _ body: String = "") -> StreamID {
             var block = FieldBlock()
             for (name, value) in [(":method", body.isEmpty ? "GET" : "POST"), (":scheme", "http"), (":authority", "a"), (":path", path)] {
                 block.append(name, value)
             }
             if !body.isEmpty { block.append("content-length", decimal: UInt64(body.utf8.count)) }
-            let stream = session.submit(request: block, hasBody: !body.isEmpty)
+            guard let stream = session.submit(request: block, hasBody: !body.isEmpty) else { preconditionFailure("no stream left") }
             uploads[stream] = [UInt8](body.utf8)
             return stream
         }
@@ -201,36 +201,36 @@ import Testing
             }
         }
 
-        func headBegan(_ stream: Int32, isFirst: Bool) {}
-        func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
+        func headBegan(_ stream: StreamID, isFirst: Bool) {}
+        func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: StreamID) -> Bool {
             if name.equals(":status") { statuses[stream] = value.text }
             return true
         }
-        func invalidField(_ stream: Int32) {}
-        func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {}
-        func received(body: Span<UInt8>, _ stream: Int32) {
+        func invalidField(_ stream: StreamID) {}
+        func headEnded(_ stream: StreamID, isFirst: Bool, endsStream: Bool) {}
+        func received(body: Span<UInt8>, _ stream: StreamID) {
             bodies[stream, default: []] += body.copied()
             session.consume(stream, body.count)
         }
-        func bodyEnded(_ stream: Int32) {}
-        func closed(_ stream: Int32, code: UInt32) { closed[stream] = code }
-        func nextBody(_ stream: Int32, atMost: Int) -> BodyStep {
+        func bodyEnded(_ stream: StreamID) {}
+        func closed(_ stream: StreamID, code: UInt32) { closed[stream] = code }
+        func nextBody(_ stream: StreamID, atMost: Int) -> BodyStep {
             let left = uploads[stream]?.count ?? 0
             return .bytes(min(left, atMost), isLast: left <= atMost)
         }
-        func holdsBody(_ stream: Int32, _ count: Int) -> Bool { uploads[stream]?.count ?? 0 >= count }
-        func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
+        func holdsBody(_ stream: StreamID, _ count: Int) -> Bool { uploads[stream]?.count ?? 0 >= count }
+        func moveBody(_ stream: StreamID, _ count: Int, to output: inout ByteQueue) {
             let body = uploads[stream] ?? []
             output.append(Array(body.prefix(count)))
             uploads[stream] = Array(body.dropFirst(count))
         }
-        func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {}
+        func trailers(_ stream: StreamID, _ body: (borrowing FieldBlock) -> Void) {}
         func received(_ frame: ControlFrame) {}
-        func requestNotSent(_ stream: Int32) {}
-        func sentEnd(_ stream: Int32) {}
-        func sentReset(_ stream: Int32, code: UInt32) {}
+        func requestNotSent(_ stream: StreamID) {}
+        func sentEnd(_ stream: StreamID) {}
+        func sentReset(_ stream: StreamID, code: UInt32) {}
         func settingsChanged() {}
-        func received(goAway lastStream: Int32, code: UInt32) {}
+        func received(goAway lastStream: StreamID, code: UInt32) {}
     }
 
     /// A client whose connection speaks HTTP/2 from the start.

@@ -9,7 +9,7 @@ import System
 
 /// What the session tells: which stream each head, body and end belongs to, and frames that carry no request.
 extension HTTP2Connection: SessionHandler {
-    func headBegan(_ stream: Int32, isFirst: Bool) {
+    func headBegan(_ stream: StreamID, isFirst: Bool) {
         headOf = stream
         if let readTimer { services.loop.set(readTimer, after: services.settings.timeouts.head) }
         trailersOf = isFirst ? nil : streams.find(stream)
@@ -18,7 +18,7 @@ extension HTTP2Connection: SessionHandler {
         builder.reset()
     }
 
-    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: Int32) -> Bool {
+    func field(_ name: Span<UInt8>, _ value: Span<UInt8>, _ stream: StreamID) -> Bool {
         if let trailersOf {
             trailersOf.received(trailer: name, value)
             return state == .open
@@ -29,11 +29,11 @@ extension HTTP2Connection: SessionHandler {
         return state == .open && headsInTurn <= headsPerTurn
     }
 
-    func invalidField(_ stream: Int32) {
+    func invalidField(_ stream: StreamID) {
         if let known = streams.find(stream) { known.isTrailerWrong() } else { builder.refuse() }
     }
 
-    func headEnded(_ stream: Int32, isFirst: Bool, endsStream: Bool) {
+    func headEnded(_ stream: StreamID, isFirst: Bool, endsStream: Bool) {
         headIsOver()
         guard state == .open else { return }
         if let known = streams.find(stream) {
@@ -59,10 +59,10 @@ extension HTTP2Connection: SessionHandler {
         if let readTimer, shutdownAt != .never { services.loop.set(readTimer, at: shutdownAt) }
     }
 
-    func received(body: Span<UInt8>, _ stream: Int32) { streams.find(stream)?.received(body) }
-    func bodyEnded(_ stream: Int32) { streams.find(stream)?.requestEnded() }
+    func received(body: Span<UInt8>, _ stream: StreamID) { streams.find(stream)?.received(body) }
+    func bodyEnded(_ stream: StreamID) { streams.find(stream)?.requestEnded() }
 
-    func closed(_ stream: Int32, code: UInt32) {
+    func closed(_ stream: StreamID, code: UInt32) {
         let known = streams.end(stream)
         guard known != nil || headOf == stream else { return }
         // Where nghttp2 refuses a stream for a head, it does not tell of that head's end. Of one whose end has not come the rest is
@@ -81,17 +81,17 @@ extension HTTP2Connection: SessionHandler {
         }
     }
 
-    func nextBody(_ stream: Int32, atMost: Int) -> BodyStep { streams.find(stream)?.nextBody(atMost: atMost) ?? .broken }
+    func nextBody(_ stream: StreamID, atMost: Int) -> BodyStep { streams.find(stream)?.nextBody(atMost: atMost) ?? .broken }
 
-    func holdsBody(_ stream: Int32, _ count: Int) -> Bool { streams.find(stream)?.holdsBody(count) ?? false }
-    func requestNotSent(_ stream: Int32) {}
+    func holdsBody(_ stream: StreamID, _ count: Int) -> Bool { streams.find(stream)?.holdsBody(count) ?? false }
+    func requestNotSent(_ stream: StreamID) {}
 
-    func moveBody(_ stream: Int32, _ count: Int, to output: inout ByteQueue) {
+    func moveBody(_ stream: StreamID, _ count: Int, to output: inout ByteQueue) {
         expectedUpdates += Self.updatesPerFrame
         streams.find(stream)?.moveBody(count, to: &output)
     }
 
-    func trailers(_ stream: Int32, _ body: (borrowing FieldBlock) -> Void) {
+    func trailers(_ stream: StreamID, _ body: (borrowing FieldBlock) -> Void) {
         if let known = streams.find(stream) { known.withResponseTrailers { body($0) } }
     }
 
@@ -107,8 +107,8 @@ extension HTTP2Connection: SessionHandler {
         }
     }
 
-    func sentEnd(_ stream: Int32) { streams.find(stream)?.responseSent() }
-    func sentReset(_ stream: Int32, code: UInt32) {
+    func sentEnd(_ stream: StreamID) { streams.find(stream)?.responseSent() }
+    func sentReset(_ stream: StreamID, code: UInt32) {
         switch code {
         case StreamCode.protocolError, StreamCode.streamClosed, StreamCode.flowControl, StreamCode.refused:
             // What a client has us reset costs it as little as what it resets.
@@ -119,7 +119,7 @@ extension HTTP2Connection: SessionHandler {
         if let known = streams.find(stream) { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
     }
     func settingsChanged() {}
-    func received(goAway lastStream: Int32, code: UInt32) { isShuttingDown = true }
+    func received(goAway lastStream: StreamID, code: UInt32) { isShuttingDown = true }
 
     private func endFlood() {
         guard state == .open else { return }

@@ -37,15 +37,14 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     let streams = StreamTable()
     let builder: RequestHeadBuilder
     /// The stream whose header block has begun and not ended.
-    var headOf: Int32?
+    var headOf: StreamID?
     /// Whose trailers are being read.
     var trailersOf: HTTP2Stream?
     /// What heads are written into, one after the other.
     private var block = FieldBlock()
     /// The stream of the response whose head stands in `block` until the turn ends; 0 for none. If the response fails before, the client
     /// gets another in its place.
-    private var heldHead: Int32 = 0
-    private var heldHeadHasBody = false
+    private var heldHead: (id: StreamID, hasBody: Bool)?
 
     var requestCount = 0
     var resets: EventBudget
@@ -262,7 +261,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
             stream.abandoned()
             stream.retire()
         }
-        heldHead = 0
+        heldHead = nil
         // Whatever else would hold a stream: each holds this object.
         trailersOf = nil
         headOf = nil
@@ -312,54 +311,53 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     func putBack(_ taken: consuming FieldBlock) { block = taken }
 
     /// Has the head that was put back wait for the end of this turn.
-    func holdHead(_ stream: Int32, hasBody: Bool) {
-        heldHead = stream
-        heldHeadHasBody = hasBody
+    func holdHead(_ stream: StreamID, hasBody: Bool) {
+        heldHead = (stream, hasBody)
         queueTurn()
     }
 
     private func sendHeldHead() {
-        guard heldHead != 0 else { return }
+        guard let heldHead else { return }
         var block = exchange(&self.block, with: FieldBlock())
-        session.submit(response: block, heldHead, hasBody: heldHeadHasBody)
+        session.submit(response: block, heldHead.id, hasBody: heldHead.hasBody)
         swap(&block, &self.block)
-        heldHead = 0
+        self.heldHead = nil
     }
 
     /// Forgets the head of a response that has not gone out; false where it has.
-    func dropHead(of stream: Int32) -> Bool {
-        guard heldHead == stream else { return false }
-        heldHead = 0
+    func dropHead(of stream: StreamID) -> Bool {
+        guard heldHead?.id == stream else { return false }
+        heldHead = nil
         return true
     }
 
-    func sendHead(_ block: borrowing FieldBlock, _ stream: Int32, hasBody: Bool) {
+    func sendHead(_ block: borrowing FieldBlock, _ stream: StreamID, hasBody: Bool) {
         session.submit(response: block, stream, hasBody: hasBody)
         queueTurn()
     }
 
-    func sendInterim(_ block: borrowing FieldBlock, _ stream: Int32) {
+    func sendInterim(_ block: borrowing FieldBlock, _ stream: StreamID) {
         session.submit(interim: block, stream)
         queueTurn()
     }
 
-    func resume(_ stream: Int32) {
+    func resume(_ stream: StreamID) {
         session.resume(stream)
         queueTurn()
     }
 
-    func reset(_ stream: Int32, _ code: UInt32) {
+    func reset(_ stream: StreamID, _ code: UInt32) {
         _ = dropHead(of: stream)
         session.reset(stream, code)
         queueTurn()
     }
 
-    func setWindow(_ stream: Int32, _ bytes: Int) {
+    func setWindow(_ stream: StreamID, _ bytes: Int) {
         session.setWindow(stream, bytes)
         queueTurn()
     }
 
-    func consume(_ stream: Int32, _ count: Int) {
+    func consume(_ stream: StreamID, _ count: Int) {
         session.consume(stream, count)
         queueTurn()
     }

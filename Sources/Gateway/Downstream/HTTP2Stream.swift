@@ -26,7 +26,7 @@ final class HTTP2Stream: TimerHandler {
         return taken
     }
 
-    var id: Int32 = 0
+    var id = StreamID(0)
     /// How much of the request has come.
     enum RequestProgress {
         case open
@@ -91,7 +91,7 @@ final class HTTP2Stream: TimerHandler {
     // MARK: - The request
 
     /// Takes a request whose header block is complete.
-    func begin(_ id: Int32, _ builder: RequestHeadBuilder, endsStream: Bool) {
+    func begin(_ id: StreamID, _ builder: RequestHeadBuilder, endsStream: Bool) {
         self.id = id
         request = endsStream ? .complete : .open
         trailersBegan()

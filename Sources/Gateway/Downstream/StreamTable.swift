@@ -1,19 +1,21 @@
 /// The streams of one connection: those that are open, by their number, and those that are over, for the next ones.
+import HTTP2
+
 ///
 /// The lists are taken out while they are changed (decision 011).
 final class StreamTable {
     /// In ascending order, because numbers only grow (RFC 9113 §5.1.1).
-    private var open: [(number: Int32, stream: HTTP2Stream)] = []
+    private var open: [(number: StreamID, stream: HTTP2Stream)] = []
     /// The stream that was asked for last: what concerns one comes together.
-    private var recent: (number: Int32, stream: HTTP2Stream)?
+    private var recent: (number: StreamID, stream: HTTP2Stream)?
     private var spare: [HTTP2Stream] = []
 
     var isEmpty: Bool { open.isEmpty }
     var all: [HTTP2Stream] { open.map(\.stream) }
 
-    func find(_ number: Int32) -> HTTP2Stream? {
+    func find(_ number: StreamID) -> HTTP2Stream? {
         if let recent, recent.number == number { return recent.stream }
-        var list: [(number: Int32, stream: HTTP2Stream)] = exchange(&open, with: [])
+        var list: [(number: StreamID, stream: HTTP2Stream)] = exchange(&open, with: [])
         let place = Self.place(of: number, in: list)
         let found = place < list.count && list[place].number == number ? list[place].stream : nil
         swap(&list, &open)
@@ -22,11 +24,11 @@ final class StreamTable {
     }
 
     /// Opens a stream, with an object that has served another one if there is one.
-    func begin(_ number: Int32, on connection: HTTP2Connection) -> HTTP2Stream {
+    func begin(_ number: StreamID, on connection: HTTP2Connection) -> HTTP2Stream {
         var list: [HTTP2Stream] = exchange(&spare, with: [])
         let stream = list.popLast() ?? HTTP2Stream(connection)
         swap(&list, &spare)
-        var streams: [(number: Int32, stream: HTTP2Stream)] = exchange(&open, with: [])
+        var streams: [(number: StreamID, stream: HTTP2Stream)] = exchange(&open, with: [])
         streams.insert((number, stream), at: Self.place(of: number, in: streams))
         swap(&streams, &open)
         recent = (number, stream)
@@ -34,9 +36,9 @@ final class StreamTable {
     }
 
     /// Takes a stream out that is over; it is given back with ``keep(_:)``.
-    func end(_ number: Int32) -> HTTP2Stream? {
+    func end(_ number: StreamID) -> HTTP2Stream? {
         recent = nil
-        var list: [(number: Int32, stream: HTTP2Stream)] = exchange(&open, with: [])
+        var list: [(number: StreamID, stream: HTTP2Stream)] = exchange(&open, with: [])
         defer { swap(&list, &open) }
         let place = Self.place(of: number, in: list)
         guard place < list.count, list[place].number == number else { return nil }
@@ -54,7 +56,7 @@ final class StreamTable {
     /// Takes all streams out that are open.
     func endAll() -> [HTTP2Stream] {
         recent = nil
-        let list: [(number: Int32, stream: HTTP2Stream)] = exchange(&open, with: [])
+        let list: [(number: StreamID, stream: HTTP2Stream)] = exchange(&open, with: [])
         return list.map(\.stream)
     }
 
@@ -65,7 +67,7 @@ final class StreamTable {
     }
 
     /// Where a number stands, or would stand.
-    private static func place(of number: Int32, in list: [(number: Int32, stream: HTTP2Stream)]) -> Int {
+    private static func place(of number: StreamID, in list: [(number: StreamID, stream: HTTP2Stream)]) -> Int {
         var (low, high) = (0, list.count)
         while low < high {
             let middle = (low + high) / 2
