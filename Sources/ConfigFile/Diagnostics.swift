@@ -94,12 +94,25 @@ package final class Diagnostics {
             let margin = String(repeating: " ", count: number.count)
             let marks = String(repeating: "^", count: max(1, min(position.length, 80)))
             text += "\(source.name):\(place.line):\(place.column): \(kind): \(entry.message)\n"
-            text += "  \(number) | \(source.line(at: position.offset))\n"
-            text += "  \(margin) | \(String(repeating: " ", count: place.column - 1))\(marks)\n"
+            let (line, column) = Self.excerpt(of: source.line(at: position.offset), around: place.column)
+            text += "  \(number) | \(line)\n"
+            text += "  \(margin) | \(String(repeating: " ", count: column - 1))\(marks)\n"
             if let hint = entry.hint { text += "  \(margin) = \(hint)\n" }
         }
         return text
     }
+
+    /// What is shown of a line, and where the column is in it: of a long one the part around the column.
+    private static func excerpt(of line: String, around column: Int) -> (String, Int) {
+        let characters = Array(line)
+        guard characters.count > lineMax else { return (line, column) }
+        let start = max(0, min(column - 1 - lineMax / 4, characters.count - lineMax))
+        let end = min(characters.count, start + lineMax)
+        let text = (start > 0 ? "…" : "") + String(characters[start..<end]) + (end < characters.count ? "…" : "")
+        return (text, column - start + (start > 0 ? 1 : 0))
+    }
+
+    private static let lineMax = 240
 
     private func sorted(_ entries: [Entry]) -> [Entry] {
         entries.enumerated().sorted { left, right in

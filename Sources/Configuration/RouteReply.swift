@@ -81,18 +81,20 @@ package final class RouteReply: Sendable {
         case 206, 300..<400:
             diagnostics.error("a route cannot answer \(status)", at: words[0], hint: "redirects are 301, 302, 303, 307 and 308")
             return nil
-        case 401, 405, 407:
+        case 401, 405, 407, 426:
             let hint =
                 status == 401
                 ? "name the credentials that would do: auth …;"
-                : status == 405 ? "name the methods that the route takes: method GET { }" : "a proxy answers so, and this is none"
+                : status == 405
+                    ? "name the methods that the route takes: method GET { }" : "another status says it without a field of its own"
             diagnostics.error("\(status) has to name what would do", at: words[0], hint: hint)
             return nil
         default:
             guard let template else { return Content.none }
             var type = words.count > 2 ? words[2].text : "text/plain"
-            guard isMediaType(type) else {
-                diagnostics.error("'\(type)' is not a media type", at: words[2], hint: "such as text/html or application/json")
+            guard let charset = charset(of: type) else {
+                diagnostics.error(
+                    "'\(type)' is not a media type of UTF-8", at: words[2], hint: "such as text/html, or 'text/plain; charset=utf-8'")
                 return nil
             }
             let escaping = Escaping(type)
@@ -102,9 +104,18 @@ package final class RouteReply: Sendable {
                     hint: "variables go into text/plain, text/html, JSON and XML")
                 return nil
             }
-            if type.lowercased().hasPrefix("text/"), !type.lowercased().contains("charset") { type += "; charset=utf-8" }
+            if type.lowercased().hasPrefix("text/"), charset.isEmpty { type += "; charset=utf-8" }
+            guard isShort(template, Limits.answerBytesMax, words[1], diagnostics) else { return nil }
             return .text(template, type: type, escaping ?? .none)
         }
+    }
+
+    /// Whether the text leaves room for the values.
+    private static func isShort(_ template: Template, _ bytesMax: Int, _ word: Word, _ diagnostics: Diagnostics) -> Bool {
+        let count = template.parts.reduce(0) { count, part in if case .text(let text) = part { count + text.utf8.count } else { count } }
+        guard count > bytesMax else { return true }
+        diagnostics.error("an answer is at most \(bytesMax) bytes long", at: word, hint: "let a service serve what is larger")
+        return false
     }
 
     /// Whether a template can only lead where the file means it to: its values are parts of a path or of a query, and of the authority
@@ -114,30 +125,55 @@ package final class RouteReply: Sendable {
             diagnostics.error("a location is ASCII without spaces", at: word, hint: "percent-encode what is neither")
             return false
         }
+        guard isShort(template, Limits.locationBytesMax, word, diagnostics) else { return false }
         var start = ""
+        var isWhole = true
         parts: for part in template.parts {
             switch part {
             case .text(let text): start += text
-            case .variable(.requestHost): start += "host"
-            case .variable: break parts
+            case .variable(.requestHost): start += "host.example"
+            case .variable:
+                isWhole = false
+                break parts
             }
         }
         let isPath = start.hasPrefix("/") && !start.hasPrefix("//") && !start.hasPrefix("/\\")
-        let rest = ["https://", "http://"].first { start.lowercased().hasPrefix($0) }.map { start.dropFirst($0.count) }
-        let isURL =
-            rest.map { rest in !rest.isEmpty && (rest.contains("/") || template.variables.allSatisfy { $0 == .requestHost }) } ?? false
-        if isPath || isURL { return true }
+        if isPath
+            || ["https://", "http://"].contains(where: { start.lowercased().hasPrefix($0) && leads(start.dropFirst($0.count), isWhole) })
+        {
+            return true
+        }
         diagnostics.error(
             "a location begins with / or with https://HOST/", at: word,
             hint: "only $request.host may stand in the host: any other value could lead elsewhere")
         return false
     }
 
-    private static func isMediaType(_ text: String) -> Bool {
-        let name = text.split(separator: ";", omittingEmptySubsequences: false)[0].split(separator: "/", omittingEmptySubsequences: false)
-        return name.count == 2 && name.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(ASCII.isToken) }
-            && text.utf8.allSatisfy { (0x20..<0x7F).contains($0) }
+    /// Whether the authority at the beginning is one, and ends before the first value.
+    private static func leads(_ rest: Substring, _ isWhole: Bool) -> Bool {
+        let authority = [UInt8](rest.utf8.prefix { ![UInt8](#"/?#\"#.utf8).contains($0) })
+        guard isWhole || authority.count < rest.utf8.count, !authority.contains(UInt8(ascii: "@")) else { return false }
+        return !authority.isEmpty && Authority(authority.span) != nil
+            && (authority.count == rest.utf8.count || [UInt8](rest.utf8)[authority.count] != UInt8(ascii: "\\"))
     }
+
+    /// The `charset` of a media type (RFC 9110 §8.3.1), empty where it names none; nil for what is no type, or is not UTF-8.
+    private static func charset(of type: String) -> String? {
+        let parts = type.split(separator: ";", omittingEmptySubsequences: false).map { String($0).trimmed }
+        let name = parts[0].split(separator: "/", omittingEmptySubsequences: false)
+        guard name.count == 2, name.allSatisfy({ isToken($0) }) else { return nil }
+        var charset = ""
+        for part in parts.dropFirst() {
+            let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard pair.count == 2, isToken(pair[0]), isToken(pair[1]) else { return nil }
+            guard pair[0].lowercased() == "charset" else { continue }
+            guard pair[1].lowercased() == "utf-8" else { return nil }
+            charset = "utf-8"
+        }
+        return charset
+    }
+
+    private static func isToken(_ text: Substring) -> Bool { !text.isEmpty && text.utf8.allSatisfy(ASCII.isToken) }
 }
 
 extension RouteReply.Content {
@@ -155,8 +191,9 @@ extension Variable {
         switch self {
         case .cookie(let name): places.cookies.contains([UInt8](name.utf8))
         case .header(let name):
-            ["authorization", "proxy-authorization", "cookie"].contains(name.lowercased())
-                || places.fields.contains([UInt8](name.lowercased().utf8))
+            // As fields are read: under every spelling.
+            (["authorization", "proxy-authorization", "cookie"].map { [UInt8]($0.utf8) } + places.fields)
+                .contains { FieldIdentity.fold($0.span) == FieldIdentity.fold(name) }
         default: false
         }
     }

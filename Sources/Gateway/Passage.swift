@@ -173,9 +173,6 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// Who asks, also where the request was refused for it.
     var knownIdentity: Identity? { identity ?? refusedIdentity }
 
-    /// Whether the gateway has answered without an upstream, and without a refusal.
-    var isReplied: Bool { if case .replied = verdict { true } else { false } }
-
     // MARK: - What the stages find out
 
     func found(_ route: Route) {

@@ -102,7 +102,7 @@ final class RequestLog {
             if passage.exchange.headAt != .never, passage.exchange.headAt >= passage.admittedAt {
                 line.member("ms_upstream", milliseconds: passage.exchange.headAt.since(passage.admittedAt))
             }
-            if !passage.isReplied { line.member("upstream", passage.exchange.serverText) }
+            if passage.match?.route.forwarding != nil { line.member("upstream", passage.exchange.serverText) }
         }
         if let principal = passage.knownIdentity?.principal {
             if let subject = principal.subject { line.member("subject", subject) }

@@ -149,7 +149,7 @@ package enum Refusal: Error, Sendable {
         switch self {
         case .forwarding(.headerUnusable), .forwarding(.pathUnusable): true
         case .forwarding, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .bodyTooSlow,
-            .protocolNotOffered, .overloaded,
+            .protocolNotOffered, .overloaded, .answerUnusable,
             .token(.keysUnavailable),
             .admission(.storeUnavailable):
             false

@@ -27,6 +27,13 @@ extension RouteReply {
                 guard !value.isEmpty else { return nil }
                 return variable == .requestHost ? value : percentEncoded(value)
             }
+            // A value that makes a segment of dots would move what follows, too.
+            let path = location.prefix { $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
+            if let variable = template.variables.first,
+                path.split(separator: UInt8(ascii: "/")).contains(where: { [[0x2E], [0x2E, 0x2E]].contains(Array($0)) })
+            {
+                throw .answerUnusable(variable)
+            }
             fields += [UInt8]("Location: ") + location + [0x0D, 0x0A]
         case .text(let template, let type, let escaping):
             let body = try template.rendered(identity, context, bytesMax: Limits.answerBytesMax) { _, value in escaping.applied(to: value) }
@@ -89,14 +96,16 @@ extension Template {
         _ identity: Identity?, _ context: RequestContext, bytesMax: Int, _ encode: (Variable, [UInt8]) -> [UInt8]?
     ) throws(Refusal) -> [UInt8] {
         var output: [UInt8] = []
+        var last: Variable?
         for part in parts {
             switch part {
             case .text(let text): output.append(text)
             case .variable(let variable):
                 guard let value = encode(variable, Self.value(of: variable, identity, context)) else { throw .answerUnusable(variable) }
                 output += value
-                guard output.count <= bytesMax else { throw .answerUnusable(variable) }
+                last = variable
             }
+            if let last, output.count > bytesMax { throw .answerUnusable(last) }
         }
         return output
     }

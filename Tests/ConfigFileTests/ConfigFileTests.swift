@@ -135,4 +135,17 @@ private func flat(_ directives: [Directive]) -> String {
         #expect(template("$claim.sub@$client.ip")?.dependsOnIdentityAlone == false)
         #expect(template("$nonsense.x") == nil)
     }
+
+    @Test func ofALongLineThePartAroundTheErrorIsShown() {
+        let diagnostics = Diagnostics()
+        let long = String(repeating: "x", count: 5_000)
+        let text = "route a '\(long)' wrong '\(long)';"
+        let directives = Parser(files: MemoryFiles(["f": text]), environment: [:], diagnostics: diagnostics).parse("f")
+        diagnostics.error("this", at: directives[0].arguments[2])
+        let lines = diagnostics.rendered().split(separator: "\n").map(String.init)
+        #expect(lines.count == 3 && lines.allSatisfy { $0.count < 300 })
+        #expect(lines[1].contains("…x") && lines[1].hasSuffix("x…") && lines[1].contains("' wrong '"))
+        let column = lines[1].firstRange(of: "wrong").map { lines[1].distance(from: lines[1].startIndex, to: $0.lowerBound) }
+        #expect(lines[2].firstIndex(of: "^").map { lines[2].distance(from: lines[2].startIndex, to: $0) } == column)
+    }
 }

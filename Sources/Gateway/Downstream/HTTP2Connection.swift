@@ -42,7 +42,7 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
     var trailersOf: HTTP2Stream?
     /// What heads are written into, one after the other.
     private var block = FieldBlock()
-    /// The stream of the response whose head stands in `block` until the turn ends; 0 for none. If the response fails before, the client
+    /// The stream of the response whose head stands in `block` until the turn ends. If the response fails before, the client
     /// gets another in its place.
     private var heldHead: (id: StreamID, hasBody: Bool)?
 

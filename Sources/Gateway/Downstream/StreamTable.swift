@@ -1,6 +1,6 @@
-/// The streams of one connection: those that are open, by their number, and those that are over, for the next ones.
 import HTTP2
 
+/// The streams of one connection: those that are open, by their number, and those that are over, for the next ones.
 ///
 /// The lists are taken out while they are changed (decision 011).
 final class StreamTable {
