@@ -4,15 +4,15 @@ import Benchmark
 import Bytes
 import ConfigFile
 import Configuration
-import System
-import Time
 import Forwarding
 import HTTP1
 import HTTPMessage
 import Policy
 import RateLimiting
 import Routing
+import System
 import TestSupport
+import Time
 
 // What one request costs in the parts that hold no socket. Each figure is for a thousand calls: microseconds are nanoseconds for one.
 // Run by hand, from Benchmarks/run; never in a test.
@@ -111,12 +111,13 @@ private final class NoRequirements: RequirementAnswering {
 }
 
 private let requirements = NoRequirements()
+private let sources = TokenSources(sources: [.cookie([UInt8]("access_token".utf8)), .bearer])
 private let authenticator = Authenticator(
     issuers: [
         Issuer(
             name: "sso", url: "https://sso.example.com", keys: .file("bench"), audiences: ["api.example.com"], algorithms: [.edDSA])
     ],
-    sources: TokenSources(sources: [.cookie([UInt8]("access_token".utf8)), .bearer]), cacheCapacity: 1_024,
+    sources: sources, cacheCapacity: 1_024,
     cacheHash: SipHash(key0: 1, key1: 2), requirements: requirements)
 authenticator.tokens.replaceKeys(of: IssuerID(0), with: try KeySet([UInt8](keySet.utf8)))
 private let rule = AuthenticationRule([.issuer(IssuerID(0))])
@@ -185,7 +186,7 @@ private let value = Template(Word(text: "user-1", position: Position(file: 0, of
 private let header = ForwardingRule.Header(name: "X-User-Id", value: value)
 private let forwarding = ForwardingRule(upstream: UpstreamID(0), headers: [header])
 private let outgoing = OutgoingHead(
-    context, FieldFilter(headers: ["X-User-Id"], sources: authenticator.sources), ForwardedFields(), forwarding, from: origin)
+    context, FieldFilter(headers: ["X-User-Id"], hiding: sources.places), ForwardedFields(), forwarding, from: origin)
 outgoing.begin(identity, forwarding, from: origin, tunnelLines: [])
 try outgoing.render()
 private let shape = RequestShape(method: .get, framing: .none, upgrade: nil)
