@@ -201,10 +201,13 @@ import Testing
         let config = ["--config", "\(stage.folder.path)/gateway.conf"]
         let answered = try run(
             Executable.portcullis, ["explain", "GET", "https://a/hello", "--claims", #"{"sub":"bob","scopes":["read:orders"]}"#] + config)
-        #expect(answered.text.contains("answer 200") && answered.text.contains("hello bob"), "\(answered.text)\(answered.errors)")
+        #expect(answered.text.contains("answer   200") && answered.text.contains("hello bob"), "\(answered.text)\(answered.errors)")
         #expect(answered.status == 0)
         let refused = try run(Executable.portcullis, ["explain", "GET", "https://a/hello"] + config)
         #expect(refused.status == 1 && refused.text.contains("token_missing"))
+        let unusable = try run(
+            Executable.portcullis, ["explain", "GET", "https://a/profile", "--claims", #"{"sub":"bob"}"#] + config)
+        #expect(unusable.status == 1 && unusable.text.contains("$header.x-to has no value that fits in"), "\(unusable.text)")
         let tests = """
             test answers {
               as bob { scopes read:orders; claim sub bob; }

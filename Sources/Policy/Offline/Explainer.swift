@@ -252,12 +252,9 @@ package struct Explainer {
 
     private func forwardSteps(_ match: RouteMatch, _ refusal: Refusal?) -> [Explanation.Step] {
         if case .reply(let reply) = match.route.action {
-            let isReached = refusal == nil || refusal.map { if case .forwarding = $0 { true } else { false } } ?? true
-            return [
-                .init(
-                    .forward, "answer \(reply.status)", isMet: isReached ? refusal == nil : nil, line: reply.line,
-                    note: "the route answers by itself")
-            ]
+            var (isMet, note): (Bool?, String) = (refusal == nil ? true : nil, "the route answers by itself")
+            if case .answerUnusable(let variable) = refusal { (isMet, note) = (false, "$\(variable.name) has no value that fits in") }
+            return [.init(.answer, "\(reply.status)", isMet: isMet, line: reply.line, note: note)]
         }
         guard case .forwarding(let error) = refusal else { return [] }
         return [
