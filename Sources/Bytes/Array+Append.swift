@@ -25,6 +25,14 @@ extension [UInt8] {
         append("\r\n")
     }
 
+    /// As one component of a URL: what is not unreserved as a percent sign and two digits (RFC 3986 §2.1, §2.3).
+    package mutating func append(percentEncoded byte: UInt8) {
+        guard !ASCII.isUnreserved(byte) else { return append(byte) }
+        append(0x25)
+        append(ASCII.hexDigit(byte >> 4, uppercase: true))
+        append(ASCII.hexDigit(byte & 15, uppercase: true))
+    }
+
     package mutating func append(decimal value: Int) {
         if value < 0 { append(0x2D) }
         append(decimal: UInt64(value.magnitude))

@@ -151,10 +151,9 @@ package final class RouteReply: Sendable {
 
     /// Whether the authority at the beginning is one, and ends before the first value.
     private static func leads(_ rest: Substring, _ isWhole: Bool) -> Bool {
-        let authority = [UInt8](rest.utf8.prefix { ![UInt8](#"/?#\"#.utf8).contains($0) })
+        let authority = [UInt8](rest.utf8.prefix { ![UInt8]("/?#".utf8).contains($0) })
         guard isWhole || authority.count < rest.utf8.count, !authority.contains(UInt8(ascii: "@")) else { return false }
         return !authority.isEmpty && Authority(authority.span) != nil
-            && (authority.count == rest.utf8.count || [UInt8](rest.utf8)[authority.count] != UInt8(ascii: "\\"))
     }
 
     /// The `charset` of a media type (RFC 9110 §8.3.1), empty where it names none; nil for what is no type, or is not UTF-8.

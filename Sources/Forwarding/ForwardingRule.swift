@@ -138,15 +138,7 @@ extension ForwardingRule.Header {
         case .percent:
             for (index, text) in texts.enumerated() {
                 if index > 0 { bytes.append(0x2C) }
-                for byte in text.utf8 {
-                    if ASCII.isUnreserved(byte) {
-                        bytes.append(byte)
-                    } else {
-                        bytes.append(0x25)
-                        bytes.append(ASCII.hexDigit(byte >> 4, uppercase: true))
-                        bytes.append(ASCII.hexDigit(byte & 15, uppercase: true))
-                    }
-                }
+                for byte in text.utf8 { bytes.append(percentEncoded: byte) }
             }
         }
     }

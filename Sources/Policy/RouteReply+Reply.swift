@@ -25,7 +25,7 @@ extension RouteReply {
             let location = try template.rendered(identity, context, bytesMax: Limits.locationBytesMax) { variable, value in
                 // A missing part would move what follows to another place.
                 guard !value.isEmpty else { return nil }
-                return variable == .requestHost ? value : percentEncoded(value)
+                return variable == .requestHost ? value : value.reduce(into: []) { $0.append(percentEncoded: $1) }
             }
             // A value that makes a segment of dots would move what follows, too.
             let path = location.prefix { $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
@@ -58,7 +58,11 @@ extension RouteReply.Escaping {
     }
 
     private func append(_ byte: UInt8, to output: inout [UInt8]) {
-        let isMarkup = [UInt8]("<>&\"'`".utf8).contains(byte)
+        let isMarkup =
+            switch byte {
+            case UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "&"), UInt8(ascii: "\""), UInt8(ascii: "'"), UInt8(ascii: "`"): true
+            default: false
+            }
         switch self {
         case .html where isMarkup:
             output.append("&#")
@@ -70,21 +74,6 @@ extension RouteReply.Escaping {
         case .none, .html, .json: output.append(byte)
         }
     }
-}
-
-/// A value as one component of a URL (RFC 3986 §2.1, §2.3).
-private func percentEncoded(_ value: [UInt8]) -> [UInt8] {
-    var output: [UInt8] = []
-    for byte in value {
-        if ASCII.isUnreserved(byte) {
-            output.append(byte)
-        } else {
-            output.append(0x25)
-            output.append(ASCII.hexDigit(byte >> 4, uppercase: true))
-            output.append(ASCII.hexDigit(byte & 15, uppercase: true))
-        }
-    }
-    return output
 }
 
 extension Template {

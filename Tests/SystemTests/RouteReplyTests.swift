@@ -154,6 +154,7 @@ import Testing
             ("public; answer 302 https:///$header.x;", "a location begins with / or with https://HOST/"),
             ("public; answer 302 https://?$header.x;", "a location begins with / or with https://HOST/"),
             ("public; answer 302 'https://\\\\/$header.x';", "a location begins with / or with https://HOST/"),
+            ("public; answer 302 'https://a.example\\\\$header.x/';", "a location begins with / or with https://HOST/"),
             ("public; answer 302 https://a@b.example/$header.x;", "a location begins with / or with https://HOST/"),
             ("public; answer 302 '/\\\\$header.x';", "a location begins with / or with https://HOST/"),
             ("public; answer 302 javascript:a;", "a location begins with / or with https://HOST/"),
