@@ -127,8 +127,8 @@ final class KeySets: TimerHandler {
 
     private func withdrawIfStale(_ index: Int) {
         guard sources[index].document != nil, sources[index].goodAt > 0 else { return }
-        let age = loop.wallSeconds
-        guard age > sources[index].goodAt, (age - sources[index].goodAt) > issuers[index].staleMax.seconds else {
+        let now = loop.wallSeconds
+        guard now > sources[index].goodAt, now - sources[index].goodAt > issuers[index].staleMax.seconds else {
             return
         }
         // Nobody has asked for so long, or the clock was set: that is no reason yet.
