@@ -27,7 +27,7 @@ package final class FieldFilter: Sendable {
     ///   - hidden: where credentials for the gateway may be.
     package init(headers: [String], hiding hidden: CredentialPlaces) {
         var names = Set(headers.map { FieldIdentity.fold($0) } + Self.alwaysManaged.map { FieldIdentity.fold($0) })
-        // A field in which a credential may be is one to some service behind, whichever way its name is spelled.
+        // A field in which a credential may be is one to some service behind, however its name is spelled.
         for name in hidden.fields { names.insert(FieldIdentity.fold(name.span)) }
         hidesBearer = hidden.schemes.contains(.bearer)
         hidesPasswords = hidden.schemes.contains(.basic)

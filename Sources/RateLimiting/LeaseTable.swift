@@ -9,7 +9,7 @@ import System
 /// which the quota grows back by as much is given up, after a second at the earliest.
 ///
 /// What is given up is lost to the key. So a lease begins with one request and doubles each time it is spent to its end in its time: a key
-/// that is seldom used loses nothing, and one that is used much loses at most one lease a worker when it stops.
+/// that is rarely used loses nothing, and one that is used much loses at most one lease a worker when it stops.
 struct LeaseTable {
     /// What a worker holds of one key.
     struct Lease {

@@ -146,7 +146,7 @@ package struct LimitTable {
     /// The lock word holds the moment of locking. Held for some hundred nanoseconds; a holder that died, or that wrote nonsense, is
     /// overruled.
     ///
-    /// - Returns: what stands in the lock word while it is held; nil where it stays taken, so that nobody waits here for ever.
+    /// - Returns: what stands in the lock word while it is held; nil where it stays taken, so that nobody waits here forever.
     private func lock(_ set: Int) -> UInt64? {
         for _ in 0..<lockTriesMax {
             let now = Clock.now().nanoseconds

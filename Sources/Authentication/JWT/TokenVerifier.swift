@@ -115,7 +115,7 @@ package final class TokenVerifier: CredentialVerifier {
 
     // MARK: - A token by itself
 
-    /// Checks a token that no request brought, of whichever issuer.
+    /// Checks a token that no request brought, of any issuer.
     package func inspect(_ token: Span<UInt8>, at now: UInt64) throws(CredentialError) -> Verification {
         let any = AuthenticationRule(issuers.indices.map { .issuer(IssuerID($0)) })
         switch try check(token, by: any, at: now) {
