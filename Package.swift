@@ -117,7 +117,7 @@ let package = Package(
         tests("TLS", ["Bytes", "System"]),
         tests("HTTP1", ["Bytes", "HTTPMessage", "TestSupport"]),
         tests("HTTP2", ["Bytes", "HTTPMessage"]),
-        tests("Routing", ["Bytes", "HTTPMessage", "ConfigFile", "TestSupport"]),
+        tests("Routing", ["Bytes", "HTTP1", "HTTPMessage", "ConfigFile", "TestSupport"]),
         tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "TestSupport"]),
         tests("RateLimiting", ["Authorization", "Bytes", "ConfigFile", "Routing", "Time", "System", "TestSupport"]),

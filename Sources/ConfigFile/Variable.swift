@@ -1,7 +1,11 @@
 /// A variable of the language.
 package enum Variable: Hashable, Sendable {
     case clientIP, requestID, requestMethod, requestHost, route
-    case claim(String), path(String), header(String), cookie(String)
+    /// Parts of the URL that was asked for; the path in its normal form, the query as it came and without its `?`.
+    case requestScheme, requestPath, requestQuery
+    /// The path with the query; the whole URL.
+    case requestURI, requestURL
+    case claim(String), path(String), header(String), cookie(String), query(String)
 
     package var isClaim: Bool { if case .claim = self { true } else { false } }
 
@@ -12,6 +16,11 @@ package enum Variable: Hashable, Sendable {
         case "request.id": self = .requestID
         case "request.method": self = .requestMethod
         case "request.host": self = .requestHost
+        case "request.scheme": self = .requestScheme
+        case "request.path": self = .requestPath
+        case "request.query": self = .requestQuery
+        case "request.uri": self = .requestURI
+        case "request.url": self = .requestURL
         case "route": self = .route
         default:
             guard let dot = name.firstIndex(of: ".") else { return nil }
@@ -22,6 +31,7 @@ package enum Variable: Hashable, Sendable {
             case "path": self = .path(member)
             case "header": self = .header(member)
             case "cookie": self = .cookie(member)
+            case "query": self = .query(member)
             default: return nil
             }
         }
@@ -33,14 +43,21 @@ package enum Variable: Hashable, Sendable {
         case .requestID: "$request.id"
         case .requestMethod: "$request.method"
         case .requestHost: "$request.host"
+        case .requestScheme: "$request.scheme"
+        case .requestPath: "$request.path"
+        case .requestQuery: "$request.query"
+        case .requestURI: "$request.uri"
+        case .requestURL: "$request.url"
         case .route: "$route"
         case .claim(let name): "$claim.\(name)"
         case .path(let name): "$path.\(name)"
         case .header(let name): "$header.\(name)"
         case .cookie(let name): "$cookie.\(name)"
+        case .query(let name): "$query.\(name)"
         }
     }
 
     package static let known =
-        "$client.ip $request.id $request.method $request.host $claim.NAME $path.NAME $header.NAME $cookie.NAME $route"
+        "$client.ip $request.id $request.method $request.url $request.scheme $request.host $request.uri $request.path $request.query "
+        + "$claim.NAME $path.NAME $query.NAME $header.NAME $cookie.NAME $route"
 }

@@ -2,6 +2,7 @@ import Authentication
 import Bytes
 package import ConfigFile
 import HTTPMessage
+package import Routing
 
 /// A response that a route gives in place of an upstream: `answer STATUS;`, `answer STATUS TEXT [TYPE];`, `answer 302 LOCATION;`.
 package final class RouteReply: Sendable {
@@ -9,7 +10,7 @@ package final class RouteReply: Sendable {
         /// No body, or the gateway's own words for an error.
         case none
         /// Where the client is sent.
-        case location(Template)
+        case location(URLTemplate)
         case text(Template, type: String, Escaping)
     }
 
@@ -53,9 +54,7 @@ package final class RouteReply: Sendable {
         }
         self.status = status
         line = diagnostics.line(of: directive.position)
-        let template = words.count > 1 ? Template(words[1], diagnostics) : nil
-        if words.count > 1, template == nil { return nil }
-        guard let content = Self.content(status, words, template, diagnostics) else { return nil }
+        guard let content = Self.content(status, words, diagnostics) else { return nil }
         self.content = content
         isPersonal = !isPublic || !content.variables.isEmpty
         for variable in content.variables where variable.isCredential(places) {
@@ -64,16 +63,16 @@ package final class RouteReply: Sendable {
         if diagnostics.count > errors { return nil }
     }
 
-    private static func content(_ status: Int, _ words: [Word], _ template: Template?, _ diagnostics: Diagnostics) -> Content? {
+    private static func content(_ status: Int, _ words: [Word], _ diagnostics: Diagnostics) -> Content? {
         switch status {
         case 301, 302, 303, 307, 308:
-            guard let template, words.count == 2 else {
+            guard words.count == 2 else {
                 diagnostics.error("\(status) needs a location, and no type", at: words[0], hint: "write: answer \(status) LOCATION;")
                 return nil
             }
-            return isLocation(template, words[1], diagnostics) ? .location(template) : nil
+            return URLTemplate(location: words[1], diagnostics).map { .location($0) }
         case 204, 205:
-            guard template == nil else {
+            guard words.count == 1 else {
                 diagnostics.error("a response with \(status) has no body", at: words[1], hint: "remove the text")
                 return nil
             }
@@ -90,7 +89,8 @@ package final class RouteReply: Sendable {
             diagnostics.error("\(status) has to name what would do", at: words[0], hint: hint)
             return nil
         default:
-            guard let template else { return Content.none }
+            guard words.count > 1 else { return Content.none }
+            guard let template = Template(words[1], diagnostics) else { return nil }
             var type = words.count > 2 ? words[2].text : "text/plain"
             guard let charset = charset(of: type) else {
                 diagnostics.error(
@@ -105,55 +105,9 @@ package final class RouteReply: Sendable {
                 return nil
             }
             if type.lowercased().hasPrefix("text/"), charset.isEmpty { type += "; charset=utf-8" }
-            guard isShort(template, Limits.answerBytesMax, words[1], diagnostics) else { return nil }
+            guard template.isShort(Limits.answerBytesMax, "an answer", words[1], diagnostics) else { return nil }
             return .text(template, type: type, escaping ?? .none)
         }
-    }
-
-    /// Whether the text leaves room for the values.
-    private static func isShort(_ template: Template, _ bytesMax: Int, _ word: Word, _ diagnostics: Diagnostics) -> Bool {
-        let count = template.parts.reduce(0) { count, part in if case .text(let text) = part { count + text.utf8.count } else { count } }
-        guard count > bytesMax else { return true }
-        diagnostics.error("an answer is at most \(bytesMax) bytes long", at: word, hint: "let a service serve what is larger")
-        return false
-    }
-
-    /// Whether a template can only lead where the file means it to: its values are parts of a path or of a query, and of the authority
-    /// the host that the client asks for.
-    private static func isLocation(_ template: Template, _ word: Word, _ diagnostics: Diagnostics) -> Bool {
-        guard word.text.utf8.allSatisfy({ (0x21..<0x7F).contains($0) }), !word.text.isEmpty else {
-            diagnostics.error("a location is ASCII without spaces", at: word, hint: "percent-encode what is neither")
-            return false
-        }
-        guard isShort(template, Limits.locationBytesMax, word, diagnostics) else { return false }
-        var start = ""
-        var isWhole = true
-        parts: for part in template.parts {
-            switch part {
-            case .text(let text): start += text
-            case .variable(.requestHost): start += "host.example"
-            case .variable:
-                isWhole = false
-                break parts
-            }
-        }
-        let isPath = start.hasPrefix("/") && !start.hasPrefix("//") && !start.hasPrefix("/\\")
-        if isPath
-            || ["https://", "http://"].contains(where: { start.lowercased().hasPrefix($0) && leads(start.dropFirst($0.count), isWhole) })
-        {
-            return true
-        }
-        diagnostics.error(
-            "a location begins with / or with https://HOST/", at: word,
-            hint: "only $request.host may stand in the host: any other value could lead elsewhere")
-        return false
-    }
-
-    /// Whether the authority at the beginning is one, and ends before the first value.
-    private static func leads(_ rest: Substring, _ isWhole: Bool) -> Bool {
-        let authority = [UInt8](rest.utf8.prefix { ![UInt8]("/?#".utf8).contains($0) })
-        guard isWhole || authority.count < rest.utf8.count, !authority.contains(UInt8(ascii: "@")) else { return false }
-        return !authority.isEmpty && Authority(authority.span) != nil
     }
 
     /// The `charset` of a media type (RFC 9110 §8.3.1), empty where it names none; nil for what is no type, or is not UTF-8.
@@ -179,7 +133,8 @@ extension RouteReply.Content {
     var variables: [Variable] {
         switch self {
         case .none: []
-        case .location(let template), .text(let template, _, _): template.variables
+        case .location(let template): template.variables
+        case .text(let template, _, _): template.variables
         }
     }
 }

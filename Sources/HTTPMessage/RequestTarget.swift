@@ -87,23 +87,7 @@ package struct RequestTarget: ~Copyable {
     }
 
     /// The bytes of segment `index` with every percent-encoding decoded.
-    package func decodedSegment(_ index: Int) -> [UInt8] {
-        var decoded: [UInt8] = []
-        let range = segments[index].range
-        var position = range.lowerBound
-        while position < range.upperBound {
-            if path[position] == 0x25, position + 2 < range.upperBound, let high = ASCII.hexValue(path[position + 1]),
-                let low = ASCII.hexValue(path[position + 2])
-            {
-                decoded.append(high << 4 | low)
-                position += 3
-            } else {
-                decoded.append(path[position])
-                position += 1
-            }
-        }
-        return decoded
-    }
+    package func decodedSegment(_ index: Int) -> [UInt8] { pathSpan.extracting(segments[index].range).percentDecoded() }
 
     /// Finds where the path begins: at once in origin-form, after the authority in absolute-form.
     private mutating func locatePath(_ range: Range<Int>, of bytes: Span<UInt8>) throws(TargetError) -> Int {

@@ -22,21 +22,15 @@ extension RouteReply {
             return Reply(
                 status: form == .grpc ? 200 : status, fields: content.fields, body: content.body, isHeadOnly: form == .grpc)
         case .location(let template):
-            let location = try template.rendered(identity, context, bytesMax: Limits.locationBytesMax) { variable, value in
-                // A missing part would move what follows to another place.
-                guard !value.isEmpty else { return nil }
-                return variable == .requestHost ? value : value.reduce(into: []) { $0.append(percentEncoded: $1) }
-            }
-            // A value that makes a segment of dots would move what follows, too.
-            let path = location.prefix { $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
-            if let variable = template.variables.first,
-                path.split(separator: UInt8(ascii: "/")).contains(where: { [[0x2E], [0x2E, 0x2E]].contains(Array($0)) })
-            {
-                throw .answerUnusable(variable)
+            let location: [UInt8]
+            do {
+                location = try template.rendered(in: context) { Template.value(of: .claim($0), identity, context) }
+            } catch {
+                throw .answerUnusable(error.variable)
             }
             fields += [UInt8]("Location: ") + location + [0x0D, 0x0A]
         case .text(let template, let type, let escaping):
-            let body = try template.rendered(identity, context, bytesMax: Limits.answerBytesMax) { _, value in escaping.applied(to: value) }
+            let body = try template.rendered(identity, context, bytesMax: Limits.answerBytesMax) { escaping.applied(to: $0) }
             fields += [UInt8]("Content-Type: \(type)\r\nX-Content-Type-Options: nosniff\r\n")
             return Reply(status: status, fields: fields + cacheLines, body: body)
         }
@@ -79,10 +73,10 @@ extension RouteReply.Escaping {
 extension Template {
     /// The text with the values of the variables; empty for a variable without one.
     ///
-    /// - Parameter encode: a value as it stands in the text; nil where there is no response without it.
-    /// - Throws: for such a value, or a text that is longer than it may be.
+    /// - Parameter encode: a value as it stands in the text.
+    /// - Throws: for a text that is longer than it may be.
     fileprivate func rendered(
-        _ identity: Identity?, _ context: RequestContext, bytesMax: Int, _ encode: (Variable, [UInt8]) -> [UInt8]?
+        _ identity: Identity?, _ context: RequestContext, bytesMax: Int, _ encode: ([UInt8]) -> [UInt8]
     ) throws(Refusal) -> [UInt8] {
         var output: [UInt8] = []
         var last: Variable?
@@ -90,8 +84,7 @@ extension Template {
             switch part {
             case .text(let text): output.append(text)
             case .variable(let variable):
-                guard let value = encode(variable, Self.value(of: variable, identity, context)) else { throw .answerUnusable(variable) }
-                output += value
+                output += encode(Self.value(of: variable, identity, context))
                 last = variable
             }
             if let last, output.count > bytesMax { throw .answerUnusable(last) }
@@ -99,7 +92,7 @@ extension Template {
         return output
     }
 
-    private static func value(of variable: Variable, _ identity: Identity?, _ context: RequestContext) -> [UInt8] {
+    fileprivate static func value(of variable: Variable, _ identity: Identity?, _ context: RequestContext) -> [UInt8] {
         guard case .claim(let name) = variable else { return context.value(of: variable) ?? [] }
         return [UInt8]((identity?.principal.claims.texts(name) ?? []).joined(separator: ",").utf8)
     }

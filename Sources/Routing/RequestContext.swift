@@ -80,11 +80,25 @@ package final class RequestContext {
         case .requestID: requestID
         case .requestMethod: head.copy(head.methodRange)
         case .requestHost: host.isEmpty ? nil : host
+        case .requestScheme: [UInt8]((isHTTPS ? "https" : "http").utf8)
+        case .requestPath: target.path
+        case .requestQuery: target.query.isEmpty ? nil : Array(head.copy(target.query).dropFirst())
+        case .requestURI: uri
+        case .requestURL: url
         case .route: [UInt8](routeName)
         case .claim: nil
         case .path(let name): captures[name].map { target.decodedSegment($0) }
         case .header(let name): head.field(named: name)
         case .cookie(let name): head.cookie(named: name)
+        case .query(let name): head.parameter(named: name, in: target.query)
         }
+    }
+
+    private var uri: [UInt8] { target.path + head.copy(target.query) }
+
+    /// Nil for a request that names no host.
+    private var url: [UInt8]? {
+        guard let authority else { return nil }
+        return [UInt8]((isHTTPS ? "https://" : "http://").utf8) + head.copy(authority) + uri
     }
 }

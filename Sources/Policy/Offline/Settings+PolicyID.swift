@@ -105,8 +105,8 @@ private struct PolicyText {
         return "(\(quoted(variable.name)))"
     }
 
-    private func text(_ template: Template, _ route: Route) -> String {
-        template.parts.map { part in
+    private func text(_ parts: [Template.Part], _ route: Route) -> String {
+        parts.map { part in
             switch part {
             case .text(let text): quoted(text)
             case .variable(let variable): name(variable, route)
@@ -126,7 +126,7 @@ private struct PolicyText {
         case .memory: store = "memory"
         case .redis(let name): store = settings.redis.first { $0.name == name }.map { "\($0.address.text) \($0.database)" } ?? name
         }
-        let key = limit.key.map { text($0, route) }
+        let key = limit.key.map { text($0.parts, route) }
         return
             "\(limit.quota.count)/\(limit.quota.window.count) \(limit.quota.burst) \(key) in \(store) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())"
     }
@@ -138,12 +138,14 @@ private struct PolicyText {
         case .reply(let reply):
             switch reply.content {
             case .none: return "answer \(reply.status)"
-            case .location(let template): return "answer \(reply.status) location \(text(template, route))"
-            case .text(let template, let type, _): return "answer \(reply.status) \(quoted(type)) \(text(template, route))"
+            case .location(let template): return "answer \(reply.status) location \(text(template.parts, route))"
+            case .text(let template, let type, _): return "answer \(reply.status) \(quoted(type)) \(text(template.parts, route))"
             }
         }
         let upstream = settings.upstream(rule.upstream)
-        let headers = (rule.identityHeaders + rule.requestHeaders).map { "\($0.name.lowercased()) \(text($0.value, route)) \($0.form)" }
+        let headers = (rule.identityHeaders + rule.requestHeaders).map {
+            "\($0.name.lowercased()) \(text($0.value.parts, route)) \($0.form)"
+        }
         return
             "to \(upstream.servers.map(\.text).sorted()) tls \(upstream.tls.map { $0.serverName ?? "" } ?? "no") h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"
     }
