@@ -9,7 +9,7 @@ package import System
 
 /// Learns what became of an inquiry.
 package protocol InquiryHandler: AnyObject {
-    /// Called once, from the loop; never from within ``Inquiry/ask(_:)``, and not after ``Inquiry/cancel()``.
+    /// Called once for each request, from the loop; never from within ``Inquiry/ask(_:of:_:)``, and not after ``Inquiry/cancel()``.
     func inquiryEnded(_ inquiry: Inquiry, _ outcome: Result<Inquiry.Answer, Inquiry.Failure>)
 }
 
@@ -17,8 +17,8 @@ package protocol InquiryHandler: AnyObject {
 /// endpoint, a token endpoint. Request and response are small, and in memory.
 ///
 /// It is sent once, unless it says that it may be repeated: a second time only where it never set out, because a connection did not open or was
-/// found closed.
-package final class Inquiry: ExchangeDownstream, TimerHandler {
+/// found closed. When it is over the object may ask again.
+package final class Inquiry: ExchangeDownstream {
     package struct Request {
         package let method: String
         /// With the query; begins with a slash.
@@ -46,12 +46,43 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
 
     package struct Answer {
         package let status: Int
-        /// In their order; names in lower case.
-        package let fields: [(name: String, value: [UInt8])]
+        /// Empty where the inquiry does not keep it.
         package let body: [UInt8]
+        private let head: [UInt8]
+        private let lines: [FieldTable.Line]
 
-        /// The value of the first field of a name in lower case.
-        package subscript(_ name: String) -> [UInt8]? { fields.first { $0.name == name }?.value }
+        init(_ head: borrowing ResponseHead) {
+            status = head.status
+            body = []
+            self.head = head.bytes.copied()
+            lines = head.fields.lines
+        }
+
+        init(_ begun: Answer, body: [UInt8]) {
+            status = begun.status
+            head = begun.head
+            lines = begun.lines
+            self.body = body
+        }
+
+        /// In their order; names in lower case.
+        package var fields: [(name: String, value: [UInt8])] {
+            lines.map { (name: head.span.extracting($0.name.range).text.lowercased(), value: Array(head[$0.value.range])) }
+        }
+
+        /// The value of the first field of a name.
+        package subscript(_ name: String) -> [UInt8]? {
+            lines.first { head.span.extracting($0.name.range).equalsIgnoringCase(name) }.map { Array(head[$0.value.range]) }
+        }
+
+        /// The values of all fields of a name.
+        package func values(_ name: String) -> [[UInt8]] {
+            var values: [[UInt8]] = []
+            for line in lines where head.span.extracting(line.name.range).equalsIgnoringCase(name) {
+                values.append(Array(head[line.value.range]))
+            }
+            return values
+        }
     }
 
     package enum Failure: Error, Equatable {
@@ -65,64 +96,64 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
     }
 
     private enum State {
-        case new
-        case awaitingHead
-        case receiving(status: Int, fields: [(name: String, value: [UInt8])], body: [UInt8])
+        /// Nothing is under way.
         case over
+        case awaitingHead
+        case receiving(Answer, bodyBytes: Int, body: [UInt8])
     }
 
-    private var state = State.new
+    private var state = State.over
     private let exchange: Exchange
     private let group: UpstreamGroup
     private let loop: EventLoop
     private let timeout: Nanoseconds
     private let bodyBytesMax: Int
-    private let account: ClientAccount
+    private let keepsBody: Bool
     /// Held until the inquiry is over.
     private var handler: (any InquiryHandler)?
     private var timer: Timer?
-    private var request = Request("GET", "/")
+    /// Of the request, until it is sent.
+    private var body: [UInt8] = []
 
     /// - Parameters:
-    ///   - timeout: from ``ask(_:)`` to the end of the response.
+    ///   - timeout: from ``ask(_:of:_:)`` to the end of the response.
     ///   - bodyBytesMax: of the response.
-    ///   - account: of the client for whose request this is asked; it takes its turn where connections are scarce.
-    package init(
-        to group: UpstreamGroup, on loop: EventLoop, timeout: Nanoseconds, bodyBytesMax: Int, account: ClientAccount = ClientAccount(),
-        _ handler: any InquiryHandler
-    ) {
+    ///   - keepsBody: whether the handler wants it.
+    package init(to group: UpstreamGroup, on loop: EventLoop, timeout: Nanoseconds, bodyBytesMax: Int, keepsBody: Bool = true) {
         self.group = group
         self.loop = loop
         self.timeout = timeout
         self.bodyBytesMax = bodyBytesMax
-        self.account = account
-        self.handler = handler
-        let origin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)
-        let filter = FieldFilter(headers: [], hiding: CredentialPlaces())
-        exchange = Exchange(
-            OutgoingHead(RequestContext(), filter, ForwardedFields(), ForwardingRule(upstream: UpstreamID(0)), from: origin))
+        self.keepsBody = keepsBody
+        exchange = Exchange(OutgoingHead(RequestContext(), noFilter, ForwardedFields(), noRule, from: noOrigin))
     }
 
-    /// Sends the request.
+    /// Sends a request.
     ///
+    /// - Parameters:
+    ///   - account: of the client for whose request this is asked; it takes its turn where connections are scarce.
+    ///   - handler: held until the inquiry is over.
     /// - Throws: what keeps it from being sent at all; the handler is not told then.
-    package func ask(_ request: Request) throws(Failure) {
-        switch state {
-        case .new: break
-        // Cancelled before it was asked: nobody wants to know.
-        case .over: return
-        case .awaitingHead, .receiving: preconditionFailure("an inquiry is asked once")
-        }
-        let head = try Self.head(request)
+    package func ask(
+        _ request: Request, of account: ClientAccount = ClientAccount(), _ handler: any InquiryHandler
+    ) throws(Failure) {
+        try ask(try Self.head(request), body: request.body, isRepeatable: request.isRepeatable, of: account, handler)
+    }
+
+    /// As above, with a head whose parts are known to be good.
+    func ask(
+        _ head: InquiryHead, body: [UInt8] = [], isRepeatable: Bool, of account: ClientAccount, _ handler: any InquiryHandler
+    ) throws(Failure) {
+        guard case .over = state else { preconditionFailure("an inquiry asks one thing at a time") }
         state = .awaitingHead
-        self.request = request
-        let timer = Timer(self)
+        self.handler = handler
+        self.body = body
+        let timer = timer ?? Timer(Deadline(self))
         self.timer = timer
         loop.set(timer, after: timeout)
         do {
             try exchange.begin(
-                head, for: self, bodyBytes: request.body.count, isRepeatable: request.isRepeatable, group: group, account: account,
-                at: loop.now)
+                head, for: self, bodyBytes: body.count, isRepeatable: isRepeatable, group: group, account: account, at: loop.now)
         } catch {
             finish()
             throw .forwarding(error)
@@ -137,32 +168,38 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
         finish()
     }
 
-    package func fired(_ timer: Timer) { end(.failure(.timedOut)) }
+    /// Kept from one request to the next, as the timer is, and does not hold the inquiry, which holds the timer.
+    private final class Deadline: TimerHandler {
+        private unowned let inquiry: Inquiry
+
+        init(_ inquiry: Inquiry) { self.inquiry = inquiry }
+
+        func fired(_ timer: Timer) { inquiry.end(.failure(.timedOut)) }
+    }
+
+    deinit { timer?.cancel() }
 
     // MARK: - What the exchange tells
 
     package func received(interim head: borrowing ResponseHead) {}
 
     package func received(head: borrowing ResponseHead, framing: BodyFraming) {
-        let fields = head.fields.lines.map { line in
-            (name: head.bytes.extracting(line.name.range).text.lowercased(), value: head.bytes.extracting(line.value.range).copied())
-        }
-        state = .receiving(status: head.status, fields: fields, body: [])
+        state = .receiving(Answer(head), bodyBytes: 0, body: [])
     }
 
     package func received(body: Span<UInt8>) {
-        guard case .receiving(let status, let fields, var whole) = state else { return }
-        guard whole.count + body.count <= bodyBytesMax else { return end(.failure(.tooLarge)) }
+        guard case .receiving(let answer, let count, var whole) = state else { return }
+        guard body.count <= bodyBytesMax - count else { return end(.failure(.tooLarge)) }
         state = .awaitingHead
-        whole.append(body)
-        state = .receiving(status: status, fields: fields, body: whole)
+        if keepsBody { whole.append(body) }
+        state = .receiving(answer, bodyBytes: count + body.count, body: whole)
     }
 
     package func received(trailer line: FieldTable.Line, in bytes: Span<UInt8>) {}
 
     package func responseEnded() {
-        guard case .receiving(let status, let fields, let body) = state else { return }
-        end(.success(Answer(status: status, fields: fields, body: body)))
+        guard case .receiving(let answer, _, let body) = state else { return }
+        end(.success(Answer(answer, body: body)))
     }
 
     package func responseFailed(_ error: ForwardingError) { end(.failure(.forwarding(error))) }
@@ -177,9 +214,9 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
 
     /// Sends the body, once there is a connection that takes it; the body is small, so that it goes in one piece.
     private func sendBody() {
-        guard !request.body.isEmpty, exchange.isConnected, exchange.takesUpload else { return }
-        let body = request.body
-        request = Request("GET", "/")
+        guard !body.isEmpty, exchange.isConnected, exchange.takesUpload else { return }
+        let body = body
+        self.body = []
         exchange.send(body.span)
         exchange.endRequest(trailers: [])
     }
@@ -195,8 +232,8 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
     private func finish() {
         state = .over
         handler = nil
-        timer?.cancel()
-        timer = nil
+        body = []
+        timer?.clear()
     }
 
     /// The head, where every part of it can stand in one.
@@ -227,3 +264,8 @@ package final class Inquiry: ExchangeDownstream, TimerHandler {
 private let connectionFields: Set<String> = [
     "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "expect",
 ]
+
+// Nothing of a client's request goes with an inquiry.
+private let noFilter = FieldFilter(headers: [], hiding: CredentialPlaces())
+private let noRule = ForwardingRule(upstream: UpstreamID(0))
+private let noOrigin = DownstreamOrigin(peer: [], isPeerTrusted: false, isTLS: false, addresses: nil)

@@ -43,8 +43,8 @@ import Testing
         _ request: Inquiry.Request, of group: UpstreamGroup, timeout: Nanoseconds = .seconds(20), bodyBytesMax: Int = 1_024
     ) throws -> Caller {
         let waiter = Caller()
-        let inquiry = Inquiry(to: group, on: loop, timeout: timeout, bodyBytesMax: bodyBytesMax, waiter)
-        try inquiry.ask(request)
+        let inquiry = Inquiry(to: group, on: loop, timeout: timeout, bodyBytesMax: bodyBytesMax)
+        try inquiry.ask(request, waiter)
         #expect(turn { !waiter.outcomes.isEmpty })
         return waiter
     }
@@ -153,13 +153,21 @@ import Testing
         }
         let group = try group(server.port)
         let waiter = Caller()
-        let inquiry = Inquiry(to: group, on: loop, timeout: .seconds(20), bodyBytesMax: 10, waiter)
-        try inquiry.ask(Inquiry.Request("GET", "/"))
+        let inquiry = Inquiry(to: group, on: loop, timeout: .seconds(20), bodyBytesMax: 10)
+        try inquiry.ask(Inquiry.Request("GET", "/"), waiter)
         inquiry.cancel()
         inquiry.cancel()
-        let early = Inquiry(to: group, on: loop, timeout: .seconds(20), bodyBytesMax: 10, waiter)
-        early.cancel()
-        try early.ask(Inquiry.Request("GET", "/"))
+        // It can ask again.
+        let other = Caller()
+        try inquiry.ask(Inquiry.Request("GET", "/"), other)
+        #expect(turn { other.outcomes.count == 1 } && other.failure == nil)
+        let silent = try ScriptedServer { client, _ in _ = client.read(silence: 20_000) }
+        let late = Inquiry(to: try self.group(silent.port), on: loop, timeout: .milliseconds(200), bodyBytesMax: 10)
+        for _ in 0..<2 {
+            let caller = Caller()
+            try late.ask(Inquiry.Request("GET", "/"), caller)
+            #expect(turn { caller.outcomes.count == 1 } && caller.failure == .timedOut)
+        }
         // Another one, asked later, is answered by the same service.
         #expect(try ask(Inquiry.Request("GET", "/"), of: group).failure == nil)
         #expect(waiter.outcomes.isEmpty)
@@ -175,8 +183,8 @@ import Testing
         Inquiry.Request("GET", "/", fields: [(name: "TE", value: [0x61])]),
     ]) func whatCannotStandInARequestIsNotSent(request: Inquiry.Request) throws {
         let waiter = Caller()
-        let inquiry = Inquiry(to: try group(1), on: loop, timeout: .seconds(1), bodyBytesMax: 10, waiter)
-        let error = #expect(throws: Inquiry.Failure.self) { try inquiry.ask(request) }
+        let inquiry = Inquiry(to: try group(1), on: loop, timeout: .seconds(1), bodyBytesMax: 10)
+        let error = #expect(throws: Inquiry.Failure.self) { try inquiry.ask(request, waiter) }
         guard case .unusable = try #require(error) else { return #expect(Bool(false), "\(String(describing: error))") }
         #expect(waiter.outcomes.isEmpty)
     }
@@ -189,8 +197,8 @@ import Testing
         let waiters = (0..<40).map { _ in Caller() }
         for (index, waiter) in waiters.enumerated() {
             let body = [UInt8](repeating: 0x78, count: index % 3 * 4)
-            try Inquiry(to: group, on: loop, timeout: .seconds(30), bodyBytesMax: 10, waiter).ask(
-                Inquiry.Request(body.isEmpty ? "GET" : "POST", "/\(index)", body: body))
+            try Inquiry(to: group, on: loop, timeout: .seconds(30), bodyBytesMax: 10).ask(
+                Inquiry.Request(body.isEmpty ? "GET" : "POST", "/\(index)", body: body), waiter)
         }
         #expect(turn { waiters.allSatisfy { $0.outcomes.count == 1 } })
         for waiter in waiters { #expect(waiter.failure == nil) }
