@@ -2,22 +2,43 @@ package import ConfigFile
 
 /// What a route says about who may come: the holders of these credentials.
 package final class AuthenticationRule: Sendable {
+    /// What is asked for an identity. All tokens are one step, whoever issued them.
+    package enum Step: Equatable, Sendable {
+        case token
+        case authorizer(AuthorizerID)
+    }
+
     /// In the file's order.
     package let credentials: [CredentialID]
+    /// In the order in which they are asked.
+    package let steps: [Step]
+    /// Whether the first that lets in decides (`auth any`); else the first that is there.
+    package let takesAny: Bool
     package let line: SourceLine
 
-    package init(_ credentials: [CredentialID], line: SourceLine = SourceLine(file: "", line: 0)) {
+    package init(_ credentials: [CredentialID], takesAny: Bool = false, line: SourceLine = SourceLine(file: "", line: 0)) {
         self.credentials = credentials
+        self.takesAny = takesAny
         self.line = line
+        var steps: [Step] = []
+        for credential in credentials {
+            let step: Step =
+                switch credential {
+                case .issuer: .token
+                case .authorizer(let id): .authorizer(id)
+                }
+            if !steps.contains(step) { steps.append(step) }
+        }
+        self.steps = steps
     }
 
     /// Of the credentials, those that are tokens.
     package var issuers: [IssuerID] {
-        credentials.map { credential in
-            switch credential {
-            case .issuer(let id): id
-            }
-        }
+        credentials.compactMap { if case .issuer(let id) = $0 { id } else { nil } }
+    }
+
+    package var authorizers: [AuthorizerID] {
+        credentials.compactMap { if case .authorizer(let id) = $0 { id } else { nil } }
     }
 
     package func accepts(_ credential: CredentialID) -> Bool { credentials.contains(credential) }

@@ -2,4 +2,6 @@
 package enum CredentialID: Hashable, Sendable {
     /// A token of this issuer.
     case issuer(IssuerID)
+    /// Whatever this authorizer says is one.
+    case authorizer(AuthorizerID)
 }

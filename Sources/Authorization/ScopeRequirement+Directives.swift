@@ -2,10 +2,22 @@ package import Authentication
 package import ConfigFile
 
 extension ScopeRequirement {
+    /// A credential that has scopes.
+    package struct Holder {
+        /// With its kind, for messages.
+        package let name: String
+        package let match: ScopeMatch
+
+        package init(name: String, match: ScopeMatch) {
+            self.name = name
+            self.match = match
+        }
+    }
+
     /// Reads `scope a b;` (all) or `scope any a b;` (one).
     ///
-    /// - Parameter issuers: those that the route accepts; each must be able to compare the scopes.
-    package init?(_ directive: Directive, issuers: [Issuer], _ diagnostics: Diagnostics) {
+    /// - Parameter holders: the credentials that the route accepts; the scopes of each must be comparable with these.
+    package init?(_ directive: Directive, of holders: [Holder], _ diagnostics: Diagnostics) {
         let words = directive.words("[any] SCOPE …", diagnostics)
         let isAny = words.first?.text == "any"
         let scopes = isAny ? Array(words.dropFirst()) : words
@@ -18,9 +30,9 @@ extension ScopeRequirement {
             if !word.text.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x22 && $0 != 0x5C }) || word.text.isEmpty {
                 diagnostics.error("a scope is made of visible ASCII characters without quote and backslash", at: word)
             }
-            for issuer in issuers {
-                if let problem = DemandedScope(text: word.text).problem(for: issuer.scopeMatch) {
-                    diagnostics.error("issuer \(issuer.name) cannot compare this scope: \(problem)", at: word)
+            for holder in holders {
+                if let problem = DemandedScope(text: word.text).problem(for: holder.match) {
+                    diagnostics.error("\(holder.name) cannot compare this scope: \(problem)", at: word)
                 }
             }
         }

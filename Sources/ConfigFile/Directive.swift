@@ -18,6 +18,12 @@ package struct Directive: Sendable {
     /// What stands between the braces; nil when the directive ends with `;`.
     package let block: [Directive]?
 
+    package init(name: Word, arguments: [Word], block: [Directive]?) {
+        self.name = name
+        self.arguments = arguments
+        self.block = block
+    }
+
     /// From the first word to the last one before `;` or `{`.
     package var position: Position {
         let last = arguments.last?.position ?? name.position

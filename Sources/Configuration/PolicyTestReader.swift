@@ -6,6 +6,7 @@ import System
 /// Reads `test` blocks.
 struct PolicyTestReader {
     let issuers: [Issuer]
+    let authorizers: [Authorizer]
     let upstreams: [String]
     let diagnostics: Diagnostics
 
@@ -52,7 +53,18 @@ struct PolicyTestReader {
         let block = Block(of: directive, title: "a persona", diagnostics)
         var claims = UnsignedClaims()
         var issuer = issuers.count == 1 ? issuers.first : nil
-        if let word = block.one("issuer").flatMap({ $0.word("NAME", diagnostics) }) {
+        if let word = block.one("authorizer").flatMap({ $0.word("NAME", diagnostics) }) {
+            guard let index = authorizers.firstIndex(where: { $0.name == word.text }) else {
+                let meant = nearest(to: word.text, among: authorizers.map(\.name))
+                diagnostics.error("there is no authorizer '\(word.text)'", at: word, hint: meant.map { "did you mean '\($0)'?" })
+                return nil
+            }
+            if let other = block.one("issuer") {
+                diagnostics.error("a persona is of an issuer or of an authorizer, not both", at: other.name)
+            }
+            claims.authorizer = AuthorizerID(index)
+            issuer = nil
+        } else if let word = block.one("issuer").flatMap({ $0.word("NAME", diagnostics) }) {
             issuer = issuers.first { $0.name == word.text }
             if issuer == nil {
                 let meant = nearest(to: word.text, among: issuers.map(\.name))
@@ -60,10 +72,13 @@ struct PolicyTestReader {
                 return nil
             }
         } else if issuer == nil {
-            diagnostics.error("this persona names no issuer", at: directive.position, hint: "add: issuer NAME;")
+            diagnostics.error(
+                "this persona names no issuer and no authorizer", at: directive.position, hint: "add: issuer NAME; or authorizer NAME;")
             return nil
         }
-        if let scopes = block.one("scopes")?.words("SCOPE …", diagnostics).map(\.text), let name = issuer?.scopeClaims.first {
+        if let scopes = block.one("scopes")?.words("SCOPE …", diagnostics).map(\.text),
+            let name = issuer?.scopeClaims.first ?? claims.authorizer.flatMap({ authorizers[$0.index].scopeReading.claims.first })
+        {
             claims.set(name, .array(scopes.map { .string($0) }))
         }
         var named: Set<String> = []

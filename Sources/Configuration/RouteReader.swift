@@ -11,6 +11,8 @@ import Routing
 struct RouteReader {
     let issuers: [Issuer]
     let issuerIndex: [String: Int]
+    let authorizers: [Authorizer]
+    let authorizerIndex: [String: Int]
     let limits: [Limit]
     let limitIndex: [String: Int]
     let upstreamIndex: [String: Int]
@@ -21,19 +23,23 @@ struct RouteReader {
     let tokenSources: TokenSources
     let diagnostics: Diagnostics
     var usedIssuers: Set<Int> = []
+    var usedAuthorizers: Set<Int> = []
     var usedLimits: Set<Int> = []
     var usedUpstreams: Set<Int> = []
     /// The one that is being read.
-    private var route = RouteID(0)
+    var route = RouteID(0)
     /// Each distinct set of headers that the token alone decides has an index.
     private var headerSets: [[ForwardingRule.Header]: Int] = [:]
 
     init(
-        issuers: [Issuer], issuerIndex: [String: Int], limits: [Limit], limitIndex: [String: Int], upstreamIndex: [String: Int],
+        issuers: [Issuer], issuerIndex: [String: Int], authorizers: [Authorizer], authorizerIndex: [String: Int], limits: [Limit],
+        limitIndex: [String: Int], upstreamIndex: [String: Int],
         requirements: RequirementTable, bodyBytesMax: UInt64?, challenge: Challenge, tokenSources: TokenSources, diagnostics: Diagnostics
     ) {
         self.issuers = issuers
         self.issuerIndex = issuerIndex
+        self.authorizers = authorizers
+        self.authorizerIndex = authorizerIndex
         self.limits = limits
         self.limitIndex = limitIndex
         self.upstreamIndex = upstreamIndex
@@ -62,7 +68,7 @@ struct RouteReader {
         let answer = block.one("answer")
         if answer != nil { checkAnswer(block) }
         let access = access(block, directive)
-        let accepted = acceptedIssuers(access)
+        let accepted = readings(of: access)
         let reply = answer.flatMap {
             RouteReply($0, isPublic: access?.isPublic ?? false, places: tokenSources.places, diagnostics)
         }
@@ -178,32 +184,6 @@ struct RouteReader {
         return rule
     }
 
-    /// Reads the block of `upgrade NAME … { … }`: what is demanded besides what GET is. Without one, a tunnel through which a
-    /// client may write needs no more than reading does, which is told where the route makes a difference between the two.
-    private mutating func tunnelRule(
-        _ directive: Directive?, _ accepted: [Issuer], _ access: Route.Access?, _ shared: Demands, _ methods: [Route.MethodRule]
-    ) -> Route.MethodRule? {
-        guard let directive else { return nil }
-        let get = methods.first { $0.known.contains(.get) }
-        let own = get?.authorization ?? shared.authorization
-        guard directive.block != nil else {
-            if let stricter = methods.first(where: { !Set($0.authorization.requirements).isSubset(of: own.requirements) }) {
-                diagnostics.warning(
-                    "a tunnel needs no more here than GET does, and \(stricter.names.joined(separator: " ")) needs more",
-                    at: directive.name, hint: "if clients write through it, say what that needs: upgrade websocket { scope …; }")
-            }
-            return nil
-        }
-        let block = Block(of: directive, title: "an upgrade", diagnostics)
-        let demands = demands(block, accepted, access)
-        block.finish()
-        let limits = get?.allLimits ?? shared.limits
-        return Route.MethodRule(
-            names: ["GET"], line: diagnostics.line(of: directive.position), known: [.get],
-            authorization: own.and(demands.authorization), limits: limits + demands.limits.filter { !limits.contains($0) },
-            of: self.limits, isPublic: access?.isPublic ?? false)
-    }
-
     /// Reads the names of `upgrade NAME …;`.
     private func upgrades(_ directive: Directive?) -> [String] {
         var names: [String] = []
@@ -222,118 +202,6 @@ struct RouteReader {
             names.append(name)
         }
         return names
-    }
-
-    private struct Demands {
-        var authorization: AuthorizationRule
-        var limits: [LimitID] = []
-    }
-
-    private mutating func access(_ block: Block, _ directive: Directive) -> Route.Access? {
-        let auth = block.one("auth")
-        let publicWord = block.one("public")
-        switch (auth, publicWord) {
-        case (.some(let auth), nil):
-            var credentials: [CredentialID] = []
-            for word in auth.words("ISSUER …", diagnostics) {
-                guard let index = issuerIndex[word.text] else {
-                    undefined("issuer", word, issuerIndex.keys)
-                    continue
-                }
-                if credentials.contains(.issuer(IssuerID(index))) { diagnostics.error("this issuer stands twice", at: word) }
-                credentials.append(.issuer(IssuerID(index)))
-                usedIssuers.insert(index)
-            }
-            return .authenticated(AuthenticationRule(credentials, line: diagnostics.line(of: auth.position)))
-        case (nil, .some(let word)): return PublicRule(word, of: route, diagnostics).map { .public($0) }
-        case (.some, .some(let word)):
-            diagnostics.error("a route is public or asks for a token, not both", at: word.name)
-            return nil
-        case (nil, nil):
-            diagnostics.error(
-                "this route says neither auth nor public", at: directive.position,
-                hint: "add: auth ISSUER; or, if everybody may come: public;")
-            return nil
-        }
-    }
-
-    private func acceptedIssuers(_ access: Route.Access?) -> [Issuer] {
-        if case .authenticated(let rule) = access { rule.issuers.map { issuers[$0.index] } } else { [] }
-    }
-
-    /// `scope`, `require` and `limit` of a route or of one of its methods.
-    private mutating func demands(_ block: Block, _ accepted: [Issuer], _ access: Route.Access?) -> Demands {
-        var demands = Demands(authorization: AuthorizationRule(of: route))
-        let isPublic = if case .public = access { true } else { false }
-        for directive in block.all("scope") {
-            if isPublic { diagnostics.error("a public route has no scope", at: directive.name, hint: "no token is looked at here") }
-            guard let requirement = ScopeRequirement(directive, issuers: accepted, diagnostics) else { continue }
-            demands.authorization.demand(requirements.index(of: requirement), at: diagnostics.line(of: directive.position))
-        }
-        for directive in block.all("require") {
-            if isPublic { diagnostics.error("a public route has no require", at: directive.name, hint: "no token is looked at here") }
-            guard let rule = VariableRule(directive, diagnostics) else { continue }
-            demands.authorization.demand(rule)
-        }
-        for directive in block.all("limit") {
-            for word in directive.words("NAME …", diagnostics) {
-                guard let index = limitIndex[word.text] else {
-                    undefined("limit", word, limitIndex.keys)
-                    continue
-                }
-                if demands.limits.contains(LimitID(index)) { diagnostics.error("this limit stands twice", at: word) }
-                demands.limits.append(LimitID(index))
-                usedLimits.insert(index)
-            }
-        }
-        return demands
-    }
-
-    private mutating func methodRule(
-        _ directive: Directive, _ accepted: [Issuer], _ access: Route.Access?, _ shared: Demands, _ named: inout Set<String>
-    ) -> Route.MethodRule {
-        let block = Block(of: directive, title: "a method", diagnostics)
-        if directive.arguments.isEmpty {
-            diagnostics.error("'method' names no method", at: directive.name, hint: "write: method GET HEAD { … }")
-        }
-        var known: Set<Method> = []
-        for word in directive.arguments {
-            let bytes = [UInt8](word.text.utf8)
-            let method = Method(bytes.span)
-            if !named.insert(word.text).inserted { diagnostics.error("\(word.text) stands twice in this route", at: word) }
-            if method == .trace || method == .connect {
-                diagnostics.error("\(word.text) is never forwarded", at: word)
-            } else if bytes.isEmpty || !bytes.allSatisfy(ASCII.isToken) {
-                diagnostics.error("'\(word.text)' is not a method", at: word, hint: "a method is a word such as GET")
-            } else if word.text != word.text.uppercased() {
-                diagnostics.error("methods are case-sensitive", at: word, hint: "did you mean \(word.text.uppercased())?")
-            }
-            if method != .other { known.insert(method) }
-        }
-        let publicWord = block.one("public")
-        let publicRule = publicWord.flatMap { PublicRule($0, of: route, diagnostics) }
-        let isPublic = access?.isPublic ?? false
-        if let publicWord, isPublic {
-            diagnostics.error("the whole route is public already", at: publicWord.name, hint: "remove this line")
-        }
-        var demands = demands(block, accepted, publicRule.map { .public($0) } ?? access)
-        block.finish()
-        if let publicRule {
-            // Of the route's limits those that a claim decides have nothing to count here.
-            let counted = (shared.limits + demands.limits.filter { !shared.limits.contains($0) }).filter {
-                limits.indices.contains($0.index) && !limits[$0.index].dependsOnClaims
-            }
-            return Route.MethodRule(
-                names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,
-                authorization: AuthorizationRule(of: route), limits: counted, of: limits,
-                isPublic: true, publicRule: publicRule)
-        }
-        demands.authorization = shared.authorization.and(demands.authorization)
-        demands.limits = shared.limits + demands.limits.filter { !shared.limits.contains($0) }
-        return Route.MethodRule(
-            names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,
-            authorization: demands.authorization, limits: demands.limits, of: limits,
-            isPublic: isPublic)
     }
 
     private func segments(_ variables: Set<Variable>, _ pattern: PathPattern) -> [Int] {
@@ -355,11 +223,26 @@ struct RouteReader {
                     "the claim '\(name)' has dots in its name", at: directive.position,
                     hint: "if it is nested, write $claim./\(name.replacing(".", with: "/"))")
             }
-            if case .public = access {
-                diagnostics.error("a public route has no $claim.\(name)", at: directive.position, hint: "no token is looked at here")
+            switch access {
+            case .public:
+                diagnostics.error("a public route has no $claim.\(name)", at: directive.position, hint: "no credential is looked at here")
+            case .authenticated(let rule): check(claim: name, of: rule, at: directive)
+            case nil: break
             }
         default: break
         }
+    }
+
+    /// The claims of an authorizer are those that the file names.
+    private func check(claim name: String, of rule: AuthenticationRule, at directive: Directive) {
+        guard rule.issuers.isEmpty, authorizers.count == authorizerIndex.count else { return }
+        let claims = rule.authorizers.flatMap { authorizers[$0.index].claims.map(\.claim) }
+        guard !claims.contains(name) else { return }
+        let names = rule.authorizers.map { authorizers[$0.index].name }.joined(separator: " nor ")
+        diagnostics.error(
+            "\(names) gives no claim '\(name)'", at: directive.position,
+            hint: nearest(to: name, among: claims).map { "did you mean $claim.\($0)?" }
+                ?? "add to the authorizer: claim \(name) FIELD-OF-ITS-RESPONSE;")
     }
 
     private func reference(_ directive: Directive?, _ what: String, _ index: [String: Int]) -> Int? {
@@ -368,10 +251,11 @@ struct RouteReader {
         return index[word.text]
     }
 
-    private func undefined(_ what: String, _ word: Word, _ names: some Sequence<String>) {
+    /// - Parameter other: another kind of thing that it could have been.
+    func undefined(_ what: String, or other: String? = nil, _ word: Word, _ names: some Sequence<String>) {
         let meant = nearest(to: word.text, among: names)
         diagnostics.error(
-            "there is no \(what) '\(word.text)'", at: word,
+            "there is no \(what)\(other.map { " or \($0)" } ?? "") '\(word.text)'", at: word,
             hint: meant.map { "did you mean '\($0)'?" } ?? "define it with: \(what) \(word.text) { … }")
     }
 }

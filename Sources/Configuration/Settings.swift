@@ -19,7 +19,8 @@ package struct Settings {
     package static let directives = [
         "include", "workers", "user", "drain_timeout", "realm", "timeouts", "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
-        "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "limit", "upstream", "route",
+        "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "limit", "upstream",
+        "route",
         "test", "tests",
     ]
     static let laterDirectives: Set<String> = [
@@ -47,6 +48,9 @@ package struct Settings {
     package private(set) var issuers: [Issuer] = []
     /// The directives of the issuers, in the same order; the control process reads what fetching needs.
     package private(set) var issuerDirectives: [Directive] = []
+    package private(set) var authorizers: [Authorizer] = []
+    /// The upstream of each of them.
+    package private(set) var authorizerUpstreams: [UpstreamID] = []
     package private(set) var limits: [Limit] = []
     package private(set) var upstreams: [UpstreamSettings] = []
     package private(set) var routes: [Route] = []
@@ -96,25 +100,42 @@ package struct Settings {
         limits = limitDirectives.compactMap { Limit($0, stores: Set(redisIndex.keys), diagnostics) }
         let upstreamIndex = used.define("upstream", file.all("upstream"))
         upstreams = file.all("upstream").compactMap { UpstreamSettings($0, files: files, diagnostics) }
+        let authorizerDirectives = file.all("authorizer")
+        let authorizerIndex = used.define("authorizer", authorizerDirectives)
+        for word in authorizerDirectives.compactMap(\.arguments.first) where issuerIndex[word.text] != nil {
+            diagnostics.error("'\(word.text)' is an issuer too, and a route could mean either", at: word)
+        }
+        authorizers = authorizerDirectives.compactMap { Authorizer($0, diagnostics) }
+        let upstreamsOfRoutes = upstreams.count
+        var readUpstreams = Set<Int>()
+        authorizerUpstreams = authorizerDirectives.compactMap { directive in
+            readUpstream(of: directive, upstreamIndex, &readUpstreams, files, diagnostics)
+        }
         requirements = RequirementTable(
-            Dictionary(uniqueKeysWithValues: issuers.enumerated().map { (CredentialID.issuer(IssuerID($0)), $1.scopeReading) }))
+            Dictionary(
+                uniqueKeysWithValues: issuers.enumerated().map { (CredentialID.issuer(IssuerID($0)), $1.scopeReading) }
+                    + authorizers.enumerated().map { (CredentialID.authorizer(AuthorizerID($0)), $1.scopeReading) }))
         let defaultBody = file.one("max_body_size").map { bodySize($0, diagnostics) } ?? Limits.requestBodyBytesDefault
         // An issuer that is wrong itself is not compared with; its indices would not fit.
         let comparable = issuers.count == readIssuers.count ? issuers : []
         var reader = RouteReader(
             issuers: comparable.isEmpty ? placeholders(issuerDirectives.count) : comparable, issuerIndex: issuerIndex,
+            authorizers: authorizers.count == authorizerDirectives.count ? authorizers : [], authorizerIndex: authorizerIndex,
             limits: limits.count == limitDirectives.count ? limits : [], limitIndex: limitIndex,
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, challenge: challenge,
             tokenSources: tokenSources, diagnostics: diagnostics)
-        readRoutes(file.all("route"), &reader, upstreamCount: file.all("upstream").count, diagnostics)
+        readRoutes(file.all("route"), &reader, upstreamsAreRight: upstreamsOfRoutes == file.all("upstream").count, diagnostics)
         redaction = diagnostics.redaction
         let testDirectives = file.all("test")
         if keepsTests {
-            tests = PolicyTestReader(issuers: issuers, upstreams: upstreams.map(\.name), diagnostics: diagnostics).read(testDirectives)
+            tests = PolicyTestReader(
+                issuers: issuers, authorizers: authorizers, upstreams: upstreams.map(\.name), diagnostics: diagnostics
+            ).read(testDirectives)
         }
         used.reportUnused("issuer", reader.usedIssuers)
+        used.reportUnused("authorizer", reader.usedAuthorizers)
         used.reportUnused("limit", reader.usedLimits)
-        used.reportUnused("upstream", reader.usedUpstreams)
+        used.reportUnused("upstream", reader.usedUpstreams.union(readUpstreams))
         let usedStores = limits.compactMap { limit in
             if case .redis(let name) = limit.store { redisIndex[name] } else { nil }
         }
@@ -136,12 +157,15 @@ package struct Settings {
 
     package func issuer(_ id: IssuerID) -> Issuer { issuers[id.index] }
 
+    package func authorizer(_ id: AuthorizerID) -> Authorizer { authorizers[id.index] }
+
     package func upstream(_ id: UpstreamID) -> UpstreamSettings { upstreams[id.index] }
 
     /// The name that the file gives a credential.
     package func name(of credential: CredentialID) -> String {
         switch credential {
         case .issuer(let id): issuer(id).name
+        case .authorizer(let id): authorizer(id).name
         }
     }
 
@@ -243,9 +267,32 @@ package struct Settings {
         }
     }
 
-    /// - Parameter upstreamCount: of the file; with fewer that are right their indices say nothing.
+    /// The upstream of an authorizer: one of the file, or one of its own, which is put behind those of the file.
+    private mutating func readUpstream(
+        of directive: Directive, _ index: [String: Int], _ used: inout Set<Int>, _ files: any FileSource, _ diagnostics: Diagnostics
+    ) -> UpstreamID? {
+        let block = directive.block ?? []
+        if let named = block.first(where: { $0.name.text == "upstream" }) {
+            guard let word = named.word("NAME", diagnostics) else { return nil }
+            guard let found = index[word.text] else {
+                let meant = nearest(to: word.text, among: index.keys)
+                diagnostics.error("there is no upstream '\(word.text)'", at: word, hint: meant.map { "did you mean '\($0)'?" })
+                return nil
+            }
+            used.insert(found)
+            return UpstreamID(found)
+        }
+        let own = block.filter { Authorizer.serverDirectives.contains($0.name.text) }
+        guard !own.isEmpty, let name = directive.arguments.first else { return nil }
+        let described = Directive(name: directive.name, arguments: [name], block: own)
+        guard let settings = UpstreamSettings(described, files: files, diagnostics) else { return nil }
+        upstreams.append(settings)
+        return UpstreamID(upstreams.count - 1)
+    }
+
+    /// - Parameter upstreamsAreRight: without all of them their indices say nothing.
     private mutating func readRoutes(
-        _ directives: [Directive], _ reader: inout RouteReader, upstreamCount: Int, _ diagnostics: Diagnostics
+        _ directives: [Directive], _ reader: inout RouteReader, upstreamsAreRight: Bool, _ diagnostics: Diagnostics
     ) {
         for directive in directives {
             guard let route = reader.read(directive, as: RouteID(routes.count)) else { continue }
@@ -254,7 +301,7 @@ package struct Settings {
                     "this route matches the same requests as \(routes[other].name)", at: directive.position,
                     hint: "a request must lead to one route; put the methods into one route's method blocks")
             }
-            if !route.upgrades.isEmpty, upstreams.count == upstreamCount, let rule = route.forwarding, upstream(rule.upstream).speaksHTTP2 {
+            if !route.upgrades.isEmpty, upstreamsAreRight, let rule = route.forwarding, upstream(rule.upstream).speaksHTTP2 {
                 diagnostics.error(
                     "an upgrade needs an upstream of HTTP/1.1, and \(upstream(rule.upstream).name) speaks h2",
                     at: directive.position,

@@ -141,7 +141,7 @@ package final class Inquiry: ExchangeDownstream {
     }
 
     /// As above, with a head whose parts are known to be good.
-    func ask(
+    package func ask(
         _ head: InquiryHead, body: [UInt8] = [], isRepeatable: Bool, of account: ClientAccount, _ handler: any InquiryHandler
     ) throws(Failure) {
         guard case .over = state else { preconditionFailure("an inquiry asks one thing at a time") }

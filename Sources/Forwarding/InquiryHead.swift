@@ -4,7 +4,7 @@ import HTTP2
 import HTTPMessage
 
 /// The head of a request that the gateway makes itself: nothing of a client's request goes with it.
-struct InquiryHead {
+package struct InquiryHead {
     let method: [UInt8]
     /// With the query.
     let path: [UInt8]

@@ -27,6 +27,8 @@ struct AddedFields {
         let identifier = passage.context.requestID
         output.append(identifier.span)
         output.end()
+        let given = passage.authorizerLines
+        if !given.isEmpty { output.append(lines: given) }
         if passage.ownsCORS, let cors = passage.route?.cors { cors.append(for: passage.context.head, to: &output) }
         let asked = passage.progress.states
         guard !asked.isEmpty else { return }

@@ -6,6 +6,8 @@ enum Dependency: Equatable {
     case earlyLimits
     /// The fetching of an issuer's key set.
     case keySet(issuer: IssuerID)
+    /// What an external authorizer says.
+    case authorizer(AuthorizerID)
     /// The stores of the other limits.
     case limits
 }

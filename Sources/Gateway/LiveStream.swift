@@ -19,6 +19,8 @@ final class LiveStream {
     /// Why it ends, if not by itself.
     enum Cause {
         case credentialExpired
+        /// Its authorizer says no by now.
+        case authorizerRefuses
         /// The process takes leave, and the time for that is over.
         case drained
     }
@@ -26,6 +28,8 @@ final class LiveStream {
     let kind: Kind
     /// Why it is being ended; nil while it is open.
     var ending: Cause?
+    /// How often in a row its authorizer could not be asked again.
+    var failedRechecks = 0
     /// The frames of a WebSocket, to the client and to the upstream.
     var downward = WebSocketFrames()
     var upward = WebSocketFrames()
@@ -60,7 +64,13 @@ final class LiveStream {
         return WebSocketFrames.close(code, explanation, masked: masked)
     }
 
-    var explanation: String { ending == .drained ? "the gateway is restarting" : "the access token has expired" }
+    var explanation: String {
+        switch ending {
+        case .drained: "the gateway is restarting"
+        case .authorizerRefuses: "you may not use this any more"
+        case .credentialExpired, nil: "the access token has expired"
+        }
+    }
     /// What a call of gRPC ends with: UNAVAILABLE, after which clients try again, or UNAUTHENTICATED.
     var grpcStatus: String { ending == .drained ? "14" : "16" }
 

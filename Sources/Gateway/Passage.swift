@@ -89,11 +89,21 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// Of the credential, when it was checked; see ``Authenticator/version(of:)``.
     private(set) var credentialVersion: UInt64 = 0
     /// Whether the credential expired while the response was on its way.
-    var isExpired: Bool { stream?.ending == .credentialExpired }
+    var isExpired: Bool { stream.map { $0.ending == .credentialExpired || $0.ending == .authorizerRefuses } ?? false }
     /// The response goes on for as long as both sides like.
     private(set) var stream: LiveStream?
     private var expiryTimer: Timer?
     var keyFetch = KeyFetch.notAsked
+    /// Which of the credentials that the route takes is asked, by its place among the rule's steps.
+    var credentialStep = 0
+    /// Why an earlier one let nobody in, where any of them may.
+    var credentialRefusal: Refusal?
+    /// The call to an external authorizer that the request waits for.
+    var authorizerCall: AuthorizerCall?
+    /// What it said, until that has been looked at.
+    var authorizerVerdict: AuthorizerVerdict?
+    /// Whole lines of fields that an authorizer gives to the client.
+    private(set) var authorizerLines: [UInt8] = []
     /// The subject that a refused token names; unverified.
     var claimedSubject: String?
     /// Counts requests, so that what was asked for one is not answered to the next.
@@ -143,6 +153,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         version = .http11
         framing = .none
         keyFetch = .notAsked
+        credentialStep = 0
         claimedSubject = nil
         beganAt = now
         authenticatedAt = .never
@@ -157,6 +168,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
         generation += 1
         state = .idle
         verdict = .none
+        if credentialRefusal != nil { credentialRefusal = nil }
+        if !authorizerLines.isEmpty { authorizerLines = [] }
+        authorizerCall?.abandon(self)
         frontEnd = nil
         account?.requestEnded()
         account = nil
@@ -198,6 +212,20 @@ final class Passage: AdmissionWaiter, TimerHandler {
         self.credentialVersion = credentialVersion
         identity.principal.share.requestBegan()
     }
+
+    /// A credential let nobody in, and the next is asked. What could not be known outweighs what is known to be wrong.
+    func refusedCredential(_ refusal: Refusal) {
+        if let credentialRefusal, credentialRefusal.status == 503 { return }
+        credentialRefusal = refusal
+    }
+
+    /// What the authorizer says, taken once.
+    func takeAuthorizerVerdict() -> AuthorizerVerdict? {
+        defer { authorizerVerdict = nil }
+        return authorizerVerdict
+    }
+
+    func willAnswer(with lines: [UInt8]) { authorizerLines = lines }
 
     /// Whether a trailer of the upstream's response goes on.
     func passes(trailer name: Span<UInt8>) -> Bool { !ownsCORS || !ResponseHeadWriter.isAboutPages(name) }

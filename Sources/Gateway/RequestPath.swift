@@ -17,7 +17,7 @@ import System
 /// | share | what the client has under way | | |
 /// | match | ``Policy``: the target's normal form, the route, the rule for the method | | ``RouteMatch`` |
 /// | limitEarly | ``RateLimiter``: the limits that no claim decides | a store | |
-/// | authenticate | ``Authenticator``: the credential | a key set | ``Identity`` |
+/// | authenticate | ``Authenticator``: the credential; ``AuthorizerCalls``: a service that knows it | a key set, an authorizer | ``Identity`` |
 /// | authorize | ``Policy``: origin, scopes, rules | | ``Permit`` |
 /// | limit | ``RateLimiter``: the other limits | a store | ``Admission`` |
 /// | forward | ``Exchange``: a connection to the upstream | | the response |
@@ -61,6 +61,7 @@ final class RequestPath {
     private let log: RequestLog
     private let counters: Counters
     let keyFetches: KeyFetches
+    private let authorizerCalls: AuthorizerCalls
     let expiry: StreamExpiry
     /// What the gateway adds to every response.
     let addedFields: AddedFields
@@ -80,9 +81,12 @@ final class RequestPath {
         self.log = log
         self.counters = counters
         keyFetches = KeyFetches(settings.issuers, on: loop)
-        expiry = StreamExpiry(authenticator, counters, on: loop)
-        addedFields = AddedFields(settings.limits)
         forwardedFields = ForwardedFields(trusted: settings.trustedFields)
+        authorizerCalls = AuthorizerCalls(
+            zip(settings.authorizers, settings.authorizerUpstreams).map { ($0, groups[$1.index]) }, authenticator.authorizers,
+            forwardedFields, on: loop)
+        expiry = StreamExpiry(authenticator, authorizerCalls, settings.authorizers.map(\.recheck), counters, on: loop)
+        addedFields = AddedFields(settings.limits)
     }
 
     // MARK: - The runner
@@ -99,7 +103,7 @@ final class RequestPath {
         passage.state = .deciding
         switch dependency {
         case .earlyLimits: run(passage, from: .earlyLimitsDecided(match))
-        case .keySet: run(passage, from: .authenticate(match))
+        case .keySet, .authorizer: run(passage, from: .authenticate(match))
         case .limits: run(passage, from: .limitsDecided(match))
         }
     }
@@ -187,35 +191,71 @@ final class RequestPath {
         return .next(.authenticate(match))
     }
 
+    /// Asks for the credentials that the route takes, in their order: the first that is there decides, or with `auth any` the first that lets
+    /// in.
     private func authenticate(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
         guard let credentials = match.credentials else { return .next(.authorize(nil, match)) }
-        do {
-            let outcome = try authenticator.authenticate(passage.context.head, by: credentials, at: loop.wallSeconds) {
+        while passage.credentialStep < credentials.steps.count {
+            do throws(Refusal) {
+                switch credentials.steps[passage.credentialStep] {
+                case .token: if let result = try checkToken(passage, match, credentials) { return result }
+                case .authorizer(let id): return try askAuthorizer(passage, match, id)
+                }
+            } catch {
+                guard credentials.takesAny, error.isOfCredential else { throw error }
+                passage.refusedCredential(error)
+            }
+            passage.credentialStep += 1
+        }
+        throw passage.credentialRefusal ?? .token(.missing)
+    }
+
+    /// Nil where the request brings no token.
+    private func checkToken(_ passage: Passage, _ match: RouteMatch, _ rule: AuthenticationRule) throws(Refusal) -> StageResult? {
+        let outcome: Verification
+        do throws(CredentialError) {
+            outcome = try authenticator.tokens.verify(passage.context.head, by: rule, at: loop.wallSeconds) {
                 () throws(CredentialError) in
                 let pause = passage.account?.tokenPause(at: loop.now) ?? .zero
                 if pause > .zero { throw .tooManyFailures(pause) }
             }
-            switch consume outcome {
-            case .identity(let identity):
-                guard identity.principal.share.requests < settings.clientLimits.requestsPerSubject else {
-                    counters.add(.requestsAtOnceRefused)
-                    passage.refusedIdentity = identity
-                    throw Refusal.tooManyAtOnce(subject: true)
-                }
-                passage.authenticated(identity, credentialVersion: authenticator.version(of: identity.principal.credential))
-                return .next(.authorize(identity, match))
-            case .absent: throw CredentialError.missing
-            case .pending(.keySet(let doubt)):
+            if case .pending(let doubt) = outcome {
                 try keyFetches.wait(passage, for: doubt, hasKeys: authenticator.tokens.hasKeys(of: doubt.issuer))
-                return .waits
             }
-        } catch let error as CredentialError {
-            throw tokenRefused(passage, error)
-        } catch let error as Refusal {
-            throw error
         } catch {
-            preconditionFailure("\(error)")
+            throw tokenRefused(passage, error)
         }
+        switch consume outcome {
+        case .identity(let identity): return try admit(identity, passage, match)
+        case .absent: return nil
+        case .pending: return .waits
+        }
+    }
+
+    private func askAuthorizer(_ passage: Passage, _ match: RouteMatch, _ id: AuthorizerID) throws(Refusal) -> StageResult {
+        var said = passage.takeAuthorizerVerdict()
+        if said == nil { said = try authorizerCalls.verdict(of: id, on: passage) }
+        guard let verdict = said else { return .waits }
+        switch verdict {
+        case .allowed(let principal, let lines):
+            if !lines.isEmpty { passage.willAnswer(with: lines) }
+            return try admit(authenticator.authorizers.identity(principal, passage.context.head), passage, match)
+        case .refused(let refusal): throw .authorizer(refusal)
+        case .unavailable(let reason):
+            counters.add(.authorizerFailures)
+            throw .authorizerUnavailable(settings.authorizers[id.index].name, reason)
+        }
+    }
+
+    /// Goes on with who asks, unless that subject has enough under way.
+    private func admit(_ identity: Identity, _ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
+        guard identity.principal.share.requests < settings.clientLimits.requestsPerSubject else {
+            counters.add(.requestsAtOnceRefused)
+            passage.refusedIdentity = identity
+            throw Refusal.tooManyAtOnce(subject: true)
+        }
+        passage.authenticated(identity, credentialVersion: authenticator.version(of: identity.principal.credential))
+        return .next(.authorize(identity, match))
     }
 
     private func tokenRefused(_ passage: Passage, _ error: CredentialError) -> Refusal {

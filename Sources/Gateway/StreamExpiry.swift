@@ -9,14 +9,21 @@ import System
 /// refused now.
 final class StreamExpiry {
     private let authenticator: Authenticator
+    private let authorizers: AuthorizerCalls
+    /// How often each authorizer is asked again.
+    private let rechecks: [Nanoseconds?]
     private let counters: Counters
     private let loop: EventLoop
     private var streams: [ObjectIdentifier: Passage] = [:]
     /// Of them, those whose keys have changed since they were let in.
     private var doubted: [Passage] = []
 
-    init(_ authenticator: Authenticator, _ counters: Counters, on loop: EventLoop) {
+    init(
+        _ authenticator: Authenticator, _ authorizers: AuthorizerCalls, _ rechecks: [Nanoseconds?], _ counters: Counters, on loop: EventLoop
+    ) {
         self.authenticator = authenticator
+        self.authorizers = authorizers
+        self.rechecks = rechecks
         self.counters = counters
         self.loop = loop
     }
@@ -29,11 +36,16 @@ final class StreamExpiry {
         streams[ObjectIdentifier(passage)] = passage
         // The keys may have changed while the request was on its way.
         if authenticator.version(of: principal.credential) != passage.credentialVersion { doubted.append(passage) }
-        passage.begin(stream, checkedAt: nextCheck(principal), on: loop)
+        passage.begin(stream, checkedAt: firstCheck(principal), on: loop)
     }
 
     /// The stream is over.
     func ended(_ passage: Passage) { streams[ObjectIdentifier(passage)] = nil }
+
+    private func firstCheck(_ principal: Principal) -> Instant? {
+        guard case .authorizer(let id) = principal.credential else { return nextCheck(principal) }
+        return rechecks[id.index].map { loop.now.adding($0) }
+    }
 
     /// When the credential may have expired; at the latest in a minute, because the host's clock may be set.
     private func nextCheck(_ principal: Principal) -> Instant {
@@ -46,8 +58,26 @@ final class StreamExpiry {
         guard passage.state == .forwarding else { return }
         if passage.isExpired { return passage.frontEnd?.breakOff() ?? () }
         guard let principal = passage.identity?.principal else { return }
+        if case .authorizer(let id) = principal.credential { return authorizers.recheck(passage, by: id) }
         if loop.wallSeconds < principal.expiry { return passage.check(at: nextCheck(principal), on: loop) }
         expire(passage)
+    }
+
+    /// An authorizer was asked again for a stream. One that cannot say is asked once more soon, and then the stream ends.
+    func rechecked(_ passage: Passage, _ verdict: AuthorizerVerdict) {
+        guard passage.state == .forwarding, let stream = passage.stream, stream.ending == nil,
+            case .authorizer(let id) = passage.identity?.principal.credential, let pause = rechecks[id.index]
+        else { return }
+        switch verdict {
+        case .allowed(let principal, _) where principal.subject == passage.identity?.principal.subject:
+            stream.failedRechecks = 0
+            passage.check(at: loop.now.adding(pause), on: loop)
+        case .unavailable where stream.failedRechecks == 0:
+            stream.failedRechecks += 1
+            counters.add(.authorizerFailures)
+            passage.check(at: loop.now.adding(min(pause, recheckRetryPause)), on: loop)
+        case .allowed, .refused, .unavailable: expire(passage, .authorizerRefuses)
+        }
     }
 
     /// Called now and then for a response that goes on: none outlives its credential, whatever its type.
@@ -59,12 +89,12 @@ final class StreamExpiry {
         expire(passage)
     }
 
-    private func expire(_ passage: Passage) {
+    private func expire(_ passage: Passage, _ cause: LiveStream.Cause = .credentialExpired) {
         ended(passage)
         // What ends for another reason has its own last word.
         guard let stream = passage.stream, stream.ending == nil else { return }
         counters.add(.streamsExpired)
-        stream.ending = .credentialExpired
+        stream.ending = cause
         // It ends in its own terms, or without.
         passage.check(at: loop.now.adding(endingTime), on: loop)
         passage.frontEnd?.end(stream)
@@ -88,6 +118,7 @@ final class StreamExpiry {
 }
 
 private let endingTime = Nanoseconds.seconds(5)
+private let recheckRetryPause = Nanoseconds.seconds(5)
 private let credentialCheckPause = Nanoseconds.seconds(60)
 /// A signature costs up to 120 µs.
 private let recheckedAtOnce = 64

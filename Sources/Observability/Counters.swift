@@ -25,6 +25,8 @@ package enum Counter: Int, CaseIterable, Sendable {
     case requestsAtOnceRefused
     /// Requests whose token was not looked at, because too many of their client's were no good.
     case failedTokensRefused
+    /// External authorizers that did not say whether a request may come.
+    case authorizerFailures
 }
 
 package struct Counters {

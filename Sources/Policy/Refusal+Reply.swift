@@ -17,6 +17,12 @@ extension Refusal {
         case .token(let error) where status == 401:
             let cause = "error=\"invalid_token\", error_description=\"\(quoted(error.explanation))\""
             for text in challenge.fields(cause) { field("WWW-Authenticate", text) }
+        case .authorizer(let refusal):
+            if refusal.asksForCredential {
+                // A 401 names what would do (RFC 9110 §15.5.2).
+                for text in refusal.challenges.isEmpty ? challenge.fields() : refusal.challenges { field("WWW-Authenticate", text) }
+            }
+            fields += refusal.lines
         case .authorization(.scopeMissing(let scopes)):
             field("WWW-Authenticate", challenge.bearer("error=\"insufficient_scope\", scope=\"\(scopes)\""))
         case .authorization(.ruleUnmet): field("WWW-Authenticate", challenge.bearer("error=\"insufficient_scope\""))

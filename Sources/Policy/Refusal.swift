@@ -16,6 +16,10 @@ package enum Refusal: Error, Sendable {
     case noRoute
     case methodNotAllowed(allowed: String)
     case token(CredentialError)
+    /// The external authorizer that the route names says no.
+    case authorizer(AuthorizerRefusal)
+    /// The authorizer of this name did not say anything; why.
+    case authorizerUnavailable(String, String)
     case authorization(AuthorizationError)
     case admission(AdmissionError)
     case forwarding(ForwardingError)
@@ -57,6 +61,8 @@ package enum Refusal: Error, Sendable {
         case .methodNotAllowed: 405
         case .token(.keysUnavailable): 503
         case .token: 401
+        case .authorizer(let refusal): refusal.asksForCredential ? 401 : 403
+        case .authorizerUnavailable: 503
         case .authorization, .answerUnusable: 403
         case .admission(.limitExceeded): 429
         case .admission(.storeUnavailable): 503
@@ -83,6 +89,8 @@ package enum Refusal: Error, Sendable {
         case .noRoute: "no_route"
         case .methodNotAllowed: "method_not_allowed"
         case .token(let error): error.reason
+        case .authorizer(let refusal): refusal.asksForCredential ? "authorizer_unauthenticated" : "authorizer_forbidden"
+        case .authorizerUnavailable: "authorizer_unavailable"
         case .authorization(let error): error.reason
         case .admission(let error): error.reason
         case .forwarding(let error): error.reason
@@ -109,6 +117,9 @@ package enum Refusal: Error, Sendable {
         case .noRoute: "Nothing is served at this path."
         case .methodNotAllowed(let allowed): "This resource takes: \(allowed)."
         case .token(let error): error.explanation
+        case .authorizer(let refusal):
+            refusal.asksForCredential ? "This resource needs you to sign in." : "You may not use this resource."
+        case .authorizerUnavailable: "Whether you may use this resource cannot be found out at the moment."
         case .authorization(.scopeMissing(let scopes)): "The access token lacks the scope that this needs: \(scopes)."
         case .authorization(.ruleUnmet): "The access token is not meant for this resource."
         case .admission(.limitExceeded): "Too many requests. Wait as long as Retry-After says."
@@ -139,6 +150,7 @@ package enum Refusal: Error, Sendable {
         case .authorization(.scopeMissing(let scopes)): scopes
         case .token(.claimUnmet(let claim)), .token(.claimMalformed(let claim)): claim
         case .originNotAllowed(let origin): origin
+        case .authorizerUnavailable(let name, let reason): "\(name): \(reason)"
         case .answerUnusable(let variable): "$" + variable.name
         default: nil
         }
@@ -150,10 +162,18 @@ package enum Refusal: Error, Sendable {
         case .forwarding(.headerUnusable), .forwarding(.pathUnusable): true
         case .forwarding, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .bodyTooSlow,
             .protocolNotOffered, .overloaded, .answerUnusable,
-            .token(.keysUnavailable),
+            .token(.keysUnavailable), .authorizerUnavailable,
             .admission(.storeUnavailable):
             false
         default: true
+        }
+    }
+
+    /// Whether it is a credential that lets nobody in, so that another one might.
+    package var isOfCredential: Bool {
+        switch self {
+        case .token, .authorizer, .authorizerUnavailable, .tooManyFailedTokens: true
+        default: false
         }
     }
 
@@ -178,7 +198,7 @@ package enum Refusal: Error, Sendable {
         switch self {
         case .tooManyAtOnce: 1
         case .admission(.limitExceeded(_, let wait)), .tooManyFailedTokens(let wait): max(1, wait.secondsUp)
-        case .admission(.storeUnavailable), .token(.keysUnavailable), .forwarding(.unresolved), .forwarding(.busy),
+        case .admission(.storeUnavailable), .token(.keysUnavailable), .authorizerUnavailable, .forwarding(.unresolved), .forwarding(.busy),
             .forwarding(.queueFull), .forwarding(.gaveWay), .overloaded:
             2
         default: nil

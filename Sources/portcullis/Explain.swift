@@ -17,7 +17,7 @@ struct Explain: ParsableCommand {
               portcullis explain --who POST /api/orders/7
 
             Exits with 0 if the request is forwarded or answered, 1 if it is refused, 2 if the file or the command is wrong, 3 if it cannot be \
-            decided here because keys are at a URL.
+            decided here because keys are at a URL or an authorizer would be asked.
             """)
 
     @OptionGroup var file: ConfigurationOption
@@ -25,6 +25,7 @@ struct Explain: ParsableCommand {
     @Argument(help: "A path, or a URL with the host.") var url: String
     @Option(help: "A file with the access token; - for standard input.") var token: String?
     @Option(help: "The claims of a token, as a JSON object; its signature is taken for good.") var claims: String?
+    @Option(help: "The authorizer of the file that would give these claims.") var authorizer: String?
     @Option(name: .customLong("header"), help: "A field of the request, as 'Name: value'; repeat.") var headers: [String] = []
     @Option(name: .customLong("cookie"), help: "A cookie of the request, as name=value; repeat.") var cookies: [String] = []
     @Option(help: "The address of the client.") var client = "127.0.0.1"
@@ -66,12 +67,15 @@ struct Explain: ParsableCommand {
         }
         for cookie in cookies where !cookie.contains("=") { throw usage("'\(cookie)' is not a cookie", "write --cookie name=value") }
         if !cookies.isEmpty { request.fields.append(("Cookie", cookies.joined(separator: "; "))) }
-        request.bearer = try bearer()
+        request.bearer = try bearer(settings)
         if let mistake = request.mistake { throw usage(mistake, "write: portcullis explain GET /path, or a URL of http or https") }
         return request
     }
 
-    private func bearer() throws -> OfflineRequest.Bearer {
+    private func bearer(_ settings: Settings) throws -> OfflineRequest.Bearer {
+        if authorizer != nil, claims == nil {
+            throw usage("--authorizer says whose claims --claims are", "add --claims '{\"user\":\"alice\"}'")
+        }
         switch (token, claims) {
         case (.some, .some): throw usage("a request has a token or claims, not both", "leave out --token or --claims")
         case (nil, nil): return .fields
@@ -88,8 +92,15 @@ struct Explain: ParsableCommand {
                 throw usage("\(path) cannot be read: \(error.reason)", "--token takes a file, or - for standard input")
             }
         case (nil, .some(let text)):
-            guard let value = try? JSONReader.read(Array(text.utf8)), let claims = UnsignedClaims(value) else {
+            guard let value = try? JSONReader.read(Array(text.utf8)), var claims = UnsignedClaims(value) else {
                 throw usage("the claims are not a JSON object", "write --claims '{\"sub\":\"alice\"}'")
+            }
+            if let authorizer {
+                guard let index = settings.authorizers.firstIndex(where: { $0.name == authorizer }) else {
+                    throw usage(
+                        "there is no authorizer '\(authorizer)'", "it has: \(settings.authorizers.map(\.name).joined(separator: " "))")
+                }
+                claims.authorizer = AuthorizerID(index)
             }
             return .claims(claims)
         }

@@ -30,6 +30,11 @@ struct Summary {
             text +=
                 "issuer     \(issuer.name)  \(issuer.url)  \(audience)  \(issuer.algorithms.map(\.name).joined(separator: " "))  keys \(keys)\n"
         }
+        for (authorizer, upstream) in zip(settings.authorizers, settings.authorizerUpstreams) {
+            let claims = authorizer.claims.isEmpty ? "" : "  claims " + authorizer.claims.map(\.claim).joined(separator: " ")
+            text +=
+                "authorizer \(authorizer.name)  \(authorizer.method) \(settings.upstream(upstream).servers.map(\.text).joined(separator: " "))\(claims)\(authorizer.cache == nil ? "" : "  cached")\n"
+        }
         for limit in settings.limits {
             let store = if case .redis(let name) = limit.store { "redis \(name)" } else { "memory" }
             let counted = limit.countedStatuses.isEmpty ? "" : "  counts " + limit.countedStatuses.map(String.init).joined(separator: " ")
@@ -81,7 +86,12 @@ struct Summary {
 
     private func demands(_ route: Route, _ rule: Route.MethodRule) -> String {
         guard case .authenticated(let accepted) = route.access, rule.publicRule == nil else { return "PUBLIC" }
-        var parts = ["token of " + accepted.credentials.map { settings.name(of: $0) }.joined(separator: " or ")]
+        let tokens = accepted.issuers.map { settings.issuer($0).name }
+        let others = accepted.authorizers.map { "let in by " + settings.authorizer($0).name }
+        var parts = [
+            ((tokens.isEmpty ? [] : ["token of " + tokens.joined(separator: " or ")]) + others).joined(
+                separator: accepted.takesAny ? " or " : ", else ")
+        ]
         parts += rule.authorization.requirements.map { "scope " + settings.requirements.requirements[$0].summary }
         parts += rule.authorization.rules.map(\.text)
         return parts.joined(separator: ", ")

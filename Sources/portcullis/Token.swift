@@ -32,7 +32,7 @@ struct Token: ParsableCommand {
                     print(view.text(at: seconds), terminator: "")
                     guard view.isLetInSomewhere else { throw ExitCode(1) }
                 case .absent: preconditionFailure("a token that is not there")
-                case .pending(.keySet(let doubt)):
+                case .pending(let doubt):
                     let name = settings.issuer(doubt.issuer).name
                     print(
                         doubt.error == .keysUnavailable

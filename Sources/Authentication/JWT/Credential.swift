@@ -85,12 +85,14 @@ package enum Credential {
 package enum BasicCredential {
     /// User and password; nil for a value of another scheme or form.
     package static func read(_ value: Span<UInt8>) -> (user: [UInt8], password: [UInt8])? {
-        guard value.count > 6, value.count <= Limits.tokenBytesMax * 2, value.extracting(0..<5).equalsIgnoringCase("basic"),
-            value[5] == 0x20
-        else { return nil }
+        guard value.count > 6, value.count <= Limits.tokenBytesMax * 2, isBasic(value) else { return nil }
         let encoded = value.extracting(value.trimmed(6..<value.count))
         guard let plain = Base64.decode(encoded), let colon = plain.firstIndex(of: 0x3A) else { return nil }
         return (Array(plain[..<colon]), Array(plain[(colon + 1)...]))
+    }
+
+    package static func isBasic(_ value: Span<UInt8>) -> Bool {
+        value.count > 5 && value.extracting(0..<5).equalsIgnoringCase("basic") && value[5] == 0x20
     }
 
     /// Whether the password of a value has the form of a token.

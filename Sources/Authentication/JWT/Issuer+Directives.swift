@@ -122,7 +122,7 @@ extension ClaimRule {
 }
 
 extension ScopeMatch {
-    fileprivate init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+    init?(_ directive: Directive, _ diagnostics: Diagnostics) {
         guard directive.takes(1...2, "exact|wildcard|usso [anchored]", diagnostics) else { return nil }
         switch directive.arguments.map(\.text) {
         case ["exact"]: self = .exact

@@ -2,7 +2,7 @@ import Bytes
 package import HTTPMessage
 
 /// Verifies access tokens: JSON Web Tokens that an issuer of the file has signed (RFC 7519, RFC 9068).
-package final class TokenVerifier: CredentialVerifier {
+package final class TokenVerifier {
     private let issuers: [Issuer]
     private let sources: TokenSources
     private var keySets: [KeySet?]
@@ -49,8 +49,15 @@ package final class TokenVerifier: CredentialVerifier {
 
     // MARK: - The token of a request
 
+    /// Looks for a token in a request and checks it.
+    ///
+    /// - Parameters:
+    ///   - now: seconds since 1970.
+    ///   - mayCheck: asked before anything that costs: the check of a token that is not known yet.
+    /// - Throws: why the token that is there lets nobody in.
     package func verify(
-        _ head: borrowing RequestHead, by rule: AuthenticationRule, at now: UInt64, mayCheck: () throws(CredentialError) -> Void
+        _ head: borrowing RequestHead, by rule: AuthenticationRule, at now: UInt64,
+        mayCheck: () throws(CredentialError) -> Void = { () throws(CredentialError) in }
     ) throws(CredentialError) -> Verification {
         refusedSubject = nil
         switch try sources.find(head) {
@@ -80,7 +87,7 @@ package final class TokenVerifier: CredentialVerifier {
         case .principal(let principal):
             cache.insert(principal)
             return .identity(Identity(principal, kind: kind))
-        case .needsKeys(let doubt): return .pending(.keySet(doubt))
+        case .needsKeys(let doubt): return .pending(doubt)
         }
     }
 
@@ -90,7 +97,7 @@ package final class TokenVerifier: CredentialVerifier {
         _ mayCheck: () throws(CredentialError) -> Void
     ) throws(CredentialError) -> Verification {
         var identity: Identity?
-        var doubt: PendingCredential?
+        var doubt: KeyDoubt?
         var firstError: CredentialError?
         for range in ranges {
             let outcome: Verification
@@ -120,7 +127,7 @@ package final class TokenVerifier: CredentialVerifier {
         let any = AuthenticationRule(issuers.indices.map { .issuer(IssuerID($0)) })
         switch try check(token, by: any, at: now) {
         case .principal(let principal): return .identity(Identity(principal, kind: .field))
-        case .needsKeys(let doubt): return .pending(.keySet(doubt))
+        case .needsKeys(let doubt): return .pending(doubt)
         }
     }
 

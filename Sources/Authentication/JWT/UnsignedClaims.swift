@@ -8,6 +8,8 @@ package struct UnsignedClaims: Sendable {
     package private(set) var added: [String] = []
     /// How the token would come.
     package var kind = CredentialKind.field
+    /// The authorizer that gives them; nil for those of a token.
+    package var authorizer: AuthorizerID?
     /// Claims that are times, as seconds from the moment of the request.
     private var relativeTimes: [(name: String, seconds: Int64)] = []
 
@@ -62,7 +64,13 @@ package struct UnsignedClaims: Sendable {
     }
 
     /// What becomes of a token with these claims and a good signature, whichever route it comes to.
-    package func checked(among issuers: [Issuer], _ requirements: any RequirementAnswering, at now: UInt64) -> CheckedClaims {
+    package func checked(
+        among issuers: [Issuer], _ authorizers: AuthorizerVerifier, _ requirements: any RequirementAnswering, at now: UInt64
+    ) -> CheckedClaims {
+        if let authorizer {
+            return CheckedClaims(
+                credential: .authorizer(authorizer), principal: .success(authorizers.principal(authorizer, Claims(payload))), kind: kind)
+        }
         do {
             guard let index = try issuer(among: issuers) else { throw CredentialError.malformed }
             let check = ClaimsCheck(issuers: issuers, requirements: requirements)
@@ -73,9 +81,9 @@ package struct UnsignedClaims: Sendable {
             } catch {
                 principal = .failure(error)
             }
-            return CheckedClaims(issuer: index, principal: principal, kind: kind)
+            return CheckedClaims(credential: .issuer(index), principal: principal, kind: kind)
         } catch let error as CredentialError {
-            return CheckedClaims(issuer: nil, principal: .failure(error), kind: kind)
+            return CheckedClaims(credential: nil, principal: .failure(error), kind: kind)
         } catch {
             preconditionFailure("\(error)")
         }
@@ -84,8 +92,8 @@ package struct UnsignedClaims: Sendable {
 
 /// Unsigned claims that were held to the rules of their issuer, once for all requests that they are asked about.
 package struct CheckedClaims {
-    /// Nil where they name none, or an unknown one.
-    package let issuer: IssuerID?
+    /// Nil where they name no issuer, or an unknown one.
+    package let credential: CredentialID?
     fileprivate let principal: Result<Principal, CredentialError>
     fileprivate let kind: CredentialKind
 
@@ -93,7 +101,13 @@ package struct CheckedClaims {
     ///
     /// - Throws: why a token with these claims is refused there.
     package func identity(by rule: AuthenticationRule) throws(CredentialError) -> Identity {
-        if let issuer, !rule.accepts(.issuer(issuer)) { throw .issuerNotAccepted }
+        if let credential, !rule.accepts(credential) {
+            switch credential {
+            case .issuer: throw .issuerNotAccepted
+            // What an authorizer would let in brings nothing where another is asked.
+            case .authorizer: throw .missing
+            }
+        }
         return Identity(try principal.get(), kind: kind)
     }
 }

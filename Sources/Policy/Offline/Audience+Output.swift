@@ -9,7 +9,7 @@ extension Audience {
         switch kind {
         case .everybody: lines.append("Everybody passes: it is public.")
         case .nobody(let reason): lines.append("Nobody passes: \(reason)")
-        case .bearers(let issuers, let scopes, let rules):
+        case .bearers(let issuers, let authorizers, let scopes, let rules):
             for issuer in issuers {
                 let audience = issuer.audiences.isEmpty ? "any audience" : "for \(issuer.audiences.joined(separator: " or "))"
                 let rules = issuer.rules.map {
@@ -17,9 +17,10 @@ extension Audience {
                 }
                 lines.append("token of   \(issuer.name)   \(issuer.url)   \(([audience] + rules).joined(separator: ", "))")
             }
+            for name in authorizers { lines.append("let in by  \(name)") }
             for scope in scopes { lines.append("scope      \(scope.text)   \(scope.line)") }
             for rule in rules { lines.append("rule       \(rule.text)   \(rule.line)") }
-            if scopes.isEmpty, rules.isEmpty {
+            if scopes.isEmpty, rules.isEmpty, !issuers.isEmpty {
                 lines.append("Every token of \(issuers.count == 1 ? "this issuer" : "these issuers") passes.")
             }
         }
@@ -39,9 +40,10 @@ extension Audience {
             case .nobody(let reason):
                 output.member("passes", "nobody")
                 output.member("reason", reason)
-            case .bearers(let issuers, let scopes, let rules):
+            case .bearers(let issuers, let authorizers, let scopes, let rules):
                 output.member("passes", "bearers")
                 output.member("issuers", issuers.map(\.name))
+                if !authorizers.isEmpty { output.member("authorizers", authorizers) }
                 for (name, demands) in [("scopes", scopes), ("rules", rules)] {
                     output.objects(name, of: demands) { output, demand in
                         output.member("demand", demand.text)

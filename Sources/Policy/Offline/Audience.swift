@@ -7,8 +7,9 @@ package struct Audience {
         case everybody
         /// The status and the reason, no matter who asks.
         case nobody(String)
-        /// Anyone who brings a token of one of these issuers that has all the scopes and meets all the rules.
-        case bearers(issuers: [Issuer], scopes: [(text: String, line: SourceLine)], rules: [(text: String, line: SourceLine)])
+        /// Anyone who brings a token of one of these issuers, or whom one of these authorizers lets in, that has all the scopes and meets all the rules.
+        case bearers(
+            issuers: [Issuer], authorizers: [String], scopes: [(text: String, line: SourceLine)], rules: [(text: String, line: SourceLine)])
     }
 
     package let policyID: String

@@ -44,7 +44,8 @@ package struct Explainer {
         var reply: Reply?
         switch outcome.decision {
         case .forwarded(let match, _): verdict = .forwarded(upstreamName(match))
-        case .undecided(let issuer): verdict = .undecided(settings.issuer(issuer).name)
+        case .undecided(let credential):
+            verdict = .undecided(kind: settings.kind(of: credential), settings.name(of: credential), settings.unknown(of: credential))
         case .replied(let own):
             verdict = .replied(own)
             reply = own.reply(requestID: requestID, form: form)
@@ -80,6 +81,7 @@ package struct Explainer {
             let rule = match.rule.authorization
             kind = .bearers(
                 issuers: credentials.issuers.map { settings.issuer($0) },
+                authorizers: credentials.authorizers.map { settings.authorizer($0).name },
                 scopes: zip(rule.requirements, rule.requirementLines).map { (settings.requirements.requirements[$0].summary, $1) },
                 rules: rule.rules.map { ($0.text, $0.line) })
         } else {
@@ -100,10 +102,10 @@ package struct Explainer {
 
     /// Puts into claims what the one issuer that they can be of gives to all its tokens.
     private func complete(_ claims: inout UnsignedClaims, for request: OfflineRequest) {
-        if let named = try? claims.issuer(among: settings.issuers) {
+        if claims.authorizer == nil, let named = try? claims.issuer(among: settings.issuers) {
             return claims.complete(for: settings.issuer(named), at: request.time)
         }
-        guard claims["iss"] == nil else { return }
+        guard claims["iss"] == nil, claims.authorizer == nil else { return }
         let accepted = offline.decide(request).match?.credentials?.issuers ?? settings.issuers.indices.map { IssuerID($0) }
         if let first = accepted.first { claims.complete(for: settings.issuer(first), at: request.time) }
     }
@@ -172,17 +174,18 @@ package struct Explainer {
             let line = match.rule.publicRule?.line ?? { if case .public(let rule) = match.route.access { rule.line } else { nil } }()
             return [.init(.token, "none", isMet: nil, line: line, note: "nobody is asked for one: public")]
         }
-        let accepted = credentials.credentials.map { settings.name(of: $0) }.joined(separator: " ")
+        let accepted = credentials.credentials.map { settings.title(of: $0) }.joined(separator: " or ")
         if let identity = outcome.identity {
             let subject = identity.principal.subject.map { "subject \($0)" } ?? "no subject"
             var note = "signature checked"
             if case .claims = request.bearer {
-                note = "claims as given, signature not checked"
+                note =
+                    if case .issuer = identity.principal.credential { "claims as given, signature not checked" } else { "claims as given" }
                 if !filledIn.isEmpty { note += "; filled in: \(filledIn.joined(separator: " "))" }
             }
             var steps = [
                 Explanation.Step(
-                    .token, "issuer \(settings.name(of: identity.principal.credential)), \(subject)", line: credentials.line, note: note)
+                    .token, "\(settings.title(of: identity.principal.credential)), \(subject)", line: credentials.line, note: note)
             ]
             if identity.kind.isAmbient {
                 let hasOrigin = outcome.context.head.fields.has(.origin) || outcome.context.head.fields.has(.secFetchSite)
@@ -198,17 +201,22 @@ package struct Explainer {
             }
             return steps
         }
-        if case .undecided(let issuer) = outcome.decision {
+        if case .undecided(let credential) = outcome.decision {
+            return [
+                .init(.token, settings.title(of: credential), isMet: nil, line: credentials.line, note: settings.unknown(of: credential))
+            ]
+        }
+        if case .authorizer(let refused) = refusal {
             return [
                 .init(
-                    .token, "issuer \(settings.issuer(issuer).name)", isMet: nil, line: credentials.line,
-                    note: "its keys are at a URL and not fetched here")
+                    .token, settings.title(of: .authorizer(refused.authorizer)), isMet: false, line: credentials.line,
+                    note: refusal?.detail ?? "")
             ]
         }
         guard case .token(let error) = refusal else { return [] }
         var note = error.explanation
         if case .claimUnmet(let claim) = error { note += " (claim \(claim))" }
-        return [.init(.token, "issuer \(accepted)", isMet: false, line: credentials.line, note: note)]
+        return [.init(.token, accepted, isMet: false, line: credentials.line, note: note)]
     }
 
     private func demandSteps(_ match: RouteMatch, _ outcome: OfflinePolicy.Outcome, _ refusal: Refusal?) -> [Explanation.Step] {
@@ -297,7 +305,7 @@ package struct Explainer {
         case .authorization(.ruleUnmet(let rule)): return "It passes where \(rule) holds."
         case .token(.missing):
             let names = outcome.match?.credentials?.credentials.map { settings.name(of: $0) } ?? []
-            return "It passes with a token of \(names.joined(separator: " or ")), which meets what else is demanded."
+            return "It passes with a credential of \(names.joined(separator: " or ")), which meets what else is demanded."
         case .token(.issuerNotAccepted):
             let names = outcome.match?.credentials?.credentials.map { settings.name(of: $0) } ?? []
             return "The route accepts tokens of \(names.joined(separator: " or "))."

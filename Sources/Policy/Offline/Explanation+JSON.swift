@@ -14,9 +14,10 @@ extension Explanation {
                 output.member("upstream", upstream)
             case .replied: output.member("decision", "answered")
             case .refused: output.member("decision", "refused")
-            case .undecided(let issuer):
+            case .undecided(let kind, let name, let unknown):
                 output.member("decision", "undecided")
-                output.member("issuer", issuer)
+                output.member(kind, name)
+                output.member("unknown", unknown)
             }
             if let status { output.member("status", status) }
             if let reason { output.member("reason", reason) }

@@ -45,7 +45,7 @@ extension Explanation {
         case .forwarded(let upstream): "FORWARDED  to \(upstream)"
         case .replied(let reply): "ANSWERED  \(reply.status) \(reply.reason)"
         case .refused(let refusal): "REFUSED  \(refusal.status) \(refusal.reason)"
-        case .undecided(let issuer): "UNDECIDED  the keys of issuer \(issuer) are at a URL: give --claims in place of the token"
+        case .undecided(_, _, let unknown): "UNDECIDED  \(unknown): give --claims"
         }
     }
 

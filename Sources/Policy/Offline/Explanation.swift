@@ -8,8 +8,8 @@ package struct Explanation {
         case forwarded(String)
         case replied(GatewayReply)
         case refused(Refusal)
-        /// The name of the issuer whose keys are at a URL.
-        case undecided(String)
+        /// The kind of credential, the name that the file gives it, and what is not known of it.
+        case undecided(kind: String, String, String)
     }
 
     /// One thing that the request was asked for, in the order of its path.

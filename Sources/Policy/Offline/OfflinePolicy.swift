@@ -15,8 +15,8 @@ package final class OfflinePolicy {
         case forwarded(RouteMatch, Identity?)
         case replied(GatewayReply)
         case refused(Refusal)
-        /// The keys of this issuer are at a URL.
-        case undecided(issuer: IssuerID)
+        /// The keys of this issuer are at a URL, or this authorizer would have to be asked.
+        case undecided(CredentialID)
     }
 
     /// A decision with what it was made of.
@@ -42,7 +42,8 @@ package final class OfflinePolicy {
         self.settings = settings
         policy = Policy(settings)
         authenticator = Authenticator(
-            issuers: settings.issuers, sources: settings.tokenSources, cacheCapacity: 4, cacheHash: SipHash(key0: 1, key1: 2),
+            issuers: settings.issuers, authorizers: settings.authorizers, sources: settings.tokenSources, cacheCapacity: 4,
+            cacheHash: SipHash(key0: 1, key1: 2),
             requirements: settings.requirements)
         forwardedFields = ForwardedFields(trusted: settings.trustedFields)
         for (index, issuer) in settings.issuers.enumerated() {
@@ -67,7 +68,7 @@ package final class OfflinePolicy {
 
     /// Holds claims to the rules of their issuer.
     package func check(_ claims: UnsignedClaims, at time: UInt64) -> CheckedClaims {
-        claims.checked(among: settings.issuers, settings.requirements, at: time)
+        claims.checked(among: settings.issuers, authenticator.authorizers, settings.requirements, at: time)
     }
 
     /// What a token is to the file, without a request.
@@ -110,14 +111,9 @@ package final class OfflinePolicy {
         }
         run.match = match
         if let credentials = match.credentials {
-            do throws(CredentialError) {
-                guard let identity = try authenticate(request, context.head, by: credentials, &run) else {
-                    throw .keysUnavailable
-                }
-                run.identity = identity
-            } catch {
-                if case .keysUnavailable = error, let issuer = undecidable { return .undecided(issuer: issuer) }
-                throw .token(error)
+            switch try authenticate(request, context.head, by: credentials) {
+            case .identity(let identity): run.identity = identity
+            case .undecided(let credential): return .undecided(credential)
             }
         }
         _ = try policy.authorize(run.identity, match, in: context)
@@ -145,25 +141,56 @@ package final class OfflinePolicy {
         return try policy.match(head, form, &target, in: run.context) { found = $0 }
     }
 
-    /// The issuer whose keys were wanted last.
-    private var undecidable: IssuerID?
+    private enum Authenticated {
+        case identity(Identity)
+        /// What would have to be asked.
+        case undecided(CredentialID)
+    }
 
     private func authenticate(
-        _ request: OfflineRequest, _ head: borrowing RequestHead, by rule: AuthenticationRule, _ run: inout Run
-    ) throws(CredentialError) -> Identity? {
-        undecidable = nil
-        switch request.bearer {
-        case .claims(let claims): return try check(claims, at: request.time).identity(by: rule)
-        case .checked(let claims): return try claims.identity(by: rule)
-        case .fields, .token: break
+        _ request: OfflineRequest, _ head: borrowing RequestHead, by rule: AuthenticationRule
+    ) throws(Refusal) -> Authenticated {
+        do throws(CredentialError) {
+            switch request.bearer {
+            case .claims(let claims): return .identity(try check(claims, at: request.time).identity(by: rule))
+            case .checked(let claims): return .identity(try claims.identity(by: rule))
+            case .fields, .token: break
+            }
+        } catch {
+            throw .token(error)
         }
-        switch try authenticator.authenticate(head, by: rule, at: request.time) {
-        case .identity(let identity): return identity
-        case .absent: throw .missing
-        case .pending(.keySet(let doubt)):
-            guard doubt.error == .keysUnavailable else { throw doubt.error }
-            undecidable = doubt.issuer
-            return nil
+        var refused: Refusal?
+        for step in rule.steps {
+            do throws(Refusal) {
+                if let found = try authenticate(request, head, by: rule, step) { return found }
+            } catch {
+                guard rule.takesAny else { throw error }
+                refused = error
+            }
+        }
+        throw refused ?? .token(.missing)
+    }
+
+    /// Nil where there is no credential of the step's kind.
+    private func authenticate(
+        _ request: OfflineRequest, _ head: borrowing RequestHead, by rule: AuthenticationRule, _ step: AuthenticationRule.Step
+    ) throws(Refusal) -> Authenticated? {
+        switch step {
+        case .token:
+            do throws(CredentialError) {
+                switch try authenticator.tokens.verify(head, by: rule, at: request.time) {
+                case .identity(let identity): return .identity(identity)
+                case .absent: return nil
+                case .pending(let doubt):
+                    if doubt.error == .keysUnavailable { return .undecided(.issuer(doubt.issuer)) }
+                    throw doubt.error
+                }
+            } catch {
+                throw .token(error)
+            }
+        case .authorizer(let id):
+            guard request.authorizersRefuse else { return .undecided(.authorizer(id)) }
+            throw .authorizer(AuthorizerRefusal(by: id, asksForCredential: true))
         }
     }
 

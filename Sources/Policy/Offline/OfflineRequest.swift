@@ -31,6 +31,8 @@ package struct OfflineRequest {
     package var bearer: Bearer
     /// Seconds since 1970.
     package var time: UInt64
+    /// Whether an external authorizer, which nobody asks here, is taken to refuse who brings no claims; else the request is undecided.
+    package var authorizersRefuse = false
 
     package init(
         _ method: String, _ target: String, host: String = "localhost", isHTTPS: Bool? = nil, fields: [(name: String, value: String)] = [],

@@ -35,6 +35,7 @@ package struct PolicyTestRun {
                 var request = OfflineRequest(tested.method, url: tested.url, time: now)
                 request.fields = tested.fields
                 request.clientIP = tested.clientIP
+                request.authorizersRefuse = true
                 let bearer = bearers[tested.persona.name] ?? Self.bearer(tested.persona, policy, at: now)
                 bearers[tested.persona.name] = bearer
                 request.bearer = bearer
@@ -51,7 +52,9 @@ package struct PolicyTestRun {
     private static func bearer(_ persona: PolicyTest.Persona, _ policy: OfflinePolicy, at now: UInt64) -> OfflineRequest.Bearer {
         guard var claims = persona.claims else { return .fields }
         let issuers = policy.settings.issuers
-        if let issuer = try? claims.issuer(among: issuers) { claims.complete(for: issuers[issuer.index], at: now) }
+        if claims.authorizer == nil, let issuer = try? claims.issuer(among: issuers) {
+            claims.complete(for: issuers[issuer.index], at: now)
+        }
         return .checked(policy.check(claims, at: now))
     }
 
@@ -102,7 +105,7 @@ package struct PolicyTestRun {
             return "forwarded to \(match.route.forwarding.map { settings.upstream($0.upstream).name } ?? "")\(suffix)"
         case .replied(let reply): return "answered \(reply.status) \(reply.reason)\(suffix)"
         case .refused(let refusal): return "refused \(refusal.status) \(refusal.reason)\(suffix)"
-        case .undecided(let issuer): return "undecided: the keys of issuer \(settings.issuer(issuer).name) are at a URL"
+        case .undecided(let credential): return "undecided: \(settings.unknown(of: credential))"
         }
     }
 }

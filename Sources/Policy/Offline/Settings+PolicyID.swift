@@ -69,7 +69,9 @@ private struct PolicyText {
         let access =
             switch route.access {
             case .public: "public"
-            case .authenticated(let rule): "\(rule.issuers.map { issuer(settings.issuer($0)) }.sorted())"
+            case .authenticated(let rule):
+                // In whose order authorizers are asked decides; among tokens there is none.
+                "any \(rule.takesAny) \(rule.issuers.map { issuer(settings.issuer($0)) }.sorted()) \(rule.steps.map(step))"
             }
         return [
             "route \(hosts(of: route)) \(route.pattern.shape) folds \(route.pathDemand.foldsCase)", access, "\(rules)",
@@ -118,6 +120,17 @@ private struct PolicyText {
         let rules = issuer.rules.map { "\($0.claim) \($0.comparison) \($0.values.sorted())" }.sorted()
         return
             "\(issuer.url) \(issuer.keys) \(issuer.audiences.sorted()) \(issuer.algorithms.map(\.name).sorted()) \(rules) \(issuer.leeway) \(issuer.scopeClaims) \(issuer.scopeMatch) \(issuer.subjectClaims) \(issuer.tokenTypes.sorted()) \(issuer.staleMax.count)"
+    }
+
+    private func step(_ step: AuthenticationRule.Step) -> String {
+        guard case .authorizer(let id) = step else { return "token" }
+        let authorizer = settings.authorizer(id)
+        let upstream = settings.upstream(settings.authorizerUpstreams[id.index])
+        let sent = authorizer.sent.map { "\($0.name.lowercased()) \($0.value.parts)" }.sorted()
+        let claims = authorizer.claims.map { "\($0.claim) \($0.field.lowercased()) \($0.separator ?? "")" }.sorted()
+        let cache = authorizer.cache.map { "\($0.time.count) \($0.isExact) \($0.variables.map(\.name).sorted())" } ?? ""
+        return
+            "\(authorizer.method) \(authorizer.path.parts) host \(authorizer.host?.parts ?? []) at \(upstream.servers.map(\.text).sorted()) \(sent) \(claims) passes \(authorizer.passedFields.map { $0.lowercased() }.sorted()) follows \(authorizer.followsRedirects) cache \(cache) recheck \(authorizer.recheck?.count ?? 0) \(authorizer.scopeReading) \(authorizer.subjectClaims)"
     }
 
     private func limit(_ limit: Limit, _ route: Route) -> String {

@@ -1,0 +1,117 @@
+import Bytes
+package import HTTPMessage
+import Routing
+package import Time
+
+/// Makes of an authorizer's response what the next stages go by, and remembers it where the file says so.
+///
+/// It asks nobody itself: the gateway does, and brings what was said.
+package final class AuthorizerVerifier {
+    private let authorizers: [Authorizer]
+    private let requirements: any RequirementAnswering
+    private let shares = SubjectShares(capacity: 16_384)
+    private var caches: [VerdictCache]
+
+    init(_ authorizers: [Authorizer], _ requirements: any RequirementAnswering) {
+        self.authorizers = authorizers
+        self.requirements = requirements
+        caches = authorizers.map { _ in VerdictCache() }
+    }
+
+    /// What it said lately of a request that is no other by the cache's key.
+    package func known(_ id: AuthorizerID, _ key: [UInt8], at now: Instant) -> AuthorizerVerdict? { caches[id.index].find(key, at: now) }
+
+    /// What a response says.
+    ///
+    /// - Parameter key: by which it is remembered; nil for not at all.
+    package func verdict(
+        of id: AuthorizerID, _ response: AuthorizerResponse, remembering key: [UInt8]?, at now: Instant
+    ) -> AuthorizerVerdict {
+        let authorizer = authorizers[id.index]
+        let verdict = verdict(of: id, authorizer, response)
+        guard let key, let rule = authorizer.cache else { return verdict }
+        var time = rule.time
+        if let seconds = response.secondsKept { time = min(time, .seconds(seconds)) }
+        switch verdict {
+        // What one client is given is not given to the next.
+        case .allowed(_, let lines): if !lines.isEmpty { return verdict }
+        case .refused(let refusal):
+            if !refusal.lines.isEmpty { return verdict }
+            time = min(time, refusalTimeMax)
+        case .unavailable: return verdict
+        }
+        if time > .zero { caches[id.index].keep(verdict, key, until: now.adding(time), at: now) }
+        return verdict
+    }
+
+    private func verdict(of id: AuthorizerID, _ authorizer: Authorizer, _ response: AuthorizerResponse) -> AuthorizerVerdict {
+        switch response.status {
+        case 200..<300:
+            do {
+                let claims = try response.claims(authorizer.claims)
+                return .allowed(principal(id, claims), lines: response.lines(authorizer.passedFields))
+            } catch {
+                return .unavailable(error.reason)
+            }
+        case 401, 403, 301, 302, 303, 307, 308:
+            let location = response.status == 403 ? nil : response.values("location").first
+            return .refused(
+                AuthorizerRefusal(
+                    by: id, asksForCredential: response.status != 403,
+                    challenges: response.status == 401
+                        ? response.values("www-authenticate").map { String(decoding: $0, as: UTF8.self) } : [],
+                    location: authorizer.followsRedirects ? location : nil, lines: response.lines(authorizer.passedFields)))
+        default: return .unavailable("it responded with status \(response.status)")
+        }
+    }
+
+    func principal(_ id: AuthorizerID, _ claims: Claims) -> Principal {
+        let authorizer = authorizers[id.index]
+        let subject = authorizer.subjectClaims.lazy.compactMap { claims[$0]?.string }.first
+        return Principal(
+            .authorizer(id), subject: subject, claims: claims, expiry: noExpiry,
+            answers: requirements.answers(for: claims, of: .authorizer(id)), share: shares.share(of: subject, .authorizer(id)), token: nil)
+    }
+
+    /// Who a request is that was let in. What it was let in by nobody here knows; a cookie, or a password of Basic, a browser sends by itself.
+    package func identity(_ principal: Principal, _ head: borrowing RequestHead) -> Identity {
+        let isField =
+            !head.fields.has(.cookie) && head.value(.authorization).map { !BasicCredential.isBasic(head.bytes.extracting($0)) } ?? false
+        return Identity(principal, kind: isField ? .field : .cookie)
+    }
+}
+
+/// What one authorizer said lately. Bounded; what is over is looked for when there is no room.
+private struct VerdictCache {
+    private struct Entry {
+        let verdict: AuthorizerVerdict
+        let end: Instant
+    }
+
+    private var entries: [[UInt8]: Entry] = [:]
+    private var bytes = 0
+
+    func find(_ key: [UInt8], at now: Instant) -> AuthorizerVerdict? {
+        guard let entry = entries[key], now < entry.end else { return nil }
+        return entry.verdict
+    }
+
+    mutating func keep(_ verdict: AuthorizerVerdict, _ key: [UInt8], until end: Instant, at now: Instant) {
+        if entries.count >= entriesMax || bytes + key.count > keyBytesMax {
+            entries = entries.filter { now < $0.value.end }
+            bytes = entries.keys.reduce(0) { $0 + $1.count }
+            // All of them hold still: a part gives way, whichever.
+            while entries.count >= entriesMax * 7 / 8 || bytes + key.count > keyBytesMax * 7 / 8, let any = entries.keys.first {
+                entries[any] = nil
+                bytes -= any.count
+            }
+        }
+        if entries.updateValue(Entry(verdict: verdict, end: end), forKey: key) == nil { bytes += key.count }
+    }
+}
+
+private let entriesMax = 16_384
+private let keyBytesMax = 16 << 20
+private let refusalTimeMax = Nanoseconds.seconds(1)
+/// Far from now, in seconds since 1970: an authorizer says of a request that it may come, and not until when.
+private let noExpiry: UInt64 = 1 << 40

@@ -1,0 +1,185 @@
+import Authentication
+import Authorization
+import Bytes
+import ConfigFile
+import HTTPMessage
+import RateLimiting
+import Routing
+
+/// What a route, or one of its methods, demands.
+extension RouteReader {
+    struct Demands {
+        var authorization: AuthorizationRule
+        var limits: [LimitID] = []
+    }
+
+    mutating func access(_ block: Block, _ directive: Directive) -> Route.Access? {
+        let auth = block.one("auth")
+        let publicWord = block.one("public")
+        switch (auth, publicWord) {
+        case (.some(let auth), nil):
+            return .authenticated(authentication(auth))
+        case (nil, .some(let word)): return PublicRule(word, of: route, diagnostics).map { .public($0) }
+        case (.some, .some(let word)):
+            diagnostics.error("a route is public or asks for a credential, not both", at: word.name)
+            return nil
+        case (nil, nil):
+            diagnostics.error(
+                "this route says neither auth nor public", at: directive.position,
+                hint: "add: auth ISSUER; or, if everybody may come: public;")
+            return nil
+        }
+    }
+
+    /// Reads `auth [any] NAME …;`.
+    private mutating func authentication(_ directive: Directive) -> AuthenticationRule {
+        var words = directive.words("[any] NAME …", diagnostics)
+        let takesAny = words.first?.text == "any" && issuerIndex["any"] == nil
+        if takesAny { words.removeFirst() }
+        if takesAny, words.count < 2 {
+            diagnostics.error("'auth any' names fewer than two credentials", at: directive.position, hint: "write auth NAME;")
+        }
+        var credentials: [CredentialID] = []
+        var last: Word?
+        for word in words {
+            let credential: CredentialID
+            if let index = issuerIndex[word.text] {
+                credential = .issuer(IssuerID(index))
+                usedIssuers.insert(index)
+            } else if let index = authorizerIndex[word.text] {
+                credential = .authorizer(AuthorizerID(index))
+                usedAuthorizers.insert(index)
+            } else {
+                undefined("issuer", or: "authorizer", word, Array(issuerIndex.keys) + authorizerIndex.keys)
+                continue
+            }
+            if credentials.contains(credential) { diagnostics.error("'\(word.text)' stands twice", at: word) }
+            if !takesAny, let last {
+                diagnostics.error(
+                    "\(word.text) is never asked: the authorizer \(last.text) decides of every request", at: word,
+                    hint: "put \(last.text) last, or write: auth any …; which takes the first that lets in")
+            }
+            if case .authorizer = credential { last = word }
+            credentials.append(credential)
+        }
+        return AuthenticationRule(credentials, takesAny: takesAny, line: diagnostics.line(of: directive.position))
+    }
+
+    /// How the scopes of the credentials that a route accepts are compared; each with its name.
+    func readings(of access: Route.Access?) -> [ScopeRequirement.Holder] {
+        guard case .authenticated(let rule) = access else { return [] }
+        return rule.credentials.compactMap { credential in
+            switch credential {
+            case .issuer(let id): ScopeRequirement.Holder(name: "issuer \(issuers[id.index].name)", match: issuers[id.index].scopeMatch)
+            case .authorizer(let id):
+                authorizers.indices.contains(id.index)
+                    ? ScopeRequirement.Holder(
+                        name: "authorizer \(authorizers[id.index].name)", match: authorizers[id.index].scopeReading.match)
+                    : nil
+            }
+        }
+    }
+
+    /// `scope`, `require` and `limit` of a route or of one of its methods.
+    mutating func demands(_ block: Block, _ accepted: [ScopeRequirement.Holder], _ access: Route.Access?) -> Demands {
+        var demands = Demands(authorization: AuthorizationRule(of: route))
+        let isPublic = if case .public = access { true } else { false }
+        for directive in block.all("scope") {
+            if isPublic { diagnostics.error("a public route has no scope", at: directive.name, hint: "no token is looked at here") }
+            guard let requirement = ScopeRequirement(directive, of: accepted, diagnostics) else { continue }
+            demands.authorization.demand(requirements.index(of: requirement), at: diagnostics.line(of: directive.position))
+        }
+        for directive in block.all("require") {
+            if isPublic { diagnostics.error("a public route has no require", at: directive.name, hint: "no token is looked at here") }
+            guard let rule = VariableRule(directive, diagnostics) else { continue }
+            demands.authorization.demand(rule)
+        }
+        for directive in block.all("limit") {
+            for word in directive.words("NAME …", diagnostics) {
+                guard let index = limitIndex[word.text] else {
+                    undefined("limit", word, limitIndex.keys)
+                    continue
+                }
+                if demands.limits.contains(LimitID(index)) { diagnostics.error("this limit stands twice", at: word) }
+                demands.limits.append(LimitID(index))
+                usedLimits.insert(index)
+            }
+        }
+        return demands
+    }
+
+    mutating func methodRule(
+        _ directive: Directive, _ accepted: [ScopeRequirement.Holder], _ access: Route.Access?, _ shared: Demands,
+        _ named: inout Set<String>
+    ) -> Route.MethodRule {
+        let block = Block(of: directive, title: "a method", diagnostics)
+        if directive.arguments.isEmpty {
+            diagnostics.error("'method' names no method", at: directive.name, hint: "write: method GET HEAD { … }")
+        }
+        var known: Set<Method> = []
+        for word in directive.arguments {
+            let bytes = [UInt8](word.text.utf8)
+            let method = Method(bytes.span)
+            if !named.insert(word.text).inserted { diagnostics.error("\(word.text) stands twice in this route", at: word) }
+            if method == .trace || method == .connect {
+                diagnostics.error("\(word.text) is never forwarded", at: word)
+            } else if bytes.isEmpty || !bytes.allSatisfy(ASCII.isToken) {
+                diagnostics.error("'\(word.text)' is not a method", at: word, hint: "a method is a word such as GET")
+            } else if word.text != word.text.uppercased() {
+                diagnostics.error("methods are case-sensitive", at: word, hint: "did you mean \(word.text.uppercased())?")
+            }
+            if method != .other { known.insert(method) }
+        }
+        let publicWord = block.one("public")
+        let publicRule = publicWord.flatMap { PublicRule($0, of: route, diagnostics) }
+        let isPublic = access?.isPublic ?? false
+        if let publicWord, isPublic {
+            diagnostics.error("the whole route is public already", at: publicWord.name, hint: "remove this line")
+        }
+        var demands = demands(block, accepted, publicRule.map { .public($0) } ?? access)
+        block.finish()
+        if let publicRule {
+            // Of the route's limits those that a claim decides have nothing to count here.
+            let counted = (shared.limits + demands.limits.filter { !shared.limits.contains($0) }).filter {
+                limits.indices.contains($0.index) && !limits[$0.index].dependsOnClaims
+            }
+            return Route.MethodRule(
+                names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,
+                authorization: AuthorizationRule(of: route), limits: counted, of: limits,
+                isPublic: true, publicRule: publicRule)
+        }
+        demands.authorization = shared.authorization.and(demands.authorization)
+        demands.limits = shared.limits + demands.limits.filter { !shared.limits.contains($0) }
+        return Route.MethodRule(
+            names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,
+            authorization: demands.authorization, limits: demands.limits, of: limits,
+            isPublic: isPublic)
+    }
+
+    /// Reads the block of `upgrade NAME … { … }`: what is demanded besides what GET is. Without one, a tunnel through which a
+    /// client may write needs no more than reading does, which is told where the route makes a difference between the two.
+    mutating func tunnelRule(
+        _ directive: Directive?, _ accepted: [ScopeRequirement.Holder], _ access: Route.Access?, _ shared: Demands,
+        _ methods: [Route.MethodRule]
+    ) -> Route.MethodRule? {
+        guard let directive else { return nil }
+        let get = methods.first { $0.known.contains(.get) }
+        let own = get?.authorization ?? shared.authorization
+        guard directive.block != nil else {
+            if let stricter = methods.first(where: { !Set($0.authorization.requirements).isSubset(of: own.requirements) }) {
+                diagnostics.warning(
+                    "a tunnel needs no more here than GET does, and \(stricter.names.joined(separator: " ")) needs more",
+                    at: directive.name, hint: "if clients write through it, say what that needs: upgrade websocket { scope …; }")
+            }
+            return nil
+        }
+        let block = Block(of: directive, title: "an upgrade", diagnostics)
+        let demands = demands(block, accepted, access)
+        block.finish()
+        let limits = get?.allLimits ?? shared.limits
+        return Route.MethodRule(
+            names: ["GET"], line: diagnostics.line(of: directive.position), known: [.get],
+            authorization: own.and(demands.authorization), limits: limits + demands.limits.filter { !limits.contains($0) },
+            of: self.limits, isPublic: access?.isPublic ?? false)
+    }
+}

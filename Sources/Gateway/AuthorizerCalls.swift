@@ -1,0 +1,216 @@
+import Authentication
+import Bytes
+import Forwarding
+import HTTPMessage
+import Policy
+import RateLimiting
+import Routing
+import System
+import Time
+
+/// Asks the external authorizers of the file, for requests that wait for what they say.
+///
+/// Each waits for a call of its own; where the file lets verdicts be remembered, requests that the cache does not tell apart wait for one call.
+/// How many there are at once is bounded by what each client may have under way and by the connections of the authorizer's upstream, for which
+/// clients take turns.
+final class AuthorizerCalls {
+    private struct Service {
+        let authorizer: Authorizer
+        let group: UpstreamGroup
+        /// Calls that may be used again.
+        var spare: [AuthorizerCall] = []
+        /// Those under way that others may wait for too, by the cache's key.
+        var shared: [[UInt8]: AuthorizerCall] = [:]
+    }
+
+    private var services: [Service]
+    private let verifier: AuthorizerVerifier
+    private let forwardedFields: ForwardedFields
+    private let loop: EventLoop
+
+    init(
+        _ authorizers: [(authorizer: Authorizer, group: UpstreamGroup)], _ verifier: AuthorizerVerifier, _ forwardedFields: ForwardedFields,
+        on loop: EventLoop
+    ) {
+        services = authorizers.map { Service(authorizer: $0.authorizer, group: $0.group) }
+        self.verifier = verifier
+        self.forwardedFields = forwardedFields
+        self.loop = loop
+    }
+
+    /// What an authorizer says of a request; nil where the passage waits for it.
+    func verdict(of id: AuthorizerID, on passage: Passage) throws(Refusal) -> AuthorizerVerdict? {
+        let key = services[id.index].authorizer.cacheKey(of: passage.context)
+        if let key {
+            if let known = verifier.known(id, key, at: loop.now) { return known }
+            if let call = services[id.index].shared[key] {
+                call.join(passage, .request)
+                passage.state = .waiting(.authorizer(id))
+                return nil
+            }
+        }
+        passage.state = .waiting(.authorizer(id))
+        do {
+            try begin(id, for: passage, .request, key)
+        } catch {
+            passage.state = .deciding
+            switch error {
+            case .unavailable(let reason): return .unavailable(reason)
+            case .refused(let refusal): throw refusal
+            }
+        }
+        return nil
+    }
+
+    /// Asks again whether a stream or a tunnel may go on; ``StreamExpiry/rechecked(_:_:)`` is told.
+    func recheck(_ passage: Passage, by id: AuthorizerID) {
+        do {
+            try begin(id, for: passage, .recheck, nil)
+        } catch {
+            switch error {
+            case .unavailable(let reason): passage.path.expiry.rechecked(passage, .unavailable(reason))
+            case .refused: passage.path.expiry.rechecked(passage, .refused(AuthorizerRefusal(by: id, asksForCredential: false)))
+            }
+        }
+    }
+
+    private enum BeginError: Error {
+        case unavailable(String)
+        case refused(Refusal)
+    }
+
+    private func begin(_ id: AuthorizerID, for passage: Passage, _ purpose: AuthorizerCall.Purpose, _ key: [UInt8]?) throws(BeginError) {
+        let head: InquiryHead
+        do {
+            head = try InquiryHead(services[id.index].authorizer, for: passage.context, from: passage.origin, forwardedFields)
+        } catch {
+            throw .refused(.forwarding(error))
+        }
+        var list: [AuthorizerCall] = exchange(&services[id.index].spare, with: [])
+        let call = list.popLast() ?? AuthorizerCall(id, services[id.index].authorizer, services[id.index].group, self, on: loop)
+        swap(&list, &services[id.index].spare)
+        call.join(passage, purpose)
+        do throws(Inquiry.Failure) {
+            try call.ask(head, key, of: passage.account ?? ClientAccount())
+        } catch {
+            call.leave(passage)
+            give(call)
+            throw .unavailable(Self.explanation(error))
+        }
+        if let key { services[id.index].shared[key] = call }
+    }
+
+    /// What came of a call.
+    fileprivate func ended(_ call: AuthorizerCall, _ outcome: Result<Inquiry.Answer, Inquiry.Failure>) {
+        let verdict: AuthorizerVerdict
+        switch outcome {
+        case .success(let answer):
+            verdict = verifier.verdict(
+                of: call.id, AuthorizerResponse(status: answer.status) { answer.values($0) }, remembering: call.key, at: loop.now)
+        case .failure(let failure): verdict = .unavailable(Self.explanation(failure))
+        }
+        forget(call)
+        let waiters = call.takeWaiters()
+        give(call)
+        for waiter in waiters where waiter.passage.generation == waiter.generation {
+            let passage = waiter.passage
+            switch waiter.purpose {
+            case .recheck: passage.path.expiry.rechecked(passage, verdict)
+            case .request:
+                guard passage.state == .waiting(.authorizer(call.id)) else { continue }
+                passage.authorizerVerdict = verdict
+                passage.path.resume(passage)
+            }
+        }
+    }
+
+    /// Nobody waits for a call any more.
+    fileprivate func abandoned(_ call: AuthorizerCall) {
+        forget(call)
+        give(call)
+    }
+
+    private func forget(_ call: AuthorizerCall) {
+        guard let key = call.key, services[call.id.index].shared[key] === call else { return }
+        services[call.id.index].shared[key] = nil
+    }
+
+    private func give(_ call: AuthorizerCall) {
+        call.key = nil
+        guard services[call.id.index].spare.count < spareMax else { return }
+        services[call.id.index].spare.append(call)
+    }
+
+    private static func explanation(_ failure: Inquiry.Failure) -> String {
+        switch failure {
+        case .forwarding(let error): error.explanation
+        case .timedOut: "it did not respond within its timeout"
+        case .tooLarge: "its response is too large"
+        case .unusable(let part): "\(part) of the request to it cannot be sent"
+        }
+    }
+}
+
+/// One question to an authorizer, and who waits for what it says. Used again for the next one.
+final class AuthorizerCall: InquiryHandler {
+    enum Purpose {
+        case request, recheck
+    }
+
+    struct Waiter {
+        let passage: Passage
+        let generation: UInt64
+        let purpose: Purpose
+    }
+
+    let id: AuthorizerID
+    private unowned let calls: AuthorizerCalls
+    private let inquiry: Inquiry
+    private let isRepeatable: Bool
+    private var waiters: [Waiter] = []
+    /// By which its verdict is remembered.
+    fileprivate var key: [UInt8]?
+
+    init(_ id: AuthorizerID, _ authorizer: Authorizer, _ group: UpstreamGroup, _ calls: AuthorizerCalls, on loop: EventLoop) {
+        self.id = id
+        self.calls = calls
+        isRepeatable = authorizer.method != "POST"
+        inquiry = Inquiry(to: group, on: loop, timeout: authorizer.timeout, bodyBytesMax: bodyBytesMax, keepsBody: false)
+    }
+
+    fileprivate func ask(_ head: InquiryHead, _ key: [UInt8]?, of account: ClientAccount) throws(Inquiry.Failure) {
+        try inquiry.ask(head, isRepeatable: isRepeatable, of: account, self)
+        self.key = key
+    }
+
+    func join(_ passage: Passage, _ purpose: Purpose) {
+        waiters.append(Waiter(passage: passage, generation: passage.generation, purpose: purpose))
+        passage.authorizerCall = self
+    }
+
+    fileprivate func takeWaiters() -> [Waiter] {
+        let taken: [Waiter] = exchange(&waiters, with: [])
+        for waiter in taken where waiter.passage.authorizerCall === self { waiter.passage.authorizerCall = nil }
+        return taken
+    }
+
+    /// A passage does not wait any more.
+    func leave(_ passage: Passage) {
+        passage.authorizerCall = nil
+        waiters.removeAll { $0.passage === passage }
+    }
+
+    /// The request that waits for it is over; a call that nobody waits for is given up.
+    func abandon(_ passage: Passage) {
+        leave(passage)
+        guard waiters.isEmpty else { return }
+        inquiry.cancel()
+        calls.abandoned(self)
+    }
+
+    func inquiryEnded(_ inquiry: Inquiry, _ outcome: Result<Inquiry.Answer, Inquiry.Failure>) { calls.ended(self, outcome) }
+}
+
+private let spareMax = 1_024
+/// Of a page that an authorizer sends with its refusal; nobody reads it.
+private let bodyBytesMax = 65_536

@@ -1,0 +1,279 @@
+import Foundation
+import TestSockets
+import Testing
+
+/// A service that says who may come, as the test scripts it; keeps the heads that it was sent.
+final class ScriptedAuthorizer: Sendable {
+    private let server: ScriptedServer
+    let heads = Box<[String]>([])
+    var port: Int { server.port }
+
+    /// - Parameter respond: the response to a head, to its last byte; nil to close.
+    init(_ respond: @escaping @Sendable (_ head: String) -> String?) throws {
+        server = try ScriptedServer { [heads] client, _ in
+            while true {
+                let head = client.read(until: "\r\n\r\n", silence: 60_000)
+                guard head.contains("\r\n\r\n") else { return }
+                heads.change { $0.append(head) }
+                guard let response = respond(head) else { return }
+                client.send(response)
+            }
+        }
+    }
+
+    static func response(_ status: Int, _ fields: [String] = [], body: String = "") -> String {
+        (["HTTP/1.1 \(status) Said", "Content-Length: \(body.utf8.count)"] + fields).joined(separator: "\r\n") + "\r\n\r\n" + body
+    }
+
+    /// As a session service does: the cookie `session=NAME` lets NAME in.
+    static func session(_ head: String) -> String? {
+        guard let range = head.range(of: "session=") else {
+            return response(
+                401, ["WWW-Authenticate: Session realm=\"x\"", "Set-Cookie: seen=1; Path=/", "Location: https://sso.example/login"])
+        }
+        let name = head[range.upperBound...].prefix { $0.isLetter || $0.isNumber }
+        if name == "banned" { return response(403) }
+        return response(
+            200,
+            ["Remote-User: \(name)", "Remote-Groups: staff, \(name == "root" ? "admins" : "users")", "Remote-Scopes: read:orders"],
+            body: "welcome")
+    }
+
+    func sent(_ name: String, at index: Int = -1) -> String? {
+        let head = index < 0 ? heads.value.last : heads.value[index]
+        return head?.components(separatedBy: "\r\n").first { $0.lowercased().hasPrefix(name.lowercased() + ": ") }.map {
+            String($0.dropFirst(name.count + 2))
+        }
+    }
+}
+
+/// External authorization: `authorizer`.
+@Suite(.serialized) struct AuthorizerTests {
+    private func stage(
+        _ authorizer: ScriptedAuthorizer, _ version: String = HTTPVersions.two, more: String = "", routes: String? = nil, workers: Int = 2
+    ) throws -> Stage {
+        try Stage(
+            version: version,
+            routes: routes
+                ?? """
+                route /** { upstream app; auth gate; set_header X-User-Id $claim.user; set_header X-Odd $claim.groups; }
+                route /admin/** { upstream app; auth gate; require $claim.groups in admins; }
+                route /orders/** { upstream app; auth gate; scope read:orders; }
+                route /open/** { upstream app; public; }
+                route /both/** { upstream app; auth sso gate; set_header X-User-Id '$claim.sub'; }
+                route /any/** { upstream app; auth any sso gate; }
+                """,
+            general: """
+                authorizer gate {
+                    server 127.0.0.1:\(authorizer.port);
+                    path /verify?from=gateway;
+                    send X-Tenant $header.x-tenant;
+                    claim user Remote-User; claim sub Remote-User; claim groups Remote-Groups list; claim scopes Remote-Scopes list;
+                    \(more.contains("timeout") ? "" : "timeout 1s;")
+                    \(more)
+                }
+                access_log @DIR@/access.log; security_log @DIR@/security.log;
+                """, workers: workers)
+    }
+
+    private func with(_ cookie: String) -> [String] { ["-H", "Cookie: a=b; \(cookie)"] }
+
+    @Test(arguments: HTTPVersions.all) func itSaysWhoComes(version: String) throws {
+        let authorizer = try ScriptedAuthorizer(ScriptedAuthorizer.session)
+        let stage = try stage(authorizer, version)
+        let path = "/a/%7Eb/./c?x=1&y=%2F"
+        let fields = [
+            "-H", "Accept: text/plain", "-A", "tester", "-H", "Authorization: Basic YTpi", "-H", "X-Tenant: t1", "-H", "Remote-User: root",
+            "-H", "X-Forwarded-Uri: /open",
+        ]
+        let allowed = try stage.gateway.curl(path, with("session=ann") + fields)
+        #expect(allowed.status == 200)
+        #expect(allowed.echoed("user") == "ann" && allowed.echoed("odd") == "staff,users" && allowed.echoed("cookie") == "a=b; session=ann")
+        // What it is told: the path that is gone by, the credentials as they came, and no word of the client about itself.
+        #expect(
+            authorizer.heads.value.last?.hasPrefix("GET /verify?from=gateway HTTP/1.1\r\nHost: 127.0.0.1:\(authorizer.port)\r\n") ?? false)
+        let url = "127.0.0.1:\(stage.gateway.port)/a/~b/c?x=1&y=%2F"
+        for (name, value) in [
+            ("Cookie", "a=b; session=ann"), ("Authorization", "Basic YTpi"), ("Accept", "text/plain"), ("User-Agent", "tester"),
+            ("X-Tenant", "t1"), ("X-Original-URL", "https://\(url)"), ("X-Original-URI", "/a/~b/c?x=1&y=%2F"),
+            ("X-Forwarded-Uri", "/a/~b/c?x=1&y=%2F"), ("X-Original-Method", "GET"), ("X-Forwarded-Method", "GET"),
+            ("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "127.0.0.1:\(stage.gateway.port)"),
+            ("X-Forwarded-Port", "\(stage.gateway.port)"), ("X-Request-Id", allowed.echoed("id") ?? "?"),
+        ] { #expect(authorizer.sent(name) == value, "\(name)") }
+        #expect(authorizer.sent("Remote-User") == nil)
+        // A body is the service's behind, and not the authorizer's.
+        #expect(try stage.gateway.curl("/a", with("session=ann") + ["-d", String(repeating: "x", count: 100_000)]).status == 200)
+        #expect(authorizer.sent("X-Original-Method") == "POST" && authorizer.sent("Content-Length") == nil)
+        #expect(authorizer.heads.value.last?.hasPrefix("GET ") ?? false)
+        // Its claims serve as a token's do.
+        #expect(try stage.gateway.curl("/admin/x", with("session=ann")).status == 403)
+        #expect(try stage.gateway.curl("/admin/x", with("session=root")).status == 200)
+        #expect(try stage.gateway.curl("/orders/x", with("session=ann")).status == 200)
+        #expect(stage.folder.read("access.log").contains("\"subject\":\"root\",\"issuer\":\"gate\""))
+        // It is not asked where nobody is.
+        let asked = authorizer.heads.value.count
+        #expect(try stage.gateway.curl("/open/x").status == 200)
+        #expect(authorizer.heads.value.count == asked)
+    }
+
+    @Test(arguments: HTTPVersions.all) func itRefuses(version: String) throws {
+        let authorizer = try ScriptedAuthorizer(ScriptedAuthorizer.session)
+        let stage = try stage(authorizer, version, more: "pass_response Set-Cookie;")
+        let missing = try stage.gateway.curl("/a")
+        #expect(missing.status == 401 && missing["www-authenticate"] == "Session realm=\"x\"" && missing["set-cookie"] == "seen=1; Path=/")
+        #expect(missing["location"] == nil && missing.body.contains("\"reason\":\"authorizer_unauthenticated\""))
+        let banned = try stage.gateway.curl("/a", with("session=banned"))
+        #expect(banned.status == 403 && banned.body.contains("authorizer_forbidden"))
+        #expect(stage.folder.read("security.log").contains("authorizer_forbidden"))
+    }
+
+    @Test(arguments: HTTPVersions.all) func whatItGivesToTheClientArrives(version: String) throws {
+        let authorizer = try ScriptedAuthorizer { _ in
+            ScriptedAuthorizer.response(200, ["Set-Cookie: fresh=1; HttpOnly", "Remote-User: ann", "X-Secret: no"])
+        }
+        let stage = try stage(authorizer, version, more: "pass_response Set-Cookie;")
+        let answer = try stage.gateway.curl("/a")
+        #expect(answer.status == 200 && answer["set-cookie"] == "fresh=1; HttpOnly" && answer["x-secret"] == nil)
+        // What was for one response is not in the next.
+        #expect(try stage.gateway.curl("/open/x")["set-cookie"] == nil)
+    }
+
+    @Test(arguments: HTTPVersions.all) func severalCredentialsAreTriedInOrder(version: String) throws {
+        let authorizer = try ScriptedAuthorizer(ScriptedAuthorizer.session)
+        let stage = try stage(authorizer, version)
+        func bearer(_ token: String) -> [String] { ["-H", "Authorization: Bearer \(token)"] }
+        let good = try bearer(stage.signer.token(subject: "tok"))
+        let old = try bearer(stage.signer.token(expiresIn: -600))
+        // A token that is there decides.
+        let byToken = try stage.gateway.curl("/both/a", good)
+        #expect(byToken.status == 200 && byToken.body.contains("\"user\":\"tok\"") && authorizer.heads.value.isEmpty)
+        #expect(try stage.gateway.curl("/both/a", old + with("session=ann")).status == 401 && authorizer.heads.value.isEmpty)
+        let bySession = try stage.gateway.curl("/both/a", with("session=ann"))
+        #expect(bySession.status == 200 && bySession.body.contains("\"user\":\"ann\""))
+        #expect(try stage.gateway.curl("/both/a").body.contains("authorizer_unauthenticated"))
+        // With `any` the first that lets in.
+        #expect(try stage.gateway.curl("/any/a", good).status == 200)
+        #expect(try stage.gateway.curl("/any/a", old + with("session=ann")).status == 200)
+        #expect(try stage.gateway.curl("/any/a", old).body.contains("authorizer_unauthenticated"))
+        #expect(try stage.gateway.curl("/any/a", old + with("session=banned")).status == 403)
+    }
+
+    @Test(arguments: HTTPVersions.all) func withoutASayNobodyComesIn(version: String) throws {
+        let mode = Box("")
+        let authorizer = try ScriptedAuthorizer { head in
+            switch mode.value {
+            case "hang":
+                // Longer than its timeout.
+                usleep(3_000_000)
+                return nil
+            case "fields": return ScriptedAuthorizer.response(200, ["X-Big: \(String(repeating: "x", count: 1_000_000))"])
+            case "close": return nil
+            case "short": return "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx"
+            case "endless":
+                return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    + String(repeating: "400\r\n\(String(repeating: "x", count: 1_024))\r\n", count: 100)
+            case "odd": return "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"
+            case "two": return ScriptedAuthorizer.response(200, ["Remote-User: ann", "Remote-User: root"])
+            case "latin": return "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nRemote-User: \u{FF}\r\n\r\n"
+            case let status: return ScriptedAuthorizer.response(Int(status) ?? 500)
+            }
+        }
+        let stage = try stage(authorizer, version)
+        for kind in ["hang", "fields", "close", "short", "endless", "odd", "two", "500", "404", "400", "302", "304"] {
+            mode.value = kind
+            let answer = try stage.gateway.curl("/a", with("session=ann"))
+            if kind == "302" {
+                #expect(answer.status == 401, "\(kind)")
+            } else {
+                #expect(
+                    answer.status == 503 && answer.body.contains("authorizer_unavailable") && answer["retry-after"] != nil,
+                    "\(kind): \(answer.status)")
+            }
+            // Other routes do not know of it.
+            #expect(try stage.gateway.curl("/open/x").status == 200)
+        }
+        mode.value = "200"
+        #expect(try stage.gateway.curl("/a", with("session=ann")).status == 200)
+        let log = stage.folder.read("access.log")
+        #expect(
+            log.contains("\"detail\":\"gate: it did not respond within its timeout\"") && log.contains("gate: it responded with status 404")
+        )
+        #expect(log.contains("gate: its response has two different fields Remote-User"))
+    }
+
+    @Test(arguments: HTTPVersions.all) func itIsDown(version: String) throws {
+        let authorizer = try ScriptedAuthorizer(ScriptedAuthorizer.session)
+        let stage = try stage(
+            authorizer, version,
+            routes: """
+                authorizer down { server 127.0.0.1:\(Ports.free()); claim user X; }
+                authorizer socket { server unix:@DIR@/none.sock; }
+                route /down/** { upstream app; auth down; } route /socket/** { upstream app; auth socket; }
+                route /either/** { upstream app; auth any down gate; } route /** { upstream app; auth any gate down; }
+                """)
+        #expect(try stage.gateway.curl("/down/a").status == 503)
+        #expect(try stage.gateway.curl("/socket/a").status == 503)
+        // Another credential may do; without one nobody knows.
+        #expect(try stage.gateway.curl("/either/a", with("session=ann")).status == 200)
+        #expect(try stage.gateway.curl("/either/a").status == 503)
+        #expect(try stage.gateway.curl("/else", with("session=banned")).status == 503)
+    }
+
+    @Test(arguments: HTTPVersions.all) func whatItSaidIsRemembered(version: String) throws {
+        let authorizer = try ScriptedAuthorizer { head in
+            if head.contains("session=fresh") {
+                return ScriptedAuthorizer.response(200, ["Remote-User: fresh", "Cache-Control: private, no-store"])
+            }
+            if head.contains("session=given") { return ScriptedAuthorizer.response(200, ["Remote-User: given", "Set-Cookie: x=1"]) }
+            if head.contains("Basic") { return ScriptedAuthorizer.response(200, ["Remote-User: basic"]) }
+            return ScriptedAuthorizer.session(head)
+        }
+        let stage = try stage(authorizer, version, more: "cache 1h $cookie.session; pass_response Set-Cookie;", workers: 1)
+        func ask(_ path: String, _ arguments: [String]) throws -> (user: String?, calls: Int) {
+            let before = authorizer.heads.value.count
+            let answer = try stage.gateway.curl(path, arguments)
+            return (answer.status == 200 ? answer.echoed("user") : "\(answer.status)", authorizer.heads.value.count - before)
+        }
+        #expect(try ask("/a", with("session=ann")) == ("ann", 1))
+        #expect(try ask("/a", with("session=ann")) == ("ann", 0))
+        // Another session, path, query, method, tenant or Authorization is another request.
+        #expect(try ask("/a", with("session=bob")) == ("bob", 1))
+        #expect(try ask("/b", with("session=ann")) == ("ann", 1))
+        #expect(try ask("/a?x", with("session=ann")) == ("ann", 1))
+        #expect(try ask("/a", with("session=ann") + ["-X", "DELETE"]) == ("ann", 1))
+        #expect(try ask("/a", with("session=ann") + ["-H", "X-Tenant: 2"]) == ("ann", 1))
+        #expect(try ask("/a", with("session=ann") + ["-H", "Authorization: Basic YTpi"]) == ("basic", 1))
+        // Who brings nothing that the file names is not taken for another.
+        #expect(try ask("/a", ["-H", "Authorization: Basic YTpi"]) == ("basic", 1))
+        #expect(try ask("/a", []).user == "401")
+        #expect(try ask("/a", []).calls == 1)
+        // By its own word, and with what is for one client alone, it is not remembered.
+        for name in ["fresh", "given"] { for _ in 0..<2 { #expect(try ask("/a", with("session=\(name)")) == (name, 1)) } }
+        // A refusal holds for a second at most.
+        #expect(try ask("/a", with("session=banned")).user == "403")
+        #expect(eventually(within: 20) { (try? ask("/a", with("session=banned")))?.calls == 1 })
+    }
+
+    @Test func manyWaitForOneCall() throws {
+        let gate = Flag()
+        let authorizer = try ScriptedAuthorizer { head in
+            eventually { gate.isSet }
+            return ScriptedAuthorizer.session(head)
+        }
+        let stage = try stage(authorizer, more: "timeout 30s; cache 1m only $cookie.session;", workers: 1)
+        let (gateway, counts) = (stage.gateway!, Box<[Int: Int]>([:]))
+        Thread { counts.value = (try? gateway.load("/one", count: 8, parallel: 8, ["-H", "Cookie: session=ann"])) ?? [:] }.start()
+        #expect(eventually { authorizer.heads.value.count == 1 })
+        gate.set()
+        #expect(eventually { !counts.value.isEmpty })
+        #expect(counts.value == [200: 8] && authorizer.heads.value.count == 1)
+    }
+}
+
+extension Answer {
+    /// What nginx says that it got (``Nginx/echo(_:more:)``); values with quotes make it no JSON.
+    func echoed(_ name: String) -> String? {
+        guard let start = body.range(of: "\"\(name)\":\"")?.upperBound else { return nil }
+        return String(body[start...].prefix { $0 != "\"" })
+    }
+}
