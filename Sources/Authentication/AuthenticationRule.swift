@@ -2,7 +2,7 @@ package import ConfigFile
 
 /// What a route says about who may come: the holders of these credentials.
 package final class AuthenticationRule: Sendable {
-    /// What is asked for an identity. All tokens are one step, whoever issued them.
+    /// What is asked for an identity. Tokens of all issuers are one step.
     package enum Step: Equatable, Sendable {
         case token
         case authorizer(AuthorizerID)

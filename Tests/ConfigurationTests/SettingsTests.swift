@@ -34,7 +34,7 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
 
     @Test(arguments: [
         ("route /a { upstream app; }", "says neither auth nor public"),
-        ("route /a { upstream app; auth sso; public; }", "public or asks for a token, not both"),
+        ("route /a { upstream app; auth sso; public; }", "public or asks for a credential, not both"),
         ("route /a { upstream app; public; scope read:x; }", "a public route has no scope"),
         ("route /a { upstream app; auth sso; scope fly:x; }", "'fly' is not an action"),
         ("route /a { upstream ap; auth sso; limit few; }", "did you mean 'app'?"),
@@ -202,7 +202,7 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
     @Test func theExampleIsRight() throws {
         let (settings, errors) = try check("gateway.conf.example")
         #expect(errors == [])
-        #expect(settings.routes.count == 8)
+        #expect(settings.routes.count == 9)
         // It shows every directive but those that read other files.
         let text = try String(contentsOf: Self.root.appendingPathComponent("gateway.conf.example"), encoding: .utf8)
         for directive in Settings.directives where !["include", "tests"].contains(directive) {

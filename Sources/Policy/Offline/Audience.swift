@@ -7,7 +7,8 @@ package struct Audience {
         case everybody
         /// The status and the reason, no matter who asks.
         case nobody(String)
-        /// Anyone who brings a token of one of these issuers, or whom one of these authorizers lets in, that has all the scopes and meets all the rules.
+        /// Anyone with a token of one of these issuers, or a credential that one of these authorizers knows, who has all the scopes and meets all
+        /// the rules.
         case bearers(
             issuers: [Issuer], authorizers: [String], scopes: [(text: String, line: SourceLine)], rules: [(text: String, line: SourceLine)])
     }

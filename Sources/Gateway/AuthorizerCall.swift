@@ -1,0 +1,67 @@
+import Authentication
+import Forwarding
+import RateLimiting
+import System
+
+/// One question to an authorizer, and who waits for what it says. Used again for the next one.
+final class AuthorizerCall: InquiryHandler {
+    enum Purpose {
+        case request, recheck
+    }
+
+    struct Waiter {
+        let passage: Passage
+        let generation: UInt64
+        let purpose: Purpose
+    }
+
+    let id: AuthorizerID
+    private unowned let calls: AuthorizerCalls
+    private let inquiry: Inquiry
+    private let isRepeatable: Bool
+    private var waiters: [Waiter] = []
+    /// By which its verdict is remembered.
+    var key: [UInt8]?
+
+    init(_ id: AuthorizerID, _ authorizer: Authorizer, _ group: UpstreamGroup, _ calls: AuthorizerCalls, on loop: EventLoop) {
+        self.id = id
+        self.calls = calls
+        isRepeatable = authorizer.method != "POST"
+        inquiry = Inquiry(to: group, on: loop, timeout: authorizer.timeout, bodyBytesMax: bodyBytesMax, keepsBody: false)
+    }
+
+    func ask(_ head: InquiryHead, _ key: [UInt8]?, of account: ClientAccount) throws(Inquiry.Failure) {
+        try inquiry.ask(head, isRepeatable: isRepeatable, of: account, self)
+        self.key = key
+    }
+
+    func join(_ passage: Passage, _ purpose: Purpose) {
+        waiters.append(Waiter(passage: passage, generation: passage.generation, purpose: purpose))
+        passage.authorizerCall = self
+    }
+
+    func takeWaiters() -> [Waiter] {
+        let taken: [Waiter] = exchange(&waiters, with: [])
+        for waiter in taken where waiter.passage.authorizerCall === self { waiter.passage.authorizerCall = nil }
+        return taken
+    }
+
+    /// A passage does not wait any more.
+    func leave(_ passage: Passage) {
+        passage.authorizerCall = nil
+        waiters.removeAll { $0.passage === passage }
+    }
+
+    /// The request that waits for it is over; a call that nobody waits for is given up.
+    func abandon(_ passage: Passage) {
+        leave(passage)
+        guard waiters.isEmpty else { return }
+        inquiry.cancel()
+        calls.abandoned(self)
+    }
+
+    func inquiryEnded(_ inquiry: Inquiry, _ outcome: Result<Inquiry.Answer, Inquiry.Failure>) { calls.ended(self, outcome) }
+}
+
+/// Of a page that an authorizer sends with its refusal; nobody reads it.
+private let bodyBytesMax = 65_536
