@@ -11,7 +11,7 @@ package final class Authenticator {
     ) {
         tokens = TokenVerifier(
             issuers: issuers, sources: sources, cacheCapacity: cacheCapacity, cacheHash: cacheHash, requirements: requirements)
-        self.authorizers = AuthorizerVerifier(authorizers, requirements)
+        self.authorizers = AuthorizerVerifier(authorizers, hash: cacheHash, requirements)
     }
 
     /// Whether a principal that was let in earlier would be let in now: its issuer's keys may have changed since. An authorizer is asked

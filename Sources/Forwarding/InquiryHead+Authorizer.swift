@@ -43,41 +43,51 @@ extension InquiryHead {
         without names: [[UInt8]], to lines: inout ByteQueue
     ) {
         func sends(_ name: String) -> Bool { names.isEmpty || !names.contains(FieldIdentity.fold(name)) }
-        var hasCookie = false
-        for line in head.fields.lines {
-            let value = head.bytes.extracting(line.value.range)
-            switch line.id {
-            case .cookie where sends("cookie"):
-                // Over HTTP/2 they may come in several fields (RFC 9113 §8.2.3).
-                lines.append(hasCookie ? "; " : "Cookie: ")
-                hasCookie = true
-                lines.append(value)
-            default: break
+        if head.fields.has(.cookie), sends("cookie") {
+            // Over HTTP/2 they may come in several fields (RFC 9113 §8.2.3).
+            var isFirst = true
+            for line in head.fields.lines where line.id == .cookie {
+                lines.append(isFirst ? "Cookie: " : "; ")
+                isFirst = false
+                lines.append(head.bytes.extracting(line.value.range))
             }
-        }
-        if hasCookie { lines.appendLineEnd() }
-        for (id, name) in [(FieldName.authorization, "Authorization"), (.accept, "Accept"), (.userAgent, "User-Agent")] where sends(name) {
-            // Of two nobody could say which one decides.
-            guard head.fields.count(of: id) == 1, let value = head.value(id) else { continue }
-            lines.append(field: [UInt8](name.utf8).span, head.bytes.extracting(value))
-        }
-        forwarded.append(head, context, origin, to: &lines)
-        let method = head.bytes.extracting(head.methodRange.range)
-        let query = head.bytes.extracting(context.target.query.range)
-        for name in ["X-Forwarded-Method", "X-Original-Method"] where sends(name) {
-            lines.append(field: [UInt8](name.utf8).span, method)
-        }
-        for name in ["X-Forwarded-Uri", "X-Original-URI", "X-Original-URL"] where sends(name) {
-            lines.append(name)
-            lines.append(": ")
-            if name == "X-Original-URL", let authority = context.authority {
-                lines.append(context.isHTTPS ? "https://" : "http://")
-                lines.append(head.bytes.extracting(authority.range))
-            }
-            lines.append(context.target.pathSpan)
-            lines.append(query)
             lines.appendLineEnd()
         }
+        if sends("authorization") { append("Authorization: ", .authorization, of: head, to: &lines) }
+        if sends("accept") { append("Accept: ", .accept, of: head, to: &lines) }
+        if sends("user-agent") { append("User-Agent: ", .userAgent, of: head, to: &lines) }
+        forwarded.append(head, context, origin, to: &lines)
+        if sends("x-forwarded-method") { append("X-Forwarded-Method: ", head.methodRange, of: head, to: &lines) }
+        if sends("x-original-method") { append("X-Original-Method: ", head.methodRange, of: head, to: &lines) }
+        if sends("x-forwarded-uri") { append("X-Forwarded-Uri: ", head, context, isURL: false, to: &lines) }
+        if sends("x-original-uri") { append("X-Original-URI: ", head, context, isURL: false, to: &lines) }
+        if sends("x-original-url") { append("X-Original-URL: ", head, context, isURL: true, to: &lines) }
+    }
+
+    /// A field of the client's, where there is one; of two nobody could say which one decides.
+    private static func append(_ start: String, _ id: FieldName, of head: borrowing RequestHead, to lines: inout ByteQueue) {
+        guard head.fields.has(id), head.fields.count(of: id) == 1, let line = head.fields.first(id) else { return }
+        append(start, line.value, of: head, to: &lines)
+    }
+
+    private static func append(_ start: String, _ part: ByteRange, of head: borrowing RequestHead, to lines: inout ByteQueue) {
+        lines.append(start)
+        lines.append(head.bytes.extracting(part.range))
+        lines.appendLineEnd()
+    }
+
+    /// What is asked for: with the host where that is wanted and known.
+    private static func append(
+        _ start: String, _ head: borrowing RequestHead, _ context: RequestContext, isURL: Bool, to lines: inout ByteQueue
+    ) {
+        lines.append(start)
+        if isURL, let authority = context.authority {
+            lines.append(context.isHTTPS ? "https://" : "http://")
+            lines.append(head.bytes.extracting(authority.range))
+        }
+        lines.append(context.target.pathSpan)
+        if !context.target.query.isEmpty { lines.append(head.bytes.extracting(context.target.query.range)) }
+        lines.appendLineEnd()
     }
 }
 

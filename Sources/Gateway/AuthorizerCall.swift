@@ -21,7 +21,7 @@ final class AuthorizerCall: InquiryHandler {
     private let isRepeatable: Bool
     private var waiters: [Waiter] = []
     /// By which its verdict is remembered.
-    var key: [UInt8]?
+    var key: VerdictKey?
 
     init(_ id: AuthorizerID, _ authorizer: Authorizer, _ group: UpstreamGroup, _ calls: AuthorizerCalls, on loop: EventLoop) {
         self.id = id
@@ -30,7 +30,7 @@ final class AuthorizerCall: InquiryHandler {
         inquiry = Inquiry(to: group, on: loop, timeout: authorizer.timeout, bodyBytesMax: bodyBytesMax, keepsBody: false)
     }
 
-    func ask(_ head: InquiryHead, _ key: [UInt8]?, of account: ClientAccount) throws(Inquiry.Failure) {
+    func ask(_ head: InquiryHead, _ key: VerdictKey?, of account: ClientAccount) throws(Inquiry.Failure) {
         try inquiry.ask(head, isRepeatable: isRepeatable, of: account, self)
         self.key = key
     }

@@ -19,8 +19,8 @@ final class AuthorizerCalls {
         let group: UpstreamGroup
         /// Calls that may be used again.
         var spare: [AuthorizerCall] = []
-        /// Those under way that others may wait for too, by the cache's key.
-        var shared: [[UInt8]: AuthorizerCall] = [:]
+        /// Those under way that others may wait for too, by the fingerprint of the cache's key.
+        var shared: [UInt64: AuthorizerCall] = [:]
     }
 
     private var services: [Service]
@@ -40,10 +40,10 @@ final class AuthorizerCalls {
 
     /// What an authorizer says of a request; nil where the passage waits for it.
     func verdict(of id: AuthorizerID, on passage: Passage) throws(Refusal) -> AuthorizerVerdict? {
-        let key = services[id.index].authorizer.cacheKey(of: passage.context)
+        let key = verifier.key(id, of: passage.context)
         if let key {
             if let known = verifier.known(id, key, at: loop.now) { return known }
-            if let call = services[id.index].shared[key] {
+            if let call = services[id.index].shared[key.fingerprint], call.key?.bytes == key.bytes {
                 call.join(passage, .request)
                 passage.state = .waiting(.authorizer(id))
                 return nil
@@ -79,7 +79,7 @@ final class AuthorizerCalls {
         case refused(Refusal)
     }
 
-    private func begin(_ id: AuthorizerID, for passage: Passage, _ purpose: AuthorizerCall.Purpose, _ key: [UInt8]?) throws(BeginError) {
+    private func begin(_ id: AuthorizerID, for passage: Passage, _ purpose: AuthorizerCall.Purpose, _ key: VerdictKey?) throws(BeginError) {
         let head: InquiryHead
         do {
             head = try InquiryHead(services[id.index].authorizer, for: passage.context, from: passage.origin, forwardedFields)
@@ -97,7 +97,7 @@ final class AuthorizerCalls {
             give(call)
             throw .unavailable(Self.explanation(error))
         }
-        if let key { services[id.index].shared[key] = call }
+        if let key { services[id.index].shared[key.fingerprint] = call }
     }
 
     /// What came of a call.
@@ -131,8 +131,8 @@ final class AuthorizerCalls {
     }
 
     private func forget(_ call: AuthorizerCall) {
-        guard let key = call.key, services[call.id.index].shared[key] === call else { return }
-        services[call.id.index].shared[key] = nil
+        guard let key = call.key, services[call.id.index].shared[key.fingerprint] === call else { return }
+        services[call.id.index].shared[key.fingerprint] = nil
     }
 
     private func give(_ call: AuthorizerCall) {

@@ -40,10 +40,17 @@ package struct URLTemplate: Sendable {
         self.template = template
     }
 
+    /// What it always is; nil where it depends on the request.
+    private var fixed: [UInt8]? {
+        guard template.parts.count == 1, case .text(let text) = template.parts[0] else { return nil }
+        return [UInt8](text.utf8)
+    }
+
     /// The URL of one request.
     ///
     /// - Parameter claim: the value of a claim.
     package func rendered(in context: RequestContext, claim: (String) -> [UInt8]?) throws(UnusableValue) -> [UInt8] {
+        if let fixed { return fixed }
         var output: [UInt8] = []
         var isPath = true
         var last: Variable?

@@ -1,7 +1,7 @@
 import Bytes
 import ConfigFile
 import HTTPMessage
-package import Routing
+import Routing
 
 extension Authorizer {
     /// What tells one request from another in the cache: all that the authorizer may go by.
@@ -11,13 +11,16 @@ extension Authorizer {
     ///
     /// - Returns: nil where it is not remembered: there is no cache, or none of what the file names is there, so that nobody knows what the
     ///   authorizer would go by.
-    package func cacheKey(of context: RequestContext) -> [UInt8]? {
+    func cacheKey(of context: RequestContext) -> [UInt8]? {
         guard let rule = cache else { return nil }
-        return key(rule, context, context.head)
+        return key(rule, context, context.head, context.target)
     }
 
-    private func key(_ rule: CacheRule, _ context: RequestContext, _ head: borrowing RequestHead) -> [UInt8]? {
+    private func key(_ rule: CacheRule, _ context: RequestContext, _ head: borrowing RequestHead, _ target: borrowing RequestTarget)
+        -> [UInt8]?
+    {
         var key: [UInt8] = []
+        key.reserveCapacity(keyBytesUsual)
         var hasNamed = rule.variables.isEmpty
         for variable in rule.variables {
             let value = context.value(of: variable)
@@ -26,26 +29,34 @@ extension Authorizer {
         }
         for line in head.fields.lines where line.id == .authorization || line.id == .cookie && rule.variables.isEmpty {
             if line.id == .authorization { hasNamed = true }
-            Self.append(head.copy(line.value), to: &key)
+            Self.append(head.bytes.extracting(line.value.range), to: &key)
         }
         guard hasNamed else { return nil }
         key.append(0)
         if !rule.isExact {
-            for variable in [.requestMethod, .requestURL, .clientIP] + path.variables + (host?.variables ?? []) {
-                Self.append(context.value(of: variable), to: &key)
-            }
-            for field in sent { for variable in field.value.variables { Self.append(context.value(of: variable), to: &key) } }
+            key.append(context.isHTTPS ? 1 : 0)
+            Self.append(head.bytes.extracting(head.methodRange.range), to: &key)
+            Self.append(head.bytes.extracting(context.authority?.range ?? 0..<0), to: &key)
+            Self.append(target.pathSpan, to: &key)
+            Self.append(head.bytes.extracting(target.query.range), to: &key)
+            Self.append(context.clientIP.span, to: &key)
+            for variable in sentVariables { Self.append(context.value(of: variable), to: &key) }
         }
         return key.count <= keyBytesMax ? key : nil
     }
 
-    /// Each value with its length, so that no two lists of values make one key.
     private static func append(_ value: [UInt8]?, to key: inout [UInt8]) {
         guard let value else { return key.append(0xFF) }
-        key.append(decimal: value.count)
-        key.append(UInt8(ascii: ":"))
-        key += value
+        append(value.span, to: &key)
+    }
+
+    /// Each value with its length, so that no two lists of values make one key.
+    private static func append(_ value: Span<UInt8>, to key: inout [UInt8]) {
+        key.append(UInt8(truncatingIfNeeded: value.count >> 8))
+        key.append(UInt8(truncatingIfNeeded: value.count))
+        key.append(value)
     }
 }
 
+private let keyBytesUsual = 1_024
 private let keyBytesMax = 8_192

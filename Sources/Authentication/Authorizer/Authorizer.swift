@@ -62,6 +62,7 @@ package final class Authorizer: Sendable {
         self.path = path
         self.host = host
         self.sent = sent
+        sentVariables = path.variables + (host?.variables ?? []) + sent.flatMap(\.value.variables)
         sentNames = sent.map { FieldIdentity.fold($0.name) }
         self.claims = claims
         self.passedFields = passedFields
@@ -74,7 +75,7 @@ package final class Authorizer: Sendable {
     }
 
     /// What of a request it is told by the file's own word.
-    package var variables: [Variable] {
-        path.variables + (host?.variables ?? []) + sent.flatMap(\.value.variables) + (cache?.variables ?? [])
-    }
+    package var variables: [Variable] { sentVariables + (cache?.variables ?? []) }
+    /// Of them, those that it is sent.
+    let sentVariables: [Variable]
 }

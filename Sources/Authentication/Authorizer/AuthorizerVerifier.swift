@@ -1,6 +1,6 @@
 import Bytes
 package import HTTPMessage
-import Routing
+package import Routing
 package import Time
 
 /// Makes of an authorizer's response what the next stages go by, and remembers it where the file says so.
@@ -9,23 +9,30 @@ package import Time
 package final class AuthorizerVerifier {
     private let authorizers: [Authorizer]
     private let requirements: any RequirementAnswering
+    private let hash: SipHash
     private let shares = SubjectShares(capacity: 16_384)
     private var caches: [VerdictCache]
 
-    init(_ authorizers: [Authorizer], _ requirements: any RequirementAnswering) {
+    init(_ authorizers: [Authorizer], hash: SipHash, _ requirements: any RequirementAnswering) {
+        self.hash = hash
         self.authorizers = authorizers
         self.requirements = requirements
         caches = authorizers.map { _ in VerdictCache() }
     }
 
+    /// By which what it says of a request is remembered; nil for not at all.
+    package func key(_ id: AuthorizerID, of context: RequestContext) -> VerdictKey? {
+        authorizers[id.index].cacheKey(of: context).map { VerdictKey($0, hash) }
+    }
+
     /// What it said lately of a request that is no other by the cache's key.
-    package func known(_ id: AuthorizerID, _ key: [UInt8], at now: Instant) -> AuthorizerVerdict? { caches[id.index].find(key, at: now) }
+    package func known(_ id: AuthorizerID, _ key: VerdictKey, at now: Instant) -> AuthorizerVerdict? { caches[id.index].find(key, at: now) }
 
     /// What a response says.
     ///
     /// - Parameter key: by which it is remembered; nil for not at all.
     package func verdict(
-        of id: AuthorizerID, _ response: AuthorizerResponse, remembering key: [UInt8]?, at now: Instant
+        of id: AuthorizerID, _ response: AuthorizerResponse, remembering key: VerdictKey?, at now: Instant
     ) -> AuthorizerVerdict {
         let authorizer = authorizers[id.index]
         let verdict = verdict(of: id, authorizer, response)
@@ -40,7 +47,7 @@ package final class AuthorizerVerifier {
             time = min(time, refusalTimeMax)
         case .unavailable: return verdict
         }
-        if time > .zero { caches[id.index].keep(verdict, key, until: now.adding(time), at: now) }
+        if time > .zero { caches[id.index].keep(verdict, key, until: now.adding(time)) }
         return verdict
     }
 
