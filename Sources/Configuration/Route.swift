@@ -18,6 +18,8 @@ package final class Route {
     package let access: Access
     package let action: Action
     package let challenge: Challenge
+    /// Where a browser without a good credential is sent; nil for nowhere.
+    package let signIn: URLTemplate?
     /// Nil where the upstream says itself which pages may read its responses.
     package let cors: CORSRule?
     /// Bytes; nil for no bound.
@@ -35,7 +37,7 @@ package final class Route {
     init(
         id: RouteID, line: SourceLine, name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access,
         action: Action,
-        challenge: Challenge, cors: CORSRule?, bodyBytesMax: UInt64?,
+        challenge: Challenge, signIn: URLTemplate?, cors: CORSRule?, bodyBytesMax: UInt64?,
         upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.id = id
@@ -47,6 +49,7 @@ package final class Route {
         self.access = access
         self.action = action
         self.challenge = challenge
+        self.signIn = signIn
         self.cors = cors
         self.bodyBytesMax = bodyBytesMax
         self.upgrades = upgrades

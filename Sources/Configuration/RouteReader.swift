@@ -85,6 +85,7 @@ struct RouteReader {
         }
         let tunnelRule = tunnelRule(block.one("upgrade"), accepted, access, shared, methods)
         let ownChallenge = readChallenge(block)
+        let signIn = block.one("sign_in").flatMap { readSignIn($0, access) }
         let cors = block.one("cors").flatMap { readCORS($0, access) }
         let onExpiry = block.one("on_expiry")
         let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
@@ -107,7 +108,7 @@ struct RouteReader {
         }
         let variables = Set(
             forwarding.headers.flatMap(\.value.variables) + (reply?.variables ?? []) + rules.flatMap(\.variables)
-                + limitKeys.flatMap(\.variables))
+                + limitKeys.flatMap(\.variables) + (signIn?.variables ?? []))
         for variable in variables { check(variable, pattern, access, at: directive) }
         guard let pattern, let access, diagnostics.count == errors else { return nil }
         let action: Route.Action
@@ -123,7 +124,7 @@ struct RouteReader {
             name: (hosts.isEmpty ? "" : (hosts[0].isWildcard ? "*" : "") + hosts[0].name) + word.text, pattern: pattern, hosts: hosts,
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             action: action,
-            challenge: ownChallenge, cors: cors, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule,
+            challenge: ownChallenge, signIn: signIn, cors: cors, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule,
             endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty
                 ? Route.MethodRule(
@@ -170,6 +171,21 @@ struct RouteReader {
             diagnostics.error("a challenge is ASCII text", at: text, hint: "such as 'Bearer realm=\"https://auth.example.com/token\"'")
         }
         return Challenge(realm: realm ?? challenge.realm, text: text?.text, schemes: challenge.schemes)
+    }
+
+    /// Reads `sign_in URL;`.
+    private func readSignIn(_ directive: Directive, _ access: Route.Access?) -> URLTemplate? {
+        guard let word = directive.word("URL", diagnostics), let url = URLTemplate(location: word, diagnostics) else { return nil }
+        if access?.isPublic ?? false {
+            diagnostics.error("a public route asks nobody to sign in", at: directive.name, hint: "remove this line")
+        }
+        for variable in url.variables where variable.isClaim {
+            diagnostics.error("who has to sign in has no \(variable.name)", at: word)
+        }
+        for variable in url.variables where variable.isCredential(tokenSources.places) {
+            diagnostics.error("\(variable.name) may hold a credential, which no response may show", at: word)
+        }
+        return url
     }
 
     /// Reads `cors { … }`. Pages that may read with a credential that the browser sends by itself can still be kept from all else.

@@ -58,7 +58,7 @@ package final class RouteReply: Sendable {
         self.content = content
         isPersonal = !isPublic || !content.variables.isEmpty
         for variable in content.variables where variable.isCredential(places) {
-            diagnostics.error("$\(variable.name) may hold a credential, which no response may show", at: words[1])
+            diagnostics.error("\(variable.name) may hold a credential, which no response may show", at: words[1])
         }
         if diagnostics.count > errors { return nil }
     }
@@ -135,20 +135,6 @@ extension RouteReply.Content {
         case .none: []
         case .location(let template): template.variables
         case .text(let template, _, _): template.variables
-        }
-    }
-}
-
-extension Variable {
-    /// Whether its value may be what a client proves its identity with.
-    fileprivate func isCredential(_ places: CredentialPlaces) -> Bool {
-        switch self {
-        case .cookie(let name): places.cookies.contains([UInt8](name.utf8))
-        case .header(let name):
-            // As fields are read: under every spelling.
-            (["authorization", "proxy-authorization", "cookie"].map { [UInt8]($0.utf8) } + places.fields)
-                .contains { FieldIdentity.fold($0.span) == FieldIdentity.fold(name) }
-        default: false
         }
     }
 }

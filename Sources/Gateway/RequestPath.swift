@@ -343,10 +343,14 @@ final class RequestPath {
     /// Refuses a request, at whatever stage it is.
     func refuse(_ passage: Passage, _ refusal: Refusal) {
         passage.verdict = .refused(refusal)
-        passage.status = refusal.status
         counters.add(refusal)
         let challenge = passage.route?.challenge ?? settings.challenge
-        send(refusal.reply(requestID: passage.context.requestID, challenge: challenge, form: form(passage)), to: passage)
+        let reply = refusal.reply(
+            requestID: passage.context.requestID, challenge: challenge,
+            signIn: policy.signIn(after: refusal, passage.route, in: passage.context), form: form(passage))
+        // A call of gRPC is answered 200; the log has the status that says more.
+        passage.status = reply.status == 302 ? 302 : refusal.status
+        send(reply, to: passage)
     }
 
     private func send(_ reply: Reply, to passage: Passage) {

@@ -111,6 +111,14 @@ package final class Policy {
         }
     }
 
+    /// Where a browser goes that was refused for want of a good credential: where its authorizer says, else where the route says. Nil for
+    /// nowhere, as for whatever is no navigation.
+    package func signIn(after refusal: Refusal, _ route: Route?, in context: RequestContext) -> [UInt8]? {
+        guard refusal.status == 401, context.head.isNavigation else { return nil }
+        if case .authorizer(let refusal) = refusal, let location = refusal.location { return location }
+        return try? route?.signIn?.rendered(in: context) { _ in nil }
+    }
+
     /// What a route answers by itself to a request that it has let in.
     package func reply(
         _ reply: RouteReply, to identity: Identity?, in context: RequestContext, form: ReplyForm

@@ -8,8 +8,11 @@ package import HTTPMessage
 extension Refusal {
     /// What the client is told.
     ///
-    /// - Parameter challenge: of the route, for a client without a good credential.
-    package func reply(requestID: [UInt8], challenge: Challenge, form: ReplyForm) -> Reply {
+    /// - Parameters:
+    ///   - challenge: of the route, for a client without a good credential.
+    ///   - signIn: where a browser without one goes; nil for nowhere.
+    package func reply(requestID: [UInt8], challenge: Challenge, signIn: [UInt8]? = nil, form: ReplyForm) -> Reply {
+        if let signIn { return redirect(to: signIn) }
         var fields: [UInt8] = []
         func field(_ name: String, _ value: String) { fields.append("\(name): \(value)\r\n") }
         switch self {
@@ -36,6 +39,15 @@ extension Refusal {
         return Reply(
             status: form == .grpc ? 200 : status, fields: fields + content.fields, body: content.body, endsConnection: endsConnection,
             isHeadOnly: form == .grpc)
+    }
+}
+
+extension Refusal {
+    /// Never kept: the next request may have a good credential.
+    private func redirect(to location: [UInt8]) -> Reply {
+        var fields = [UInt8]("Location: ") + location + [UInt8]("\r\nCache-Control: no-store\r\n")
+        if case .authorizer(let refusal) = self { fields += refusal.lines }
+        return Reply(status: 302, fields: fields)
     }
 }
 

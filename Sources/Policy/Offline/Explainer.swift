@@ -51,7 +51,8 @@ package struct Explainer {
             reply = own.reply(requestID: requestID, form: form)
         case .refused(let refusal):
             verdict = .refused(refusal)
-            reply = refusal.reply(requestID: requestID, challenge: outcome.route?.challenge ?? settings.challenge, form: form)
+            reply = refusal.reply(
+                requestID: requestID, challenge: outcome.route?.challenge ?? settings.challenge, signIn: outcome.signIn, form: form)
         }
         return Explanation(
             verdict: verdict, policyID: policyID, route: outcome.route.map { ($0.name, $0.line) },

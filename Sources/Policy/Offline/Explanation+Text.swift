@@ -44,7 +44,7 @@ extension Explanation {
         switch verdict {
         case .forwarded(let upstream): "FORWARDED  to \(upstream)"
         case .replied(let reply): "ANSWERED  \(reply.status) \(reply.reason)"
-        case .refused(let refusal): "REFUSED  \(refusal.status) \(refusal.reason)"
+        case .refused(let refusal): "REFUSED  \(status ?? refusal.status) \(refusal.reason)"
         case .undecided(_, _, let unknown): "UNDECIDED  \(unknown): give --claims"
         }
     }

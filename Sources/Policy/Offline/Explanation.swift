@@ -73,7 +73,7 @@ package struct Explanation {
     /// The status of ``reply``; nil where the upstream or nobody says one.
     package var status: Int? {
         switch verdict {
-        case .refused(let refusal): refusal.status
+        case .refused(let refusal): reply?.status ?? refusal.status
         case .replied(let reply): reply.status
         case .forwarded, .undecided: nil
         }

@@ -30,6 +30,17 @@ package final class OfflinePolicy {
         package let identity: Identity?
         /// The head that the upstream would get, in the form of HTTP/1.1; empty where it would get none.
         package let upstreamHead: [UInt8]
+        /// Where a browser that was refused goes; nil for nowhere.
+        package let signIn: [UInt8]?
+
+        /// What the client is told; nil where an upstream says it, or nobody knows.
+        package var status: Int? {
+            switch decision {
+            case .refused(let refusal): signIn == nil ? refusal.status : 302
+            case .replied(let reply): reply.status
+            case .forwarded, .undecided: nil
+            }
+        }
     }
 
     package let settings: Settings
@@ -63,7 +74,7 @@ package final class OfflinePolicy {
         }
         return Outcome(
             decision: decision, context: context, route: run.route, match: run.match, identity: run.identity,
-            upstreamHead: run.upstreamHead)
+            upstreamHead: run.upstreamHead, signIn: signIn(after: decision, run))
     }
 
     /// Holds claims to the rules of their issuer.
@@ -85,6 +96,11 @@ package final class OfflinePolicy {
         guard credentials.accepts(identity.principal.credential) else { throw .token(.issuerNotAccepted) }
         let context = RequestContext()
         return try policy.authorize(identity, match, in: context)
+    }
+
+    private func signIn(after decision: Decision, _ run: Run) -> [UInt8]? {
+        guard case .refused(let refusal) = decision else { return nil }
+        return policy.signIn(after: refusal, run.route, in: run.context)
     }
 
     private struct Run {

@@ -73,7 +73,7 @@ package struct PolicyTestRun {
             }
             return nil
         case (.refuse(let status, let reason), .refused(let refusal)):
-            if let status, refusal.status != status { return got }
+            if let status, outcome.status != status { return got }
             if let reason, refusal.reason != reason { return got }
             if status == nil, reason == nil, refusal.isOfMalformedRequest {
                 return got + "; a test that means that says so: \(refusal.status)"
@@ -104,7 +104,7 @@ package struct PolicyTestRun {
         case .forwarded(let match, _):
             return "forwarded to \(match.route.forwarding.map { settings.upstream($0.upstream).name } ?? "")\(suffix)"
         case .replied(let reply): return "answered \(reply.status) \(reply.reason)\(suffix)"
-        case .refused(let refusal): return "refused \(refusal.status) \(refusal.reason)\(suffix)"
+        case .refused(let refusal): return "refused \(outcome.status ?? refusal.status) \(refusal.reason)\(suffix)"
         case .undecided(let credential): return "undecided: \(settings.unknown(of: credential))"
         }
     }

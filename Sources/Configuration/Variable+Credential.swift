@@ -1,0 +1,17 @@
+import Authentication
+import ConfigFile
+import HTTPMessage
+
+extension Variable {
+    /// Whether its value may be what a client proves its identity with.
+    func isCredential(_ places: CredentialPlaces) -> Bool {
+        switch self {
+        case .cookie(let name): places.cookies.contains([UInt8](name.utf8))
+        case .header(let name):
+            // As fields are read: under every spelling.
+            (["authorization", "proxy-authorization", "cookie"].map { [UInt8]($0.utf8) } + places.fields)
+                .contains { FieldIdentity.fold($0.span) == FieldIdentity.fold(name) }
+        default: false
+        }
+    }
+}
