@@ -28,7 +28,9 @@ package final class Block {
     }
 
     /// Every directive of these names, in order.
-    package func all(_ names: String...) -> [Directive] {
+    package func all(_ names: String...) -> [Directive] { all(names) }
+
+    package func all(_ names: [String]) -> [Directive] {
         asked.formUnion(names)
         return directives.filter { names.contains($0.name.text) }
     }

@@ -21,6 +21,8 @@ package final class Diagnostics {
     ///   - hint: what to do, or the likely meant word.
     package func error(_ message: String, at position: Position?, hint: String? = nil) {
         guard entries.count < errorsMax else { return }
+        // What is inherited is read for each route.
+        if let position, entries.contains(where: { $0.position == position && $0.message == redaction(message) }) { return }
         entries.append(Entry(position: position, message: redaction(message), hint: hint.map { redaction($0) }))
     }
 

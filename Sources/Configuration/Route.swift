@@ -22,6 +22,8 @@ package final class Route {
     package let signIn: URLTemplate?
     /// Nil where the upstream says itself which pages may read its responses.
     package let cors: CORSRule?
+    /// What the route says in responses itself.
+    package let responseFields: ResponseFields?
     /// Bytes; nil for no bound.
     package let bodyBytesMax: UInt64?
     /// Protocols that a request may change to, in lower case.
@@ -37,7 +39,7 @@ package final class Route {
     init(
         id: RouteID, line: SourceLine, name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access,
         action: Action,
-        challenge: Challenge, signIn: URLTemplate?, cors: CORSRule?, bodyBytesMax: UInt64?,
+        challenge: Challenge, signIn: URLTemplate?, cors: CORSRule?, responseFields: ResponseFields?, bodyBytesMax: UInt64?,
         upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.id = id
@@ -51,6 +53,7 @@ package final class Route {
         self.challenge = challenge
         self.signIn = signIn
         self.cors = cors
+        self.responseFields = responseFields
         self.bodyBytesMax = bodyBytesMax
         self.upgrades = upgrades
         self.tunnelRule = tunnelRule

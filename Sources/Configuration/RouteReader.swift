@@ -87,6 +87,7 @@ struct RouteReader {
         let ownChallenge = readChallenge(block)
         let signIn = block.one("sign_in").flatMap { readSignIn($0, access) }
         let cors = block.one("cors").flatMap { readCORS($0, access) }
+        let responseFields = ResponseFields(block, ownsCORS: cors != nil)
         let onExpiry = block.one("on_expiry")
         let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
         if let onExpiry, access?.isPublic ?? false {
@@ -95,7 +96,6 @@ struct RouteReader {
         let foldsCase = block.one("case_insensitive").map { $0.hasArguments(0...0, ";", diagnostics) } ?? false
         block.finish(later: [
             "cache", "rewrite", "websocket", "grpc", "timeout", "retry", "mirror",
-            "add_response_header",
         ])
         if block.all("upstream").isEmpty, answer == nil {
             diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME; or answer STATUS TEXT;")
@@ -108,7 +108,7 @@ struct RouteReader {
         }
         let variables = Set(
             forwarding.headers.flatMap(\.value.variables) + (reply?.variables ?? []) + rules.flatMap(\.variables)
-                + limitKeys.flatMap(\.variables) + (signIn?.variables ?? []))
+                + limitKeys.flatMap(\.variables) + (signIn?.variables ?? []) + (responseFields?.variables ?? []))
         for variable in variables { check(variable, pattern, access, at: directive) }
         guard let pattern, let access, diagnostics.count == errors else { return nil }
         let action: Route.Action
@@ -124,7 +124,8 @@ struct RouteReader {
             name: (hosts.isEmpty ? "" : (hosts[0].isWildcard ? "*" : "") + hosts[0].name) + word.text, pattern: pattern, hosts: hosts,
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             action: action,
-            challenge: ownChallenge, signIn: signIn, cors: cors, bodyBytesMax: body, upgrades: upgrades, tunnelRule: tunnelRule,
+            challenge: ownChallenge, signIn: signIn, cors: cors, responseFields: responseFields, bodyBytesMax: body, upgrades: upgrades,
+            tunnelRule: tunnelRule,
             endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty
                 ? Route.MethodRule(

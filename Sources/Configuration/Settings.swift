@@ -20,8 +20,8 @@ package struct Settings {
         "include", "workers", "user", "drain_timeout", "realm", "timeouts", "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
         "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "limit", "upstream",
-        "route",
-        "test", "tests",
+        "set_header", "sign_in", "cors", "add_response_header", "set_response_header", "remove_response_header", "hsts", "security_headers",
+        "host", "route", "test", "tests",
     ]
     static let laterDirectives: Set<String> = [
         "admin", "metrics", "tracing", "revocation", "session", "login", "error_page", "acme", "resolver",
@@ -54,7 +54,11 @@ package struct Settings {
     package private(set) var limits: [Limit] = []
     package private(set) var upstreams: [UpstreamSettings] = []
     package private(set) var routes: [Route] = []
+    /// The routes as they are understood: with what they inherit.
+    package private(set) var routeDirectives: [Directive] = []
     package private(set) var routeTable = RouteTable()
+    /// What the file says in responses to requests that no route is found for.
+    package private(set) var responseFields: ResponseFields?
     /// What the policy has to decide, by the file's own word; it is for others to hold it to that.
     package private(set) var tests: [PolicyTest] = []
     /// For whatever prints a part of the settings.
@@ -124,7 +128,9 @@ package struct Settings {
             limits: limits.count == limitDirectives.count ? limits : [], limitIndex: limitIndex,
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, challenge: challenge,
             tokenSources: tokenSources, diagnostics: diagnostics)
-        readRoutes(file.all("route"), &reader, upstreamsAreRight: upstreamsOfRoutes == file.all("upstream").count, diagnostics)
+        routeDirectives = completedRoutes(file, diagnostics)
+        responseFields = ResponseFields(file, ownsCORS: false)
+        readRoutes(routeDirectives, &reader, upstreamsAreRight: upstreamsOfRoutes == file.all("upstream").count, diagnostics)
         redaction = diagnostics.redaction
         let testDirectives = file.all("test")
         if keepsTests {
@@ -147,7 +153,7 @@ package struct Settings {
         if listeners.isEmpty, file.all("listen").isEmpty {
             diagnostics.error("nothing is listened on", at: nil, hint: "add: listen 0.0.0.0:443 { tls { certificate CHAIN.pem KEY.pem; } }")
         }
-        if file.all("route").isEmpty {
+        if routeDirectives.isEmpty {
             diagnostics.error("there is no route", at: nil, hint: "add: route /** { upstream NAME; auth ISSUER; }")
         }
     }
@@ -288,6 +294,32 @@ package struct Settings {
         guard let settings = UpstreamSettings(described, files: files, diagnostics) else { return nil }
         upstreams.append(settings)
         return UpstreamID(upstreams.count - 1)
+    }
+
+    /// The routes of the file and of its groups, with what they inherit.
+    private func completedRoutes(_ file: Block, _ diagnostics: Diagnostics) -> [Directive] {
+        let (authorizers, names) = (authorizers, Set(authorizers.map(\.name)))
+        let inherited = InheritedDirectives(file.all(InheritedDirectives.names)) { auth in
+            let words = auth.arguments.map(\.text).filter { $0 != "any" }
+            guard words.allSatisfy({ names.contains($0) }) else { return nil }
+            return Set(authorizers.filter { words.contains($0.name) }.flatMap(\.claims).map(\.claim))
+        }
+        var routes = file.all("route").map { inherited.completed($0) }
+        for group in file.all("host") {
+            let block = Block(of: group, title: "a group of a host", diagnostics)
+            let nearer = inherited.and(block.all(InheritedDirectives.names))
+            let host = Directive(name: group.name, arguments: group.arguments, block: nil)
+            for route in block.all("route") {
+                if let own = route.block?.first(where: { $0.name.text == "host" }) {
+                    diagnostics.error(
+                        "the group says the host already", at: own.name, hint: "remove this line, or take the route out of the group")
+                }
+                routes.append(nearer.completed(route, [host]))
+            }
+            if block.all("route").isEmpty { diagnostics.error("this group has no route", at: group.position, hint: "add: route /** { … }") }
+            block.finish()
+        }
+        return routes
     }
 
     /// - Parameter upstreamsAreRight: without all of them their indices say nothing.

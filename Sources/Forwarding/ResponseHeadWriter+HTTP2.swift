@@ -8,12 +8,13 @@ extension ResponseHeadWriter {
     /// Replaces what is in `block`; what the gateway adds follows.
     package static func write(
         _ head: borrowing ResponseHead, framing: BodyFraming, _ rewriter: RedirectRewriter?, dropsCORS: Bool = false,
+        _ own: ResponseFields? = nil,
         to block: inout FieldBlock
     ) {
         // A tunnel opens with 200, and without the proof that only HTTP/1.1 knows (RFC 8441 §5).
         let opensTunnel = head.status == 101
         begin(opensTunnel ? 200 : head.status, &block)
-        for line in head.fields.lines where passes(line, of: head, framing, dropsCORS: dropsCORS) {
+        for line in head.fields.lines where passes(line, of: head, framing, dropsCORS: dropsCORS, own) {
             if opensTunnel, head.bytes.extracting(line.name.range).equalsIgnoringCase("sec-websocket-accept") { continue }
             let name = head.bytes.extracting(line.name.range)
             if let value = rewriter?.value(of: line, in: head.bytes) {
@@ -26,9 +27,11 @@ extension ResponseHeadWriter {
     }
 
     /// An interim response (1xx), as above.
-    package static func writeInterim(_ head: borrowing ResponseHead, dropsCORS: Bool = false, to block: inout FieldBlock) {
+    package static func writeInterim(
+        _ head: borrowing ResponseHead, dropsCORS: Bool = false, _ own: ResponseFields? = nil, to block: inout FieldBlock
+    ) {
         begin(head.status, &block)
-        for line in head.fields.lines where passes(line, of: head, .close, dropsCORS: dropsCORS) {
+        for line in head.fields.lines where passes(line, of: head, .close, dropsCORS: dropsCORS, own) {
             block.append(head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
     }

@@ -10,8 +10,10 @@ package enum ResponseHeadWriter {
     ///   - framing: of the body as it is sent on.
     ///   - rewriter: nil where no field names a place of the upstream's.
     ///   - dropsCORS: whether the gateway says itself which pages may read the response.
+    ///   - own: what the route says in place of the upstream.
     package static func write(
         _ head: borrowing ResponseHead, framing: BodyFraming, _ rewriter: RedirectRewriter?, dropsCORS: Bool = false,
+        _ own: ResponseFields? = nil,
         to output: inout ByteQueue
     ) {
         let bytes = head.bytes
@@ -21,7 +23,7 @@ package enum ResponseHeadWriter {
         var isLengthTold = false
         for line in head.fields.lines {
             let tellsLength = !isLengthTold && line.id == .contentLength && framing.isTold(by: line, in: bytes)
-            if tellsLength || passes(line, of: head, framing, dropsCORS: dropsCORS) {
+            if tellsLength || passes(line, of: head, framing, dropsCORS: dropsCORS, own) {
                 if let value = rewriter?.value(of: line, in: bytes) {
                     if runStart >= 0 { output.append(bytes.extracting(runStart..<Int(line.name.start))) }
                     runStart = -1
@@ -47,9 +49,11 @@ package enum ResponseHeadWriter {
 
     /// Whether a field of the upstream's response reaches the client.
     static func passes(
-        _ line: FieldTable.Line, of head: borrowing ResponseHead, _ framing: BodyFraming, dropsCORS: Bool = false
+        _ line: FieldTable.Line, of head: borrowing ResponseHead, _ framing: BodyFraming, dropsCORS: Bool = false,
+        _ own: ResponseFields? = nil
     ) -> Bool {
         if line.id.isHopByHop || line.id == .xRequestID { return false }
+        if let own, own.drops(head.bytes.extracting(line.name.range)) { return false }
         if dropsCORS, line.id == .other, isAboutPages(head.bytes.extracting(line.name.range)) { return false }
         // Without a body of ours the length is the upstream's word about the resource (HEAD, 304); 204 has none
         // (RFC 9110 §8.6).
@@ -63,9 +67,11 @@ package enum ResponseHeadWriter {
     }
 
     /// Appends an interim response (1xx): the fields that would pass in a response whose length is not told.
-    package static func writeInterim(_ head: borrowing ResponseHead, dropsCORS: Bool = false, to output: inout ByteQueue) {
+    package static func writeInterim(
+        _ head: borrowing ResponseHead, dropsCORS: Bool = false, _ own: ResponseFields? = nil, to output: inout ByteQueue
+    ) {
         statusLine(head, to: &output)
-        for line in head.fields.lines where passes(line, of: head, .close, dropsCORS: dropsCORS) {
+        for line in head.fields.lines where passes(line, of: head, .close, dropsCORS: dropsCORS, own) {
             output.append(field: head.bytes.extracting(line.name.range), head.bytes.extracting(line.value.range))
         }
         output.appendLineEnd()

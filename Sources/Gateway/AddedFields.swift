@@ -1,3 +1,4 @@
+import Forwarding
 import Time
 import Bytes
 import Configuration
@@ -29,6 +30,10 @@ struct AddedFields {
         output.end()
         let given = passage.authorizerLines
         if !given.isEmpty { output.append(lines: given) }
+        // Those of a response of the gateway's own stand in it already.
+        if let own = passage.responseFields, passage.state == .forwarding {
+            own.append(passage.identity, passage.context, present: passage.presentFields, to: &output)
+        }
         if passage.ownsCORS, let cors = passage.route?.cors { cors.append(for: passage.context.head, to: &output) }
         let asked = passage.progress.states
         guard !asked.isEmpty else { return }

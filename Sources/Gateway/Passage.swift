@@ -73,6 +73,10 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var match: RouteMatch?
     /// Whether the route says which pages may read its responses, in place of the upstream.
     private(set) var ownsCORS = false
+    /// What the route says in responses itself.
+    private(set) var responseFields: ResponseFields?
+    /// What the upstream says of that which the route says only where nothing is there.
+    var presentFields: UInt64 = 0
     /// Set when the request counts among those of its token's subject.
     private(set) var identity: Identity?
     /// Of a subject that has too many requests under way: for the log.
@@ -146,6 +150,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         route = nil
         match = nil
         ownsCORS = false
+        responseFields = nil
         tunnel = nil
         isGRPC = false
         extendedProtocol = nil
@@ -192,6 +197,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
     func found(_ route: Route) {
         self.route = route
         ownsCORS = route.cors != nil
+        responseFields = route.responseFields
     }
 
     func willForward(streamTimeout: Nanoseconds, isGRPC: Bool) {
@@ -228,7 +234,10 @@ final class Passage: AdmissionWaiter, TimerHandler {
     func willAnswer(with lines: [UInt8]) { authorizerLines = lines }
 
     /// Whether a trailer of the upstream's response goes on.
-    func passes(trailer name: Span<UInt8>) -> Bool { !ownsCORS || !ResponseHeadWriter.isAboutPages(name) }
+    func passes(trailer name: Span<UInt8>) -> Bool {
+        if let responseFields, responseFields.drops(name) { return false }
+        return !ownsCORS || !ResponseHeadWriter.isAboutPages(name)
+    }
 
     // MARK: - Streams
 

@@ -355,7 +355,9 @@ final class RequestPath {
 
     private func send(_ reply: Reply, to passage: Passage) {
         passage.state = .answered
-        passage.frontEnd?.respond(reply)
+        let isRoutes = if case .replied(.route) = passage.verdict { true } else { false }
+        passage.frontEnd?.respond(
+            policy.completed(reply, isRoutes: isRoutes, by: passage.route, passage.knownIdentity, in: passage.context))
     }
 
     private func form(_ passage: Passage) -> ReplyForm { ReplyForm(for: passage.context.head, isHTTP2: passage.isHTTP2) }

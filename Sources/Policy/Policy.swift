@@ -1,3 +1,4 @@
+import Forwarding
 package import Authentication
 package import Authorization
 import Bytes
@@ -18,6 +19,7 @@ package final class Policy {
     private let headLimits: HeadLimits
     private let requirements: RequirementTable
     private let crossOrigin: CrossOriginRule
+    private let responseFields: ResponseFields?
 
     package init(_ settings: Settings) {
         routeTable = settings.routeTable
@@ -25,6 +27,7 @@ package final class Policy {
         headLimits = settings.clientLimits.head
         requirements = settings.requirements
         crossOrigin = settings.tokenSources.crossOrigin
+        responseFields = settings.responseFields
     }
 
     /// What of a request does not stand in its head, or is read from it by its version of HTTP.
@@ -117,6 +120,16 @@ package final class Policy {
         guard refusal.status == 401, context.head.isNavigation else { return nil }
         if case .authorizer(let refusal) = refusal, let location = refusal.location { return location }
         return try? route?.signIn?.rendered(in: context) { _ in nil }
+    }
+
+    /// A response of the gateway's own, with what the route, or the file where there is none, says in responses.
+    ///
+    /// - Parameter isRoutes: whether the route itself gives it (`answer`), and it refuses nothing.
+    package func completed(
+        _ reply: Reply, isRoutes: Bool, by route: Route?, _ identity: Identity?, in context: RequestContext
+    ) -> Reply {
+        guard let fields = route == nil ? responseFields : route?.responseFields else { return reply }
+        return fields.completed(reply, isRoutes: isRoutes, identity, context)
     }
 
     /// What a route answers by itself to a request that it has let in.

@@ -41,10 +41,13 @@ struct Check: ParsableCommand {
 
     @OptionGroup var file: ConfigurationOption
     @Flag(help: "Take what is hardly meant for an error.") var strict = false
+    @Flag(help: "Print the routes as they are understood: each with what it inherits from the file and from the group of its host.")
+    var effective = false
 
     func run() throws {
         let (settings, _) = try readSettings(file.config, isStrict: strict)
-        print(Summary(settings).text, terminator: "")
+        let text = effective ? settings.routeDirectives.map { $0.text() }.joined(separator: "\n") : Summary(settings).text
+        print(effective ? settings.redaction(text) : text, terminator: "")
     }
 }
 

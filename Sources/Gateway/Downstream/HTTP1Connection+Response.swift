@@ -37,7 +37,7 @@ extension HTTP1Connection: PassageFrontEnd {
     func received(interim head: borrowing ResponseHead) {
         guard passage.version == .http11, response.framing == nil else { return }
         var queue = exchange(&outbound, with: ByteQueue())
-        ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, to: &queue)
+        ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, passage.responseFields, to: &queue)
         swap(&queue, &outbound)
         queueTurn()
     }
@@ -45,6 +45,7 @@ extension HTTP1Connection: PassageFrontEnd {
     func received(head: borrowing ResponseHead, framing: BodyFraming) {
         let passage = passage
         passage.status = head.status
+        if let own = passage.responseFields { passage.presentFields = own.present(in: head) }
         if head.status == 101 { return tunnelOpened(head) }
         let version = passage.version
         var sent = framing
@@ -54,7 +55,7 @@ extension HTTP1Connection: PassageFrontEnd {
         var queue = exchange(&outbound, with: ByteQueue())
         response = queue.isEmpty ? .held(sent) : .sending(sent)
         queue.prepare(from: services.buffers)
-        ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: passage.ownsCORS, to: &queue)
+        ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: passage.ownsCORS, passage.responseFields, to: &queue)
         // Anyone who passes on a response without a date gives it one (RFC 9110 §6.6.1).
         if !head.fields.has(.date) {
             queue.append("Date: ")
@@ -74,7 +75,7 @@ extension HTTP1Connection: PassageFrontEnd {
         response = .sending(.close)
         keepAlive = false
         var queue = exchange(&outbound, with: ByteQueue())
-        ResponseHeadWriter.write(head, framing: .close, nil, dropsCORS: passage.ownsCORS, to: &queue)
+        ResponseHeadWriter.write(head, framing: .close, nil, dropsCORS: passage.ownsCORS, passage.responseFields, to: &queue)
         services.path.addedFields.append(passage, to: &queue)
         queue.append("Connection: Upgrade\r\nUpgrade: ")
         queue.append(upgrade)

@@ -81,7 +81,7 @@ extension HTTP2Stream: PassageFrontEnd {
     func received(interim head: borrowing ResponseHead) {
         guard response == .none else { return }
         var block = connection.takeBlock()
-        ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, to: &block)
+        ResponseHeadWriter.writeInterim(head, dropsCORS: passage.ownsCORS, passage.responseFields, to: &block)
         connection.sendInterim(block, id)
         connection.putBack(block)
     }
@@ -94,11 +94,12 @@ extension HTTP2Stream: PassageFrontEnd {
             return services.path.refuse(passage, .forwarding(.unexpectedResponse("the upstream does not change to the protocol")))
         }
         passage.status = head.status
+        if let own = passage.responseFields { passage.presentFields = own.present(in: head) }
         response = .begun
         responseFraming = framing
         var block = connection.takeBlock()
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
-        ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: passage.ownsCORS, to: &block)
+        ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: passage.ownsCORS, passage.responseFields, to: &block)
         if !head.fields.has(.date) { block.append("date", TimeText.fieldDate(services.loop.wall)) }
         services.path.addedFields.append(passage, to: &block)
         connection.putBack(block)

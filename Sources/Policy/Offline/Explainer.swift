@@ -98,6 +98,8 @@ package struct Explainer {
         var fields = ByteQueue()
         if let cors = outcome.route?.cors { cors.append(for: outcome.context.head, to: &fields) }
         let isHead = outcome.context.head.method == .head
+        let isRoutes = if case .replied(.route) = outcome.decision { true } else { false }
+        let reply = offline.policy.completed(reply, isRoutes: isRoutes, by: outcome.route, outcome.identity, in: outcome.context)
         return Reply(status: reply.status, fields: reply.fields + fields.readable.copied(), body: isHead ? [] : reply.body)
     }
 

@@ -75,10 +75,17 @@ private struct PolicyText {
             }
         return [
             "route \(hosts(of: route)) \(route.pattern.shape) folds \(route.pathDemand.foldsCase)", access, "\(rules)",
-            "upgrade \(route.upgrades.sorted()) \(tunnel)", forwarding(route), "cors \(route.cors?.text ?? "")",
+            "upgrade \(route.upgrades.sorted()) \(tunnel)", forwarding(route), "says \(said(route.responseFields, route))",
+            "cors \(route.cors?.text ?? "")",
             "body \(route.bodyBytesMax.map(String.init) ?? "") expiry \(route.endsStreamsOnExpiry)",
             "challenge \(route.challenge.fields().map(quoted)) sign_in \(route.signIn.map { text($0.parts, route) } ?? "")",
         ].joined(separator: " | ")
+    }
+
+    private func said(_ fields: ResponseFields?, _ route: Route) -> [String] {
+        guard let fields else { return [] }
+        return fields.fields.map { "\($0.name.lowercased()) \(text($0.value.parts, route)) \($0.action) \($0.isAlways) \($0.needsTLS)" }
+            + fields.removed.sorted()
     }
 
     private func rule(_ rule: Route.MethodRule, _ route: Route) -> String {
