@@ -55,6 +55,14 @@ package final class Diagnostics {
         return SourceLine(file: sources[position.file].name, line: sources[position.file].place(of: position.offset).line)
     }
 
+    /// The path of a file that the configuration names: one that begins with no slash is looked for beside the file in which it stands, as one
+    /// of `include` is.
+    package func path(of word: Word) -> String {
+        guard !word.text.hasPrefix("/"), sources.indices.contains(word.position.file) else { return word.text }
+        let name = sources[word.position.file].name
+        return (name.lastIndex(of: "/").map { String(name[...$0]) } ?? "") + word.text
+    }
+
     /// `file:line:column` of a position.
     package func place(_ position: Position) -> String {
         guard sources.indices.contains(position.file) else { return "?" }

@@ -8,7 +8,7 @@ import HTTPMessage
 /// lost where a route adds something of its own (as it would be in nginx).
 struct InheritedDirectives {
     /// Those that a route inherits.
-    static let names = ["set_header", "sign_in", "cors"] + ResponseFields.directives
+    static let names = ["set_header", "sign_in", "cors"] + ResponseFields.directives + ["error_page"]
 
     private let directives: [Directive]
     /// The claims that a route's credentials may have, by its `auth`; nil for any.
@@ -21,7 +21,7 @@ struct InheritedDirectives {
 
     /// These, and nearer ones.
     func and(_ nearer: [Directive]) -> InheritedDirectives {
-        InheritedDirectives(directives.filter { !Self.isSaid($0, by: nearer) } + nearer, claims: claims)
+        InheritedDirectives(directives.compactMap { Self.left(of: $0, by: nearer) } + nearer, claims: claims)
     }
 
     /// A route with what it inherits.
@@ -29,13 +29,23 @@ struct InheritedDirectives {
     /// - Parameter more: what it has besides by its place in the file.
     func completed(_ route: Directive, _ more: [Directive] = []) -> Directive {
         guard let own = route.block else { return route }
-        let inherited = directives.filter { !Self.isSaid($0, by: own) && applies($0, to: own) }
+        let inherited = directives.compactMap { Self.left(of: $0, by: own) }.filter { applies($0, to: own) }
         return Directive(name: route.name, arguments: route.arguments, block: more + own.filter { !Self.isOff($0) } + inherited)
     }
 
     /// `NAME off;`: a route that does not want what the file says.
     private static func isOff(_ directive: Directive) -> Bool {
         names.contains(directive.name.text) && directive.arguments.map(\.text) == ["off"] && directive.block == nil
+    }
+
+    /// What of a directive is not said otherwise; nil for nothing.
+    private static func left(of directive: Directive, by others: [Directive]) -> Directive? {
+        guard directive.name.text == "error_page", let file = directive.arguments.last else {
+            return isSaid(directive, by: others) ? nil : directive
+        }
+        let said = Set(others.filter { $0.name.text == "error_page" }.flatMap { $0.arguments.dropLast().map(\.text) })
+        let statuses = directive.arguments.dropLast().filter { !said.contains($0.text) }
+        return statuses.isEmpty ? nil : Directive(name: directive.name, arguments: statuses + [file], block: nil)
     }
 
     private static func isSaid(_ directive: Directive, by others: [Directive]) -> Bool {

@@ -22,6 +22,8 @@ package final class Route {
     package let signIn: URLTemplate?
     /// Nil where the upstream says itself which pages may read its responses.
     package let cors: CORSRule?
+    /// What browsers are shown of refusals; nil for the gateway's own words.
+    package let errorPages: ErrorPages?
     /// What the route says in responses itself.
     package let responseFields: ResponseFields?
     /// Bytes; nil for no bound.
@@ -39,7 +41,8 @@ package final class Route {
     init(
         id: RouteID, line: SourceLine, name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access,
         action: Action,
-        challenge: Challenge, signIn: URLTemplate?, cors: CORSRule?, responseFields: ResponseFields?, bodyBytesMax: UInt64?,
+        challenge: Challenge, signIn: URLTemplate?, cors: CORSRule?, responseFields: ResponseFields?, errorPages: ErrorPages?,
+        bodyBytesMax: UInt64?,
         upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.id = id
@@ -54,6 +57,7 @@ package final class Route {
         self.signIn = signIn
         self.cors = cors
         self.responseFields = responseFields
+        self.errorPages = errorPages
         self.bodyBytesMax = bodyBytesMax
         self.upgrades = upgrades
         self.tunnelRule = tunnelRule

@@ -21,6 +21,7 @@ struct RouteReader {
     /// Of routes that do not say otherwise.
     let challenge: Challenge
     let tokenSources: TokenSources
+    let files: any FileSource
     let diagnostics: Diagnostics
     var usedIssuers: Set<Int> = []
     var usedAuthorizers: Set<Int> = []
@@ -34,7 +35,8 @@ struct RouteReader {
     init(
         issuers: [Issuer], issuerIndex: [String: Int], authorizers: [Authorizer], authorizerIndex: [String: Int], limits: [Limit],
         limitIndex: [String: Int], upstreamIndex: [String: Int],
-        requirements: RequirementTable, bodyBytesMax: UInt64?, challenge: Challenge, tokenSources: TokenSources, diagnostics: Diagnostics
+        requirements: RequirementTable, bodyBytesMax: UInt64?, challenge: Challenge, tokenSources: TokenSources, files: any FileSource,
+        diagnostics: Diagnostics
     ) {
         self.issuers = issuers
         self.issuerIndex = issuerIndex
@@ -47,6 +49,7 @@ struct RouteReader {
         self.bodyBytesMax = bodyBytesMax
         self.challenge = challenge
         self.tokenSources = tokenSources
+        self.files = files
         self.diagnostics = diagnostics
     }
 
@@ -88,6 +91,7 @@ struct RouteReader {
         let signIn = block.one("sign_in").flatMap { readSignIn($0, access) }
         let cors = block.one("cors").flatMap { readCORS($0, access) }
         let responseFields = ResponseFields(block, ownsCORS: cors != nil)
+        let errorPages = ErrorPages(block.all("error_page"), files: files, diagnostics)
         let onExpiry = block.one("on_expiry")
         let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
         if let onExpiry, access?.isPublic ?? false {
@@ -124,7 +128,8 @@ struct RouteReader {
             name: (hosts.isEmpty ? "" : (hosts[0].isWildcard ? "*" : "") + hosts[0].name) + word.text, pattern: pattern, hosts: hosts,
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             action: action,
-            challenge: ownChallenge, signIn: signIn, cors: cors, responseFields: responseFields, bodyBytesMax: body, upgrades: upgrades,
+            challenge: ownChallenge, signIn: signIn, cors: cors, responseFields: responseFields, errorPages: errorPages, bodyBytesMax: body,
+            upgrades: upgrades,
             tunnelRule: tunnelRule,
             endsStreamsOnExpiry: endsStreams,
             anyMethod: methods.isEmpty

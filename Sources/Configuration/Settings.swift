@@ -21,10 +21,10 @@ package struct Settings {
         "ticket_rotation", "access_log",
         "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "limit", "upstream",
         "set_header", "sign_in", "cors", "add_response_header", "set_response_header", "remove_response_header", "hsts", "security_headers",
-        "host", "route", "test", "tests",
+        "error_page", "host", "route", "test", "tests",
     ]
     static let laterDirectives: Set<String> = [
-        "admin", "metrics", "tracing", "revocation", "session", "login", "error_page", "acme", "resolver",
+        "admin", "metrics", "tracing", "revocation", "session", "login", "acme", "resolver",
     ]
 
     package private(set) var workers = 1
@@ -46,8 +46,8 @@ package struct Settings {
     package private(set) var redis: [RedisSettings] = []
     package private(set) var tokenSources = TokenSources(sources: [.bearer])
     package private(set) var issuers: [Issuer] = []
-    /// The directives of the issuers, in the same order; the control process reads what fetching needs.
-    package private(set) var issuerDirectives: [Directive] = []
+    /// The directives of the issuers, in the same order.
+    private(set) var issuerDirectives: [Directive] = []
     package private(set) var authorizers: [Authorizer] = []
     /// The upstream of each of them.
     package private(set) var authorizerUpstreams: [UpstreamID] = []
@@ -59,6 +59,8 @@ package struct Settings {
     package private(set) var routeTable = RouteTable()
     /// What the file says in responses to requests that no route is found for.
     package private(set) var responseFields: ResponseFields?
+    /// The pages for them.
+    package private(set) var errorPages: ErrorPages?
     /// What the policy has to decide, by the file's own word; it is for others to hold it to that.
     package private(set) var tests: [PolicyTest] = []
     /// For whatever prints a part of the settings.
@@ -127,9 +129,10 @@ package struct Settings {
             authorizers: authorizers.count == authorizerDirectives.count ? authorizers : [], authorizerIndex: authorizerIndex,
             limits: limits.count == limitDirectives.count ? limits : [], limitIndex: limitIndex,
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, challenge: challenge,
-            tokenSources: tokenSources, diagnostics: diagnostics)
+            tokenSources: tokenSources, files: files, diagnostics: diagnostics)
         routeDirectives = completedRoutes(file, diagnostics)
         responseFields = ResponseFields(file, ownsCORS: false)
+        errorPages = ErrorPages(file.all("error_page"), files: files, diagnostics)
         readRoutes(routeDirectives, &reader, upstreamsAreRight: upstreamsOfRoutes == file.all("upstream").count, diagnostics)
         redaction = diagnostics.redaction
         let testDirectives = file.all("test")
@@ -245,34 +248,6 @@ package struct Settings {
         }
     }
 
-    /// A key set file is read now, so that a wrong one is found by `check` and not by the first request.
-    private func checkKeyFiles(_ files: any FileSource, _ diagnostics: Diagnostics) {
-        for directive in issuerDirectives {
-            // Read now, so that it is in the bundle of those who fetch, and a wrong one is an error.
-            if let trusted = directive.block?.first(where: { $0.name.text == "trusted_certificate" }) {
-                _ = ClientContext(trusted, at: trusted.name, files: files, diagnostics)
-            }
-            guard let word = directive.block?.first(where: { $0.name.text == "keys" })?.arguments.first, !word.text.contains("://") else {
-                continue
-            }
-            do {
-                let keys = try KeySet(try files.read(word.text))
-                if keys.keys.isEmpty {
-                    diagnostics.error(
-                        "\(word.text) has no key that can be used", at: word, hint: keys.unusable.map(\.text).joined(separator: "; "))
-                } else {
-                    for key in keys.unusable { diagnostics.warning("a key of \(word.text) cannot be used: \(key.text)", at: word) }
-                }
-            } catch let error as FileError {
-                diagnostics.error("cannot read \(error.path): \(error.reason)", at: word)
-            } catch let error as KeySetError {
-                diagnostics.error("\(word.text) is not a key set: \(error.explanation)", at: word)
-            } catch {
-                diagnostics.error("\(word.text) cannot be used", at: word)
-            }
-        }
-    }
-
     /// The upstream of an authorizer: one of the file, or one of its own, which is put behind those of the file.
     private mutating func readUpstream(
         of directive: Directive, _ index: [String: Int], _ used: inout Set<Int>, _ files: any FileSource, _ diagnostics: Diagnostics
@@ -294,32 +269,6 @@ package struct Settings {
         guard let settings = UpstreamSettings(described, files: files, diagnostics) else { return nil }
         upstreams.append(settings)
         return UpstreamID(upstreams.count - 1)
-    }
-
-    /// The routes of the file and of its groups, with what they inherit.
-    private func completedRoutes(_ file: Block, _ diagnostics: Diagnostics) -> [Directive] {
-        let (authorizers, names) = (authorizers, Set(authorizers.map(\.name)))
-        let inherited = InheritedDirectives(file.all(InheritedDirectives.names)) { auth in
-            let words = auth.arguments.map(\.text).filter { $0 != "any" }
-            guard words.allSatisfy({ names.contains($0) }) else { return nil }
-            return Set(authorizers.filter { words.contains($0.name) }.flatMap(\.claims).map(\.claim))
-        }
-        var routes = file.all("route").map { inherited.completed($0) }
-        for group in file.all("host") {
-            let block = Block(of: group, title: "a group of a host", diagnostics)
-            let nearer = inherited.and(block.all(InheritedDirectives.names))
-            let host = Directive(name: group.name, arguments: group.arguments, block: nil)
-            for route in block.all("route") {
-                if let own = route.block?.first(where: { $0.name.text == "host" }) {
-                    diagnostics.error(
-                        "the group says the host already", at: own.name, hint: "remove this line, or take the route out of the group")
-                }
-                routes.append(nearer.completed(route, [host]))
-            }
-            if block.all("route").isEmpty { diagnostics.error("this group has no route", at: group.position, hint: "add: route /** { … }") }
-            block.finish()
-        }
-        return routes
     }
 
     /// - Parameter upstreamsAreRight: without all of them their indices say nothing.
@@ -345,31 +294,5 @@ package struct Settings {
 
     private func placeholders(_ count: Int) -> [Issuer] {
         (0..<count).map { Issuer(name: "\($0)", url: "", keys: .file(""), audiences: [], algorithms: []) }
-    }
-}
-
-/// Names that are defined in the file, and whether anything refers to them.
-private struct References {
-    private let diagnostics: Diagnostics
-    private var defined: [String: [Word]] = [:]
-
-    init(_ diagnostics: Diagnostics) { self.diagnostics = diagnostics }
-
-    /// The index of each name; a name that is defined twice is an error.
-    mutating func define(_ kind: String, _ directives: [Directive]) -> [String: Int] {
-        var index: [String: Int] = [:]
-        for (position, directive) in directives.enumerated() {
-            guard let word = directive.arguments.first else { continue }
-            defined[kind, default: []].append(word)
-            if index[word.text] != nil { diagnostics.error("\(kind) '\(word.text)' is defined twice", at: word) }
-            index[word.text] = position
-        }
-        return index
-    }
-
-    func reportUnused(_ kind: String, _ used: Set<Int>) {
-        for (index, word) in (defined[kind] ?? []).enumerated() where !used.contains(index) {
-            diagnostics.warning("\(kind) '\(word.text)' is used nowhere", at: word, hint: "use it or remove it")
-        }
     }
 }

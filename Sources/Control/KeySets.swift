@@ -56,14 +56,13 @@ final class KeySets: TimerHandler {
         self.loop = loop
         self.report = report
         issuers = settings.issuers
-        for (issuer, directive) in zip(settings.issuers, settings.issuerDirectives) {
+        for issuer in settings.issuers {
             switch issuer.keys {
             case .file(let path):
                 sources.append(Source(place: .file(path, signature: nil), document: files.contents[path]))
             case .url(let url):
-                let trusted = directive.block?.first { $0.name.text == "trusted_certificate" }?.arguments.first?.text
                 let proxy = issuer.proxy ?? KeySetFetch.parts(of: url).flatMap { KeyProxy(for: $0.host, environment: environment) }
-                sources.append(Source(place: .url(fetch(url, trusted.flatMap { files.contents[$0] }, proxy))))
+                sources.append(Source(place: .url(fetch(url, issuer.trustedCertificate.flatMap { files.contents[$0] }, proxy))))
             }
         }
         work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1) }

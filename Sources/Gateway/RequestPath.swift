@@ -37,7 +37,7 @@ final class RequestPath {
         case limit(Permit, RouteMatch)
         case limitsDecided(RouteMatch)
         case forward(Admission, ForwardingRule)
-        case answer(Admission, RouteReply)
+        case answer(Admission, RouteReply, Route)
     }
 
     /// What a stage comes to, unless it refuses.
@@ -136,7 +136,7 @@ final class RequestPath {
         case .limit(let permit, let match): try limit(passage, permit, match)
         case .limitsDecided(let match): try limitsDecided(passage, match)
         case .forward(let admission, let rule): try forward(passage, admission, rule)
-        case .answer(let admission, let reply): try answer(passage, admission, reply)
+        case .answer(let admission, let reply, let route): try answer(passage, admission, reply, of: route)
         }
     }
 
@@ -292,7 +292,7 @@ final class RequestPath {
         if log.isOn { passage.admittedAt = Clock.now() }
         switch match.route.action {
         case .forward(let rule): return .next(.forward(admission, rule))
-        case .reply(let reply): return .next(.answer(admission, reply))
+        case .reply(let reply): return .next(.answer(admission, reply, match.route))
         }
     }
 
@@ -312,8 +312,10 @@ final class RequestPath {
         return .forwarded
     }
 
-    private func answer(_ passage: Passage, _ admission: consuming Admission, _ reply: RouteReply) throws(Refusal) -> StageResult {
-        .reply(try policy.reply(reply, to: admission.identity, in: passage.context, form: form(passage)))
+    private func answer(_ passage: Passage, _ admission: consuming Admission, _ reply: RouteReply, of route: Route) throws(Refusal)
+        -> StageResult
+    {
+        .reply(try policy.reply(reply, of: route, to: admission.identity, in: passage.context, form: form(passage)))
     }
 
     // MARK: - Answering and ending
@@ -337,17 +339,14 @@ final class RequestPath {
     private func respond(to passage: Passage, _ reply: GatewayReply) {
         passage.verdict = .replied(reply)
         passage.status = reply.status
-        send(reply.reply(requestID: passage.context.requestID, form: form(passage)), to: passage)
+        send(policy.reply(reply, passage.route, passage.identity, in: passage.context, form: form(passage)), to: passage)
     }
 
     /// Refuses a request, at whatever stage it is.
     func refuse(_ passage: Passage, _ refusal: Refusal) {
         passage.verdict = .refused(refusal)
         counters.add(refusal)
-        let challenge = passage.route?.challenge ?? settings.challenge
-        let reply = refusal.reply(
-            requestID: passage.context.requestID, challenge: challenge,
-            signIn: policy.signIn(after: refusal, passage.route, in: passage.context), form: form(passage))
+        let reply = policy.reply(to: refusal, passage.route, passage.knownIdentity, in: passage.context, form: form(passage))
         // A call of gRPC is answered 200; the log has the status that says more.
         passage.status = reply.status == 302 ? 302 : refusal.status
         send(reply, to: passage)
@@ -355,9 +354,7 @@ final class RequestPath {
 
     private func send(_ reply: Reply, to passage: Passage) {
         passage.state = .answered
-        let isRoutes = if case .replied(.route) = passage.verdict { true } else { false }
-        passage.frontEnd?.respond(
-            policy.completed(reply, isRoutes: isRoutes, by: passage.route, passage.knownIdentity, in: passage.context))
+        passage.frontEnd?.respond(reply)
     }
 
     private func form(_ passage: Passage) -> ReplyForm { ReplyForm(for: passage.context.head, isHTTP2: passage.isHTTP2) }

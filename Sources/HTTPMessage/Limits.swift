@@ -57,6 +57,8 @@ package enum Limits {
     package static let locationBytesMax = 8_192
     /// A response of a route's own with the values of its variables.
     package static let answerBytesMax = 65_536
+    /// Of a page that browsers are shown in place of a refusal.
+    package static let errorPageBytesMax = 262_144
 
     /// What a directive may be given, and what holds when it is not given.
     package static let requestBodyBytesDefault: UInt64 = 10 << 20

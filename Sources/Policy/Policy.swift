@@ -20,6 +20,9 @@ package final class Policy {
     private let requirements: RequirementTable
     private let crossOrigin: CrossOriginRule
     private let responseFields: ResponseFields?
+    private let errorPages: ErrorPages?
+    /// Where no route says otherwise.
+    private let challenge: Challenge
 
     package init(_ settings: Settings) {
         routeTable = settings.routeTable
@@ -28,6 +31,8 @@ package final class Policy {
         requirements = settings.requirements
         crossOrigin = settings.tokenSources.crossOrigin
         responseFields = settings.responseFields
+        errorPages = settings.errorPages
+        challenge = settings.challenge
     }
 
     /// What of a request does not stand in its head, or is read from it by its version of HTTP.
@@ -114,6 +119,26 @@ package final class Policy {
         }
     }
 
+    /// What a client is told that was refused.
+    ///
+    /// - Parameter route: nil where none was found.
+    package func reply(
+        to refusal: Refusal, _ route: Route?, _ identity: Identity?, in context: RequestContext, form: ReplyForm
+    ) -> Reply {
+        let reply = refusal.reply(
+            requestID: context.requestID, challenge: route?.challenge ?? challenge, signIn: signIn(after: refusal, route, in: context),
+            page: page(refusal.status, refusal.reason, route, form: form, in: context), form: form)
+        return completed(reply, isRoutes: false, by: route, identity, in: context)
+    }
+
+    /// What a client is told that the gateway answers and does not refuse.
+    package func reply(
+        _ own: GatewayReply, _ route: Route?, _ identity: Identity?, in context: RequestContext, form: ReplyForm
+    ) -> Reply {
+        let isRoutes = if case .route = own { true } else { false }
+        return completed(own.reply(requestID: context.requestID, form: form), isRoutes: isRoutes, by: route, identity, in: context)
+    }
+
     /// Where a browser goes that was refused for want of a good credential: where its authorizer says, else where the route says. Nil for
     /// nowhere, as for whatever is no navigation.
     package func signIn(after refusal: Refusal, _ route: Route?, in context: RequestContext) -> [UInt8]? {
@@ -122,10 +147,18 @@ package final class Policy {
         return try? route?.signIn?.rendered(in: context) { _ in nil }
     }
 
+    /// The file's page for a status, for a client that shows HTML; nil where there is none.
+    private func page(_ status: Int, _ reason: String, _ route: Route?, form: ReplyForm, in context: RequestContext) -> [UInt8]? {
+        guard form != .grpc, let pages = route == nil ? errorPages : route?.errorPages, context.head.accepts("text/html") else {
+            return nil
+        }
+        return pages.page(status, reason: reason, requestID: context.requestID)
+    }
+
     /// A response of the gateway's own, with what the route, or the file where there is none, says in responses.
     ///
     /// - Parameter isRoutes: whether the route itself gives it (`answer`), and it refuses nothing.
-    package func completed(
+    private func completed(
         _ reply: Reply, isRoutes: Bool, by route: Route?, _ identity: Identity?, in context: RequestContext
     ) -> Reply {
         guard let fields = route == nil ? responseFields : route?.responseFields else { return reply }
@@ -134,9 +167,12 @@ package final class Policy {
 
     /// What a route answers by itself to a request that it has let in.
     package func reply(
-        _ reply: RouteReply, to identity: Identity?, in context: RequestContext, form: ReplyForm
+        _ reply: RouteReply, of route: Route, to identity: Identity?, in context: RequestContext, form: ReplyForm
     ) throws(Refusal) -> GatewayReply {
-        .route(status: reply.status, try reply.reply(identity, in: context, form: form))
+        if case .none = reply.content, let page = page(reply.status, GatewayReply.routeReason, route, form: form, in: context) {
+            return .route(status: reply.status, Reply(status: reply.status, fields: Reply.pageFields, body: page))
+        }
+        return .route(status: reply.status, try reply.reply(identity, in: context, form: form))
     }
 
     /// Whether the page that uses a credential which a browser sends by itself may do so.

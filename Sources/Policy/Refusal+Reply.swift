@@ -11,7 +11,8 @@ extension Refusal {
     /// - Parameters:
     ///   - challenge: of the route, for a client without a good credential.
     ///   - signIn: where a browser without one goes; nil for nowhere.
-    package func reply(requestID: [UInt8], challenge: Challenge, signIn: [UInt8]? = nil, form: ReplyForm) -> Reply {
+    ///   - page: of HTML, in place of the gateway's own words.
+    package func reply(requestID: [UInt8], challenge: Challenge, signIn: [UInt8]? = nil, page: [UInt8]? = nil, form: ReplyForm) -> Reply {
         if let signIn { return redirect(to: signIn) }
         var fields: [UInt8] = []
         func field(_ name: String, _ value: String) { fields.append("\(name): \(value)\r\n") }
@@ -33,6 +34,9 @@ extension Refusal {
         default: break
         }
         if let seconds = retryAfter { field("Retry-After", String(seconds)) }
+        if let page {
+            return Reply(status: status, fields: fields + Reply.pageFields, body: page, endsConnection: endsConnection)
+        }
         let content = ReplyContent(
             status: status, reason: reason, detail: detail, requestID: requestID, form: form, grpcStatus: grpcStatus)
         // A call of gRPC is told its status in a head of its own; the status of HTTP is always 200.
@@ -40,6 +44,11 @@ extension Refusal {
             status: form == .grpc ? 200 : status, fields: fields + content.fields, body: content.body, endsConnection: endsConnection,
             isHeadOnly: form == .grpc)
     }
+}
+
+extension Reply {
+    /// Of a page that the file has for a status.
+    static let pageFields = [UInt8]("Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n".utf8)
 }
 
 extension Refusal {

@@ -22,7 +22,7 @@ package struct ServerTLSSettings {
 
 func read(_ path: Word, _ files: any FileSource, _ diagnostics: Diagnostics) -> [UInt8]? {
     do {
-        return try files.read(path.text)
+        return try files.read(diagnostics.path(of: path))
     } catch {
         diagnostics.error("cannot read \(error.path): \(error.reason)", at: path)
         return nil

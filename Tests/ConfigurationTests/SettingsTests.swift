@@ -30,6 +30,17 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
 }
 
 @Suite struct SettingsTests {
+    @Test func filesAreLookedForBesideTheFileThatNamesThem() {
+        let text = good.replacing("/k.json", with: "keys/k.json") + "include more/r.conf;"
+        let files = MemoryFiles([
+            "conf/f": text, "conf/keys/k.json": keySet, "conf/more/p.html": "x",
+            "conf/more/r.conf": "route /** { upstream app; auth sso; limit few; error_page 401 p.html; }",
+        ])
+        let diagnostics = Diagnostics()
+        let settings = Settings("conf/f", files: files, environment: [:], processors: 2, diagnostics)
+        #expect(diagnostics.messages == [] && settings.issuers.first?.keys == .file("conf/keys/k.json"))
+    }
+
     @Test func aGoodFileHasNoErrors() { #expect(errors(good + "route /** { upstream app; auth sso; limit few; }") == []) }
 
     @Test(arguments: [
@@ -192,7 +203,8 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         let text = try read(Self.root.appendingPathComponent(file))
         var contents = ["f": text]
         for word in text.split(whereSeparator: { " ;\n".contains($0) }) where word.hasPrefix("/etc/") {
-            contents[String(word)] = word.hasSuffix(".key") ? key : word.hasSuffix(".crt") ? certificate : keySet
+            contents[String(word)] =
+                word.hasSuffix(".key") ? key : word.hasSuffix(".crt") ? certificate : word.hasSuffix(".html") ? "<p>$status</p>" : keySet
         }
         let diagnostics = Diagnostics()
         let settings = Settings("f", files: MemoryFiles(contents), environment: ["REDIS_PASSWORD": "x"], processors: 2, diagnostics)

@@ -89,7 +89,9 @@ import Testing
                 /tls \{[^}]*\}/, with: "")
             + "\nlisten 127.0.0.1:1 { plaintext; }\n"
         let diagnostics = Diagnostics()
-        let settings = Settings("f", files: MemoryFiles(["f": plain]), environment: ["REDIS_PASSWORD": "x"], processors: 1, diagnostics)
+        let settings = Settings(
+            "f", files: MemoryFiles(["f": plain, "/etc/portcullis/refused.html": "<p>"]), environment: ["REDIS_PASSWORD": "x"],
+            processors: 1, diagnostics)
         try #require(diagnostics.isEmpty, "\(diagnostics.messages)")
         let run = PolicyTestRun(settings, at: 1_800_000_000)
         #expect(run.results.count >= 10)

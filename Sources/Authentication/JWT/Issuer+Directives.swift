@@ -42,7 +42,7 @@ extension Issuer {
             }
             return KeyProxy(word.text)
         }
-        _ = block.one("trusted_certificate")
+        trustedCertificate = block.one("trusted_certificate")?.arguments.first.map { diagnostics.path(of: $0) }
         block.finish(later: ["introspect", "api_keys", "revocation", "discovery"])
 
         if url == nil {
@@ -84,7 +84,7 @@ extension Issuer {
             if word.text.contains("://"), !word.text.hasPrefix("http://") {
                 diagnostics.error("'\(word.text)' is not a place for keys", at: word, hint: "write a file's path or https://HOST/PATH")
             }
-            self.keys = .file(word.text)
+            self.keys = .file(diagnostics.path(of: word))
         case .none: self.keys = .file("")
         }
         if diagnostics.count > errors { return nil }

@@ -44,6 +44,8 @@ package struct Issuer: Sendable {
     package let tokenTypes: [String]
     /// How long keys at a URL are used when they can no longer be fetched.
     package let staleMax: Nanoseconds
+    /// A file of certificates to trust at the key URL; nil for those of the system.
+    package let trustedCertificate: String?
     /// Through which keys are fetched.
     package let proxy: KeyProxy?
 
@@ -64,6 +66,7 @@ package struct Issuer: Sendable {
         self.subjectClaims = subjectClaims
         self.tokenTypes = tokenTypes
         staleMax = .seconds(86_400)
+        trustedCertificate = nil
         proxy = nil
     }
 

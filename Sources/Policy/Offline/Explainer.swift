@@ -38,7 +38,6 @@ package struct Explainer {
             steps += demandSteps(match, outcome, refusal)
         }
         let form = ReplyForm(for: outcome.context.head, isHTTP2: false)
-        let requestID = outcome.context.requestID
         let redact = settings.redaction
         let verdict: Explanation.Verdict
         var reply: Reply?
@@ -48,11 +47,10 @@ package struct Explainer {
             verdict = .undecided(kind: settings.kind(of: credential), settings.name(of: credential), settings.unknown(of: credential))
         case .replied(let own):
             verdict = .replied(own)
-            reply = own.reply(requestID: requestID, form: form)
+            reply = offline.policy.reply(own, outcome.route, outcome.identity, in: outcome.context, form: form)
         case .refused(let refusal):
             verdict = .refused(refusal)
-            reply = refusal.reply(
-                requestID: requestID, challenge: outcome.route?.challenge ?? settings.challenge, signIn: outcome.signIn, form: form)
+            reply = offline.policy.reply(to: refusal, outcome.route, outcome.identity, in: outcome.context, form: form)
         }
         return Explanation(
             verdict: verdict, policyID: policyID, route: outcome.route.map { ($0.name, $0.line) },
@@ -98,8 +96,6 @@ package struct Explainer {
         var fields = ByteQueue()
         if let cors = outcome.route?.cors { cors.append(for: outcome.context.head, to: &fields) }
         let isHead = outcome.context.head.method == .head
-        let isRoutes = if case .replied(.route) = outcome.decision { true } else { false }
-        let reply = offline.policy.completed(reply, isRoutes: isRoutes, by: outcome.route, outcome.identity, in: outcome.context)
         return Reply(status: reply.status, fields: reply.fields + fields.readable.copied(), body: isHead ? [] : reply.body)
     }
 

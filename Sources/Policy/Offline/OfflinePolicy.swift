@@ -139,7 +139,7 @@ package final class OfflinePolicy {
             return .forwarded(match, run.identity)
         case .reply(let reply):
             let form = ReplyForm(for: context.head, isHTTP2: false)
-            return .replied(try policy.reply(reply, to: run.identity, in: context, form: form))
+            return .replied(try policy.reply(reply, of: match.route, to: run.identity, in: context, form: form))
         }
     }
 

@@ -1,0 +1,60 @@
+import Authentication
+import ConfigFile
+import TLS
+
+/// Parts of the reading of a file that need nothing but what was read before.
+extension Settings {
+    /// A key set file is read now, so that a wrong one is found by `check` and not by the first request.
+    func checkKeyFiles(_ files: any FileSource, _ diagnostics: Diagnostics) {
+        for directive in issuerDirectives {
+            // Read now, so that it is in the bundle of those who fetch, and a wrong one is an error.
+            if let trusted = directive.block?.first(where: { $0.name.text == "trusted_certificate" }) {
+                _ = ClientContext(trusted, at: trusted.name, files: files, diagnostics)
+            }
+            guard let word = directive.block?.first(where: { $0.name.text == "keys" })?.arguments.first, !word.text.contains("://") else {
+                continue
+            }
+            do {
+                let keys = try KeySet(try files.read(diagnostics.path(of: word)))
+                if keys.keys.isEmpty {
+                    diagnostics.error(
+                        "\(word.text) has no key that can be used", at: word, hint: keys.unusable.map(\.text).joined(separator: "; "))
+                } else {
+                    for key in keys.unusable { diagnostics.warning("a key of \(word.text) cannot be used: \(key.text)", at: word) }
+                }
+            } catch let error as FileError {
+                diagnostics.error("cannot read \(error.path): \(error.reason)", at: word)
+            } catch let error as KeySetError {
+                diagnostics.error("\(word.text) is not a key set: \(error.explanation)", at: word)
+            } catch {
+                diagnostics.error("\(word.text) cannot be used", at: word)
+            }
+        }
+    }
+
+    /// The routes of the file and of its groups, with what they inherit.
+    func completedRoutes(_ file: Block, _ diagnostics: Diagnostics) -> [Directive] {
+        let (authorizers, names) = (authorizers, Set(authorizers.map(\.name)))
+        let inherited = InheritedDirectives(file.all(InheritedDirectives.names)) { auth in
+            let words = auth.arguments.map(\.text).filter { $0 != "any" }
+            guard words.allSatisfy({ names.contains($0) }) else { return nil }
+            return Set(authorizers.filter { words.contains($0.name) }.flatMap(\.claims).map(\.claim))
+        }
+        var routes = file.all("route").map { inherited.completed($0) }
+        for group in file.all("host") {
+            let block = Block(of: group, title: "a group of a host", diagnostics)
+            let nearer = inherited.and(block.all(InheritedDirectives.names))
+            let host = Directive(name: group.name, arguments: group.arguments, block: nil)
+            for route in block.all("route") {
+                if let own = route.block?.first(where: { $0.name.text == "host" }) {
+                    diagnostics.error(
+                        "the group says the host already", at: own.name, hint: "remove this line, or take the route out of the group")
+                }
+                routes.append(nearer.completed(route, [host]))
+            }
+            if block.all("route").isEmpty { diagnostics.error("this group has no route", at: group.position, hint: "add: route /** { … }") }
+            block.finish()
+        }
+        return routes
+    }
+}
