@@ -8,7 +8,7 @@ import HTTPMessage
 /// lost where a route adds something of its own (as it would be in nginx).
 struct InheritedDirectives {
     /// Those that a route inherits.
-    static let names = ["set_header", "sign_in", "cors"] + ResponseFields.directives + ["error_page"]
+    static let names = ["set_header", "remove_header", "sign_in", "cors"] + ResponseFields.directives + ["error_page"]
 
     private let directives: [Directive]
     /// The claims that a route's credentials may have, by its `auth`; nil for any.
@@ -60,7 +60,7 @@ struct InheritedDirectives {
                 word.lowercased() == other.arguments.first?.text.lowercased()
             case ("add_response_header", "remove_response_header"), ("set_response_header", "remove_response_header"):
                 other.arguments.contains { $0.text.lowercased() == word.lowercased() }
-            case ("add_response_header", _), ("remove_response_header", _), ("set_response_header", _): false
+            case ("remove_header", _), ("add_response_header", _), ("remove_response_header", _), ("set_response_header", _): false
             default: name == other.name.text
             }
         }
@@ -70,7 +70,7 @@ struct InheritedDirectives {
     private func applies(_ directive: Directive, to own: [Directive]) -> Bool {
         let has: (String) -> Bool = { name in own.contains { $0.name.text == name } }
         switch directive.name.text {
-        case "set_header" where has("answer"): return false
+        case "set_header" where has("answer"), "remove_header" where has("answer"): return false
         case "sign_in" where has("public"): return false
         default: break
         }

@@ -72,6 +72,11 @@ struct RouteReader {
         if answer != nil { checkAnswer(block) }
         let access = access(block, directive)
         let accepted = readings(of: access)
+        if forwarding.forwardsToken { checkForwardedToken(block, access) }
+        for word in block.all("keep_cookie").flatMap(\.arguments) where !tokenSources.places.cookies.contains([UInt8](word.text.utf8)) {
+            diagnostics.error(
+                "every service gets the cookie \(word.text) anyway: it holds no token", at: word, hint: "remove it from this line")
+        }
         let reply = answer.flatMap {
             RouteReply($0, isPublic: access?.isPublic ?? false, places: tokenSources.places, diagnostics)
         }
@@ -146,8 +151,26 @@ struct RouteReader {
         headerSets[identityHeaders] = headerIndex
         return ForwardingRule(
             route: route, upstream: upstream, headers: forwarding.headers, identityHeadersIndex: headerIndex, host: forwarding.host,
-            forwardsToken: forwarding.forwardsToken, strippedSegments: forwarding.strippedSegments, addedPrefix: forwarding.addedPrefix,
+            forwardsToken: forwarding.forwardsToken, passesAuthorization: forwarding.passesAuthorization,
+            removedHeaders: forwarding.removedHeaders, keptCookies: forwarding.keptCookies, strippedSegments: forwarding.strippedSegments,
+            addedPrefix: forwarding.addedPrefix,
             strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects)
+    }
+
+    /// There is a token to forward only where one let the request in.
+    private func checkForwardedToken(_ block: Block, _ access: Route.Access?) {
+        guard let directive = block.one("forward_token") else { return }
+        switch access {
+        case .public:
+            diagnostics.error(
+                "a public route has no token to forward", at: directive.position,
+                hint: "write forward_token as_received; to pass on what the client sends")
+        case .authenticated(let rule) where rule.issuers.isEmpty:
+            diagnostics.error(
+                "an authorizer gives no token to forward", at: directive.position,
+                hint: "write forward_token as_received; or set_header Authorization $claim.NAME; with a claim of its response")
+        case .authenticated, nil: break
+        }
     }
 
     /// A route that gives its responses itself forwards nothing.
@@ -156,7 +179,8 @@ struct RouteReader {
             diagnostics.error("a route forwards or answers, not both", at: upstream.name, hint: "remove this line, or answer")
         }
         for name in [
-            "set_header", "forward_host", "forward_token", "strip_prefix", "add_prefix", "rewrite_redirects", "upgrade", "on_expiry",
+            "set_header", "remove_header", "keep_cookie", "forward_host", "forward_token", "strip_prefix", "add_prefix",
+            "rewrite_redirects", "upgrade", "on_expiry",
         ] {
             for directive in block.all(name) {
                 diagnostics.error("a route that answers forwards nothing", at: directive.name, hint: "remove this line")

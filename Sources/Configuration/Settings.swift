@@ -20,7 +20,8 @@ package struct Settings {
         "include", "workers", "user", "drain_timeout", "realm", "timeouts", "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
         "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "limit", "upstream",
-        "set_header", "sign_in", "cors", "add_response_header", "set_response_header", "remove_response_header", "hsts", "security_headers",
+        "set_header", "remove_header", "sign_in", "cors", "add_response_header", "set_response_header", "remove_response_header", "hsts",
+        "security_headers",
         "error_page", "host", "route", "test", "tests",
     ]
     static let laterDirectives: Set<String> = [

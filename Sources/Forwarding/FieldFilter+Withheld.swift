@@ -1,3 +1,4 @@
+package import Authentication
 import Bytes
 package import HTTPMessage
 
@@ -9,16 +10,26 @@ extension FieldFilter {
         case forwarded = "it tells of the request what only a trusted proxy may tell"
         case credential = "it may carry a credential that the gateway has not checked, or has"
         case cookies = "it holds nothing but the token"
+        case removed = "the route removes it"
         case managed = "a route sets it, or the gateway takes tokens from it"
     }
 
     /// The fields of a client that do not reach an upstream as they came, by name.
-    package func withheld(_ head: borrowing RequestHead, hasIdentity: Bool) -> [(name: String, reason: Reason)] {
-        let sender = Sender(hasIdentity: hasIdentity, isTrusted: false, authorizations: head.fields.count(of: .authorization))
+    package func withheld(
+        _ head: borrowing RequestHead, _ identity: Identity?, by rule: ForwardingRule
+    ) -> [(name: String, reason: Reason)] {
+        let sender = Sender(
+            hasIdentity: identity != nil, isTrusted: false, authorizations: head.fields.count(of: .authorization),
+            authorization: rule.authorization(identity))
         var result: [(name: String, reason: Reason)] = []
         for line in head.fields.lines {
-            let verdict = verdict(on: line, in: head.bytes, from: sender)
             let name = head.bytes.extracting(line.name.range)
+            if rule.removes(name) {
+                result.append((name.text, .removed))
+                continue
+            }
+            let verdict = verdict(on: line, in: head.bytes, from: sender)
+            if verdict == .rewrite, rule.keepsAny { continue }
             let isNamed = head.connection.namesFields && head.connection.names(name, in: head.bytes)
             if verdict == .keep, !isNamed { continue }
             result.append((name.text, isNamed && verdict == .keep ? .framing : reason(line.id, name)))

@@ -26,7 +26,9 @@ package final class FieldFilter: Sendable {
     ///   - headers: all names that any route sets.
     ///   - hidden: where credentials for the gateway may be.
     package init(headers: [String], hiding hidden: CredentialPlaces) {
-        var names = Set(headers.map { FieldIdentity.fold($0) } + Self.alwaysManaged.map { FieldIdentity.fold($0) })
+        // Authorization is judged for each route: one that sets it has no say in what the others pass on.
+        var names = Set(
+            headers.map { FieldIdentity.fold($0) }.filter { $0 != authorizationName } + Self.alwaysManaged.map { FieldIdentity.fold($0) })
         // A field in which a credential may be is one to some service behind, however its name is spelled.
         for name in hidden.fields { names.insert(FieldIdentity.fold(name.span)) }
         hidesBearer = hidden.schemes.contains(.bearer)
@@ -56,6 +58,17 @@ package final class FieldFilter: Sendable {
         let isTrusted: Bool
         /// How many Authorization fields it has.
         let authorizations: Int
+        var authorization = Authorization.filtered
+    }
+
+    /// What becomes of the client's own Authorization.
+    enum Authorization {
+        /// Goes on where it is no credential for the gateway, nor could be taken for one.
+        case filtered
+        /// The route sets its own.
+        case dropped
+        /// Goes on as it came.
+        case asReceived
     }
 
     enum Verdict {
@@ -71,7 +84,11 @@ package final class FieldFilter: Sendable {
             .xRealIP, .xForwardedPrefix:
             return .drop
         case .authorization:
-            if isManaged(bytes.extracting(line.name.range), fromTrustedProxy: false) { return .drop }
+            switch sender.authorization {
+            case .dropped: return .drop
+            case .asReceived: return .keep
+            case .filtered: break
+            }
             guard hidesBearer || hidesPasswords || sender.hasIdentity else { return .keep }
             let value = bytes.extracting(line.value.range)
             if hidesPasswords, BasicCredential.carriesToken(value) { return .drop }
@@ -128,11 +145,15 @@ package final class FieldFilter: Sendable {
 
     /// Appends what an upstream may see of a Cookie field, with the field's name; nothing if there is nothing. All but the named
     /// cookies goes on byte for byte.
-    package func appendCookies(_ line: FieldTable.Line, in bytes: Span<UInt8>, to output: inout ByteQueue) {
+    ///
+    /// - Parameter kept: named cookies that the route lets pass.
+    package func appendCookies(
+        _ line: FieldTable.Line, in bytes: Span<UInt8>, keeping kept: [[UInt8]] = [], to output: inout ByteQueue
+    ) {
         var pieces = CookiePieces(range: line.value.range)
         var isFirst = true
         while let piece = pieces.next(in: bytes) {
-            if isHidden(bytes.extracting(piece.name)) { continue }
+            if isHidden(bytes.extracting(piece.name), but: kept) { continue }
             if isFirst {
                 output.append("Cookie: ")
                 // A field's value does not begin with the space behind a cookie that is gone.
@@ -146,7 +167,8 @@ package final class FieldFilter: Sendable {
         if !isFirst { output.appendLineEnd() }
     }
 
-    private func isHidden(_ name: Span<UInt8>) -> Bool {
+    private func isHidden(_ name: Span<UInt8>, but kept: [[UInt8]]) -> Bool {
+        for other in kept where name.equals(other) { return false }
         for hidden in hiddenCookies where name.equals(hidden) { return true }
         return false
     }
@@ -170,4 +192,5 @@ package final class FieldFilter: Sendable {
     ]
 }
 
+private let authorizationName = [UInt8]("authorization".utf8)
 private let forwardedPrefix = [UInt8]("x-forwarded-".utf8)

@@ -42,6 +42,13 @@ package final class ForwardingRule: Sendable {
     package let requestHeaders: [Header]
     package let host: Host
     package let forwardsToken: Bool
+    /// Whether the client's own Authorization goes on as it came, where no token let the request in.
+    package let passesAuthorization: Bool
+    /// Names of the client's fields that do not go on, folded (``FieldIdentity``).
+    package let removedHeaders: [[UInt8]]
+    /// Cookies that go on, though they may hold a token.
+    package let keptCookies: [[UInt8]]
+    private let setsAuthorization: Bool
     /// What is cut from the front of the path, as segments, and what is put there.
     package let strippedSegments: Int
     package let addedPrefix: [UInt8]
@@ -53,7 +60,7 @@ package final class ForwardingRule: Sendable {
 
     package init(
         route: RouteID = RouteID(0), upstream: UpstreamID, headers: [Header] = [], identityHeadersIndex: Int = 0, host: Host = .keep,
-        forwardsToken: Bool = false,
+        forwardsToken: Bool = false, passesAuthorization: Bool = false, removedHeaders: [[UInt8]] = [], keptCookies: [[UInt8]] = [],
         strippedSegments: Int = 0, addedPrefix: [UInt8] = [], strippedPrefix: [UInt8] = [], rewritesRedirects: Bool = true
     ) {
         self.route = route
@@ -63,10 +70,34 @@ package final class ForwardingRule: Sendable {
         self.identityHeadersIndex = identityHeadersIndex
         self.host = host
         self.forwardsToken = forwardsToken
+        self.passesAuthorization = passesAuthorization
+        self.removedHeaders = removedHeaders
+        self.keptCookies = keptCookies
+        setsAuthorization = forwardsToken || headers.contains { $0.name.lowercased() == FieldName.authorization.text }
         self.strippedSegments = strippedSegments
         self.addedPrefix = addedPrefix
         self.strippedPrefix = strippedPrefix
         self.rewritesRedirects = rewritesRedirects
+    }
+
+    var removesFields: Bool { !removedHeaders.isEmpty }
+    var keepsAny: Bool { !keptCookies.isEmpty }
+
+    /// Whether a field or a trailer of the client's does not go on, under any spelling of its name.
+    package func removes(_ name: Span<UInt8>) -> Bool {
+        if removedHeaders.isEmpty { return false }
+        let folded = FieldIdentity.fold(name)
+        return removedHeaders.contains(folded)
+    }
+
+    /// What becomes of the client's own Authorization.
+    func authorization(_ identity: Identity?) -> FieldFilter.Authorization {
+        if setsAuthorization { return .dropped }
+        guard passesAuthorization else { return .filtered }
+        switch identity?.principal.credential {
+        case .issuer: return .filtered
+        case .authorizer, nil: return .asReceived
+        }
     }
 
     /// All fields that the route sets on what it forwards, so that nobody else may.
@@ -174,6 +205,9 @@ extension ForwardingRule {
         package let headers: [Header]
         package let host: Host
         package let forwardsToken: Bool
+        package let passesAuthorization: Bool
+        package let removedHeaders: [[UInt8]]
+        package let keptCookies: [[UInt8]]
         package let strippedSegments: Int
         package let addedPrefix: [UInt8]
         package let strippedPrefix: [UInt8]
@@ -206,7 +240,19 @@ extension ForwardingRule {
                 host = .set(word.text)
             default: host = .keep
             }
-            forwardsToken = block.one("forward_token")?.choice(["bearer": true], diagnostics) ?? false
+            let forwarded = block.one("forward_token")?.choice(["bearer": true, "as_received": false], diagnostics)
+            forwardsToken = forwarded ?? false
+            passesAuthorization = forwarded == false
+            removedHeaders = block.all("remove_header").flatMap { $0.words("NAME …", diagnostics) }.map { word in
+                let identity = String(decoding: FieldIdentity.fold(word.text), as: UTF8.self)
+                if !word.text.utf8.allSatisfy(ASCII.isToken) || word.text.isEmpty {
+                    diagnostics.error("'\(word.text)' is not a field name", at: word)
+                } else if ForwardingRule.reservedHeaders.contains(identity), identity != FieldName.cookie.text {
+                    diagnostics.error("the gateway itself sets or strips \(word.text)", at: word, hint: "remove this line")
+                }
+                return FieldIdentity.fold(word.text)
+            }
+            keptCookies = block.all("keep_cookie").flatMap { $0.words("NAME …", diagnostics) }.map { [UInt8]($0.text.utf8) }
             let strip = block.one("strip_prefix").flatMap { directive in
                 directive.word("/PREFIX", diagnostics).flatMap { PathPrefix($0, diagnostics) }
             }

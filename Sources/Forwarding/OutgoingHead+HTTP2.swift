@@ -43,13 +43,14 @@ extension OutgoingHead {
         let (bytes, sender) = (head.bytes, sender(head))
         for line in head.fields.lines {
             let name = bytes.extracting(line.name.range)
+            if rule.removesFields, rule.removes(name) { continue }
             switch filter.verdict(on: line, in: bytes, from: sender) {
             case .drop: continue
             case .keep: if !head.connection.names(name, in: bytes) { block.append(name, bytes.extracting(line.value.range)) }
             case .rewrite:
                 guard !head.connection.names(name, in: bytes) else { continue }
                 var cookies = ByteQueue()
-                filter.appendCookies(line, in: bytes, to: &cookies)
+                filter.appendCookies(line, in: bytes, keeping: rule.keptCookies, to: &cookies)
                 block.append(lines: cookies.readable)
             }
         }

@@ -51,7 +51,7 @@ package final class OutgoingHead {
     func sender(_ head: borrowing RequestHead) -> FieldFilter.Sender {
         FieldFilter.Sender(
             hasIdentity: identity != nil, isTrusted: origin.isPeerTrusted && forwardedFields.trusted != .forwarded,
-            authorizations: head.fields.count(of: .authorization))
+            authorizations: head.fields.count(of: .authorization), authorization: rule.authorization(identity))
     }
 
     /// Forgets who asked, and what was written for them.
@@ -115,7 +115,7 @@ package final class OutgoingHead {
         let (rule, server, authority) = (rule, server, context.authority)
         try RequestHeadWriter.requestLine(head, target, rule, to: &output)
         RequestHeadWriter.fields(
-            head, authority, filter, rule.host, server: server, sender: sender(head), to: &output)
+            head, authority, filter, rule, server: server, sender: sender(head), to: &output)
         output.append(ownLines)
         forwardedFields.append(head, context, origin, to: &output)
         if rule.forwardsToken, let token = identity?.principal.token { RequestHeadWriter.bearer(token, to: &output) }

@@ -57,11 +57,11 @@ enum RequestHeadWriter {
 
     /// Host, and the client's own fields that pass the filter. Neighbours that pass are copied in one piece.
     static func fields(
-        _ head: borrowing RequestHead, _ authority: ByteRange?, _ filter: FieldFilter, _ host: ForwardingRule.Host, server: String,
+        _ head: borrowing RequestHead, _ authority: ByteRange?, _ filter: FieldFilter, _ rule: ForwardingRule, server: String,
         sender: FieldFilter.Sender, to output: inout ByteQueue
     ) {
         let name = hostName.span
-        switch host {
+        switch rule.host {
         case .set(let text):
             let utf8 = text.utf8
             output.append(field: name, utf8.span)
@@ -75,19 +75,20 @@ enum RequestHeadWriter {
             }
         }
         let bytes = head.bytes
-        let namesFields = head.connection.namesFields
+        let (namesFields, removesFields) = (head.connection.namesFields, rule.removesFields)
         var runStart = -1
         for line in head.fields.lines {
             let start = Int(line.name.start)
             var verdict = filter.verdict(on: line, in: bytes, from: sender)
             if namesFields, verdict != .drop, head.connection.names(bytes.extracting(line.name.range), in: bytes) { verdict = .drop }
+            if removesFields, rule.removes(bytes.extracting(line.name.range)) { verdict = .drop }
             if verdict == .keep {
                 if runStart < 0 { runStart = start }
                 continue
             }
             if runStart >= 0 { output.append(bytes.extracting(runStart..<start)) }
             runStart = -1
-            if verdict == .rewrite { filter.appendCookies(line, in: bytes, to: &output) }
+            if verdict == .rewrite { filter.appendCookies(line, in: bytes, keeping: rule.keptCookies, to: &output) }
         }
         // The head ends with an empty line, which is written later.
         if runStart >= 0 { output.append(bytes.extracting(runStart..<bytes.count - 2)) }

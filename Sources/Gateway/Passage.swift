@@ -233,6 +233,11 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     func willAnswer(with lines: [UInt8]) { authorizerLines = lines }
 
+    /// Whether a trailer of the client's request goes on.
+    func passes(requestTrailer name: Span<UInt8>, _ filter: FieldFilter) -> Bool {
+        filter.passes(trailer: name) && !(route?.forwarding?.removes(name) ?? false)
+    }
+
     /// Whether a trailer of the upstream's response goes on.
     func passes(trailer name: Span<UInt8>) -> Bool {
         if let responseFields, responseFields.drops(name) { return false }

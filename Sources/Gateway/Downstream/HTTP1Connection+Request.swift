@@ -157,7 +157,7 @@ extension HTTP1Connection {
     /// gateway vouches for.
     private func keepTrailer(_ line: FieldTable.Line, _ bytes: Span<UInt8>) {
         let name = bytes.extracting(line.name.range)
-        guard line.id == .other, services.settings.fieldFilter.passes(trailer: name) else { return }
+        guard line.id == .other, passage.passes(requestTrailer: name, services.settings.fieldFilter) else { return }
         var lines = requestTrailers
         requestTrailers = []
         lines.append(field: name, bytes.extracting(line.value.range))

@@ -166,7 +166,7 @@ final class HTTP2Stream: TimerHandler {
             areTrailersWrong = true
             return
         }
-        guard FieldName(name) == .other, services.settings.fieldFilter.passes(trailer: name) else { return }
+        guard FieldName(name) == .other, passage.passes(requestTrailer: name, services.settings.fieldFilter) else { return }
         var lines = requestTrailers
         requestTrailers = []
         lines.append(field: name, value)

@@ -333,10 +333,10 @@ package struct Explainer {
     }
 
     private func stripped(_ outcome: OfflinePolicy.Outcome) -> [Explanation.StrippedField] {
-        guard !outcome.upstreamHead.isEmpty else { return [] }
+        guard !outcome.upstreamHead.isEmpty, let rule = outcome.match?.route.forwarding else { return [] }
         let lines = String(decoding: outcome.upstreamHead, as: UTF8.self).split(separator: "\r\n")
         let names = Set(lines.map { $0.prefix { $0 != ":" }.lowercased() })
-        return settings.fieldFilter.withheld(outcome.context.head, hasIdentity: outcome.identity != nil).compactMap { withheld in
+        return settings.fieldFilter.withheld(outcome.context.head, outcome.identity, by: rule).compactMap { withheld in
             // A cookie field that goes on without the token is shown there.
             if withheld.reason == .cookies, names.contains("cookie") { return nil }
             return Explanation.StrippedField(name: withheld.name, reason: withheld.reason.rawValue)

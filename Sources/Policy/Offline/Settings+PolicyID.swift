@@ -167,6 +167,6 @@ private struct PolicyText {
             "\($0.name.lowercased()) \(text($0.value.parts, route)) \($0.form)"
         }
         return
-            "to \(upstream.servers.map(\.text).sorted()) tls \(upstream.tls.map { $0.serverName ?? "" } ?? "no") h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"
+            "to \(upstream.servers.map(\.text).sorted()) tls \(upstream.tls.map { $0.serverName ?? "" } ?? "no") h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) \(rule.passesAuthorization) without \(rule.removedHeaders.map { String(decoding: $0, as: UTF8.self) }.sorted()) with \(rule.keptCookies.map { String(decoding: $0, as: UTF8.self) }.sorted()) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"
     }
 }
