@@ -86,7 +86,7 @@ package struct VariableRule: Sendable {
             return .constant(word.text)
         }
         guard let variable = Variable(String(word.text.dropFirst())) else {
-            diagnostics.error("there is no variable \(word.text)", at: word, hint: "the variables are \(Variable.known)")
+            diagnostics.error("there is no variable \(word.text)", at: word, hint: Variable.advice(word.text))
             return nil
         }
         return .variable(variable)

@@ -54,6 +54,8 @@ package final class Block {
             let name = directive.name.text
             if later.contains(name) {
                 diagnostics.error("'\(name)' is not available yet", at: directive.name, hint: "this version does without it")
+            } else if let advice = NginxWords.advice(name) {
+                diagnostics.error("\(title) has no directive '\(name)'", at: directive.name, hint: advice)
             } else {
                 let meant = nearest(to: name, among: asked.union(later))
                 diagnostics.error(
@@ -110,7 +112,8 @@ extension Directive {
             return nil
         }
         guard range.contains(value) else {
-            diagnostics.error("'\(word.text)' is out of range", at: word, hint: "from \(range.lowerBound) to \(range.upperBound)")
+            diagnostics.error(
+                "'\(word.text)' is out of range", at: word, hint: "from \(range.lowerBound.written) to \(range.upperBound.written)")
             return nil
         }
         return value
@@ -144,6 +147,16 @@ extension Directive {
 }
 
 extension Duration {
+    /// As a file has it, in the largest unit that says it exactly.
+    package var written: String {
+        let (seconds, attoseconds) = components
+        guard attoseconds == 0 else { return "\(seconds * 1_000 + attoseconds / 1_000_000_000_000_000)ms" }
+        for (unit, length) in [("d", Int64(86_400)), ("h", 3_600), ("m", 60)] where seconds >= length && seconds % length == 0 {
+            return "\(seconds / length)\(unit)"
+        }
+        return seconds == 0 ? "0" : "\(seconds)s"
+    }
+
     /// `250ms 30s 5m 1h 2d`; a bare `0` too.
     package init?(word: String) {
         let digits = word.prefix { $0.isASCII && $0.isNumber }

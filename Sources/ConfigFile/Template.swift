@@ -44,7 +44,8 @@ package struct Template: Hashable, Sendable {
             guard let name = isEnclosed ? Self.enclosed(&rest, word, diagnostics) : Self.name(&rest) else { return nil }
             guard let variable = Variable(String(name)) else {
                 diagnostics.error(
-                    "there is no variable $\(name)", at: word, hint: "the variables are \(Variable.known); write $$ for a $")
+                    "there is no variable $\(name)", at: word,
+                    hint: NginxWords.variable(String(name)) ?? "the variables are \(Variable.known); write $$ for a $")
                 return nil
             }
             if !literal.isEmpty { parts.append(.text(literal)) }

@@ -57,6 +57,11 @@ package enum Variable: Hashable, Sendable {
         }
     }
 
+    /// What to write in place of a word that is no variable.
+    package static func advice(_ word: String) -> String {
+        NginxWords.variable(String(word.drop { $0 == "$" })) ?? "the variables are \(known)"
+    }
+
     package static let known =
         "$client.ip $request.id $request.method $request.url $request.scheme $request.host $request.uri $request.path $request.query "
         + "$claim.NAME $path.NAME $query.NAME $header.NAME $cookie.NAME $route"

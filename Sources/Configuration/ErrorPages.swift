@@ -17,6 +17,11 @@ package final class ErrorPages: Sendable {
     convenience init?(_ directives: [Directive], files: any FileSource, _ diagnostics: Diagnostics) {
         var pages: [Int: [Part]] = [:]
         for directive in directives {
+            if let word = directive.arguments.first(where: { $0.text.hasPrefix("=") || $0.text.hasPrefix("@") }) {
+                diagnostics.error(
+                    "an error page is a file, and not another place", at: word, hint: "in nginx error_page 401 = @NAME; here: sign_in URL;")
+                continue
+            }
             guard directive.takes(2...Int.max, "STATUS … FILE", diagnostics), let file = directive.arguments.last else { continue }
             let name = file.text.lowercased()
             guard name.hasSuffix(".html") || name.hasSuffix(".htm") else {

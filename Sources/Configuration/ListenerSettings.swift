@@ -35,8 +35,8 @@ package struct ListenerSettings {
         case tls(ServerTLSSettings)
         /// In clear: something in front terminates TLS.
         case plaintext
-        /// Sends every request to https, at this port; nil for the port of the only listener with TLS.
-        case redirect(port: UInt16?)
+        /// Sends requests to https.
+        case redirect(HTTPSRedirect)
     }
 
     package let address: SocketAddress
@@ -56,7 +56,7 @@ package struct ListenerSettings {
         protocols = Self.protocols(block.one("protocols"), isTLS: tls != nil, diagnostics)
         proxies = block.one("proxy_protocol").map { ProxyPeers($0, diagnostics) }
         block.finish(later: ["backlog", "http3"])
-        let redirectPort = redirect.flatMap { Self.redirectPort($0, diagnostics) }
+        let toHTTPS = redirect.flatMap { HTTPSRedirect($0, diagnostics) }
         if let plaintext { _ = plaintext.takes(0...0, "without arguments", diagnostics) }
         guard let address = SocketAddress(word.text) else {
             diagnostics.error("'\(word.text)' is not an address to listen on", at: word, hint: "write 0.0.0.0:443, [::]:443 or unix:/path")
@@ -67,7 +67,7 @@ package struct ListenerSettings {
         case (.some(let tls), nil, nil):
             guard let settings = ServerTLSSettings(tls, files: files, diagnostics) else { return nil }
             role = .tls(settings)
-        case (nil, .some, nil): role = .redirect(port: redirectPort)
+        case (nil, .some, nil): role = .redirect(toHTTPS ?? HTTPSRedirect())
         case (nil, nil, .some): role = .plaintext
         case (nil, nil, nil):
             diagnostics.error(
@@ -78,22 +78,6 @@ package struct ListenerSettings {
             diagnostics.error("a listener has one of tls, redirect and plaintext", at: directive.name)
             return nil
         }
-    }
-
-    /// Reads `redirect https [PORT];`.
-    private static func redirectPort(_ directive: Directive, _ diagnostics: Diagnostics) -> UInt16? {
-        guard directive.takes(1...2, "https [PORT]", diagnostics) else { return nil }
-        if directive.arguments[0].text != "https" {
-            diagnostics.error(
-                "'redirect' cannot be '\(directive.arguments[0].text)'", at: directive.arguments[0], hint: "write redirect https;")
-        }
-        guard directive.arguments.count == 2 else { return nil }
-        let port = UInt16(directive.arguments[1].text)
-        if port == nil || port == 0 {
-            diagnostics.error(
-                "'\(directive.arguments[1].text)' is not a port", at: directive.arguments[1], hint: "write redirect https 8443;")
-        }
-        return port
     }
 
     private static func protocols(_ directive: Directive?, isTLS: Bool, _ diagnostics: Diagnostics) -> [String] {

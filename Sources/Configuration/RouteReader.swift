@@ -103,9 +103,7 @@ struct RouteReader {
             diagnostics.error("a public route has no credential that could expire", at: onExpiry.name, hint: "remove this line")
         }
         let foldsCase = block.one("case_insensitive").map { $0.hasArguments(0...0, ";", diagnostics) } ?? false
-        block.finish(later: [
-            "cache", "rewrite", "websocket", "grpc", "timeout", "retry", "mirror",
-        ])
+        block.finish(later: ["cache", "timeout", "retry", "mirror"])
         if block.all("upstream").isEmpty, answer == nil {
             diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME; or answer STATUS TEXT;")
         }

@@ -154,6 +154,11 @@ package struct Settings {
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }
         fieldFilter = FieldFilter(headers: routes.compactMap(\.forwarding).flatMap(\.headerNames), hiding: tokenSources.places)
         file.finish(later: Self.laterDirectives)
+        if let own = directives.first(where: { NginxWords.isConfiguration([$0]) }) {
+            diagnostics.error(
+                "this is a configuration of nginx", at: own.name, hint: "docs/moving-from-nginx.md says what each of its words is here")
+            return
+        }
         if listeners.isEmpty, file.all("listen").isEmpty {
             diagnostics.error("nothing is listened on", at: nil, hint: "add: listen 0.0.0.0:443 { tls { certificate CHAIN.pem KEY.pem; } }")
         }
@@ -193,16 +198,16 @@ package struct Settings {
     /// Whether a client speaks TLS with the gateway, as far as the file tells.
     package var isServedOverTLS: Bool { listeners.contains { if case .tls = $0.role { true } else { false } } }
 
-    /// Where a request in clear is sent to; nil where one is served.
+    /// What sends a request in clear to https; nil where such requests are served.
     ///
     /// - Parameter port: that the client asks at.
-    package func redirectPort(at port: UInt16) -> UInt16? {
+    package func redirect(at port: UInt16) -> HTTPSRedirect? {
         let inClear = listeners.filter { if case .tls = $0.role { false } else { true } }
         let named = inClear.filter { if case .ip(_, port) = $0.address { true } else { false } }
         let candidates = named.isEmpty ? inClear : named
         guard let first = candidates.first, case .redirect(let target) = first.role else { return nil }
         let servesOthers = candidates.contains { if case .plaintext = $0.role { true } else { false } }
-        return servesOthers ? nil : target ?? securePort
+        return servesOthers ? nil : target
     }
 
     /// The port of https: that of the listeners with TLS, if they all have the same one, else 443.

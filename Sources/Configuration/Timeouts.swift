@@ -19,7 +19,7 @@ package struct Timeouts: Sendable {
         let block = Block(of: directive, title: "timeouts", diagnostics)
         _ = directive.hasArguments(0...0, "{ … }", diagnostics)
         func read(_ name: String, _ value: inout Nanoseconds) {
-            guard let given = block.one(name)?.duration(diagnostics, in: .milliseconds(10)...(.seconds(86_400))) else { return }
+            guard let given = block.one(name)?.duration(diagnostics, in: .milliseconds(10)...(.seconds(365 * 86_400))) else { return }
             value = Nanoseconds(given)
         }
         read("handshake", &handshake)

@@ -14,7 +14,7 @@ package struct UpstreamTimeouts: Sendable {
 
     init(_ block: Block, _ diagnostics: Diagnostics) {
         func read(_ name: String, _ fallback: Duration) -> Nanoseconds {
-            Nanoseconds(block.one(name)?.duration(diagnostics, in: .milliseconds(1)...(.seconds(86_400))) ?? fallback)
+            Nanoseconds(block.one(name)?.duration(diagnostics, in: .milliseconds(1)...(.seconds(365 * 86_400))) ?? fallback)
         }
         connect = read("connect_timeout", .seconds(3))
         response = read("answer_timeout", .seconds(60))

@@ -320,20 +320,23 @@ final class RequestPath {
 
     // MARK: - Answering and ending
 
-    /// Answers a request of a listener that sends every request to https.
-    func redirect(_ passage: Passage, toPort port: UInt16) {
+    /// Takes a request of a listener that sends its clients to https.
+    func enter(_ passage: Passage, by redirect: HTTPSRedirect) {
         counters.add(.requests)
         do throws(Refusal) {
-            respond(to: passage, try redirect(passage.context, passage.context.head, &passage.context.target, port))
+            guard let reply = try self.redirect(passage.context, passage.context.head, &passage.context.target, redirect) else {
+                return run(passage, from: .share)
+            }
+            respond(to: passage, reply)
         } catch {
             refuse(passage, error)
         }
     }
 
     private func redirect(
-        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget, _ port: UInt16
-    ) throws(Refusal) -> GatewayReply {
-        try policy.redirect(head, &target, in: context, toPort: port)
+        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget, _ rule: HTTPSRedirect
+    ) throws(Refusal) -> GatewayReply? {
+        try policy.redirect(head, &target, in: context, by: rule, toPort: settings.securePort)
     }
 
     private func respond(to passage: Passage, _ reply: GatewayReply) {

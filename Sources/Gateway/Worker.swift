@@ -211,9 +211,9 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
                     contexts[index] = try ServerContexts(
                         certificates: tls.certificates, minimum: tls.minimum, protocols: settings.protocols, tickets: tickets)
                 }
-                let redirectPort: UInt16? = if case .redirect(let port) = settings.role { port ?? self.settings.securePort } else { nil }
+                let redirect: HTTPSRedirect? = if case .redirect(let rule) = settings.role { rule } else { nil }
                 let listener = try Listener(
-                    socket, contexts: contexts[index], redirectPort: redirectPort, proxies: settings.proxies, services)
+                    socket, contexts: contexts[index], redirect: redirect, proxies: settings.proxies, services)
                 listeners.append(listener)
             } catch {
                 report("cannot take connections at \(settings.address.text): \(error)")

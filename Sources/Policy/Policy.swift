@@ -84,15 +84,22 @@ package final class Policy {
             RouteMatch(route: route, rule: route.tunnelRule ?? rule, upgrade: RouteMatch.Upgrade(upgrade, needsWebSocketKey: needsKey)))
     }
 
-    /// The location that a listener sends a request to which has to come over https.
+    /// The location that a listener sends a request to which has to come over https; nil where it is served in clear.
     ///
-    /// - Parameter port: of https.
+    /// - Parameter port: of https, where the listener names none.
     package func redirect(
-        _ head: borrowing RequestHead, _ target: inout RequestTarget, in context: RequestContext, toPort port: UInt16
-    ) throws(Refusal) -> GatewayReply {
+        _ head: borrowing RequestHead, _ target: inout RequestTarget, in context: RequestContext, by redirect: HTTPSRedirect,
+        toPort usual: UInt16
+    ) throws(Refusal) -> GatewayReply? {
         if case .options = head.method, head.text(head.targetRange) == "*" { return .aboutServer }
         try normalize(head, &target, in: context)
+        do {
+            if try redirect.serves(target) { return nil }
+        } catch {
+            throw .target(error)
+        }
         guard !context.host.isEmpty else { throw .malformed(.missingHost) }
+        let port = redirect.port(usual)
         let host = String(decoding: context.host, as: UTF8.self) + (port == 443 ? "" : ":\(port)")
         return .redirect("https://\(host)\(target.pathSpan.text)\(head.text(target.query))")
     }

@@ -54,7 +54,7 @@ struct Summary {
     }
 
     private var routes: String {
-        var rows: [[String]] = [["ROUTE", "METHODS", "DEMANDS", "LIMITS", "TO"]]
+        var rows: [[String]] = [["ROUTE", "METHODS", "DEMANDS", "LIMITS", "TO", "SENDS"]]
         for route in settings.routes.sorted(by: { $0.name < $1.name }) {
             var rules = (route.anyMethod.map { [$0] } ?? route.methods).map { rule in
                 (names: rule.names.isEmpty ? "all" : rule.names.joined(separator: " "), rule: rule)
@@ -64,7 +64,7 @@ struct Summary {
                 rows.append([
                     route.name, names, demands(route, rule),
                     rule.allLimits.map { settings.limits[$0.index].name }.joined(separator: " "),
-                    destination(route),
+                    destination(route), sent(route),
                 ])
             }
         }
@@ -79,9 +79,30 @@ struct Summary {
 
     private func destination(_ route: Route) -> String {
         switch route.action {
-        case .forward(let rule): settings.upstream(rule.upstream).name
+        case .forward(let rule): ([settings.upstream(rule.upstream).name] + changes(rule, route)).joined(separator: ", ")
         case .reply(let reply): "answer \(reply.status)"
         }
+    }
+
+    /// What else becomes of a request on its way.
+    private func changes(_ rule: ForwardingRule, _ route: Route) -> [String] {
+        var changes: [String] = []
+        if !rule.strippedPrefix.isEmpty { changes.append("without " + String(decoding: rule.strippedPrefix, as: UTF8.self)) }
+        if !rule.addedPrefix.isEmpty { changes.append("below " + String(decoding: rule.addedPrefix, as: UTF8.self)) }
+        if case .set(let host) = rule.host { changes.append("as host " + host) }
+        if !route.upgrades.isEmpty { changes.append("upgrade " + route.upgrades.joined(separator: " ")) }
+        return changes
+    }
+
+    /// The fields that a service gets from the route, and those of the client's that it does not get.
+    private func sent(_ route: Route) -> String {
+        guard let rule = route.forwarding else { return "" }
+        var names = (rule.identityHeaders + rule.requestHeaders).map(\.name)
+        if rule.forwardsToken { names.append("Authorization (the token)") }
+        if rule.passesAuthorization { names.append("Authorization (as received)") }
+        names += rule.keptCookies.map { "cookie " + String(decoding: $0, as: UTF8.self) }
+        names += rule.removedHeaders.map { "no " + String(decoding: $0, as: UTF8.self) }
+        return names.joined(separator: " ")
     }
 
     private func demands(_ route: Route, _ rule: Route.MethodRule) -> String {
@@ -101,7 +122,8 @@ struct Summary {
         switch listener.role {
         case .tls(let tls): "TLS \(tls.minimum.text) and later, \(tls.certificates.count) certificate(s)"
         case .plaintext: "PLAINTEXT: something in front must terminate TLS"
-        case .redirect: "redirects to https"
+        case .redirect(let rule):
+            "redirects to https" + (rule.exceptionNames.isEmpty ? "" : ", except \(rule.exceptionNames.joined(separator: " "))")
         }
     }
 

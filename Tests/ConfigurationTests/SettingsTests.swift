@@ -30,6 +30,27 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
 }
 
 @Suite struct SettingsTests {
+    @Test(arguments: [
+        ("location / { proxy_pass http://a; }", "in nginx location; here: route /PATH/** { … }"),
+        ("server { listen 80; }", "in nginx server; here: listen ADDRESS { … }"), ("http { }", "this is a configuration of nginx"),
+        ("route / { upstream app; public; proxy_set_header X a; }", "in nginx proxy_set_header; here: set_header NAME VALUE;"),
+        ("route / { upstream app; public; add_header X a; }", "here: add_response_header NAME VALUE [always];"),
+        ("route / { upstream app; public; websocket; }", "here: upgrade websocket; in the route"),
+        ("route / { upstream app; public; grpc on; }", "with protocol h2 in it"),
+        ("route / { upstream app; public; auth_request /x; }", "here: authorizer NAME { server …; path …; }, and auth NAME;"),
+        ("route / { upstream app; public; set_header X $remote_addr; }", "in nginx $remote_addr; here: $client.ip"),
+        ("route / { upstream app; public; set_header X $http_x_y; }", "in nginx $http_x_y; here: $header.x-y"),
+        ("route / { upstream app; public; set_header X $cookie_a; }", "here: $cookie.a"),
+        ("route / { upstream app; public; set_header X $scheme://$host$request_uri; }", "here: $request.scheme"),
+        ("route / { upstream app; auth sso; require $arg_x = 1; }", "here: $query.x"),
+        ("route / { upstream app; auth sso; error_page 401 = @login; }", "here: sign_in URL;"),
+        ("upstream two { server a:1; answer_timeout 20d; stream_timeout 400d; }", "from 1ms to 365d"),
+    ]) func wordsOfNginxAreAnsweredWithOurs(text: String, expected: String) {
+        let found = errors(good + text + " route /** { upstream app; auth sso; limit few; }")
+        #expect(found.contains { $0.contains(expected) }, "\(found)")
+        #expect(found.count { $0.contains("20d") } == 0)
+    }
+
     @Test func filesAreLookedForBesideTheFileThatNamesThem() {
         let text = good.replacing("/k.json", with: "keys/k.json") + "include more/r.conf;"
         let files = MemoryFiles([

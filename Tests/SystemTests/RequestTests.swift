@@ -182,7 +182,8 @@ import Testing
                 "-H", "X-User-Id: admin", "-H", "X.Odd: 1", "-H", "Connection: X-Nominated", "-H", "X-Forwarded-For: 1.2.3.4", "-H",
                 "X-Request-Id: mine-mine-mine", "-H", "Authorization: Basic YWxpY2U6eA==",
             ])
-        #expect(plain.body.contains("\"authorization\":\"\""))
+        // But for Authorization, which is judged for each route: Basic is no credential for the gateway.
+        #expect(plain.body.contains("\"authorization\":\"Basic YWxpY2U6eA==\""))
         #expect(plain.body.contains("\"user\":\"\""))
         #expect(plain.body.contains("\"odd\":\"\""))
         #expect(plain.body.contains("\"xff\":\"127.0.0.1\""))
@@ -255,6 +256,27 @@ import Testing
             try stage.gateway.rewrite(stage.configuration(Stage.usualRoute, "listen 127.0.0.1:\(port) { redirect https \(word); }"))
             try #require(stage.gateway.reload())
             #expect(try stage.gateway.curl("/", ["-H", "Host: a.example"], scheme: "http", port: port)["location"] == place)
+        }
+    }
+
+    @Test func someRequestsAreServedInClear() throws {
+        let port = Ports.free()
+        let stage = try Stage(
+            routes: Stage.usualRoute + " route /.well-known/acme-challenge/** { upstream app; public; }",
+            general: "listen 127.0.0.1:\(port) { redirect https except /.well-known/acme-challenge/** /x; }")
+        func ask(_ path: String) throws -> Answer { try stage.gateway.curl(path, scheme: "http", port: port) }
+        let challenge = try ask("/.well-known/acme-challenge/a")
+        #expect(
+            challenge.status == 200 && challenge.echoed("uri") == "/.well-known/acme-challenge/a" && challenge.echoed("proto") == "http")
+        #expect(try ask("/.well-known/acme-challenge/%61").status == 200)
+        // What is served in clear is held to its route all the same.
+        #expect(try ask("/x").status == 401)
+        // Another spelling of a way out of it leads to https, or nowhere.
+        for path in ["/", "/y", "/.well-known/other"] {
+            #expect(try ask(path).status == 308, "\(path)")
+        }
+        for path in ["/.well-known/acme-challenge/../y", "/.well-known/acme-challenge/..%2fy", "/.well-known/acme-challenge/%2e%2e;/y"] {
+            #expect([308, 400].contains(try ask(path).status), "\(path)")
         }
     }
 

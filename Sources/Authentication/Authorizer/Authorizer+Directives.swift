@@ -148,7 +148,7 @@ extension Authorizer.CacheRule {
         var variables: [Variable] = []
         for word in words.dropFirst(isExact ? 2 : 1) {
             guard !word.isQuoted, word.text.hasPrefix("$"), let variable = Variable(String(word.text.dropFirst())) else {
-                diagnostics.error("'\(word.text)' is not a variable", at: word, hint: "the variables are \(Variable.known)")
+                diagnostics.error("'\(word.text)' is not a variable", at: word, hint: Variable.advice(word.text))
                 return nil
             }
             variables.append(variable)

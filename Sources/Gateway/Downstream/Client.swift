@@ -16,17 +16,17 @@ struct Client {
     /// Whether the peer may speak for the client (`trusted_proxies`).
     private(set) var isTrusted: Bool
     let isTLS: Bool
-    /// Where the listener sends everybody who comes to it: the port of https; nil for a listener that serves.
-    let redirectPort: UInt16?
+    /// What sends requests to https; nil for a listener that serves.
+    let redirect: HTTPSRedirect?
     var handshakeTime = Nanoseconds.zero
 
-    init(_ address: IPAddress?, isTLS: Bool, redirectPort: UInt16?, _ services: DownstreamServices) {
+    init(_ address: IPAddress?, isTLS: Bool, redirect: HTTPSRedirect?, _ services: DownstreamServices) {
         self.address = address
         account = services.account(of: address)
         addressText = [UInt8](address?.text ?? "unix")
         isTrusted = address.map { services.settings.trusts($0) } ?? true
         self.isTLS = isTLS
-        self.redirectPort = redirectPort
+        self.redirect = redirect
     }
 
     /// What its requests are said to come from; one for the connection, or for several of the same peer one after the other.

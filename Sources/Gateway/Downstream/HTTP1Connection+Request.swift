@@ -79,7 +79,7 @@ extension HTTP1Connection {
         let isLast = requestCount >= services.settings.clientLimits.requestsPerConnection
         if isLast { services.counters.add(.lastRequests) }
         keepAlive = wantsKeepAlive && !isLast
-        if let port = client.redirectPort { services.path.redirect(passage, toPort: port) } else { services.path.enter(passage) }
+        if let redirect = client.redirect { services.path.enter(passage, by: redirect) } else { services.path.enter(passage) }
     }
 
     /// Returns whether the client wants to keep the connection.

@@ -8,19 +8,19 @@ import TLS
 final class Listener: EventHandler, TimerHandler {
     private let services: DownstreamServices
     private let contexts: ServerContexts?
-    private let redirectPort: UInt16?
+    private let redirect: HTTPSRedirect?
     private let proxies: ProxyPeers?
     private var socket: Descriptor?
     private var watch: Watch?
     private var timer: Timer?
 
     init(
-        _ socket: consuming Descriptor, contexts: ServerContexts?, redirectPort: UInt16?, proxies: ProxyPeers?,
+        _ socket: consuming Descriptor, contexts: ServerContexts?, redirect: HTTPSRedirect?, proxies: ProxyPeers?,
         _ services: DownstreamServices
     ) throws(SystemError) {
         self.services = services
         self.contexts = contexts
-        self.redirectPort = redirectPort
+        self.redirect = redirect
         self.proxies = proxies
         try Socket.startListening(socket.raw)
         watch = try services.loop.watch(socket.raw, for: .readable, self)
@@ -52,7 +52,7 @@ final class Listener: EventHandler, TimerHandler {
             switch Socket.accept(raw) {
             case .connection(let descriptor, let address):
                 IncomingConnection.take(
-                    descriptor, from: address, contexts: contexts, redirectPort: redirectPort, proxies: proxies, services)
+                    descriptor, from: address, contexts: contexts, redirect: redirect, proxies: proxies, services)
             case .none: return
             case .exhausted:
                 services.counters.add(.acceptPauses)

@@ -116,8 +116,8 @@ package final class OfflinePolicy {
         let framing = try request.read(into: context, settings)
         if request.isHTTPS == false {
             let port = UInt16(request.host.split(separator: ":").last.map(String.init) ?? "") ?? 80
-            if let secure = settings.redirectPort(at: port) {
-                return .replied(try redirect(context, context.head, &context.target, secure))
+            if let rule = settings.redirect(at: port), let reply = try redirect(context, context.head, &context.target, rule) {
+                return .replied(reply)
             }
         }
         let match: RouteMatch
@@ -144,9 +144,9 @@ package final class OfflinePolicy {
     }
 
     private func redirect(
-        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget, _ port: UInt16
-    ) throws(Refusal) -> GatewayReply {
-        try policy.redirect(head, &target, in: context, toPort: port)
+        _ context: RequestContext, _ head: borrowing RequestHead, _ target: inout RequestTarget, _ rule: HTTPSRedirect
+    ) throws(Refusal) -> GatewayReply? {
+        try policy.redirect(head, &target, in: context, by: rule, toPort: settings.securePort)
     }
 
     private func match(

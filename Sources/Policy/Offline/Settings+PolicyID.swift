@@ -38,7 +38,7 @@ private struct PolicyText {
             "tokens \(sources.sources) hidden \(Set(sources.places.cookies.map { String(decoding: $0, as: UTF8.self) }).sorted()) user \(quoted(sources.userClaim ?? ""))",
             "csrf \(sources.crossOrigin.mode) \(sources.crossOrigin.allowed.text)",
             "proxies \(settings.trustedProxies.map(\.text).sorted()) \(settings.trustedFields)",
-            "redirects \(settings.listeners.compactMap { if case .redirect(let port) = $0.role { "\(port ?? settings.securePort)" } else { nil } }.sorted())",
+            "redirects \(settings.listeners.compactMap { if case .redirect(let rule) = $0.role { "\(rule.port(settings.securePort)) \(rule.exceptionNames.sorted())" } else { nil } }.sorted())",
         ]
         lines += settings.routes.map(route).sorted()
         // Two limits that are alike count apart, and one that several routes name counts together.
