@@ -11,7 +11,7 @@ package struct Template: Hashable, Sendable {
     package var dependsOnIdentityAlone: Bool {
         parts.allSatisfy { part in
             switch part {
-            case .text, .variable(.claim): true
+            case .text, .variable(.claim), .variable(.tokenPayload): true
             case .variable: false
             }
         }

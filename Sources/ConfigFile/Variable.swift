@@ -5,9 +5,17 @@ package enum Variable: Hashable, Sendable {
     case requestScheme, requestPath, requestQuery
     /// The path with the query; the whole URL.
     case requestURI, requestURL
+    /// The payload of the token that let the request in, as it stands in it: Base64url.
+    case tokenPayload
     case claim(String), path(String), header(String), cookie(String), query(String)
 
-    package var isClaim: Bool { if case .claim = self { true } else { false } }
+    /// Whether only who asks decides its value.
+    package var isClaim: Bool {
+        switch self {
+        case .claim, .tokenPayload: true
+        default: false
+        }
+    }
 
     /// The variable that a name without its `$` stands for.
     package init?(_ name: String) {
@@ -21,6 +29,7 @@ package enum Variable: Hashable, Sendable {
         case "request.query": self = .requestQuery
         case "request.uri": self = .requestURI
         case "request.url": self = .requestURL
+        case "token.payload": self = .tokenPayload
         case "route": self = .route
         default:
             guard let dot = name.firstIndex(of: ".") else { return nil }
@@ -48,6 +57,7 @@ package enum Variable: Hashable, Sendable {
         case .requestQuery: "$request.query"
         case .requestURI: "$request.uri"
         case .requestURL: "$request.url"
+        case .tokenPayload: "$token.payload"
         case .route: "$route"
         case .claim(let name): "$claim.\(name)"
         case .path(let name): "$path.\(name)"
@@ -64,5 +74,5 @@ package enum Variable: Hashable, Sendable {
 
     package static let known =
         "$client.ip $request.id $request.method $request.url $request.scheme $request.host $request.uri $request.path $request.query "
-        + "$claim.NAME $path.NAME $query.NAME $header.NAME $cookie.NAME $route"
+        + "$claim.NAME $token.payload $path.NAME $query.NAME $header.NAME $cookie.NAME $route"
 }

@@ -76,7 +76,12 @@ struct InheritedDirectives {
         }
         let named = Set(
             directive.arguments.flatMap { Template($0, Diagnostics())?.variables ?? [] }.compactMap { variable in
-                if case .claim(let name) = variable { name } else { nil }
+                switch variable {
+                case .claim(let name): name
+                // No authorizer has a token, and so no such claim.
+                case .tokenPayload: variable.name
+                default: nil
+                }
             })
         if named.isEmpty { return true }
         guard !has("public"), let auth = own.first(where: { $0.name.text == "auth" }) else { return !has("public") }

@@ -117,6 +117,9 @@ struct RouteReader {
             forwarding.headers.flatMap(\.value.variables) + (reply?.variables ?? []) + rules.flatMap(\.variables)
                 + limitKeys.flatMap(\.variables) + (signIn?.variables ?? []) + (responseFields?.variables ?? []))
         for variable in variables { check(variable, pattern, access, at: directive) }
+        checkTokenPayload(
+            (reply?.variables ?? []) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables) + (responseFields?.variables ?? []),
+            access, at: directive)
         guard let pattern, let access, diagnostics.count == errors else { return nil }
         let action: Route.Action
         if let reply {
@@ -261,6 +264,14 @@ struct RouteReader {
             let meant = nearest(to: name, among: pattern.captures.keys)
             diagnostics.error(
                 "this route's path has no {\(name)}", at: directive.position, hint: meant.map { "did you mean $path.\($0)?" })
+        case .tokenPayload:
+            switch access {
+            case .authenticated(let rule) where !rule.issuers.isEmpty: break
+            case .public, .authenticated:
+                diagnostics.error(
+                    "no token lets a request in here whose payload could be sent", at: directive.position, hint: "remove $token.payload")
+            case nil: break
+            }
         case .claim(let name):
             if name.contains("."), !name.contains("/"), !name.contains(":") {
                 diagnostics.warning(
@@ -274,6 +285,13 @@ struct RouteReader {
             case nil: break
             }
         default: break
+        }
+    }
+
+    /// A service gets the payload in a field, and nothing else has a use for it.
+    private func checkTokenPayload(_ others: [Variable], _ access: Route.Access?, at directive: Directive) {
+        if others.contains(.tokenPayload) {
+            diagnostics.error("$token.payload stands in set_header alone", at: directive.position, hint: "name the claim: $claim.sub")
         }
     }
 

@@ -11,6 +11,7 @@ extension Settings {
             if let trusted = directive.block?.first(where: { $0.name.text == "trusted_certificate" }) {
                 _ = ClientContext(trusted, at: trusted.name, files: files, diagnostics)
             }
+            for secret in directive.block?.filter({ $0.name.text == "secret" }) ?? [] { checkSecret(secret, files, diagnostics) }
             guard let word = directive.block?.first(where: { $0.name.text == "keys" })?.arguments.first, !word.text.contains("://") else {
                 continue
             }
@@ -29,6 +30,20 @@ extension Settings {
             } catch {
                 diagnostics.error("\(word.text) cannot be used", at: word)
             }
+        }
+    }
+
+    private func checkSecret(_ directive: Directive, _ files: any FileSource, _ diagnostics: Diagnostics) {
+        guard let word = directive.arguments.first else { return }
+        do {
+            let content = try files.read(diagnostics.path(of: word))
+            if SharedSecret(content, isBase64: directive.arguments.count > 1) == nil {
+                diagnostics.error(
+                    "\(word.text) holds no secret of at least \(SharedSecret.bytesMin) bytes", at: word,
+                    hint: "a shorter one can be guessed from one token; make one with: openssl rand -base64 48")
+            }
+        } catch {
+            diagnostics.error("cannot read \(error.path): \(error.reason)", at: word)
         }
     }
 

@@ -11,6 +11,9 @@ extension Variable {
             // As fields are read: under every spelling.
             (["authorization", "proxy-authorization", "cookie"].map { [UInt8]($0.utf8) } + places.fields)
                 .contains { FieldIdentity.fold($0.span) == FieldIdentity.fold(name) }
+        case .query(let name): places.parameters.contains(name)
+        // Where a token may stand in the query it stands in these, too.
+        case .requestURI, .requestURL, .requestQuery: !places.parameters.isEmpty
         default: false
         }
     }

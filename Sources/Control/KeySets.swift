@@ -12,11 +12,14 @@ final class KeySets: TimerHandler {
         enum Place {
             case file(String, signature: [Int64]?)
             case url(any DocumentFetching)
+            /// The workers have read it with the configuration.
+            case fixed
 
             var name: String {
                 switch self {
                 case .file(let path, _): path
                 case .url(let fetch): fetch.url
+                case .fixed: ""
                 }
             }
         }
@@ -60,6 +63,7 @@ final class KeySets: TimerHandler {
             switch issuer.keys {
             case .file(let path):
                 sources.append(Source(place: .file(path, signature: nil), document: files.contents[path]))
+            case .secrets: sources.append(Source(place: .fixed, hasBeenTried: true))
             case .url(let url):
                 let proxy = issuer.proxy ?? KeySetFetch.parts(of: url).flatMap { KeyProxy(for: $0.host, environment: environment) }
                 sources.append(Source(place: .url(fetch(url, issuer.trustedCertificate.flatMap { files.contents[$0] }, proxy))))
@@ -102,6 +106,7 @@ final class KeySets: TimerHandler {
         case .file:
             look(at: issuer)
             observer?.keySetUnchanged(issuer, hasFailed: sources[issuer].lastFailure != nil)
+        case .fixed: observer?.keySetUnchanged(issuer, hasFailed: false)
         case .url:
             if sources[issuer].isFetching { return }
             let pause = sources[issuer].document != nil ? refetchPause : failurePause
@@ -115,6 +120,7 @@ final class KeySets: TimerHandler {
         for index in sources.indices {
             switch sources[index].place {
             case .file: look(at: index)
+            case .fixed: break
             case .url:
                 withdrawIfStale(index)
                 if !sources[index].isFetching, sources[index].nextAt <= loop.now { fetch(index) }

@@ -21,6 +21,10 @@ package final class FieldFilter: Sendable {
     private let hiddenCookies: [[UInt8]]
     private let hidesBearer: Bool
     private let hidesPasswords: Bool
+    /// Schemes of Authorization besides those, in lower case.
+    private let hiddenSchemes: [[UInt8]]
+    /// Parameters of the query.
+    private let hiddenParameters: [String]
 
     /// - Parameters:
     ///   - headers: all names that any route sets.
@@ -33,6 +37,8 @@ package final class FieldFilter: Sendable {
         for name in hidden.fields { names.insert(FieldIdentity.fold(name.span)) }
         hidesBearer = hidden.schemes.contains(.bearer)
         hidesPasswords = hidden.schemes.contains(.basic)
+        hiddenSchemes = hidden.schemes.compactMap { if case .other(let name) = $0 { name } else { nil } }
+        hiddenParameters = hidden.parameters
         var byLength: [[Managed]] = []
         func add(_ name: [UInt8], isProxys: Bool) {
             while byLength.count <= name.count { byLength.append([]) }
@@ -89,8 +95,12 @@ package final class FieldFilter: Sendable {
             case .asReceived: return .keep
             case .filtered: break
             }
-            guard hidesBearer || hidesPasswords || sender.hasIdentity else { return .keep }
+            guard hidesBearer || hidesPasswords || !hiddenSchemes.isEmpty || sender.hasIdentity else { return .keep }
             let value = bytes.extracting(line.value.range)
+            for scheme in hiddenSchemes
+            where value.count > scheme.count && value.extracting(0..<scheme.count).equalsIgnoringCase(scheme.span) {
+                return .drop
+            }
             if hidesPasswords, BasicCredential.carriesToken(value) { return .drop }
             return sender.authorizations == 1 && Credential.isForeign(value) ? .keep : .drop
         default:
@@ -141,6 +151,24 @@ package final class FieldFilter: Sendable {
     private func isSame(_ name: Span<UInt8>, _ folded: [UInt8]) -> Bool {
         for index in name.indices where FieldIdentity.fold(name[index]) != folded[index] { return false }
         return true
+    }
+
+    /// Appends what an upstream may see of a query, which stands at `range` with its `?`: all but the parameters that hold a token.
+    func append(query range: Range<Int>, in bytes: Span<UInt8>, to output: inout ByteQueue) {
+        guard !hiddenParameters.isEmpty else { return output.append(bytes.extracting(range)) }
+        var parameters = QueryParameters(target: range, in: bytes)
+        var kept: [UInt8] = []
+        var endsHidden = false
+        while let parameter = parameters.next(in: bytes) {
+            endsHidden = hiddenParameters.contains { parameter.isNamed($0, in: bytes) }
+            if endsHidden { continue }
+            kept.append(bytes.extracting(parameter.whole))
+        }
+        // What stood behind the last one that is kept is gone.
+        if endsHidden, kept.last == UInt8(ascii: "&") { kept.removeLast() }
+        if kept.isEmpty { return }
+        output.append(UInt8(ascii: "?"))
+        output.append(kept)
     }
 
     /// Appends what an upstream may see of a Cookie field, with the field's name; nothing if there is nothing. All but the named

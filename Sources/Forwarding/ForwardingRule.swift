@@ -139,6 +139,11 @@ extension ForwardingRule.Header {
             case .variable(.claim(let claim)):
                 guard let claims = principal?.claims, let texts = claims.texts(claim) else { return }
                 try append(texts, isArray: claims.isArray(claim), to: &bytes)
+            case .variable(.tokenPayload):
+                // The part between the two dots (RFC 7515 §3.1).
+                let parts = principal?.token?.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+                guard let parts, parts.count == 3 else { return }
+                bytes += parts[1]
             case .variable(let variable):
                 guard let found = context?.value(of: variable) else { return }
                 bytes += found

@@ -9,7 +9,7 @@ import Routing
 extension OutgoingHead {
     /// Appends pseudo-fields and fields. Source: RFC 9113 §8.3.1.
     func writeForwarded(_ shape: RequestShape, isTLS: Bool, to block: inout FieldBlock) throws(ForwardingError) {
-        try Self.pseudoFields(context.head, context.authority, context.target, rule, server: server, isTLS: isTLS, to: &block)
+        try Self.pseudoFields(context.head, context.authority, context.target, rule, filter, server: server, isTLS: isTLS, to: &block)
         fields(context.head, to: &block)
         block.append(lines: ownLines)
         var lines = ByteQueue()
@@ -20,8 +20,9 @@ extension OutgoingHead {
     }
 
     private static func pseudoFields(
-        _ head: borrowing RequestHead, _ authority: ByteRange?, _ target: borrowing RequestTarget, _ rule: ForwardingRule, server: String,
-        isTLS: Bool, to block: inout FieldBlock
+        _ head: borrowing RequestHead, _ authority: ByteRange?, _ target: borrowing RequestTarget, _ rule: ForwardingRule,
+        _ filter: FieldFilter,
+        server: String, isTLS: Bool, to block: inout FieldBlock
     ) throws(ForwardingError) {
         block.append(":method", head.bytes.extracting(head.methodRange.range))
         block.append(":scheme", isTLS ? "https" : "http")
@@ -35,7 +36,7 @@ extension OutgoingHead {
             }
         }
         var path = ByteQueue()
-        try RequestHeadWriter.path(head, target, rule, to: &path)
+        try RequestHeadWriter.path(head, target, rule, filter, to: &path)
         block.append(":path", path.readable)
     }
 

@@ -113,7 +113,7 @@ package final class OutgoingHead {
         _ head: borrowing RequestHead, _ target: borrowing RequestTarget, to output: inout ByteQueue
     ) throws(ForwardingError) {
         let (rule, server, authority) = (rule, server, context.authority)
-        try RequestHeadWriter.requestLine(head, target, rule, to: &output)
+        try RequestHeadWriter.requestLine(head, target, rule, filter, to: &output)
         RequestHeadWriter.fields(
             head, authority, filter, rule, server: server, sender: sender(head), to: &output)
         output.append(ownLines)

@@ -9,17 +9,19 @@ import System
 /// The pieces of a request's head as an upstream gets it.
 enum RequestHeadWriter {
     static func requestLine(
-        _ head: borrowing RequestHead, _ target: borrowing RequestTarget, _ rule: ForwardingRule, to output: inout ByteQueue
+        _ head: borrowing RequestHead, _ target: borrowing RequestTarget, _ rule: ForwardingRule, _ filter: FieldFilter,
+        to output: inout ByteQueue
     ) throws(ForwardingError) {
         output.append(head.bytes.extracting(head.methodRange.range))
         output.append(0x20)
-        try path(head, target, rule, to: &output)
+        try path(head, target, rule, filter, to: &output)
         output.append(version)
     }
 
     /// The path as the route has it sent, with the query.
     static func path(
-        _ head: borrowing RequestHead, _ target: borrowing RequestTarget, _ rule: ForwardingRule, to output: inout ByteQueue
+        _ head: borrowing RequestHead, _ target: borrowing RequestTarget, _ rule: ForwardingRule, _ filter: FieldFilter,
+        to output: inout ByteQueue
     ) throws(ForwardingError) {
         if rule.strippedSegments == 0, rule.addedPrefix.isEmpty {
             output.append(target.pathSpan)
@@ -27,7 +29,7 @@ enum RequestHeadWriter {
             let path = try rewrittenPath(target, rule)
             output.append(path)
         }
-        if !target.query.isEmpty { output.append(head.bytes.extracting(target.query.range)) }
+        if !target.query.isEmpty { filter.append(query: target.query.range, in: head.bytes, to: &output) }
     }
 
     /// The path with its prefix replaced; checked by the same rules as the one that came in.

@@ -92,7 +92,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         for link in redisLinks { link.observer = self }
         path.keyFetches.requester = self
         for (index, issuer) in settings.issuers.enumerated() {
-            guard case .file(let file) = issuer.keys, let content = files.contents[file], let keys = try? KeySet(content) else { continue }
+            guard let keys = issuer.keySet({ files.contents[$0] }) else { continue }
             authenticator.tokens.replaceKeys(of: IssuerID(index), with: keys)
         }
         self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)

@@ -6,21 +6,13 @@ extension RequestHead {
     ///
     /// - Parameter query: where the query stands, with its `?`.
     package func parameter(named name: String, in query: ByteRange) -> [UInt8]? {
-        guard !query.isEmpty else { return nil }
-        let bytes = bytes.extracting(query.range)
+        var parameters = QueryParameters(target: query.range, in: bytes)
         var found: [UInt8]?
-        var start = 1
-        while start < bytes.count {
-            var end = start
-            while end < bytes.count, bytes[end] != UInt8(ascii: "&") { end += 1 }
-            var equals = start
-            while equals < end, bytes[equals] != UInt8(ascii: "=") { equals += 1 }
-            if bytes.extracting(start..<equals).percentDecoded(plusIsSpace: true).elementsEqual(name.utf8) {
-                let value = bytes.extracting(min(equals + 1, end)..<end).percentDecoded(plusIsSpace: true)
-                if let found, found != value { return nil }
-                found = value
-            }
-            start = end + 1
+        while let parameter = parameters.next(in: bytes) {
+            guard parameter.isNamed(name, in: bytes) else { continue }
+            let value = bytes.extracting(parameter.value).percentDecoded(plusIsSpace: true)
+            if let found, found != value { return nil }
+            found = value
         }
         return found
     }

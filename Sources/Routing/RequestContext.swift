@@ -86,7 +86,7 @@ package final class RequestContext {
         case .requestURI: uri
         case .requestURL: url
         case .route: [UInt8](routeName)
-        case .claim: nil
+        case .claim, .tokenPayload: nil
         case .path(let name): captures[name].map { target.decodedSegment($0) }
         case .header(let name): head.field(named: name)
         case .cookie(let name): head.cookie(named: name)

@@ -25,6 +25,7 @@ struct Summary {
                 switch issuer.keys {
                 case .file(let path): path
                 case .url(let url): url
+                case .secrets: "a shared secret"
                 }
             let audience = issuer.audiences.isEmpty ? "any audience" : "for " + issuer.audiences.joined(separator: " ")
             text +=

@@ -94,7 +94,7 @@ import Testing
         try read(token("{\"alg\":\"EdDSA\",\"\(name)\":[\"x\"]}"))
     }
 
-    @Test(arguments: ["none", "None", "HS256", "HS512", "RS1", "", "dir"]) func refusesAlgorithms(name: String) {
+    @Test(arguments: ["none", "None", "HS1", "hs256", "RS1", "", "dir"]) func refusesAlgorithms(name: String) {
         #expect(throws: CredentialError.algorithmUnsupported) { try read(token("{\"alg\":\"\(name)\"}")) }
     }
 

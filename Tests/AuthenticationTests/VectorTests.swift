@@ -78,10 +78,21 @@ import Testing
         #expect(throws: CredentialError.self) { try KeySet([UInt8](key)).verify(try CompactJWS(forged.span), forged.span) }
     }
 
-    @Test func refusesSharedSecrets() throws {
+    @Test func aSharedSecretIsForTheIssuerThatHasOne() throws {
         let example = try #require(try Vectors.json("cookbook/jws/4_4.hmac-sha2_integrity_protection.json") as? [String: Any])
         let output = try #require(example["output"] as? [String: Any])
         let token = [UInt8](try #require(output["compact"] as? String).utf8)
-        #expect(throws: CredentialError.algorithmUnsupported) { _ = try CompactJWS(token.span) }
+        let jws = try CompactJWS(token.span)
+        let input = try #require(example["input"] as? [String: Any])
+        let key = try #require((input["key"] as? [String: Any])?["k"] as? String)
+        let secret = try #require(SharedSecret([UInt8](key.utf8), isBase64: true))
+        try KeySet([secret]).verify(jws, token.span)
+        var forged = token
+        forged[forged.count - 10] ^= 1
+        #expect(throws: CredentialError.signatureInvalid) { try KeySet([secret]).verify(try CompactJWS(forged.span), forged.span) }
+        // A key set holds no secret, whatever it says.
+        let set = try KeySet(try JSONSerialization.data(withJSONObject: ["keys": [input["key"]]]).map { $0 })
+        #expect(set.keys.isEmpty && set.unusable.count == 1)
+        #expect(throws: CredentialError.self) { try set.verify(jws, token.span) }
     }
 }

@@ -19,7 +19,11 @@ private let good = """
 
 private func errors(_ text: String) -> [String] {
     let diagnostics = Diagnostics()
-    _ = Settings("f", files: MemoryFiles(["f": text, "/k.json": keySet]), environment: [:], processors: 2, diagnostics)
+    _ = Settings(
+        "f",
+        files: MemoryFiles([
+            "f": text, "/k.json": keySet, "/s": "0123456789abcdef0123456789abcdef\n", "/short": "0123456789abcdef0123456789abcde\n",
+        ]), environment: [:], processors: 2, diagnostics)
     return diagnostics.messages
 }
 
@@ -97,7 +101,18 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         ("route /a { upstream app; auth sso; set_header X-A $nonsense; }", "there is no variable $nonsense"),
         ("route /a { upstream app; auth sso; strip_prefix /b; }", "does not begin with this prefix"),
         ("issuer two { url https://two; keys http://two/jwks; audience a; algorithms EdDSA; }", "keys come over https"),
-        ("issuer two { url https://two; keys /k.json; audience a; algorithms HS256; }", "shared secret"),
+        (
+            "issuer two { url https://two; keys /k.json; audience a; algorithms HS256; }",
+            "HS256 is for a shared secret, and this issuer has keys"
+        ),
+        ("issuer two { url https://two; secret /s; audience a; algorithms ES256; }", "ES256 is for keys, and this issuer has a secret"),
+        (
+            "issuer two { url https://two; secret /s; keys /k.json; audience a; algorithms HS256; }",
+            "an issuer has keys or a secret, not both"
+        ),
+        ("issuer two { url https://two; secret /short; audience a; algorithms HS256; }", "/short holds no secret of at least 32 bytes"),
+        ("issuer two { url https://two; secret /none; audience a; algorithms HS256; }", "cannot read /none"),
+        ("issuer two { url https://two; secret /s base65; audience a; algorithms HS256; }", "'base65' is not understood here"),
         ("issuer two { url https://two; keys /k.json; algorithms EdDSA; }", "has no audience"),
         ("issuer two { url https://sso; keys /k.json; audience a; algorithms EdDSA; }", "two issuers have the url"),
         ("issuer two { url https://two; keys /none.json; audience a; algorithms EdDSA; }", "cannot read /none.json"),

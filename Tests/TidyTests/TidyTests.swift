@@ -34,7 +34,7 @@ import Testing
 
     /// The files outside the shell in which a C library is called.
     private static let wrappers: Set<String> = [
-        "Authentication/JWT/VerificationKey.swift", "HTTP2/Callbacks.swift", "HTTP2/Session.swift",
+        "Authentication/JWT/VerificationKey.swift", "Authentication/JWT/SharedSecret.swift", "HTTP2/Callbacks.swift", "HTTP2/Session.swift",
     ]
 
     private func imports(_ source: Source) -> [String] {

@@ -1,6 +1,7 @@
-/// The signature algorithms that are accepted: asymmetric ones only. Source: RFC 7518 §3.1, RFC 8037, RFC 9864.
+/// The signature algorithms that are accepted. Those with a shared secret are for issuers that have one, and no others are for them. Source:
+/// RFC 7518 §3.1, RFC 8037, RFC 9864.
 package enum Algorithm: UInt8, CaseIterable, Sendable {
-    case rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, edDSA
+    case rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, edDSA, hs256, hs384, hs512
 
     /// Reads an `alg` value; besides the registered spellings the ones that issuers write for Ed25519.
     package init?(_ name: String) {
@@ -14,6 +15,9 @@ package enum Algorithm: UInt8, CaseIterable, Sendable {
         case "ES256": self = .es256
         case "ES384": self = .es384
         case "ES512": self = .es512
+        case "HS256": self = .hs256
+        case "HS384": self = .hs384
+        case "HS512": self = .hs512
         case "EdDSA", "EDDSA", "Ed25519", "ED25519": self = .edDSA
         default: return nil
         }
@@ -31,6 +35,9 @@ package enum Algorithm: UInt8, CaseIterable, Sendable {
         case .es384: "ES384"
         case .es512: "ES512"
         case .edDSA: "EdDSA"
+        case .hs256: "HS256"
+        case .hs384: "HS384"
+        case .hs512: "HS512"
         }
     }
 
@@ -42,6 +49,7 @@ package enum Algorithm: UInt8, CaseIterable, Sendable {
         case .es384: .p384
         case .es512: .p521
         case .edDSA: .ed25519
+        case .hs256, .hs384, .hs512: .secret
         }
     }
 
@@ -54,4 +62,6 @@ package enum Algorithm: UInt8, CaseIterable, Sendable {
 
 package enum KeyType: Sendable {
     case rsa, p256, p384, p521, ed25519
+    /// Shared by all who sign and all who verify (RFC 7518 §3.2); no key set holds one.
+    case secret
 }

@@ -11,6 +11,23 @@ extension Issuer {
         name = directive.arguments[0].text
         let url = block.one("url").flatMap { $0.word("URL", diagnostics) }
         let keys = block.one("keys").flatMap { $0.word("FILE or https URL", diagnostics) }
+        let secrets = block.all("secret").compactMap { directive -> (word: Word, file: SecretFile)? in
+            guard directive.takes(1...2, "FILE [base64]", diagnostics) else { return nil }
+            if directive.arguments.count == 2, directive.arguments[1].text != "base64" {
+                diagnostics.error(
+                    "'\(directive.arguments[1].text)' is not understood here", at: directive.arguments[1],
+                    hint: "write secret FILE; or secret FILE base64;")
+            }
+            return (
+                directive.arguments[0],
+                SecretFile(path: diagnostics.path(of: directive.arguments[0]), isBase64: directive.arguments.count == 2)
+            )
+        }
+        if let first = secrets.first, let keys {
+            diagnostics.error(
+                "an issuer has keys or a secret, not both", at: first.word,
+                hint: "a public key that is taken for a secret lets in everybody, who knows it; \(keys.text) stays or goes")
+        }
         let audiences = block.all("audience")
         let given = block.one("algorithms").map { $0.words("NAME …", diagnostics) }
         let givenRules = block.all("require").compactMap { ClaimRule($0, diagnostics) }
@@ -48,7 +65,7 @@ extension Issuer {
         if url == nil {
             diagnostics.error("an issuer has no url", at: directive.name, hint: "add: url https://…; it must equal the iss claim")
         }
-        if keys == nil {
+        if keys == nil, secrets.isEmpty {
             diagnostics.error("an issuer has no keys", at: directive.name, hint: "add: keys FILE; or keys https://…/jwks.json;")
         }
         if audiences.isEmpty {
@@ -63,11 +80,14 @@ extension Issuer {
         algorithms = (given ?? []).compactMap { word in
             let algorithm = Algorithm(word.text)
             if algorithm == nil {
-                let hint =
-                    word.text.hasPrefix("HS") || word.text == "none"
-                    ? "a shared secret or no signature at all cannot be checked with a key set"
-                    : "it is one of: \(Algorithm.allCases.map(\.name).joined(separator: ", "))"
+                let hint = "it is one of: \(Algorithm.allCases.map(\.name).joined(separator: ", "))"
                 diagnostics.error("'\(word.text)' is not an algorithm that can be used", at: word, hint: hint)
+            }
+            if let algorithm, (algorithm.keyType == .secret) != !secrets.isEmpty {
+                diagnostics.error(
+                    "\(word.text) is \(secrets.isEmpty ? "for a shared secret, and this issuer has keys" : "for keys, and this issuer has a secret")",
+                    at: word, hint: secrets.isEmpty ? "a shared secret stands in: secret FILE;" : "write HS256, HS384 or HS512")
+                return nil
             }
             return algorithm
         }
@@ -85,7 +105,7 @@ extension Issuer {
                 diagnostics.error("'\(word.text)' is not a place for keys", at: word, hint: "write a file's path or https://HOST/PATH")
             }
             self.keys = .file(diagnostics.path(of: word))
-        case .none: self.keys = .file("")
+        case .none: self.keys = secrets.isEmpty ? .file("") : .secrets(secrets.map(\.file))
         }
         if diagnostics.count > errors { return nil }
     }

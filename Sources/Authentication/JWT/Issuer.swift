@@ -25,6 +25,34 @@ package struct Issuer: Sendable {
     package enum KeySource: Equatable, Sendable {
         case file(String)
         case url(String)
+        /// Files that hold secrets, read with the configuration.
+        case secrets([SecretFile])
+
+        /// Whether there is nothing newer to be had at a request.
+        package var isFixed: Bool { if case .secrets = self { true } else { false } }
+    }
+
+    package struct SecretFile: Equatable, Sendable {
+        package let path: String
+        package let isBase64: Bool
+
+        package init(path: String, isBase64: Bool) {
+            self.path = path
+            self.isBase64 = isBase64
+        }
+    }
+
+    /// The keys of an issuer that has them in files.
+    ///
+    /// - Parameter content: of a file; nil for one that cannot be read.
+    package func keySet(_ content: (_ path: String) -> [UInt8]?) -> KeySet? {
+        switch keys {
+        case .file(let path): return content(path).flatMap { try? KeySet($0) }
+        case .secrets(let files):
+            let secrets = files.compactMap { file in content(file.path).flatMap { SharedSecret($0, isBase64: file.isBase64) } }
+            return secrets.isEmpty || secrets.count < files.count ? nil : KeySet(secrets)
+        case .url: return nil
+        }
     }
 
     package let name: String

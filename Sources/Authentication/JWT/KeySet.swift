@@ -14,7 +14,7 @@ package enum KeySetError: Error, Equatable, Sendable {
     }
 }
 
-/// An issuer's public keys. Source: RFC 7517 §5.
+/// An issuer's public keys (RFC 7517 §5), or the secrets that it shares.
 package struct KeySet {
     /// A key that is published but cannot be used.
     package struct UnusableKey: Equatable {
@@ -26,6 +26,14 @@ package struct KeySet {
 
     package let keys: [VerificationKey]
     package let unusable: [UnusableKey]
+    private let secrets: [SharedSecret]
+
+    /// The keys of an issuer that signs with secrets; each of them does.
+    package init(_ secrets: [SharedSecret]) {
+        keys = []
+        unusable = []
+        self.secrets = secrets
+    }
 
     /// Reads a JWKS document, or one JWK. A set without a key that can be used is a set: its issuer has no keys.
     package init(_ document: [UInt8]) throws(KeySetError) {
@@ -48,6 +56,7 @@ package struct KeySet {
                 unusable.append(UnusableKey(keyID: entry["kid"]?.string, cause: error.cause))
             }
         }
+        secrets = []
         self.keys = keys
         self.unusable = unusable
     }
@@ -56,6 +65,12 @@ package struct KeySet {
     ///
     /// - Throws: `keyUnknown` when no key has the identifier, `keyAmbiguous` when several different ones fit.
     package func verify(_ jws: CompactJWS, _ token: Span<UInt8>) throws(CredentialError) {
+        if !secrets.isEmpty {
+            guard jws.algorithm.keyType == .secret else { throw .algorithmNotAllowed }
+            let signed = token.extracting(jws.signed)
+            for secret in secrets where secret.verify(jws.signature, over: signed, with: jws.algorithm) { return }
+            throw .signatureInvalid
+        }
         var candidates = keys
         if let keyID = jws.keyID {
             candidates = keys.filter { $0.keyID?.isExactly(keyID) ?? false }

@@ -10,6 +10,10 @@ package struct TokenSources: Sendable {
         case bearer
         /// A field whose whole value is the token; its name in lower case.
         case field([UInt8])
+        /// `Authorization: SCHEME …`, another scheme than Bearer; in lower case.
+        case scheme([UInt8])
+        /// A parameter of the query, for what can send no field: a WebSocket of a browser, a link.
+        case query(String)
         /// The password of `Authorization: Basic …`, for clients that speak nothing else.
         case password
     }
@@ -42,6 +46,8 @@ package struct TokenSources: Sendable {
             case .cookie(let name): places.cookies.append(name)
             case .bearer: places.schemes.append(.bearer)
             case .field(let name): places.fields.append(name)
+            case .scheme(let name): places.schemes.append(.other(name))
+            case .query(let name): places.parameters.append(name)
             case .password: places.schemes.append(.basic)
             }
         }
@@ -59,7 +65,7 @@ package struct TokenSources: Sendable {
         _ = directive.hasArguments(0...0, "{ … }", diagnostics)
         var placed: [Source] = []
         var userClaim: String?
-        for place in block.all("cookie", "header", "basic_password") {
+        for place in block.all("cookie", "header", "query", "basic_password") {
             if place.name.text == "basic_password" {
                 guard place.takes(0...1, "[CLAIM]", diagnostics) else { continue }
                 if placed.contains(.password) { diagnostics.error("this place stands twice", at: place.name) }
@@ -67,20 +73,45 @@ package struct TokenSources: Sendable {
                 placed.append(.password)
                 continue
             }
-            guard let word = place.word("NAME", diagnostics), TokenSources.isToken(word, diagnostics) else { continue }
-            let name = word.text.lowercased()
-            let source: Source =
-                place.name.text == "cookie" ? .cookie([UInt8](word.text)) : name == "authorization" ? .bearer : .field([UInt8](name))
+            guard let (word, source) = Self.source(place, diagnostics) else { continue }
             if placed.contains(source) { diagnostics.error("this place stands twice", at: word) }
             placed.append(source)
         }
         let stripped = block.all("strip_cookie").flatMap { $0.words("NAME …", diagnostics) }.map { [UInt8]($0.text) }
         let crossOrigin = CrossOriginRule(block, diagnostics)
-        block.finish(later: ["query"])
+        block.finish()
         if placed.isEmpty {
             diagnostics.error("token names no place", at: directive.name, hint: "add: cookie NAME; or header Authorization;")
         }
         self.init(sources: placed, strippedCookies: stripped, userClaim: userClaim, crossOrigin: crossOrigin)
+    }
+
+    /// Reads `cookie NAME;`, `query NAME;` or `header NAME [scheme WORD];`.
+    private static func source(_ place: Directive, _ diagnostics: Diagnostics) -> (Word, Source)? {
+        let isHeader = place.name.text == "header"
+        guard place.takes(1...(isHeader ? 3 : 1), isHeader ? "NAME [scheme WORD]" : "NAME", diagnostics) else { return nil }
+        let word = place.arguments[0]
+        guard isToken(word, diagnostics) else { return nil }
+        switch place.name.text {
+        case "cookie": return (word, .cookie([UInt8](word.text)))
+        case "query": return (word, .query(word.text))
+        default: break
+        }
+        let name = word.text.lowercased()
+        guard place.arguments.count > 1 else { return (word, name == "authorization" ? .bearer : .field([UInt8](name))) }
+        guard name == "authorization", place.arguments.count == 3, place.arguments[1].text == "scheme",
+            isToken(place.arguments[2], diagnostics)
+        else {
+            diagnostics.error(
+                "this place is not understood", at: place.position, hint: "write header NAME; or header Authorization scheme WORD;")
+            return nil
+        }
+        let scheme = place.arguments[2].text.lowercased()
+        if scheme == "basic" {
+            diagnostics.error("the password of Basic is another place", at: place.arguments[2], hint: "write basic_password;")
+            return nil
+        }
+        return (place.arguments[2], scheme == "bearer" ? .bearer : .scheme([UInt8](scheme)))
     }
 
     /// A field line that carries the token to where the file looks for one: a field rather than a cookie, which pages of other origins could
@@ -90,7 +121,8 @@ package struct TokenSources: Sendable {
             switch source {
             case .bearer: return [UInt8]("Authorization: Bearer ") + token + [0x0D, 0x0A]
             case .field(let name): return name + [0x3A, 0x20] + token + [0x0D, 0x0A]
-            case .cookie, .password: continue
+            case .scheme(let name): return [UInt8]("Authorization: ") + name + [0x20] + token + [0x0D, 0x0A]
+            case .cookie, .password, .query: continue
             }
         }
         for case .cookie(let name) in sources { return [UInt8]("Cookie: ") + name + [0x3D] + token + [0x0D, 0x0A] }
@@ -102,7 +134,7 @@ package struct TokenSources: Sendable {
         sources.contains { source in
             switch source {
             case .cookie, .password: true
-            case .bearer, .field: false
+            case .bearer, .field, .scheme, .query: false
             }
         }
     }
@@ -118,7 +150,9 @@ package struct TokenSources: Sendable {
                 if found.count == 1 { return .one(found[0], .cookie) }
                 guard found.count <= Limits.tokenCookiesMax else { throw .ambiguous }
                 if found.count > 1 { return .cookies(found) }
-            case .bearer: if let found = try bearer(head) { return .one(found, .field) }
+            case .bearer: if let found = try credential(of: bearerScheme, head) { return .one(found, .field) }
+            case .scheme(let name): if let found = try credential(of: name, head) { return .one(found, .field) }
+            case .query(let name): if let found = try parameter(name, head) { return .one(found, .field) }
             case .field(let name): if let found = try field(name, head) { return .one(found, .field) }
             case .password: if let found = try password(head) { return found }
             }
@@ -155,10 +189,11 @@ package struct TokenSources: Sendable {
         return found
     }
 
-    private func bearer(_ head: borrowing RequestHead) throws(CredentialError) -> Range<Int>? {
+    /// What follows a scheme of Authorization, where exactly one such field is there.
+    private func credential(of scheme: [UInt8], _ head: borrowing RequestHead) throws(CredentialError) -> Range<Int>? {
         var found: Range<Int>?
         for line in head.fields.lines where line.id == .authorization {
-            guard let token = Self.bearerToken(line.value.range, head.bytes) else { continue }
+            guard let token = Self.credential(line.value.range, of: scheme, head.bytes) else { continue }
             if let found, !head.bytes.extracting(found).equals(head.bytes.extracting(token)) { throw .ambiguous }
             found = token
         }
@@ -167,10 +202,27 @@ package struct TokenSources: Sendable {
 
     /// What follows the scheme in `Bearer token` (RFC 6750 §2.1); nil for another scheme.
     package static func bearerToken(_ value: Range<Int>, _ bytes: Span<UInt8>) -> Range<Int>? {
-        guard value.count > 7, bytes.extracting(value.lowerBound..<value.lowerBound + 6).equalsIgnoringCase("bearer"),
-            bytes[value.lowerBound + 6] == 0x20 || bytes[value.lowerBound + 6] == 0x09
+        credential(value, of: bearerScheme, bytes)
+    }
+
+    private static func credential(_ value: Range<Int>, of scheme: [UInt8], _ bytes: Span<UInt8>) -> Range<Int>? {
+        let end = value.lowerBound + scheme.count
+        guard end + 1 < value.upperBound, bytes.extracting(value.lowerBound..<end).equalsIgnoringCase(scheme.span),
+            bytes[end] == 0x20 || bytes[end] == 0x09
         else { return nil }
-        return bytes.trimmed((value.lowerBound + 7)..<value.upperBound)
+        return bytes.trimmed((end + 1)..<value.upperBound)
+    }
+
+    /// A parameter of the query (RFC 6750 §2.3). A token has no byte that is percent-encoded.
+    private func parameter(_ name: String, _ head: borrowing RequestHead) throws(CredentialError) -> Range<Int>? {
+        var found: Range<Int>?
+        var parameters = QueryParameters(target: head.targetRange.range, in: head.bytes)
+        while let parameter = parameters.next(in: head.bytes) {
+            guard !parameter.value.isEmpty, parameter.isNamed(name, in: head.bytes) else { continue }
+            if let found, !head.bytes.extracting(found).equals(head.bytes.extracting(parameter.value)) { throw .ambiguous }
+            found = parameter.value
+        }
+        return found
     }
 
     private func field(_ name: [UInt8], _ head: borrowing RequestHead) throws(CredentialError) -> Range<Int>? {
@@ -189,3 +241,5 @@ package struct TokenSources: Sendable {
         return valid
     }
 }
+
+private let bearerScheme = [UInt8]("bearer".utf8)

@@ -162,7 +162,7 @@ package final class TokenVerifier {
             switch error {
             // The key may be new, or another one under its old name.
             case .keyUnknown, .signatureInvalid, .keyUnusable:
-                guard jws.keyID != nil else { throw error }
+                guard jws.keyID != nil, !issuer.keys.isFixed else { throw error }
                 return .needsKeys(KeyDoubt(issuer: id, keyID: jws.keyID, error: error))
             default: throw error
             }

@@ -3,7 +3,7 @@ import COpenSSL
 
 /// A public key that signatures are verified with.
 ///
-/// The only file that calls OpenSSL for signatures. Every call leaves OpenSSL's error queue empty.
+/// With ``SharedSecret`` the only file that calls OpenSSL for signatures. Every call leaves OpenSSL's error queue empty.
 @safe package final class VerificationKey {
     package let keyID: String?
     package let type: KeyType
@@ -102,7 +102,7 @@ import COpenSSL
         case .rs256, .ps256, .es256: unsafe EVP_sha256()
         case .rs384, .ps384, .es384: unsafe EVP_sha384()
         case .rs512, .ps512, .es512: unsafe EVP_sha512()
-        case .edDSA: nil
+        case .edDSA, .hs256, .hs384, .hs512: nil
         }
     }
 

@@ -58,7 +58,7 @@ package final class OfflinePolicy {
             requirements: settings.requirements)
         forwardedFields = ForwardedFields(trusted: settings.trustedFields)
         for (index, issuer) in settings.issuers.enumerated() {
-            guard case .file(let path) = issuer.keys, let content = content(path), let keys = try? KeySet(content) else { continue }
+            guard let keys = issuer.keySet(content) else { continue }
             authenticator.tokens.replaceKeys(of: IssuerID(index), with: keys)
         }
     }
