@@ -49,7 +49,7 @@ let package = Package(
         part("HTTP1", ["Bytes", "HTTPMessage"]),
         part("HTTP2", ["CNghttp2", "Bytes", "HTTPMessage"]),
         part("Routing", ["Bytes", "HTTPMessage", "ConfigFile"]),
-        part("Authentication", ["COpenSSL", "Bytes", "Time", "HTTPMessage", "ConfigFile", "Routing"]),
+        part("Authentication", ["COpenSSL", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "Routing"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
         part("RateLimiting", ["Bytes", "ConfigFile", "Time", "System", "Routing", "Authentication", "Authorization"]),
         part("Redis", ["Connection", "CHiredis", "Bytes", "ConfigFile", "Time", "System", "TLS", "RateLimiting"]),

@@ -6,6 +6,7 @@ package final class AuthenticationRule: Sendable {
     package enum Step: Equatable, Sendable {
         case token
         case authorizer(AuthorizerID)
+        case network(NetworkID)
     }
 
     /// In the file's order.
@@ -26,6 +27,7 @@ package final class AuthenticationRule: Sendable {
                 switch credential {
                 case .issuer: .token
                 case .authorizer(let id): .authorizer(id)
+                case .network(let id): .network(id)
                 }
             if !steps.contains(step) { steps.append(step) }
         }
@@ -39,6 +41,10 @@ package final class AuthenticationRule: Sendable {
 
     package var authorizers: [AuthorizerID] {
         credentials.compactMap { if case .authorizer(let id) = $0 { id } else { nil } }
+    }
+
+    package var networks: [NetworkID] {
+        credentials.compactMap { if case .network(let id) = $0 { id } else { nil } }
     }
 
     package func accepts(_ credential: CredentialID) -> Bool { credentials.contains(credential) }

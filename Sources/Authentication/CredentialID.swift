@@ -4,4 +4,6 @@ package enum CredentialID: Hashable, Sendable {
     case issuer(IssuerID)
     /// Whatever this authorizer says is one.
     case authorizer(AuthorizerID)
+    /// Coming from this network.
+    case network(NetworkID)
 }

@@ -13,6 +13,8 @@ package final class Principal {
     package let share: SubjectShare
     /// The token that it brought, whose signature was checked; nil for a credential that is no token.
     package let token: [UInt8]?
+    /// Of what holds until it is looked at again; far from now.
+    static let noExpiry: UInt64 = 1 << 40
     private var renderedLines: [RenderedLines?] = []
     private var renderedKeys: [RenderedKey?] = []
 

@@ -101,12 +101,15 @@ package final class Route {
         /// requests too that the gateway itself refuses.
         package let earlyLimits: [LimitID]
         package let limits: [LimitID]
+        /// From where clients may come: each of them holds.
+        package let from: [NetworkSet]
 
         /// - Parameters:
         ///   - isPublic: whether no token is looked at, so that all limits are asked at once.
         ///   - all: the limits of the configuration.
         init(
             names: [String], line: SourceLine, known: Set<Method>, authorization: AuthorizationRule, limits: [LimitID], of all: [Limit],
+            from: [NetworkSet],
             isPublic: Bool,
             publicRule: PublicRule? = nil
         ) {
@@ -115,6 +118,7 @@ package final class Route {
             self.publicRule = publicRule
             self.known = known
             self.authorization = authorization
+            self.from = from
             let isEarly: (LimitID) -> Bool = { !isPublic && all.indices.contains($0.index) && !all[$0.index].dependsOnClaims }
             earlyLimits = limits.filter(isEarly)
             self.limits = limits.filter { !isEarly($0) }

@@ -11,6 +11,8 @@ extension RouteReader {
     struct Demands {
         var authorization: AuthorizationRule
         var limits: [LimitID] = []
+        /// From where clients may come; each holds.
+        var from: [NetworkSet] = []
     }
 
     mutating func access(_ block: Block, _ directive: Directive) -> Route.Access? {
@@ -49,8 +51,11 @@ extension RouteReader {
             } else if let index = authorizerIndex[word.text] {
                 credential = .authorizer(AuthorizerID(index))
                 usedAuthorizers.insert(index)
+            } else if let index = networks.firstIndex(where: { $0.name == word.text }) {
+                credential = .network(NetworkID(index))
+                usedNetworks.insert(index)
             } else {
-                undefined("issuer", or: "authorizer", word, Array(issuerIndex.keys) + authorizerIndex.keys)
+                undefined("issuer", or: "authorizer", word, Array(issuerIndex.keys) + authorizerIndex.keys + networks.map(\.name))
                 continue
             }
             if credentials.contains(credential) { diagnostics.error("'\(word.text)' stands twice", at: word) }
@@ -61,6 +66,11 @@ extension RouteReader {
             }
             if case .authorizer = credential { last = word }
             credentials.append(credential)
+        }
+        if !credentials.isEmpty, credentials.allSatisfy({ if case .network = $0 { true } else { false } }) {
+            diagnostics.error(
+                "nobody is asked for a credential here", at: directive.position,
+                hint: "write: public; from \(words.map(\.text).joined(separator: " "));")
         }
         return AuthenticationRule(credentials, takesAny: takesAny, line: diagnostics.line(of: directive.position))
     }
@@ -76,6 +86,8 @@ extension RouteReader {
                     ? ScopeRequirement.Holder(
                         name: "authorizer \(authorizers[id.index].name)", match: authorizers[id.index].scopeReading.match)
                     : nil
+            // Who comes from a network has no scopes.
+            case .network: nil
             }
         }
     }
@@ -93,6 +105,14 @@ extension RouteReader {
             if isPublic { diagnostics.error("a public route has no require", at: directive.name, hint: "no token is looked at here") }
             guard let rule = VariableRule(directive, diagnostics) else { continue }
             demands.authorization.demand(rule)
+        }
+        let named = Dictionary(networks.map { ($0.name, $0) }) { first, _ in first }
+        for directive in block.all("from") {
+            guard let set = NetworkSet(demand: directive, named, diagnostics) else { continue }
+            demands.from.append(set)
+            for (index, network) in networks.enumerated() where directive.arguments.contains(where: { $0.text == network.name }) {
+                usedNetworks.insert(index)
+            }
         }
         for directive in block.all("limit") {
             for word in directive.words("NAME …", diagnostics) {
@@ -145,14 +165,14 @@ extension RouteReader {
             }
             return Route.MethodRule(
                 names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,
-                authorization: AuthorizationRule(of: route), limits: counted, of: limits,
+                authorization: AuthorizationRule(of: route), limits: counted, of: limits, from: shared.from + demands.from,
                 isPublic: true, publicRule: publicRule)
         }
         demands.authorization = shared.authorization.and(demands.authorization)
         demands.limits = shared.limits + demands.limits.filter { !shared.limits.contains($0) }
         return Route.MethodRule(
             names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,
-            authorization: demands.authorization, limits: demands.limits, of: limits,
+            authorization: demands.authorization, limits: demands.limits, of: limits, from: shared.from + demands.from,
             isPublic: isPublic)
     }
 
@@ -180,6 +200,6 @@ extension RouteReader {
         return Route.MethodRule(
             names: ["GET"], line: diagnostics.line(of: directive.position), known: [.get],
             authorization: own.and(demands.authorization), limits: limits + demands.limits.filter { !limits.contains($0) },
-            of: self.limits, isPublic: access?.isPublic ?? false)
+            of: self.limits, from: (get?.from ?? shared.from) + demands.from, isPublic: access?.isPublic ?? false)
     }
 }

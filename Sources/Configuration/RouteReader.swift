@@ -13,6 +13,7 @@ struct RouteReader {
     let issuerIndex: [String: Int]
     let authorizers: [Authorizer]
     let authorizerIndex: [String: Int]
+    let networks: [NetworkSet]
     let limits: [Limit]
     let limitIndex: [String: Int]
     let upstreamIndex: [String: Int]
@@ -25,6 +26,7 @@ struct RouteReader {
     let diagnostics: Diagnostics
     var usedIssuers: Set<Int> = []
     var usedAuthorizers: Set<Int> = []
+    var usedNetworks: Set<Int> = []
     var usedLimits: Set<Int> = []
     var usedUpstreams: Set<Int> = []
     /// The one that is being read.
@@ -33,7 +35,8 @@ struct RouteReader {
     private var headerSets: [[ForwardingRule.Header]: Int] = [:]
 
     init(
-        issuers: [Issuer], issuerIndex: [String: Int], authorizers: [Authorizer], authorizerIndex: [String: Int], limits: [Limit],
+        issuers: [Issuer], issuerIndex: [String: Int], authorizers: [Authorizer], authorizerIndex: [String: Int], networks: [NetworkSet],
+        limits: [Limit],
         limitIndex: [String: Int], upstreamIndex: [String: Int],
         requirements: RequirementTable, bodyBytesMax: UInt64?, challenge: Challenge, tokenSources: TokenSources, files: any FileSource,
         diagnostics: Diagnostics
@@ -42,6 +45,7 @@ struct RouteReader {
         self.issuerIndex = issuerIndex
         self.authorizers = authorizers
         self.authorizerIndex = authorizerIndex
+        self.networks = networks
         self.limits = limits
         self.limitIndex = limitIndex
         self.upstreamIndex = upstreamIndex
@@ -141,7 +145,7 @@ struct RouteReader {
             anyMethod: methods.isEmpty
                 ? Route.MethodRule(
                     names: [], line: diagnostics.line(of: directive.position), known: [], authorization: shared.authorization,
-                    limits: shared.limits, of: limits, isPublic: access.isPublic)
+                    limits: shared.limits, of: limits, from: shared.from, isPublic: access.isPublic)
                 : nil,
             methods: methods)
     }
@@ -297,7 +301,7 @@ struct RouteReader {
 
     /// The claims of an authorizer are those that the file names.
     private func check(claim name: String, of rule: AuthenticationRule, at directive: Directive) {
-        guard rule.issuers.isEmpty, authorizers.count == authorizerIndex.count else { return }
+        guard rule.issuers.isEmpty, !rule.authorizers.isEmpty, authorizers.count == authorizerIndex.count else { return }
         let claims = rule.authorizers.flatMap { authorizers[$0.index].claims.map(\.claim) }
         guard !claims.contains(name) else { return }
         let names = rule.authorizers.map { authorizers[$0.index].name }.joined(separator: " nor ")

@@ -19,7 +19,8 @@ package struct Settings {
     package static let directives = [
         "include", "workers", "user", "drain_timeout", "realm", "timeouts", "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
-        "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "limit", "upstream",
+        "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "network", "limit",
+        "upstream",
         "set_header", "remove_header", "sign_in", "cors", "add_response_header", "set_response_header", "remove_response_header", "hsts",
         "security_headers",
         "error_page", "host", "route", "test", "tests",
@@ -52,6 +53,8 @@ package struct Settings {
     package private(set) var authorizers: [Authorizer] = []
     /// The upstream of each of them.
     package private(set) var authorizerUpstreams: [UpstreamID] = []
+    /// Those that have names.
+    package private(set) var networks: [NetworkSet] = []
     package private(set) var limits: [Limit] = []
     package private(set) var upstreams: [UpstreamSettings] = []
     package private(set) var routes: [Route] = []
@@ -112,6 +115,13 @@ package struct Settings {
         for word in authorizerDirectives.compactMap(\.arguments.first) where issuerIndex[word.text] != nil {
             diagnostics.error("'\(word.text)' is an issuer too, and a route could mean either", at: word)
         }
+        let networkDirectives = file.all("network")
+        _ = used.define("network", networkDirectives)
+        for word in networkDirectives.compactMap(\.arguments.first) where issuerIndex[word.text] != nil || authorizerIndex[word.text] != nil
+        {
+            diagnostics.error("'\(word.text)' is another credential too, and a route could mean either", at: word)
+        }
+        networks = networkDirectives.compactMap { NetworkSet($0, diagnostics) }
         authorizers = authorizerDirectives.compactMap { Authorizer($0, diagnostics) }
         let upstreamsOfRoutes = upstreams.count
         var readUpstreams = Set<Int>()
@@ -121,13 +131,15 @@ package struct Settings {
         requirements = RequirementTable(
             Dictionary(
                 uniqueKeysWithValues: issuers.enumerated().map { (CredentialID.issuer(IssuerID($0)), $1.scopeReading) }
-                    + authorizers.enumerated().map { (CredentialID.authorizer(AuthorizerID($0)), $1.scopeReading) }))
+                    + authorizers.enumerated().map { (CredentialID.authorizer(AuthorizerID($0)), $1.scopeReading) }
+                    + networks.indices.map { (CredentialID.network(NetworkID($0)), ScopeReading(claims: [], match: .exact)) }))
         let defaultBody = file.one("max_body_size").map { bodySize($0, diagnostics) } ?? Limits.requestBodyBytesDefault
         // An issuer that is wrong itself is not compared with; its indices would not fit.
         let comparable = issuers.count == readIssuers.count ? issuers : []
         var reader = RouteReader(
             issuers: comparable.isEmpty ? placeholders(issuerDirectives.count) : comparable, issuerIndex: issuerIndex,
             authorizers: authorizers.count == authorizerDirectives.count ? authorizers : [], authorizerIndex: authorizerIndex,
+            networks: networks.count == networkDirectives.count ? networks : [],
             limits: limits.count == limitDirectives.count ? limits : [], limitIndex: limitIndex,
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, challenge: challenge,
             tokenSources: tokenSources, files: files, diagnostics: diagnostics)
@@ -144,6 +156,7 @@ package struct Settings {
         }
         used.reportUnused("issuer", reader.usedIssuers)
         used.reportUnused("authorizer", reader.usedAuthorizers)
+        used.reportUnused("network", reader.usedNetworks)
         used.reportUnused("limit", reader.usedLimits)
         used.reportUnused("upstream", reader.usedUpstreams.union(readUpstreams))
         let usedStores = limits.compactMap { limit in
@@ -181,6 +194,7 @@ package struct Settings {
         switch credential {
         case .issuer(let id): issuer(id).name
         case .authorizer(let id): authorizer(id).name
+        case .network(let id): networks[id.index].name
         }
     }
 

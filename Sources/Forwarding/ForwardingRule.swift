@@ -96,7 +96,7 @@ package final class ForwardingRule: Sendable {
         guard passesAuthorization else { return .filtered }
         switch identity?.principal.credential {
         case .issuer: return .filtered
-        case .authorizer, nil: return .asReceived
+        case .authorizer, .network, nil: return .asReceived
         }
     }
 

@@ -200,6 +200,10 @@ final class RequestPath {
                 switch credentials.steps[passage.credentialStep] {
                 case .token: if let result = try checkToken(passage, match, credentials) { return result }
                 case .authorizer(let id): return try askAuthorizer(passage, match, id)
+                case .network(let id):
+                    if let identity = authenticator.identity(of: id, passage.context.clientIP) {
+                        return try admit(identity, passage, match)
+                    }
                 }
             } catch {
                 guard credentials.takesAny, error.isOfCredential else { throw error }

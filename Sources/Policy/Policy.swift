@@ -74,6 +74,7 @@ package final class Policy {
         }
         let name = head.method == .other ? head.text(head.methodRange) : ""
         guard let rule = route.rule(for: head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
+        for demand in rule.from where !demand.contains(context.clientIP) { throw .addressNotAllowed(demand.text) }
         if case .length(let count) = form.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
         guard !route.upgrades.isEmpty || form.extendedProtocol != nil, let upgrade = try upgrade(head, form, route) else {
             return .match(RouteMatch(route: route, rule: rule, upgrade: nil))

@@ -23,6 +23,8 @@ package enum Refusal: Error, Sendable {
     case authorization(AuthorizationError)
     case admission(AdmissionError)
     case forwarding(ForwardingError)
+    /// The client's address is in none of these networks.
+    case addressNotAllowed(String)
     case bodyTooLarge
     case headTimeout
     case bodyTimeout
@@ -71,6 +73,7 @@ package enum Refusal: Error, Sendable {
         case .forwarding(.pathUnusable): 400
         case .forwarding(.unresolved), .forwarding(.busy), .forwarding(.queueFull), .forwarding(.gaveWay): 503
         case .forwarding: 502
+        case .addressNotAllowed: 403
         case .bodyTooLarge: 413
         case .headTimeout, .bodyTimeout, .bodyTooSlow: 408
         case .protocolNotOffered: 501
@@ -94,6 +97,7 @@ package enum Refusal: Error, Sendable {
         case .authorization(let error): error.reason
         case .admission(let error): error.reason
         case .forwarding(let error): error.reason
+        case .addressNotAllowed: "address_not_allowed"
         case .bodyTooLarge: "body_too_large"
         case .headTimeout: "head_timeout"
         case .bodyTimeout: "body_timeout"
@@ -128,6 +132,7 @@ package enum Refusal: Error, Sendable {
         case .forwarding(.headerUnusable): "A value of the access token or the request cannot be passed on."
         case .forwarding(.pathUnusable): "The path cannot be passed on."
         case .forwarding: "The service behind cannot be reached or gave no proper response."
+        case .addressNotAllowed: "Clients of this address may not use this resource."
         case .bodyTooLarge: "The request's body is larger than this resource takes."
         case .headTimeout: "The request's head did not come in time."
         case .bodyTimeout: "The request's body did not come in time."
@@ -150,6 +155,7 @@ package enum Refusal: Error, Sendable {
         case .authorization(.scopeMissing(let scopes)): scopes
         case .token(.claimUnmet(let claim)), .token(.claimMalformed(let claim)): claim
         case .originNotAllowed(let origin): origin
+        case .addressNotAllowed(let networks): networks
         case .authorizerUnavailable(let name, let reason): "\(name): \(reason)"
         case .answerUnusable(let variable): "$" + variable.name
         default: nil

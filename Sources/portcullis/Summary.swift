@@ -107,15 +107,19 @@ struct Summary {
     }
 
     private func demands(_ route: Route, _ rule: Route.MethodRule) -> String {
-        guard case .authenticated(let accepted) = route.access, rule.publicRule == nil else { return "PUBLIC" }
+        guard case .authenticated(let accepted) = route.access, rule.publicRule == nil else {
+            return (["PUBLIC"] + rule.from.map { "from " + $0.text }).joined(separator: ", ")
+        }
         let tokens = accepted.issuers.map { settings.issuer($0).name }
-        let others = accepted.authorizers.map { "let in by " + settings.authorizer($0).name }
+        let networks = accepted.networks.map { "from " + settings.networks[$0.index].name }
+        let others = networks + accepted.authorizers.map { "let in by " + settings.authorizer($0).name }
         var parts = [
             ((tokens.isEmpty ? [] : ["token of " + tokens.joined(separator: " or ")]) + others).joined(
                 separator: accepted.takesAny ? " or " : ", else ")
         ]
         parts += rule.authorization.requirements.map { "scope " + settings.requirements.requirements[$0].summary }
         parts += rule.authorization.rules.map(\.text)
+        parts += rule.from.map { "from " + $0.text }
         return parts.joined(separator: ", ")
     }
 

@@ -76,7 +76,7 @@ package final class AuthorizerVerifier {
         let authorizer = authorizers[id.index]
         let subject = authorizer.subjectClaims.lazy.compactMap { claims[$0]?.string }.first
         return Principal(
-            .authorizer(id), subject: subject, claims: claims, expiry: noExpiry,
+            .authorizer(id), subject: subject, claims: claims, expiry: Principal.noExpiry,
             answers: requirements.answers(for: claims, of: .authorizer(id)), share: shares.share(of: subject, .authorizer(id)), token: nil)
     }
 
@@ -89,5 +89,3 @@ package final class AuthorizerVerifier {
 }
 
 private let refusalTimeMax = Nanoseconds.seconds(1)
-/// Far from now, in seconds since 1970: an authorizer says of a request that it may come, and not until when.
-private let noExpiry: UInt64 = 1 << 40

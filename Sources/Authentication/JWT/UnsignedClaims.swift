@@ -94,6 +94,8 @@ package struct UnsignedClaims: Sendable {
 package struct CheckedClaims {
     /// Nil where they name no issuer, or an unknown one.
     package let credential: CredentialID?
+    /// Whether an authorizer gives them, and no token.
+    package var areOfAuthorizer: Bool { if case .authorizer = credential { true } else { false } }
     fileprivate let principal: Result<Principal, CredentialError>
     fileprivate let kind: CredentialKind
 
@@ -105,7 +107,7 @@ package struct CheckedClaims {
             switch credential {
             case .issuer: throw .issuerNotAccepted
             // What an authorizer would let in brings nothing where another is asked.
-            case .authorizer: throw .missing
+            case .authorizer, .network: throw .missing
             }
         }
         return Identity(try principal.get(), kind: kind)

@@ -9,7 +9,7 @@ extension Audience {
         switch kind {
         case .everybody: lines.append("Everybody passes: it is public.")
         case .nobody(let reason): lines.append("Nobody passes: \(reason)")
-        case .bearers(let issuers, let authorizers, let scopes, let rules):
+        case .bearers(let issuers, let authorizers, let networks, let scopes, let rules):
             for issuer in issuers {
                 let audience = issuer.audiences.isEmpty ? "any audience" : "for \(issuer.audiences.joined(separator: " or "))"
                 let rules = issuer.rules.map {
@@ -18,6 +18,7 @@ extension Audience {
                 lines.append("token of   \(issuer.name)   \(issuer.url)   \(([audience] + rules).joined(separator: ", "))")
             }
             for name in authorizers { lines.append("let in by  \(name)") }
+            for text in networks { lines.append("from       \(text)   without a credential") }
             for scope in scopes { lines.append("scope      \(scope.text)   \(scope.line)") }
             for rule in rules { lines.append("rule       \(rule.text)   \(rule.line)") }
             if scopes.isEmpty, rules.isEmpty, !issuers.isEmpty {
@@ -40,10 +41,11 @@ extension Audience {
             case .nobody(let reason):
                 output.member("passes", "nobody")
                 output.member("reason", reason)
-            case .bearers(let issuers, let authorizers, let scopes, let rules):
+            case .bearers(let issuers, let authorizers, let networks, let scopes, let rules):
                 output.member("passes", "bearers")
                 output.member("issuers", issuers.map(\.name))
                 if !authorizers.isEmpty { output.member("authorizers", authorizers) }
+                if !networks.isEmpty { output.member("networks", networks) }
                 for (name, demands) in [("scopes", scopes), ("rules", rules)] {
                     output.objects(name, of: demands) { output, demand in
                         output.member("demand", demand.text)

@@ -10,7 +10,8 @@ package struct Audience {
         /// Anyone with a token of one of these issuers, or a credential that one of these authorizers knows, who has all the scopes and meets all
         /// the rules.
         case bearers(
-            issuers: [Issuer], authorizers: [String], scopes: [(text: String, line: SourceLine)], rules: [(text: String, line: SourceLine)])
+            issuers: [Issuer], authorizers: [String], networks: [String], scopes: [(text: String, line: SourceLine)],
+            rules: [(text: String, line: SourceLine)])
     }
 
     package let policyID: String

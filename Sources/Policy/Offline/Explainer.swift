@@ -81,6 +81,7 @@ package struct Explainer {
             kind = .bearers(
                 issuers: credentials.issuers.map { settings.issuer($0) },
                 authorizers: credentials.authorizers.map { settings.authorizer($0).name },
+                networks: credentials.networks.map { settings.networks[$0.index].text },
                 scopes: zip(rule.requirements, rule.requirementLines).map { (settings.requirements.requirements[$0].summary, $1) },
                 rules: rule.rules.map { ($0.text, $0.line) })
         } else {
@@ -142,6 +143,8 @@ package struct Explainer {
         case .methodNotAllowed(let allowed): steps.append(.init(.method, request.method, isMet: false, note: "the route takes \(allowed)"))
         case .originNotAllowed(let origin):
             steps.append(.init(.origin, origin, isMet: false, note: "is not among the origins of the route's cors"))
+        case .addressNotAllowed(let networks):
+            steps.append(.init(.from, networks, isMet: false, note: "the client is \(request.clientIP)"))
         case .bodyTooLarge:
             steps.append(.init(.body, "\(route.bodyBytesMax ?? 0) bytes", isMet: false, note: "is the most that the route takes"))
         default: break
@@ -149,6 +152,9 @@ package struct Explainer {
         if let match = outcome.match {
             let isOwn = !match.rule.names.isEmpty
             steps.append(.init(.method, request.method, line: isOwn ? match.rule.line : nil, note: isOwn ? "" : "as every other"))
+            for demand in match.rule.from {
+                steps.append(.init(.from, demand.text, line: demand.line, note: "the client is \(request.clientIP)"))
+            }
             if let upgrade = match.upgrade { steps.append(.init(.upgrade, String(decoding: upgrade.name, as: UTF8.self))) }
         }
         return steps
@@ -309,6 +315,7 @@ package struct Explainer {
             let names = outcome.match?.credentials?.credentials.map { settings.name(of: $0) } ?? []
             return "The route accepts tokens of \(names.joined(separator: " or "))."
         case .methodNotAllowed(let allowed): return "It passes with \(allowed)."
+        case .addressNotAllowed(let networks): return "It passes from \(networks)."
         case .crossOrigin: return "A page of this origin may do it, and a client that sends the token in a field."
         default: return nil
         }

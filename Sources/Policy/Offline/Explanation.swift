@@ -15,7 +15,7 @@ package struct Explanation {
     /// One thing that the request was asked for, in the order of its path.
     package struct Step {
         package enum Kind: String {
-            case request, target, route, method, body, upgrade, limit, token, origin, scope, rule, forward, answer
+            case request, target, route, method, from, body, upgrade, limit, token, origin, scope, rule, forward, answer
         }
 
         /// What the file demands, where that is a list.

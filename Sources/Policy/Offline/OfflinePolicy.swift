@@ -53,7 +53,8 @@ package final class OfflinePolicy {
         self.settings = settings
         policy = Policy(settings)
         authenticator = Authenticator(
-            issuers: settings.issuers, authorizers: settings.authorizers, sources: settings.tokenSources, cacheCapacity: 4,
+            issuers: settings.issuers, authorizers: settings.authorizers, networks: settings.networks, sources: settings.tokenSources,
+            cacheCapacity: 4,
             cacheHash: SipHash(key0: 1, key1: 2),
             requirements: settings.requirements)
         forwardedFields = ForwardedFields(trusted: settings.trustedFields)
@@ -166,15 +167,6 @@ package final class OfflinePolicy {
     private func authenticate(
         _ request: OfflineRequest, _ head: borrowing RequestHead, by rule: AuthenticationRule
     ) throws(Refusal) -> Authenticated {
-        do throws(CredentialError) {
-            switch request.bearer {
-            case .claims(let claims): return .identity(try check(claims, at: request.time).identity(by: rule))
-            case .checked(let claims): return .identity(try claims.identity(by: rule))
-            case .fields, .token: break
-            }
-        } catch {
-            throw .token(error)
-        }
         var refused: Refusal?
         for step in rule.steps {
             do throws(Refusal) {
@@ -191,9 +183,17 @@ package final class OfflinePolicy {
     private func authenticate(
         _ request: OfflineRequest, _ head: borrowing RequestHead, by rule: AuthenticationRule, _ step: AuthenticationRule.Step
     ) throws(Refusal) -> Authenticated? {
+        let claims: CheckedClaims? =
+            switch request.bearer {
+            case .claims(let claims): check(claims, at: request.time)
+            case .checked(let claims): claims
+            case .fields, .token: nil
+            }
         switch step {
+        case .network(let id): return authenticator.identity(of: id, [UInt8](request.clientIP.utf8)).map { .identity($0) }
         case .token:
             do throws(CredentialError) {
+                if let claims { return claims.areOfAuthorizer ? nil : .identity(try claims.identity(by: rule)) }
                 switch try authenticator.tokens.verify(head, by: rule, at: request.time) {
                 case .identity(let identity): return .identity(identity)
                 case .absent: return nil
@@ -205,7 +205,10 @@ package final class OfflinePolicy {
                 throw .token(error)
             }
         case .authorizer(let id):
-            guard request.authorizersRefuse else { return .undecided(.authorizer(id)) }
+            if let claims, claims.credential == .authorizer(id), let identity = try? claims.identity(by: rule) {
+                return .identity(identity)
+            }
+            guard request.authorizersRefuse || claims != nil else { return .undecided(.authorizer(id)) }
             throw .authorizer(AuthorizerRefusal(by: id, asksForCredential: true))
         }
     }

@@ -98,7 +98,8 @@ private struct PolicyText {
             return "\(operand(rule.left, route)) \(rule.comparison.rawValue) \(right)"
         }
         let limits = rule.allLimits.map { limit(settings.limits[$0.index], route) }
-        return "\(rule.names.sorted()) public \(rule.publicRule != nil) \(Set(scopes).sorted()) \(Set(rules).sorted()) \(limits.sorted())"
+        return
+            "\(rule.names.sorted()) public \(rule.publicRule != nil) \(Set(scopes).sorted()) \(Set(rules).sorted()) \(limits.sorted()) from \(rule.from.map(\.summary))"
     }
 
     private func operand(_ operand: VariableRule.Operand, _ route: Route) -> String {
@@ -130,7 +131,12 @@ private struct PolicyText {
     }
 
     private func step(_ step: AuthenticationRule.Step) -> String {
-        guard case .authorizer(let id) = step else { return "token" }
+        let id: AuthorizerID
+        switch step {
+        case .token: return "token"
+        case .network(let network): return "network \(settings.networks[network.index].summary)"
+        case .authorizer(let found): id = found
+        }
         let authorizer = settings.authorizer(id)
         let upstream = settings.upstream(settings.authorizerUpstreams[id.index])
         let sent = authorizer.sent.map { "\($0.name.lowercased()) \($0.value.parts)" }.sorted()

@@ -12,6 +12,7 @@ extension Settings {
         switch credential {
         case .issuer: "issuer"
         case .authorizer: "authorizer"
+        case .network: "network"
         }
     }
 
@@ -20,6 +21,7 @@ extension Settings {
         switch credential {
         case .issuer: "the keys of issuer \(name(of: credential)) are at a URL"
         case .authorizer: "authorizer \(name(of: credential)) would be asked"
+        case .network: "network \(name(of: credential)) says nothing"
         }
     }
 }
