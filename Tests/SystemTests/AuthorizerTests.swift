@@ -254,6 +254,114 @@ final class ScriptedAuthorizer: Sendable {
         #expect(eventually(within: 20) { (try? ask("/a", with("session=banned")))?.calls == 1 })
     }
 
+    @Test(arguments: HTTPVersions.all) func streamsAreAskedForAgain(version: String) throws {
+        let mode = Box("")
+        let authorizer = try ScriptedAuthorizer { head in
+            switch mode.value {
+            case "refuse": ScriptedAuthorizer.response(403)
+            case "other": ScriptedAuthorizer.response(200, ["Remote-User: bob"])
+            case "away": ScriptedAuthorizer.response(500)
+            default: ScriptedAuthorizer.session(head)
+            }
+        }
+        let events = try ScriptedServer { client, _ in
+            _ = client.read(until: "\r\n\r\n")
+            client.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            _ = client.read(silence: 60_000)
+        }
+        let stage = try stage(
+            authorizer, version, more: "recheck 1s;",
+            routes: "upstream events { server 127.0.0.1:\(events.port); } route /** { upstream events; auth gate; }")
+        for ending in ["refuse", "other", "away"] {
+            mode.value = ""
+            let before = authorizer.heads.value.count
+            let listener = try Program(
+                Executable.curl, [version, "-skN", "-m", "60", "-H", "Cookie: session=ann", "https://127.0.0.1:\(stage.gateway.port)/x?y"],
+                log: "\(stage.folder.path)/\(ending)")
+            // It goes on for as long as it may.
+            #expect(eventually { listener.log.contains("hello") && authorizer.heads.value.count >= before + 3 })
+            #expect(listener.isRunning && authorizer.sent("X-Original-URI") == "/x?y" && authorizer.sent("Cookie") == "session=ann")
+            mode.value = ending
+            #expect(eventually(within: 30) { !listener.isRunning }, "\(ending)")
+        }
+        #expect(eventually { stage.folder.read("access.log").components(separatedBy: "credential_expired").count == 4 })
+    }
+
+    @Test func itIsAskedOverEveryKindOfConnection() throws {
+        let (folder, ports) = (TemporaryFolder(), (0..<3).map { _ in Ports.free() })
+        try Credentials.certificate(in: folder, name: "gate", names: ["gate.example"])
+        let location = "location / { add_header Remote-User $http_x_original_method-$server_protocol-$http_cookie; return 204; }"
+        let nginx = try Nginx(
+            """
+            server { listen 127.0.0.1:\(ports[0]); \(location) } server { listen 127.0.0.1:\(ports[1]) http2; \(location) }
+            server { listen 127.0.0.1:\(ports[2]) ssl; ssl_certificate \(folder.path)/gate.crt; ssl_certificate_key \(folder.path)/gate.key; \(location) }
+            server { listen unix:\(folder.path)/gate.sock; \(location) }
+            """, in: folder, ports: ports)
+        func route(_ name: String, _ servers: String) -> String {
+            "authorizer \(name) { \(servers) claim user Remote-User; } route /\(name)/** { upstream app; auth \(name); set_header X-User-Id $claim.user; }"
+        }
+        let tls = "tls { trusted_certificate \(folder.path)/gate.crt; server_name gate.example; }"
+        let stage = try Stage(
+            routes: [
+                route("plain", "server 127.0.0.1:\(ports[0]);"), route("two", "server 127.0.0.1:\(ports[1]); protocol h2;"),
+                route("secure", "server 127.0.0.1:\(ports[2]); \(tls)"), route("socket", "server unix:\(folder.path)/gate.sock;"),
+                "upstream gates { server 127.0.0.1:\(ports[0]); }", route("named", "upstream gates;"),
+            ].joined(separator: "\n"))
+        for version in HTTPVersions.all {
+            stage.gateway.version = version
+            for (name, http) in [("plain", "1.1"), ("two", "2.0"), ("secure", "1.1"), ("socket", "1.1"), ("named", "1.1")] {
+                // Over HTTP/2 a client may send each cookie in a field of its own.
+                let answer = try stage.gateway.curl("/\(name)/a", ["-X", "PUT", "-H", "Cookie: a=1; b=2"])
+                #expect(answer.status == 200 && answer.echoed("user") == "PUT-HTTP/\(http)-a=1; b=2", "\(name): \(answer.body)")
+            }
+        }
+        nginx.stop()
+        #expect(try stage.gateway.curl("/plain/a").status == 503 && stage.gateway.curl("/two/a").status == 503)
+    }
+
+    /// Responses of bytes that were changed, cut off or doubled: nothing of them opens a route, or is remembered for another client.
+    @Test func whatAnAuthorizerMakesUpOpensNothing() throws {
+        var random = SystemRandomNumberGenerator()
+        let evil = Box<String?>(nil)
+        let authorizer = try ScriptedAuthorizer { head in head.contains("session=evil") ? evil.value : ScriptedAuthorizer.session(head) }
+        let stage = try stage(authorizer, more: "timeout 300ms; cache 1m $cookie.session;")
+        let good =
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: 5\r\nRemote-User: root\r\nRemote-Groups: admins\r\nCache-Control: max-age=60\r\n\r\nhello"
+        for _ in 0..<150 {
+            var bytes = Array(good.utf8)
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                // The status itself stays what it is, or is no number.
+                let place = Int.random(in: 12..<bytes.count, using: &random)
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: bytes[place] = UInt8.random(in: 0...127, using: &random)
+                case 1: bytes.remove(at: place)
+                case 2: bytes.insert(contentsOf: bytes[place...].prefix(7), at: place)
+                default: bytes.removeLast(min(bytes.count - 13, Int.random(in: 0..<30, using: &random)))
+                }
+                if bytes.count < 14 { break }
+            }
+            evil.value = String(decoding: bytes, as: UTF8.self)
+            let answer = try stage.gateway.curl("/admin/\(Int.random(in: 0..<5, using: &random))", with("session=evil"))
+            #expect(answer.status == 403 || answer.status == 503, "\(answer.status) for \(evil.value ?? "")")
+        }
+        #expect(try stage.gateway.curl("/admin/1", with("session=root")).status == 200)
+        #expect(try stage.gateway.curl("/admin/1", with("session=ann")).status == 403)
+    }
+
+    @Test func explainKnowsIt() throws {
+        let stage = try stage(try ScriptedAuthorizer(ScriptedAuthorizer.session))
+        let file = "\(stage.folder.path)/gateway.conf"
+        func explain(_ arguments: String...) throws -> Output { try run(Executable.portcullis, ["explain", "-c", file] + arguments) }
+        let unknown = try explain("GET", "/admin/x")
+        #expect(unknown.status == 3 && unknown.text.contains("UNDECIDED  authorizer gate would be asked"))
+        let refused = try explain("GET", "/admin/x", "--authorizer", "gate", "--claims", "{\"user\":\"ann\",\"groups\":[\"users\"]}")
+        #expect(refused.status == 1 && refused.text.contains("403 rule_unmet") && refused.text.contains("authorizer gate, subject ann"))
+        let allowed = try explain("GET", "/x", "--authorizer", "gate", "--claims", "{\"user\":\"ann\",\"groups\":[\"users\"]}")
+        #expect(allowed.status == 0 && allowed.text.contains("X-User-Id: ann") && allowed.text.contains("X-Odd: users"))
+        #expect(try explain("--who", "GET", "/admin/x").text.contains("let in by  gate"))
+        #expect(try explain("GET", "/x", "--authorizer", "nobody", "--claims", "{}").errors.contains("there is no authorizer 'nobody'"))
+    }
+
     @Test func manyWaitForOneCall() throws {
         let gate = Flag()
         let authorizer = try ScriptedAuthorizer { head in

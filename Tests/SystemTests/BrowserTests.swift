@@ -134,6 +134,51 @@ import Testing
         browser.stop()
     }
 
+    /// A browser without a session goes to the page that signs it in, which knows where it came from; a page of another origin reads why it
+    /// was refused.
+    @Test func isSentToSignInAndReadsRefusals() throws {
+        let reports = Box<[String]>([])
+        let login =
+            "<!doctype html><title>login</title><script>fetch('/report/in?' + new URLSearchParams({from: location.search}))</script>"
+        let page = """
+            <!doctype html><title>other</title><script>
+            fetch("https://localhost:@PORT@/api/x", {credentials: "include", headers: {"X-Own": "1"}})
+              .then(r => r.json().then(j => `${r.status} ${j.reason}`), e => "unreadable")
+              .then(text => fetch("/report/cors?" + new URLSearchParams({text})));
+            </script>
+            """
+        let port = Box(0)
+        let site = try ScriptedServer { client, _ in
+            while true {
+                let head = client.read(until: "\r\n\r\n", silence: 30_000)
+                guard let path = head.split(separator: " ").dropFirst().first else { return }
+                if path.hasPrefix("/report/") { reports.change { $0.append(String(path)) } }
+                let text = path.hasPrefix("/login") ? login : path == "/page" ? page.replacing("@PORT@", with: "\(port.value)") : ""
+                client.send("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: \(text.utf8.count)\r\n\r\n\(text)")
+            }
+        }
+        let stage = try Stage(
+            routes: """
+                route /private/** { upstream site; auth sso; sign_in /login?rd=$request.url; }
+                route /api/** {
+                    upstream site; auth sso;
+                    cors { origin https://other.example:@PORT@; credentials; headers X-Own; }
+                }
+                route /login { upstream site; public; } route /page { upstream site; public; } route /report/** { upstream site; public; }
+                """, general: "upstream site { server 127.0.0.1:\(site.port); }", workers: 1)
+        port.value = stage.gateway.port
+        let first = try chromium(in: stage, at: "https://localhost:\(port.value)/private/a?x=1&y")
+        #expect(eventually(within: 60) { reports.value.contains { $0.hasPrefix("/report/in") } }, "\(first.log.suffix(2_000))")
+        first.stop()
+        let target = "https://localhost:\(port.value)/private/a?x=1&y"
+        let sent = URLComponents(string: reports.value.first { $0.hasPrefix("/report/in") } ?? "")?.queryItems?.first?.value ?? ""
+        #expect(URLComponents(string: sent)?.queryItems?.first { $0.name == "rd" }?.value == target, "\(sent)")
+        let second = try chromium(in: stage, at: "https://other.example:\(port.value)/page")
+        #expect(eventually(within: 60) { reports.value.contains { $0.hasPrefix("/report/cors") } }, "\(second.log.suffix(2_000))")
+        #expect(reports.value.contains("/report/cors?text=401+token_missing"), "\(reports.value)")
+        second.stop()
+    }
+
     /// What a page of another site can make the browser send carries the cookie, and gets no further than the gateway.
     @Test func aPageOfAnotherSiteCanOnlyRead() throws {
         let (cookies, seen) = (Box<[String]>([]), Box<[String]>([]))

@@ -1,0 +1,92 @@
+import Authentication
+import Configuration
+import Observability
+import Policy
+import RateLimiting
+import Routing
+import System
+import Time
+
+/// The stage that finds out who asks: one credential after the other, as the route has them.
+extension RequestPath {
+    /// Asks for the credentials that the route takes, in their order: the first that is there decides, or with `auth any` the first that lets
+    /// in.
+    func authenticate(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
+        guard let credentials = match.credentials else { return .next(.authorize(nil, match)) }
+        while passage.credentialStep < credentials.steps.count {
+            do throws(Refusal) {
+                switch credentials.steps[passage.credentialStep] {
+                case .token: if let result = try checkToken(passage, match, credentials) { return result }
+                case .authorizer(let id): return try askAuthorizer(passage, match, id)
+                case .network(let id):
+                    if let identity = authenticator.identity(of: id, passage.context.clientIP) {
+                        return try admit(identity, passage, match)
+                    }
+                }
+            } catch {
+                guard credentials.takesAny, error.isOfCredential else { throw error }
+                passage.refusedCredential(error)
+            }
+            passage.credentialStep += 1
+        }
+        throw passage.credentialRefusal ?? .token(.missing)
+    }
+
+    /// Nil where the request brings no token.
+    private func checkToken(_ passage: Passage, _ match: RouteMatch, _ rule: AuthenticationRule) throws(Refusal) -> StageResult? {
+        let outcome: Verification
+        do throws(CredentialError) {
+            outcome = try authenticator.tokens.verify(passage.context.head, by: rule, at: loop.wallSeconds) {
+                () throws(CredentialError) in
+                let pause = passage.account?.tokenPause(at: loop.now) ?? .zero
+                if pause > .zero { throw .tooManyFailures(pause) }
+            }
+            if case .pending(let doubt) = outcome {
+                try keyFetches.wait(passage, for: doubt, hasKeys: authenticator.tokens.hasKeys(of: doubt.issuer))
+            }
+        } catch {
+            throw tokenRefused(passage, error)
+        }
+        switch consume outcome {
+        case .identity(let identity): return try admit(identity, passage, match)
+        case .absent: return nil
+        case .pending: return .waits
+        }
+    }
+
+    private func askAuthorizer(_ passage: Passage, _ match: RouteMatch, _ id: AuthorizerID) throws(Refusal) -> StageResult {
+        var said = passage.takeAuthorizerVerdict()
+        if said == nil { said = try authorizerCalls.verdict(of: id, on: passage) }
+        guard let verdict = said else { return .waits }
+        switch verdict {
+        case .allowed(let principal, let lines):
+            if !lines.isEmpty { passage.willAnswer(with: lines) }
+            return try admit(authenticator.authorizers.identity(principal, passage.context.head), passage, match)
+        case .refused(let refusal): throw .authorizer(refusal)
+        case .unavailable(let reason):
+            counters.add(.authorizerFailures)
+            throw .authorizerUnavailable(settings.authorizers[id.index].name, reason)
+        }
+    }
+
+    /// Goes on with who asks, unless that subject has enough under way.
+    private func admit(_ identity: Identity, _ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
+        guard identity.principal.share.requests < settings.clientLimits.requestsPerSubject else {
+            counters.add(.requestsAtOnceRefused)
+            passage.refusedIdentity = identity
+            throw Refusal.tooManyAtOnce(subject: true)
+        }
+        passage.authenticated(identity, credentialVersion: authenticator.version(of: identity.principal.credential))
+        return .next(.authorize(identity, match))
+    }
+
+    private func tokenRefused(_ passage: Passage, _ error: CredentialError) -> Refusal {
+        if case .tooManyFailures(let pause) = error {
+            counters.add(.failedTokensRefused)
+            return .tooManyFailedTokens(retryAfter: pause)
+        }
+        passage.claimedSubject = authenticator.tokens.claimedSubject
+        if error.isForgery { passage.account?.tokenFailed(at: loop.now) }
+        return .token(error)
+    }
+}
