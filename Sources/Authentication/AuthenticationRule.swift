@@ -7,6 +7,7 @@ package final class AuthenticationRule: Sendable {
         case token
         case authorizer(AuthorizerID)
         case network(NetworkID)
+        case password(PasswordFileID)
     }
 
     /// In the file's order.
@@ -28,6 +29,7 @@ package final class AuthenticationRule: Sendable {
                 case .issuer: .token
                 case .authorizer(let id): .authorizer(id)
                 case .network(let id): .network(id)
+                case .password(let id): .password(id)
                 }
             if !steps.contains(step) { steps.append(step) }
         }
@@ -41,6 +43,10 @@ package final class AuthenticationRule: Sendable {
 
     package var authorizers: [AuthorizerID] {
         credentials.compactMap { if case .authorizer(let id) = $0 { id } else { nil } }
+    }
+
+    package var passwords: [PasswordFileID] {
+        credentials.compactMap { if case .password(let id) = $0 { id } else { nil } }
     }
 
     package var networks: [NetworkID] {

@@ -4,6 +4,8 @@ package enum CredentialID: Hashable, Sendable {
     case issuer(IssuerID)
     /// Whatever this authorizer says is one.
     case authorizer(AuthorizerID)
+    /// A user and password of this file.
+    case password(PasswordFileID)
     /// Coming from this network.
     case network(NetworkID)
 }

@@ -3,6 +3,7 @@
 // _GNU_SOURCE stays undefined: Swift's own Glibc module is built without it, and two modules that see one header differently
 // cannot both be imported. What is behind it is declared here.
 #pragma once
+#include <crypt.h>
 #include <errno.h>
 #include <linux/memfd.h>
 #include <malloc.h>

@@ -7,11 +7,14 @@ package struct Challenge: Sendable {
     let text: String?
     /// The schemes of the Authorization field in which a credential may come.
     let schemes: [CredentialPlaces.Scheme]
+    /// Whether a token would do; else only what the schemes say.
+    let takesTokens: Bool
 
-    package init(realm: String, text: String? = nil, schemes: [CredentialPlaces.Scheme] = []) {
+    package init(realm: String, text: String? = nil, schemes: [CredentialPlaces.Scheme] = [], takesTokens: Bool = true) {
         self.realm = realm
         self.text = text
         self.schemes = schemes
+        self.takesTokens = takesTokens
     }
 
     package func bearer(_ cause: String? = nil) -> String {
@@ -23,6 +26,7 @@ package struct Challenge: Sendable {
     package func fields(_ cause: String? = nil) -> [String] {
         guard schemes.contains(.basic) else { return [bearer(cause)] }
         let basic = "Basic realm=\"\(realm)\", charset=\"UTF-8\""
+        if !takesTokens { return [basic] }
         return text == nil ? [basic, bearer(cause)] : [bearer(cause), basic]
     }
 }

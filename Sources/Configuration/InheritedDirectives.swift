@@ -21,7 +21,9 @@ struct InheritedDirectives {
 
     /// These, and nearer ones.
     func and(_ nearer: [Directive]) -> InheritedDirectives {
-        InheritedDirectives(directives.compactMap { Self.left(of: $0, by: nearer) } + nearer, claims: claims)
+        InheritedDirectives(
+            directives.compactMap { Self.left(of: $0, by: nearer) } + nearer.filter { !Self.isOff($0) },
+            claims: claims)
     }
 
     /// A route with what it inherits.
@@ -35,7 +37,8 @@ struct InheritedDirectives {
 
     /// `NAME off;`: a route that does not want what the file says.
     private static func isOff(_ directive: Directive) -> Bool {
-        names.contains(directive.name.text) && directive.arguments.map(\.text) == ["off"] && directive.block == nil
+        ["sign_in", "cors", "hsts", "security_headers", "error_page"].contains(directive.name.text)
+            && directive.arguments.map(\.text) == ["off"] && directive.block == nil
     }
 
     /// What of a directive is not said otherwise; nil for nothing.
@@ -43,6 +46,7 @@ struct InheritedDirectives {
         guard directive.name.text == "error_page", let file = directive.arguments.last else {
             return isSaid(directive, by: others) ? nil : directive
         }
+        if others.contains(where: { $0.name.text == "error_page" && isOff($0) }) { return nil }
         let said = Set(others.filter { $0.name.text == "error_page" }.flatMap { $0.arguments.dropLast().map(\.text) })
         let statuses = directive.arguments.dropLast().filter { !said.contains($0.text) }
         return statuses.isEmpty ? nil : Directive(name: directive.name, arguments: statuses + [file], block: nil)

@@ -7,6 +7,7 @@ import System
 struct PolicyTestReader {
     let issuers: [Issuer]
     let authorizers: [Authorizer]
+    let passwords: [PasswordFile]
     let upstreams: [String]
     let diagnostics: Diagnostics
 
@@ -62,7 +63,15 @@ struct PolicyTestReader {
             if let other = block.one("issuer") {
                 diagnostics.error("a persona is of an issuer or of an authorizer, not both", at: other.name)
             }
-            claims.authorizer = AuthorizerID(index)
+            claims.credential = .authorizer(AuthorizerID(index))
+            issuer = nil
+        } else if let word = block.one("htpasswd").flatMap({ $0.word("NAME", diagnostics) }) {
+            guard let index = passwords.firstIndex(where: { $0.name == word.text }) else {
+                let meant = nearest(to: word.text, among: passwords.map(\.name))
+                diagnostics.error("there is no htpasswd '\(word.text)'", at: word, hint: meant.map { "did you mean '\($0)'?" })
+                return nil
+            }
+            claims.credential = .password(PasswordFileID(index))
             issuer = nil
         } else if let word = block.one("issuer").flatMap({ $0.word("NAME", diagnostics) }) {
             issuer = issuers.first { $0.name == word.text }
@@ -77,7 +86,7 @@ struct PolicyTestReader {
             return nil
         }
         if let scopes = block.one("scopes")?.words("SCOPE …", diagnostics).map(\.text),
-            let name = issuer?.scopeClaims.first ?? claims.authorizer.flatMap({ authorizers[$0.index].scopeReading.claims.first })
+            let name = issuer?.scopeClaims.first ?? scopeClaim(claims.credential)
         {
             claims.set(name, .array(scopes.map { .string($0) }))
         }
@@ -99,6 +108,11 @@ struct PolicyTestReader {
         block.finish()
         if let issuer { claims.set("iss", .string(issuer.url)) }
         return PolicyTest.Persona(name: name, claims: claims)
+    }
+
+    private func scopeClaim(_ credential: CredentialID?) -> String? {
+        guard case .authorizer(let id) = credential else { return nil }
+        return authorizers[id.index].scopeReading.claims.first
     }
 
     /// Sets a claim: several words are an array; `exp`, `nbf` and `iat` are numbers, or `+5m` and `-5m` from the moment of the test.

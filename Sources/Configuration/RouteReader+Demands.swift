@@ -51,11 +51,18 @@ extension RouteReader {
             } else if let index = authorizerIndex[word.text] {
                 credential = .authorizer(AuthorizerID(index))
                 usedAuthorizers.insert(index)
+            } else if let index = passwords.firstIndex(where: { $0.name == word.text }) {
+                credential = .password(PasswordFileID(index))
+                usedPasswords.insert(index)
             } else if let index = networks.firstIndex(where: { $0.name == word.text }) {
                 credential = .network(NetworkID(index))
                 usedNetworks.insert(index)
+            } else if wrongNames.contains(word.text) {
+                continue
             } else {
-                undefined("issuer", or: "authorizer", word, Array(issuerIndex.keys) + authorizerIndex.keys + networks.map(\.name))
+                undefined(
+                    "issuer", or: "authorizer", word,
+                    Array(issuerIndex.keys) + authorizerIndex.keys + networks.map(\.name) + passwords.map(\.name))
                 continue
             }
             if credentials.contains(credential) { diagnostics.error("'\(word.text)' stands twice", at: word) }
@@ -86,8 +93,8 @@ extension RouteReader {
                     ? ScopeRequirement.Holder(
                         name: "authorizer \(authorizers[id.index].name)", match: authorizers[id.index].scopeReading.match)
                     : nil
-            // Who comes from a network has no scopes.
-            case .network: nil
+            // Who comes from a network, or with a password, has no scopes.
+            case .network, .password: nil
             }
         }
     }

@@ -14,6 +14,9 @@ struct RouteReader {
     let authorizers: [Authorizer]
     let authorizerIndex: [String: Int]
     let networks: [NetworkSet]
+    let passwords: [PasswordFile]
+    /// Names of credentials that the file defines wrongly: what is said of them is enough.
+    let wrongNames: Set<String>
     let limits: [Limit]
     let limitIndex: [String: Int]
     let upstreamIndex: [String: Int]
@@ -27,6 +30,7 @@ struct RouteReader {
     var usedIssuers: Set<Int> = []
     var usedAuthorizers: Set<Int> = []
     var usedNetworks: Set<Int> = []
+    var usedPasswords: Set<Int> = []
     var usedLimits: Set<Int> = []
     var usedUpstreams: Set<Int> = []
     /// The one that is being read.
@@ -36,6 +40,7 @@ struct RouteReader {
 
     init(
         issuers: [Issuer], issuerIndex: [String: Int], authorizers: [Authorizer], authorizerIndex: [String: Int], networks: [NetworkSet],
+        passwords: [PasswordFile], wrongNames: Set<String>,
         limits: [Limit],
         limitIndex: [String: Int], upstreamIndex: [String: Int],
         requirements: RequirementTable, bodyBytesMax: UInt64?, challenge: Challenge, tokenSources: TokenSources, files: any FileSource,
@@ -46,6 +51,8 @@ struct RouteReader {
         self.authorizers = authorizers
         self.authorizerIndex = authorizerIndex
         self.networks = networks
+        self.passwords = passwords
+        self.wrongNames = wrongNames
         self.limits = limits
         self.limitIndex = limitIndex
         self.upstreamIndex = upstreamIndex
@@ -96,7 +103,7 @@ struct RouteReader {
             diagnostics.error("an upgrade comes with GET, which no method block of this route names", at: upgrade.name)
         }
         let tunnelRule = tunnelRule(block.one("upgrade"), accepted, access, shared, methods)
-        let ownChallenge = readChallenge(block)
+        let ownChallenge = readChallenge(block, access)
         let signIn = block.one("sign_in").flatMap { readSignIn($0, access) }
         let cors = block.one("cors").flatMap { readCORS($0, access) }
         let responseFields = ResponseFields(block, ownsCORS: cors != nil)
@@ -121,6 +128,14 @@ struct RouteReader {
             forwarding.headers.flatMap(\.value.variables) + (reply?.variables ?? []) + rules.flatMap(\.variables)
                 + limitKeys.flatMap(\.variables) + (signIn?.variables ?? []) + (responseFields?.variables ?? []))
         for variable in variables { check(variable, pattern, access, at: directive) }
+        for variable in responseFields?.variables ?? [] where variable.isCredential(tokenSources.places) {
+            diagnostics.error("\(variable.name) may hold a credential, which no response may show", at: directive.position)
+        }
+        for variable in forwarding.headers.flatMap(\.value.variables) where variable.mayHoldQueryToken(tokenSources.places) {
+            diagnostics.error(
+                "\(variable.name) may hold a token, which no service is to get in a field of its own", at: directive.position,
+                hint: "the service gets the query without it: write $request.path")
+        }
         checkTokenPayload(
             (reply?.variables ?? []) + rules.flatMap(\.variables) + limitKeys.flatMap(\.variables) + (responseFields?.variables ?? []),
             access, at: directive)
@@ -199,13 +214,17 @@ struct RouteReader {
     }
 
     /// Reads `realm TEXT;` and `challenge TEXT;`.
-    private func readChallenge(_ block: Block) -> Challenge {
+    private func readChallenge(_ block: Block, _ access: Route.Access?) -> Challenge {
         let realm = block.one("realm").flatMap { readRealm($0, diagnostics) }
         let text = block.one("challenge").flatMap { $0.word("TEXT", diagnostics) }
         if let text, text.text.isEmpty || !text.text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) {
             diagnostics.error("a challenge is ASCII text", at: text, hint: "such as 'Bearer realm=\"https://auth.example.com/token\"'")
         }
-        return Challenge(realm: realm ?? challenge.realm, text: text?.text, schemes: challenge.schemes)
+        guard case .authenticated(let rule) = access, !rule.passwords.isEmpty else {
+            return Challenge(realm: realm ?? challenge.realm, text: text?.text, schemes: challenge.schemes)
+        }
+        return Challenge(
+            realm: realm ?? challenge.realm, text: text?.text, schemes: challenge.schemes + [.basic], takesTokens: !rule.issuers.isEmpty)
     }
 
     /// Reads `sign_in URL;`.
@@ -301,10 +320,11 @@ struct RouteReader {
 
     /// The claims of an authorizer are those that the file names.
     private func check(claim name: String, of rule: AuthenticationRule, at directive: Directive) {
-        guard rule.issuers.isEmpty, !rule.authorizers.isEmpty, authorizers.count == authorizerIndex.count else { return }
-        let claims = rule.authorizers.flatMap { authorizers[$0.index].claims.map(\.claim) }
+        guard rule.issuers.isEmpty, wrongNames.isEmpty, authorizers.count == authorizerIndex.count else { return }
+        let claims = rule.authorizers.flatMap { authorizers[$0.index].claims.map(\.claim) } + (rule.passwords.isEmpty ? [] : ["user"])
         guard !claims.contains(name) else { return }
-        let names = rule.authorizers.map { authorizers[$0.index].name }.joined(separator: " nor ")
+        let names = (rule.authorizers.map { authorizers[$0.index].name } + rule.passwords.map { passwords[$0.index].name }).joined(
+            separator: " nor ")
         diagnostics.error(
             "\(names) gives no claim '\(name)'", at: directive.position,
             hint: nearest(to: name, among: claims).map { "did you mean $claim.\($0)?" }

@@ -49,11 +49,13 @@ extension Settings {
 
     /// The routes of the file and of its groups, with what they inherit.
     func completedRoutes(_ file: Block, _ diagnostics: Diagnostics) -> [Directive] {
-        let (authorizers, names) = (authorizers, Set(authorizers.map(\.name)))
+        let (authorizers, files) = (authorizers, Set(passwords.map(\.name)))
+        let names = files.union(authorizers.map(\.name)).union(networks.map(\.name))
         let inherited = InheritedDirectives(file.all(InheritedDirectives.names)) { auth in
             let words = auth.arguments.map(\.text).filter { $0 != "any" }
             guard words.allSatisfy({ names.contains($0) }) else { return nil }
-            return Set(authorizers.filter { words.contains($0.name) }.flatMap(\.claims).map(\.claim))
+            return Set(authorizers.filter { words.contains($0.name) }.flatMap(\.claims).map(\.claim)).union(
+                files.isDisjoint(with: words) ? [] : ["user"])
         }
         var routes = file.all("route").map { inherited.completed($0) }
         for group in file.all("host") {
@@ -69,7 +71,32 @@ extension Settings {
             }
             if block.all("route").isEmpty { diagnostics.error("this group has no route", at: group.position, hint: "add: route /** { … }") }
             block.finish()
+            checkInherited(block.all("set_header"), routes, diagnostics)
         }
+        checkInherited(file.all("set_header"), routes, diagnostics)
         return routes
+    }
+
+    /// A field with claims that no route can have is a mistake, and not one to be passed over: the client's own would not be taken away.
+    private func checkInherited(_ headers: [Directive], _ routes: [Directive], _ diagnostics: Diagnostics) {
+        for header in headers {
+            let isInherited = routes.contains { route in
+                route.block?.contains { $0.name.text == header.name.text && $0.position == header.position } ?? false
+            }
+            let hasClaims = header.arguments.contains { Template($0, Diagnostics())?.variables.contains(where: \.isClaim) ?? false }
+            if hasClaims, !isInherited {
+                diagnostics.error(
+                    "no route inherits this: none takes a credential that has these claims, or each sets the field itself",
+                    at: header.position,
+                    hint: "correct the claim's name, or remove this line")
+            }
+        }
+    }
+
+    /// The names of fields that the file, or the group of a host, sets for routes, whether each of them has a use for it or not: no client
+    /// may send one on any route.
+    func inheritedHeaderNames(_ file: Block) -> [String] {
+        let groups = file.all("host").flatMap { $0.block ?? [] }.filter { $0.name.text == "set_header" }
+        return (file.all("set_header") + groups).compactMap(\.arguments.first?.text)
     }
 }

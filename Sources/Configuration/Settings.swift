@@ -19,7 +19,8 @@ package struct Settings {
     package static let directives = [
         "include", "workers", "user", "drain_timeout", "realm", "timeouts", "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
-        "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "network", "limit",
+        "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "htpasswd", "network",
+        "limit",
         "upstream",
         "set_header", "remove_header", "sign_in", "cors", "add_response_header", "set_response_header", "remove_response_header", "hsts",
         "security_headers",
@@ -53,6 +54,7 @@ package struct Settings {
     package private(set) var authorizers: [Authorizer] = []
     /// The upstream of each of them.
     package private(set) var authorizerUpstreams: [UpstreamID] = []
+    package private(set) var passwords: [PasswordFile] = []
     /// Those that have names.
     package private(set) var networks: [NetworkSet] = []
     package private(set) var limits: [Limit] = []
@@ -115,10 +117,13 @@ package struct Settings {
         for word in authorizerDirectives.compactMap(\.arguments.first) where issuerIndex[word.text] != nil {
             diagnostics.error("'\(word.text)' is an issuer too, and a route could mean either", at: word)
         }
+        let passwordDirectives = file.all("htpasswd")
+        _ = used.define("htpasswd", passwordDirectives)
+        passwords = passwordDirectives.compactMap { PasswordFile($0, files: files, diagnostics) }
         let networkDirectives = file.all("network")
         _ = used.define("network", networkDirectives)
-        for word in networkDirectives.compactMap(\.arguments.first) where issuerIndex[word.text] != nil || authorizerIndex[word.text] != nil
-        {
+        for word in (networkDirectives + passwordDirectives).compactMap(\.arguments.first)
+        where issuerIndex[word.text] != nil || authorizerIndex[word.text] != nil {
             diagnostics.error("'\(word.text)' is another credential too, and a route could mean either", at: word)
         }
         networks = networkDirectives.compactMap { NetworkSet($0, diagnostics) }
@@ -132,6 +137,7 @@ package struct Settings {
             Dictionary(
                 uniqueKeysWithValues: issuers.enumerated().map { (CredentialID.issuer(IssuerID($0)), $1.scopeReading) }
                     + authorizers.enumerated().map { (CredentialID.authorizer(AuthorizerID($0)), $1.scopeReading) }
+                    + passwords.indices.map { (CredentialID.password(PasswordFileID($0)), ScopeReading(claims: [], match: .exact)) }
                     + networks.indices.map { (CredentialID.network(NetworkID($0)), ScopeReading(claims: [], match: .exact)) }))
         let defaultBody = file.one("max_body_size").map { bodySize($0, diagnostics) } ?? Limits.requestBodyBytesDefault
         // An issuer that is wrong itself is not compared with; its indices would not fit.
@@ -139,7 +145,9 @@ package struct Settings {
         var reader = RouteReader(
             issuers: comparable.isEmpty ? placeholders(issuerDirectives.count) : comparable, issuerIndex: issuerIndex,
             authorizers: authorizers.count == authorizerDirectives.count ? authorizers : [], authorizerIndex: authorizerIndex,
-            networks: networks.count == networkDirectives.count ? networks : [],
+            networks: networks, passwords: passwords,
+            wrongNames: Set((networkDirectives + passwordDirectives).compactMap(\.arguments.first?.text))
+                .subtracting(networks.map(\.name) + passwords.map(\.name)),
             limits: limits.count == limitDirectives.count ? limits : [], limitIndex: limitIndex,
             upstreamIndex: upstreamIndex, requirements: requirements, bodyBytesMax: defaultBody, challenge: challenge,
             tokenSources: tokenSources, files: files, diagnostics: diagnostics)
@@ -151,12 +159,13 @@ package struct Settings {
         let testDirectives = file.all("test")
         if keepsTests {
             tests = PolicyTestReader(
-                issuers: issuers, authorizers: authorizers, upstreams: upstreams.map(\.name), diagnostics: diagnostics
+                issuers: issuers, authorizers: authorizers, passwords: passwords, upstreams: upstreams.map(\.name), diagnostics: diagnostics
             ).read(testDirectives)
         }
         used.reportUnused("issuer", reader.usedIssuers)
         used.reportUnused("authorizer", reader.usedAuthorizers)
         used.reportUnused("network", reader.usedNetworks)
+        used.reportUnused("htpasswd", reader.usedPasswords)
         used.reportUnused("limit", reader.usedLimits)
         used.reportUnused("upstream", reader.usedUpstreams.union(readUpstreams))
         let usedStores = limits.compactMap { limit in
@@ -165,7 +174,8 @@ package struct Settings {
         if limits.count == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
         tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }
-        fieldFilter = FieldFilter(headers: routes.compactMap(\.forwarding).flatMap(\.headerNames), hiding: tokenSources.places)
+        fieldFilter = FieldFilter(
+            headers: routes.compactMap(\.forwarding).flatMap(\.headerNames) + inheritedHeaderNames(file), hiding: tokenSources.places)
         file.finish(later: Self.laterDirectives)
         if let own = directives.first(where: { NginxWords.isConfiguration([$0]) }) {
             diagnostics.error(
@@ -195,6 +205,7 @@ package struct Settings {
         case .issuer(let id): issuer(id).name
         case .authorizer(let id): authorizer(id).name
         case .network(let id): networks[id.index].name
+        case .password(let id): passwords[id.index].name
         }
     }
 

@@ -11,8 +11,15 @@ extension Variable {
             // As fields are read: under every spelling.
             (["authorization", "proxy-authorization", "cookie"].map { [UInt8]($0.utf8) } + places.fields)
                 .contains { FieldIdentity.fold($0.span) == FieldIdentity.fold(name) }
+        case .query, .requestURI, .requestURL, .requestQuery: mayHoldQueryToken(places)
+        default: false
+        }
+    }
+
+    /// Whether a token may stand in it that came in the query.
+    func mayHoldQueryToken(_ places: CredentialPlaces) -> Bool {
+        switch self {
         case .query(let name): places.parameters.contains(name)
-        // Where a token may stand in the query it stands in these, too.
         case .requestURI, .requestURL, .requestQuery: !places.parameters.isEmpty
         default: false
         }

@@ -92,7 +92,8 @@ package final class FieldFilter: Sendable {
         case .authorization:
             switch sender.authorization {
             case .dropped: return .drop
-            case .asReceived: return .keep
+            // Of two nobody could say which one a service goes by.
+            case .asReceived: return sender.authorizations == 1 ? .keep : .drop
             case .filtered: break
             }
             guard hidesBearer || hidesPasswords || !hiddenSchemes.isEmpty || sender.hasIdentity else { return .keep }

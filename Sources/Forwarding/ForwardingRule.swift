@@ -93,10 +93,12 @@ package final class ForwardingRule: Sendable {
     /// What becomes of the client's own Authorization.
     func authorization(_ identity: Identity?) -> FieldFilter.Authorization {
         if setsAuthorization { return .dropped }
+        // The password let the request in: it is for nobody behind.
+        if case .password = identity?.principal.credential { return .dropped }
         guard passesAuthorization else { return .filtered }
         switch identity?.principal.credential {
         case .issuer: return .filtered
-        case .authorizer, .network, nil: return .asReceived
+        case .authorizer, .network, .password, nil: return .asReceived
         }
     }
 

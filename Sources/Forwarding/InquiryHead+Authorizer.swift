@@ -12,7 +12,8 @@ extension InquiryHead {
     ///
     /// - Throws: for a value that cannot stand where the file wants it.
     package init(
-        _ authorizer: Authorizer, for context: RequestContext, from origin: DownstreamOrigin, _ forwarded: ForwardedFields
+        _ authorizer: Authorizer, for context: RequestContext, from origin: DownstreamOrigin, _ forwarded: ForwardedFields,
+        _ filter: FieldFilter
     ) throws(ForwardingError) {
         let path: [UInt8]
         do {
@@ -34,13 +35,13 @@ extension InquiryHead {
             try ForwardingRule.Header(name: field.name, value: field.value).appendOrThrow(context, to: &line)
             lines.append(line)
         }
-        Self.append(context.head, context, origin, forwarded, without: authorizer.sentNames, to: &lines)
+        Self.append(context.head, context, origin, forwarded, filter, without: authorizer.sentNames, to: &lines)
         self.init(method: [UInt8](authorizer.method.utf8), path: path, authority: host, fields: lines.readable.copied())
     }
 
     private static func append(
         _ head: borrowing RequestHead, _ context: RequestContext, _ origin: DownstreamOrigin, _ forwarded: ForwardedFields,
-        without names: [[UInt8]], to lines: inout ByteQueue
+        _ filter: FieldFilter, without names: [[UInt8]], to lines: inout ByteQueue
     ) {
         func sends(_ name: String) -> Bool { names.isEmpty || !names.contains(FieldIdentity.fold(name)) }
         if head.fields.has(.cookie), sends("cookie") {
@@ -59,9 +60,9 @@ extension InquiryHead {
         forwarded.append(head, context, origin, to: &lines)
         if sends("x-forwarded-method") { append("X-Forwarded-Method: ", head.methodRange, of: head, to: &lines) }
         if sends("x-original-method") { append("X-Original-Method: ", head.methodRange, of: head, to: &lines) }
-        if sends("x-forwarded-uri") { append("X-Forwarded-Uri: ", head, context, isURL: false, to: &lines) }
-        if sends("x-original-uri") { append("X-Original-URI: ", head, context, isURL: false, to: &lines) }
-        if sends("x-original-url") { append("X-Original-URL: ", head, context, isURL: true, to: &lines) }
+        if sends("x-forwarded-uri") { append("X-Forwarded-Uri: ", head, context, filter, isURL: false, to: &lines) }
+        if sends("x-original-uri") { append("X-Original-URI: ", head, context, filter, isURL: false, to: &lines) }
+        if sends("x-original-url") { append("X-Original-URL: ", head, context, filter, isURL: true, to: &lines) }
     }
 
     /// A field of the client's, where there is one; of two nobody could say which one decides.
@@ -78,7 +79,8 @@ extension InquiryHead {
 
     /// What is asked for: with the host where that is wanted and known.
     private static func append(
-        _ start: String, _ head: borrowing RequestHead, _ context: RequestContext, isURL: Bool, to lines: inout ByteQueue
+        _ start: String, _ head: borrowing RequestHead, _ context: RequestContext, _ filter: FieldFilter, isURL: Bool,
+        to lines: inout ByteQueue
     ) {
         lines.append(start)
         if isURL, let authority = context.authority {
@@ -86,7 +88,7 @@ extension InquiryHead {
             lines.append(head.bytes.extracting(authority.range))
         }
         lines.append(context.target.pathSpan)
-        if !context.target.query.isEmpty { lines.append(head.bytes.extracting(context.target.query.range)) }
+        if !context.target.query.isEmpty { filter.append(query: context.target.query.range, in: head.bytes, to: &lines) }
         lines.appendLineEnd()
     }
 }

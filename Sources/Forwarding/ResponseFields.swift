@@ -63,7 +63,11 @@ package final class ResponseFields: Sendable {
         guard hasCompleting else { return 0 }
         var bits: UInt64 = 0
         for (index, field) in fields.enumerated() where field.action == .complete && index < 64 {
-            if head.fields.first(named: field.key.span, in: head.bytes) != nil { bits |= 1 << UInt64(index) }
+            // What the route says of it itself, and what it takes away, counts as said.
+            let isSaid =
+                fields.contains { $0.action != .complete && $0.key == field.key }
+                || removed.contains(String(decoding: field.key, as: UTF8.self))
+            if isSaid || head.fields.first(named: field.key.span, in: head.bytes) != nil { bits |= 1 << UInt64(index) }
         }
         return bits
     }
@@ -94,6 +98,7 @@ package final class ResponseFields: Sendable {
             lines += line
             lines.append(0x0A)
         }
+        for field in applying where field.action != .complete { present.insert(field.key) }
         for field in applying where field.action != .complete || !present.contains(field.key) {
             lines += line(field, identity, context) ?? []
         }

@@ -26,15 +26,17 @@ final class AuthorizerCalls {
     private var services: [Service]
     private let verifier: AuthorizerVerifier
     private let forwardedFields: ForwardedFields
+    private let filter: FieldFilter
     private let loop: EventLoop
 
     init(
         _ authorizers: [(authorizer: Authorizer, group: UpstreamGroup)], _ verifier: AuthorizerVerifier, _ forwardedFields: ForwardedFields,
-        on loop: EventLoop
+        _ filter: FieldFilter, on loop: EventLoop
     ) {
         services = authorizers.map { Service(authorizer: $0.authorizer, group: $0.group) }
         self.verifier = verifier
         self.forwardedFields = forwardedFields
+        self.filter = filter
         self.loop = loop
     }
 
@@ -82,7 +84,7 @@ final class AuthorizerCalls {
     private func begin(_ id: AuthorizerID, for passage: Passage, _ purpose: AuthorizerCall.Purpose, _ key: VerdictKey?) throws(BeginError) {
         let head: InquiryHead
         do {
-            head = try InquiryHead(services[id.index].authorizer, for: passage.context, from: passage.origin, forwardedFields)
+            head = try InquiryHead(services[id.index].authorizer, for: passage.context, from: passage.origin, forwardedFields, filter)
         } catch {
             throw .refused(.forwarding(error))
         }
@@ -102,24 +104,40 @@ final class AuthorizerCalls {
 
     /// What came of a call.
     func ended(_ call: AuthorizerCall, _ outcome: Result<Inquiry.Answer, Inquiry.Failure>) {
-        let verdict: AuthorizerVerdict
+        let (verdict, isShared): (AuthorizerVerdict, Bool)
         switch outcome {
         case .success(let answer):
-            verdict = verifier.verdict(
+            (verdict, isShared) = verifier.verdict(
                 of: call.id, AuthorizerResponse(status: answer.status) { answer.values($0) }, remembering: call.key, at: loop.now)
-        case .failure(let failure): verdict = .unavailable(Self.explanation(failure))
+        case .failure(let failure): (verdict, isShared) = (.unavailable(Self.explanation(failure)), true)
         }
         forget(call)
         let waiters = call.takeWaiters()
         give(call)
-        for waiter in waiters where waiter.passage.generation == waiter.generation {
+        for (place, waiter) in waiters.enumerated() where waiter.passage.generation == waiter.generation {
             let passage = waiter.passage
             switch waiter.purpose {
             case .recheck: passage.path.expiry.rechecked(passage, verdict)
             case .request:
                 guard passage.state == .waiting(.authorizer(call.id)) else { continue }
-                passage.authorizerVerdict = verdict
-                passage.path.resume(passage)
+                if place == 0 || isShared { goOn(passage, verdict) } else { askAlone(passage, call.id) }
+            }
+        }
+    }
+
+    private func goOn(_ passage: Passage, _ verdict: AuthorizerVerdict) {
+        passage.authorizerVerdict = verdict
+        passage.path.resume(passage)
+    }
+
+    /// What another one was told is for that one alone.
+    private func askAlone(_ passage: Passage, _ id: AuthorizerID) {
+        do {
+            try begin(id, for: passage, .request, nil)
+        } catch {
+            switch error {
+            case .unavailable(let reason): goOn(passage, .unavailable(reason))
+            case .refused: goOn(passage, .unavailable("the request to it cannot be sent"))
             }
         }
     }

@@ -8,6 +8,8 @@ enum Dependency: Equatable {
     case keySet(issuer: IssuerID)
     /// What an external authorizer says.
     case authorizer(AuthorizerID)
+    /// The check of a password.
+    case password(PasswordFileID)
     /// The stores of the other limits.
     case limits
 }

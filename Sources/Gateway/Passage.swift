@@ -94,6 +94,19 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var credentialVersion: UInt64 = 0
     /// Whether the credential expired while the response was on its way.
     var isExpired: Bool { stream.map { $0.ending == .credentialExpired || $0.ending == .authorizerRefuses } ?? false }
+    /// What is said of a request whose credential was lost while its response was on its way.
+    var lostCredential: Refusal? {
+        switch stream?.ending {
+        case .credentialExpired: .token(.expired)
+        case .authorizerRefuses:
+            if case .authorizer(let id) = identity?.principal.credential {
+                .authorizer(AuthorizerRefusal(by: id, asksForCredential: false))
+            } else {
+                nil
+            }
+        case .drained, nil: nil
+        }
+    }
     /// The response goes on for as long as both sides like.
     private(set) var stream: LiveStream?
     private var expiryTimer: Timer?
@@ -106,6 +119,10 @@ final class Passage: AdmissionWaiter, TimerHandler {
     var authorizerCall: AuthorizerCall?
     /// What it said, until that has been looked at.
     var authorizerVerdict: AuthorizerVerdict?
+    /// What tells the check of a password that the request waits for.
+    var passwordDigest: [UInt8] = []
+    /// What became of it, until that has been looked at.
+    var passwordOutcome: PasswordOutcome?
     /// Whole lines of fields that an authorizer gives to the client.
     private(set) var authorizerLines: [UInt8] = []
     /// The subject that a refused token names; unverified.
@@ -175,6 +192,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
         verdict = .none
         if credentialRefusal != nil { credentialRefusal = nil }
         if !authorizerLines.isEmpty { authorizerLines = [] }
+        if !passwordDigest.isEmpty { passwordDigest = [] }
+        if passwordOutcome != nil { passwordOutcome = nil }
+        if authorizerVerdict != nil { authorizerVerdict = nil }
         authorizerCall?.abandon(self)
         frontEnd = nil
         account?.requestEnded()
@@ -219,9 +239,10 @@ final class Passage: AdmissionWaiter, TimerHandler {
         identity.principal.share.requestBegan()
     }
 
-    /// A credential let nobody in, and the next is asked. What could not be known outweighs what is known to be wrong.
+    /// A credential let nobody in, and the next is asked. What could not be known outweighs what is known to be wrong, and an authorizer, which
+    /// may say where to sign in, outweighs a token.
     func refusedCredential(_ refusal: Refusal) {
-        if let credentialRefusal, credentialRefusal.status == 503 { return }
+        if let credentialRefusal, credentialRefusal.outweighs(refusal) { return }
         credentialRefusal = refusal
     }
 

@@ -118,7 +118,7 @@ final class RequestLog {
             if let detail = refusal.logDetail { line.member("detail", detail) }
         case .none where passage.isExpired, .brokenOff where passage.isExpired:
             line.member("decision", "ended")
-            line.member("reason", "credential_expired")
+            line.member("reason", passage.stream?.ending == .authorizerRefuses ? "authorizer_forbidden" : "credential_expired")
         case .none: line.member("decision", isComplete ? "forwarded" : "broken_off")
         case .brokenOff(let failure):
             line.member("decision", "broken_off")

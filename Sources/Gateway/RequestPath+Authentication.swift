@@ -18,6 +18,7 @@ extension RequestPath {
                 switch credentials.steps[passage.credentialStep] {
                 case .token: if let result = try checkToken(passage, match, credentials) { return result }
                 case .authorizer(let id): return try askAuthorizer(passage, match, id)
+                case .password(let id): if let result = try checkPassword(passage, match, id) { return result }
                 case .network(let id):
                     if let identity = authenticator.identity(of: id, passage.context.clientIP) {
                         return try admit(identity, passage, match)
@@ -54,6 +55,36 @@ extension RequestPath {
         }
     }
 
+    /// Nil where the request brings no user and password.
+    private func checkPassword(_ passage: Passage, _ match: RouteMatch, _ id: PasswordFileID) throws(Refusal) -> StageResult? {
+        let principal: Principal
+        switch passage.passwordOutcome {
+        case .right(let found): principal = found
+        case .wrong:
+            passage.passwordOutcome = nil
+            passage.account?.tokenFailed(at: loop.now)
+            throw .passwordWrong
+        case .late:
+            passage.passwordOutcome = nil
+            throw .overloaded
+        case nil:
+            switch authenticator.passwords.find(id, passage.context.head, at: loop.now) {
+            case .none: return nil
+            case .known(let found): principal = found
+            case .check(let check):
+                let pause = passage.account?.tokenPause(at: loop.now) ?? .zero
+                if pause > .zero {
+                    counters.add(.failedTokensRefused)
+                    throw .tooManyFailedTokens(retryAfter: pause)
+                }
+                try passwordChecks.wait(passage, for: check, of: id)
+                return .waits
+            }
+        }
+        passage.passwordOutcome = nil
+        return try admit(authenticator.passwords.identity(principal), passage, match)
+    }
+
     private func askAuthorizer(_ passage: Passage, _ match: RouteMatch, _ id: AuthorizerID) throws(Refusal) -> StageResult {
         var said = passage.takeAuthorizerVerdict()
         if said == nil { said = try authorizerCalls.verdict(of: id, on: passage) }
@@ -67,6 +98,13 @@ extension RequestPath {
             counters.add(.authorizerFailures)
             throw .authorizerUnavailable(settings.authorizers[id.index].name, reason)
         }
+    }
+
+    /// Whether who an authorizer names by now still meets what the route demands.
+    func permits(_ principal: Principal, on passage: Passage) -> Bool {
+        guard let match = passage.match else { return false }
+        let identity = authenticator.authorizers.identity(principal, passage.context.head)
+        return (try? policy.authorize(identity, match, in: passage.context)) != nil
     }
 
     /// Goes on with who asks, unless that subject has enough under way.

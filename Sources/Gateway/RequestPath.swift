@@ -17,7 +17,7 @@ import System
 /// | share | what the client has under way | | |
 /// | match | ``Policy``: the target's normal form, the route, the rule for the method | | ``RouteMatch`` |
 /// | limitEarly | ``RateLimiter``: the limits that no claim decides | a store | |
-/// | authenticate | ``Authenticator``: the credential; ``AuthorizerCalls``: a service that knows it | a key set, an authorizer | ``Identity`` |
+/// | authenticate | ``Authenticator``: the credential; ``AuthorizerCalls``: a service that knows it | a key set, an authorizer, a password's check | ``Identity`` |
 /// | authorize | ``Policy``: origin, scopes, rules | | ``Permit`` |
 /// | limit | ``RateLimiter``: the other limits | a store | ``Admission`` |
 /// | forward | ``Exchange``: a connection to the upstream | | the response |
@@ -51,7 +51,7 @@ final class RequestPath {
     }
 
     let settings: Settings
-    private let policy: Policy
+    let policy: Policy
     var fieldFilter: FieldFilter { settings.fieldFilter }
     let forwardedFields: ForwardedFields
     let loop: EventLoop
@@ -62,6 +62,7 @@ final class RequestPath {
     let counters: Counters
     let keyFetches: KeyFetches
     let authorizerCalls: AuthorizerCalls
+    private(set) lazy var passwordChecks = PasswordChecks(authenticator.passwords, on: loop) { [unowned self] in resume($0) }
     let expiry: StreamExpiry
     /// What the gateway adds to every response.
     let addedFields: AddedFields
@@ -84,7 +85,7 @@ final class RequestPath {
         forwardedFields = ForwardedFields(trusted: settings.trustedFields)
         authorizerCalls = AuthorizerCalls(
             zip(settings.authorizers, settings.authorizerUpstreams).map { ($0, groups[$1.index]) }, authenticator.authorizers,
-            forwardedFields, on: loop)
+            forwardedFields, settings.fieldFilter, on: loop)
         expiry = StreamExpiry(authenticator, authorizerCalls, settings.authorizers.map(\.recheck), counters, on: loop)
         addedFields = AddedFields(settings.limits)
     }
@@ -103,7 +104,7 @@ final class RequestPath {
         passage.state = .deciding
         switch dependency {
         case .earlyLimits: run(passage, from: .earlyLimitsDecided(match))
-        case .keySet, .authorizer: run(passage, from: .authenticate(match))
+        case .keySet, .authorizer, .password: run(passage, from: .authenticate(match))
         case .limits: run(passage, from: .limitsDecided(match))
         }
     }
@@ -166,6 +167,7 @@ final class RequestPath {
         case .reply(let reply): return .reply(reply)
         case .match(let match):
             passage.matched(match)
+            if !match.rule.from.isEmpty { try policy.checkAddress(match, in: passage.context) }
             if case .forward(let rule) = match.route.action {
                 let group = groups[rule.upstream.index]
                 passage.willForward(
@@ -290,7 +292,9 @@ final class RequestPath {
         guard passage.state != .idle else { return }
         // Of a request that was broken off before its response nobody knows how it would have been answered: it counts.
         let isAnswered = isComplete || passage.state == .forwarding && passage.exchange.headAt != .never
-        if isAnswered { limiter.settle(passage.progress, status: passage.status, at: loop.now) }
+        // Who is sent to sign in has failed all the same.
+        let counted = if case .refused(let refusal) = passage.verdict { refusal.status } else { passage.status }
+        if isAnswered { limiter.settle(passage.progress, status: counted, at: loop.now) }
         counters.add(status: passage.status)
         log.write(passage, limits: limiter.limits, wall: loop.wall, at: loop.now, isComplete: isComplete)
         if passage.stream != nil { expiry.ended(passage) }
@@ -311,7 +315,10 @@ final class RequestPath {
     }
 
     /// Lets go on, without it, the requests that have waited for something too long.
-    func endOverdueWaits() { for passage in keyFetches.overdue() { resume(passage) } }
+    func endOverdueWaits() {
+        for passage in keyFetches.overdue() { resume(passage) }
+        if !settings.passwords.isEmpty { for passage in passwordChecks.overdue() { resume(passage) } }
+    }
 
     /// Called now and then: no response goes on for longer than the credential that let it in, whatever its type.
     func checkResponses() { for group in groups { group.checkResponses() } }

@@ -69,7 +69,8 @@ final class StreamExpiry {
             case .authorizer(let id) = passage.identity?.principal.credential, let pause = rechecks[id.index]
         else { return }
         switch verdict {
-        case .allowed(let principal, _) where principal.subject == passage.identity?.principal.subject:
+        case .allowed(let principal, _)
+        where principal.subject == passage.identity?.principal.subject && passage.path.permits(principal, on: passage):
             stream.failedRechecks = 0
             passage.check(at: loop.now.adding(pause), on: loop)
         case .unavailable where stream.failedRechecks == 0:

@@ -44,7 +44,9 @@ final class Waits {
     }
 
     /// Those who wait for it, and wait no longer.
-    func settle(_ dependency: Dependency) -> [Passage] { remove { $0.dependency == dependency } }
+    func settle(_ dependency: Dependency, where condition: (Passage) -> Bool = { _ in true }) -> [Passage] {
+        remove { $0.dependency == dependency && condition($0.passage) }
+    }
 
     /// Those whose deadline is over, and who wait no longer.
     func overdue(at now: Instant) -> [Passage] { remove { $0.deadline < now } }

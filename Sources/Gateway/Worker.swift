@@ -68,7 +68,8 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         let counters = own.counters
         counters.set(.connectionsOpen, 0)
         authenticator = Authenticator(
-            issuers: settings.issuers, authorizers: settings.authorizers, networks: settings.networks, sources: settings.tokenSources,
+            issuers: settings.issuers, authorizers: settings.authorizers, networks: settings.networks, passwords: settings.passwords,
+            sources: settings.tokenSources,
             cacheCapacity: settings.tokenCacheCapacity, cacheHash: memory.hash,
             requirements: settings.requirements)
         var stores: [String: any RemoteStore] = [:]

@@ -1,6 +1,13 @@
 import Bytes
 
 extension RequestHead {
+    /// Whether a parameter of this name is there, whatever its values.
+    package func hasParameter(named name: String, in query: ByteRange) -> Bool {
+        var parameters = QueryParameters(target: query.range, in: bytes)
+        while let parameter = parameters.next(in: bytes) { if parameter.isNamed(name, in: bytes) { return true } }
+        return false
+    }
+
     /// The value of a parameter of the query, decoded; nil too when several of its name have different values, because a service might take
     /// another one of them.
     ///

@@ -91,6 +91,24 @@ package struct RequestHead: ~Copyable {
         return copy(found)
     }
 
+    /// Whether a field of this name, or of another spelling of it, is there, whatever its values.
+    package func hasField(named name: String) -> Bool {
+        let folded = FieldIdentity.fold(name)
+        for line in fields.lines where Int(line.name.count) == folded.count {
+            if FieldIdentity.fold(bytes.extracting(line.name.range)) == folded { return true }
+        }
+        return false
+    }
+
+    /// Whether a cookie of this name is there, whatever its values.
+    package func hasCookie(named name: String) -> Bool {
+        for line in fields.lines where line.id == .cookie {
+            var reader = CookieReader(range: line.value.range)
+            while let pair = reader.next(in: bytes) { if bytes.extracting(pair.name).equals(name) { return true } }
+        }
+        return false
+    }
+
     /// Whether the request is one of gRPC, whose clients read the status of a response in trailers. `application/grpc-web` is not.
     package var isGRPC: Bool {
         guard let range = value(.contentType) else { return false }

@@ -74,7 +74,6 @@ package final class Policy {
         }
         let name = head.method == .other ? head.text(head.methodRange) : ""
         guard let rule = route.rule(for: head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
-        for demand in rule.from where !demand.contains(context.clientIP) { throw .addressNotAllowed(demand.text) }
         if case .length(let count) = form.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
         guard !route.upgrades.isEmpty || form.extendedProtocol != nil, let upgrade = try upgrade(head, form, route) else {
             return .match(RouteMatch(route: route, rule: rule, upgrade: nil))
@@ -83,6 +82,11 @@ package final class Policy {
             form.extendedProtocol != nil && upgrade.span.equalsIgnoringCase("websocket") && head.field(named: "sec-websocket-key") == nil
         return .match(
             RouteMatch(route: route, rule: route.tunnelRule ?? rule, upgrade: RouteMatch.Upgrade(upgrade, needsWebSocketKey: needsKey)))
+    }
+
+    /// Whether the client comes from where the match lets it; asked first of all.
+    package func checkAddress(_ match: RouteMatch, in context: RequestContext) throws(Refusal) {
+        for demand in match.rule.from where !demand.contains(context.clientIP) { throw .addressNotAllowed(demand.text) }
     }
 
     /// The location that a listener sends a request to which has to come over https; nil where it is served in clear.

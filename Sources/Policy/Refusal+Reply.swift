@@ -17,7 +17,7 @@ extension Refusal {
         var fields: [UInt8] = []
         func field(_ name: String, _ value: String) { fields.append("\(name): \(value)\r\n") }
         switch self {
-        case .token(.missing): for text in challenge.fields() { field("WWW-Authenticate", text) }
+        case .token(.missing), .passwordWrong: for text in challenge.fields() { field("WWW-Authenticate", text) }
         case .token(let error) where status == 401:
             let cause = "error=\"invalid_token\", error_description=\"\(quoted(error.explanation))\""
             for text in challenge.fields(cause) { field("WWW-Authenticate", text) }

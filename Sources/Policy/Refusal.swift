@@ -20,6 +20,8 @@ package enum Refusal: Error, Sendable {
     case authorizer(AuthorizerRefusal)
     /// The authorizer of this name did not say anything; why.
     case authorizerUnavailable(String, String)
+    /// A user or password that the file does not have.
+    case passwordWrong
     case authorization(AuthorizationError)
     case admission(AdmissionError)
     case forwarding(ForwardingError)
@@ -64,6 +66,7 @@ package enum Refusal: Error, Sendable {
         case .token(.keysUnavailable): 503
         case .token: 401
         case .authorizer(let refusal): refusal.asksForCredential ? 401 : 403
+        case .passwordWrong: 401
         case .authorizerUnavailable: 503
         case .authorization, .answerUnusable: 403
         case .admission(.limitExceeded): 429
@@ -94,6 +97,7 @@ package enum Refusal: Error, Sendable {
         case .token(let error): error.reason
         case .authorizer(let refusal): refusal.asksForCredential ? "authorizer_unauthenticated" : "authorizer_forbidden"
         case .authorizerUnavailable: "authorizer_unavailable"
+        case .passwordWrong: "password_wrong"
         case .authorization(let error): error.reason
         case .admission(let error): error.reason
         case .forwarding(let error): error.reason
@@ -123,6 +127,7 @@ package enum Refusal: Error, Sendable {
         case .token(let error): error.explanation
         case .authorizer(let refusal):
             refusal.asksForCredential ? "This resource needs you to sign in." : "You may not use this resource."
+        case .passwordWrong: "The user name or the password is not right."
         case .authorizerUnavailable: "Whether you may use this resource cannot be found out at the moment."
         case .authorization(.scopeMissing(let scopes)): "The access token lacks the scope that this needs: \(scopes)."
         case .authorization(.ruleUnmet): "The access token is not meant for this resource."
@@ -178,8 +183,18 @@ package enum Refusal: Error, Sendable {
     /// Whether it is a credential that lets nobody in, so that another one might.
     package var isOfCredential: Bool {
         switch self {
-        case .token, .authorizer, .authorizerUnavailable, .tooManyFailedTokens: true
+        case .token, .authorizer, .authorizerUnavailable, .passwordWrong, .tooManyFailedTokens: true
         default: false
+        }
+    }
+
+    /// Whether it is what the client is told, where any of several credentials would do and another one was refused after it.
+    package func outweighs(_ later: Refusal) -> Bool {
+        if status == 503 || later.status == 503 { return status == 503 }
+        switch (self, later) {
+        case (.authorizer, .authorizer): return false
+        case (.authorizer, _): return true
+        default: return false
         }
     }
 

@@ -10,7 +10,11 @@ extension Limit {
     /// which one subscriber has.
     ///
     /// Where a variable has no value, the client's address stands for it: else all clients without one would share a quota.
-    func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) {
+    ///
+    /// - Returns: whether it does so anywhere, so that the key is this client's alone.
+    @discardableResult
+    func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) -> Bool {
+        var hasStandIn = false
         output.append(name)
         // A limit whose rate is changed starts again; its old times mean something else.
         output.append(0x2F)
@@ -26,6 +30,7 @@ extension Limit {
                 case .variable(.claim(let name)):
                     guard let claims = identity?.principal.claims, let texts = claims.texts(name), !texts.isEmpty else {
                         Self.appendMissing(context, to: &output)
+                        hasStandIn = true
                         continue
                     }
                     guard claims.isArray(name) else {
@@ -45,6 +50,7 @@ extension Limit {
                 case .variable(let variable):
                     guard let value = context.value(of: variable) else {
                         Self.appendMissing(context, to: &output)
+                        hasStandIn = true
                         continue
                     }
                     output.append(ofValue)
@@ -55,6 +61,7 @@ extension Limit {
             output.append(0x23)
             output.append(decimal: length)
         }
+        return hasStandIn
     }
 
     private static func appendMissing(_ context: RequestContext, to output: inout [UInt8]) {

@@ -109,10 +109,10 @@ package final class RateLimiter {
     private func key(of limit: Limit, _ id: LimitID, _ identity: Identity?, in context: RequestContext) -> RenderedKey {
         if limit.dependsOnClaimsAlone, let made = identity?.principal.limitKey(id.index) { return made }
         keyScratch.removeAll(keepingCapacity: true)
-        limit.renderKey(identity, in: context, into: &keyScratch)
+        let hasStandIn = limit.renderKey(identity, in: context, into: &keyScratch)
         let fingerprint = table.fingerprint(keyScratch.span)
         let key = RenderedKey(bytes: keyScratch, fingerprint: fingerprint)
-        if limit.dependsOnClaimsAlone { identity?.principal.keep(key, at: id.index) }
+        if limit.dependsOnClaimsAlone, !hasStandIn { identity?.principal.keep(key, at: id.index) }
         return key
     }
 

@@ -14,6 +14,8 @@ package struct URLTemplate: Sendable {
     }
 
     private let template: Template
+    /// Whether a parameter may be empty.
+    private let takesEmptyParameters: Bool
     package var variables: [Variable] { template.variables }
     /// For comparing two files.
     package var parts: [Template.Part] { template.parts }
@@ -28,9 +30,10 @@ package struct URLTemplate: Sendable {
             return nil
         }
         self.template = template
+        takesEmptyParameters = false
     }
 
-    /// Reads a path with a query, as a service is asked.
+    /// Reads a path with a query, as a service is asked; a parameter without a value is empty.
     package init?(path word: Word, _ diagnostics: Diagnostics) {
         guard let template = Self.template(word, diagnostics) else { return nil }
         guard Self.isPath(template), !word.text.contains("#") else {
@@ -38,6 +41,7 @@ package struct URLTemplate: Sendable {
             return nil
         }
         self.template = template
+        takesEmptyParameters = true
     }
 
     /// What it always is; nil where it depends on the request.
@@ -62,7 +66,10 @@ package struct URLTemplate: Sendable {
             case .variable(let variable):
                 let value: [UInt8]? = if case .claim(let name) = variable { claim(name) } else { context.value(of: variable) }
                 // A missing part would move what follows to another place.
-                guard let value, !value.isEmpty else { throw UnusableValue(variable: variable) }
+                guard let value, !value.isEmpty else {
+                    if takesEmptyParameters, !isPath { continue }
+                    throw UnusableValue(variable: variable)
+                }
                 switch variable {
                 case .requestHost, .requestScheme: output += value
                 case .requestURI, .requestPath:

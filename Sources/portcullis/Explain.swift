@@ -100,7 +100,7 @@ struct Explain: ParsableCommand {
                     throw usage(
                         "there is no authorizer '\(authorizer)'", "it has: \(settings.authorizers.map(\.name).joined(separator: " "))")
                 }
-                claims.authorizer = AuthorizerID(index)
+                claims.credential = .authorizer(AuthorizerID(index))
             }
             return .claims(claims)
         }

@@ -112,7 +112,8 @@ struct Summary {
         }
         let tokens = accepted.issuers.map { settings.issuer($0).name }
         let networks = accepted.networks.map { "from " + settings.networks[$0.index].name }
-        let others = networks + accepted.authorizers.map { "let in by " + settings.authorizer($0).name }
+        let passwords = accepted.passwords.map { "password of " + settings.passwords[$0.index].name }
+        let others = networks + passwords + accepted.authorizers.map { "let in by " + settings.authorizer($0).name }
         var parts = [
             ((tokens.isEmpty ? [] : ["token of " + tokens.joined(separator: " or ")]) + others).joined(
                 separator: accepted.takesAny ? " or " : ", else ")

@@ -14,7 +14,7 @@ import Testing
             upstream app { server 127.0.0.1:3; }
             """
         let diagnostics = Diagnostics()
-        let files = MemoryFiles(["f": base + text, "k.json": keySet])
+        let files = MemoryFiles(["f": base + text, "k.json": keySet, "p.html": "x"])
         return (Settings("f", files: files, environment: [:], processors: 1, diagnostics), diagnostics)
     }
 
@@ -72,6 +72,17 @@ import Testing
                 + "    remove_response_header Server X-Powered-By;\n}\n")
     }
 
+    @Test func offTakesOneAwayFromAGroupToo() throws {
+        let routes = try routes(
+            """
+            sign_in /login; hsts 1d; error_page 401 p.html;
+            host a.example { sign_in off; route /a { upstream app; auth sso; error_page off; } route /b { upstream app; auth sso; sign_in /own; } }
+            route /c { upstream app; auth sso; }
+            """)
+        #expect(!routes[1].contains("sign_in") && !routes[1].contains("error_page") && routes[1].contains("hsts"))
+        #expect(routes[2].contains("sign_in /own;") && routes[0].contains("sign_in /login;") && routes[0].contains("error_page"))
+    }
+
     @Test func aClaimThatTheCredentialCannotHaveIsNotInherited() throws {
         let routes = try routes(
             """
@@ -101,6 +112,10 @@ import Testing
         ("route / { upstream app; public; hsts 1d preload; }", "browsers preload only with a year and with subdomains"),
         ("route / { upstream app; public; hsts soon; }", "'soon' is not a time"),
         ("route / { upstream app; public; add_response_header X $claim.sub; }", "a public route has no $claim.sub"),
+        ("set_header X $claim.usr; route / { upstream app; auth gate; }", "no route inherits this"),
+        ("host a { set_header X $claim.usr; route / { upstream app; auth gate; } }", "no route inherits this"),
+        ("token { query t; } route / { upstream app; auth sso; set_header X $request.url; }", "may hold a token"),
+        ("token { cookie t; } route / { upstream app; auth sso; add_response_header X $cookie.t; }", "may hold a credential"),
         ("sign_in nowhere; route / { upstream app; auth sso; }", "a location begins with /"),
     ]) func complains(text: String, expected: String) {
         let messages = read(text).1.messages

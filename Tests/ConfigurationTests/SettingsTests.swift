@@ -214,6 +214,9 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
     }
 }
 
+private let htpasswd =
+    "ann:$6$lLtuJx7wTxLlzHXL$KidlY06TJ/l2st1I9fPvpdodCyUxeh5gt.rX/.mQQ80/WHj3gMSNwVdlzpV5agQDii03OhsHFjrD.79163VWW0\n"
+
 @Suite struct ExampleTests {
     private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
@@ -240,7 +243,10 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         var contents = ["f": text]
         for word in text.split(whereSeparator: { " ;\n".contains($0) }) where word.hasPrefix("/etc/") {
             contents[String(word)] =
-                word.hasSuffix(".key") ? key : word.hasSuffix(".crt") ? certificate : word.hasSuffix(".html") ? "<p>$status</p>" : keySet
+                word.hasSuffix(".key")
+                ? key
+                : word.hasSuffix(".crt")
+                    ? certificate : word.hasSuffix(".html") ? "<p>$status</p>" : word.hasSuffix(".htpasswd") ? htpasswd : keySet
         }
         let diagnostics = Diagnostics()
         let settings = Settings("f", files: MemoryFiles(contents), environment: ["REDIS_PASSWORD": "x"], processors: 2, diagnostics)
@@ -250,7 +256,7 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
     @Test func theExampleIsRight() throws {
         let (settings, errors) = try check("gateway.conf.example")
         #expect(errors == [])
-        #expect(settings.routes.count == 10)
+        #expect(settings.routes.count == 11)
         // It shows every directive but those that read other files.
         let text = try String(contentsOf: Self.root.appendingPathComponent("gateway.conf.example"), encoding: .utf8)
         for directive in Settings.directives where !["include", "tests"].contains(directive) {

@@ -78,6 +78,9 @@ import Testing
     }
 }
 
+private let htpasswd =
+    "ann:$6$lLtuJx7wTxLlzHXL$KidlY06TJ/l2st1I9fPvpdodCyUxeh5gt.rX/.mQQ80/WHj3gMSNwVdlzpV5agQDii03OhsHFjrD.79163VWW0\n"
+
 /// The example's own tests hold, and cover most of what it demands.
 @Suite struct ExampleTests {
     @Test func theExampleHoldsItsTests() throws {
@@ -90,7 +93,8 @@ import Testing
             + "\nlisten 127.0.0.1:1 { plaintext; }\n"
         let diagnostics = Diagnostics()
         let settings = Settings(
-            "f", files: MemoryFiles(["f": plain, "/etc/portcullis/refused.html": "<p>"]), environment: ["REDIS_PASSWORD": "x"],
+            "f", files: MemoryFiles(["f": plain, "/etc/portcullis/refused.html": "<p>", "/etc/portcullis/users.htpasswd": htpasswd]),
+            environment: ["REDIS_PASSWORD": "x"],
             processors: 1, diagnostics)
         try #require(diagnostics.isEmpty, "\(diagnostics.messages)")
         let run = PolicyTestRun(settings, at: 1_800_000_000)

@@ -247,6 +247,9 @@ final class ScriptedAuthorizer: Sendable {
         #expect(try ask("/a", ["-H", "Authorization: Basic YTpi"]) == ("basic", 1))
         #expect(try ask("/a", []).user == "401")
         #expect(try ask("/a", []).calls == 1)
+        // One that stands twice with two values is not taken for none.
+        #expect(try ask("/a", ["-H", "Cookie: session=ann; session=bob"]).calls == 1)
+        #expect(try ask("/a", ["-H", "Cookie: session=ann; session=bob"]).calls == 1)
         // By its own word, and with what is for one client alone, it is not remembered.
         for name in ["fresh", "given"] { for _ in 0..<2 { #expect(try ask("/a", with("session=\(name)")) == (name, 1)) } }
         // A refusal holds for a second at most.
@@ -284,7 +287,7 @@ final class ScriptedAuthorizer: Sendable {
             mode.value = ending
             #expect(eventually(within: 30) { !listener.isRunning }, "\(ending)")
         }
-        #expect(eventually { stage.folder.read("access.log").components(separatedBy: "credential_expired").count == 4 })
+        #expect(eventually { stage.folder.read("access.log").components(separatedBy: "authorizer_forbidden").count == 4 })
     }
 
     @Test func itIsAskedOverEveryKindOfConnection() throws {
@@ -346,6 +349,35 @@ final class ScriptedAuthorizer: Sendable {
         }
         #expect(try stage.gateway.curl("/admin/1", with("session=root")).status == 200)
         #expect(try stage.gateway.curl("/admin/1", with("session=ann")).status == 403)
+    }
+
+    /// A variable that everybody has a value for does not make two clients one, nor does waiting for the same answer.
+    @Test func whatOneIsToldIsForThatOneAlone() throws {
+        let (gate, number) = (Flag(), Box(0))
+        let authorizer = try ScriptedAuthorizer { head in
+            eventually { gate.isSet }
+            let count = number.change { $0 += 1 }
+            return ScriptedAuthorizer.response(200, ["Remote-User: u\(count)", "Set-Cookie: state=\(count)"])
+        }
+        let stage = try stage(
+            authorizer, more: "timeout 30s; cache 1m only $cookie.session $request.host; pass_response Set-Cookie;", workers: 1)
+        let gateway = stage.gateway!
+        let cookies = Box<[String]>([])
+        for name in ["one", "two", "three"] {
+            Thread {
+                let answer = try? gateway.curl("/same", ["-H", "Cookie: session=\(name == "three" ? "x" : "same")"])
+                cookies.change { $0.append(answer?["set-cookie"] ?? "none") }
+            }.start()
+        }
+        #expect(eventually { authorizer.heads.value.count >= 2 })
+        gate.set()
+        #expect(eventually { cookies.value.count == 3 })
+        #expect(Set(cookies.value).count == 3 && number.value == 3, "\(cookies.value)")
+        // Without the cookie nothing is remembered, whatever else has a value.
+        for _ in 0..<2 {
+            let before = number.value
+            #expect(try gateway.curl("/none").status == 200 && number.value == before + 1)
+        }
     }
 
     @Test func explainKnowsIt() throws {

@@ -13,6 +13,7 @@ import Testing
                 route /in/** { upstream app; auth sso; from office; set_header X-User-Id $claim.sub; }
                 route /any/** { upstream app; auth any office sso; set_header X-User-Id $claim.sub; }
                 route /scoped/** { upstream app; auth any sso office; scope read:orders; }
+                route /ws/** { upstream app; public; upgrade websocket { from office; } }
                 route /methods/** { upstream app; public; method GET { } method POST { from office; } }
                 """,
             general: """
@@ -42,6 +43,14 @@ import Testing
             try ask("/methods/a", from: 3).hasPrefix("HTTP/1.1 200 ")
                 && ask("/methods/a", from: 3, method: "POST").contains("address_not_allowed"))
         #expect(try ask("/methods/a", from: 2, method: "POST").hasPrefix("HTTP/1.1 200 "))
+        let upgrade = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        func open(from host: UInt8) throws -> String {
+            let client = try RawClient(port: plain, from: host)
+            client.send("GET /ws/a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\(upgrade)\r\n")
+            return client.read(until: "}")
+        }
+        #expect(try open(from: 3).contains("address_not_allowed") && open(from: 2).hasPrefix("HTTP/1.1 200 "))
+        #expect(try ask("/ws/a", from: 3).hasPrefix("HTTP/1.1 200 "))
         // Behind a proxy the address is the one that it tells, and nobody else may tell one.
         #expect(try ask("/", from: 9, "X-Forwarded-For: 127.0.0.3\r\n").hasPrefix("HTTP/1.1 200 "))
         #expect(try ask("/", from: 9, "X-Forwarded-For: 127.0.0.2\r\n").hasPrefix("HTTP/1.1 403 "))
@@ -60,6 +69,19 @@ import Testing
         #expect(
             try ask("/any/a", from: 2, "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n", method: "POST").contains(
                 "csrf_refused"))
+    }
+
+    /// What one neighbour has under way, and what a limit counts, is no other's.
+    @Test func neighboursAreNotOneClient() throws {
+        let stage = try Stage(
+            routes: "route /** { upstream app; auth any office sso; limit few; }",
+            general: """
+                network office 127.0.0.0/8; limit few { rate 2/hour; key $claim.sub; } listen 127.0.0.1:\(plain) { plaintext; }
+                """, workers: 1)
+        for host in [UInt8(2), 3, 4] {
+            for status in [200, 200, 429] { #expect(try ask("/a", from: host).hasPrefix("HTTP/1.1 \(status) "), "\(host)") }
+        }
+        _ = stage
     }
 
     @Test func explainAndTestsKnowThem() throws {
@@ -84,6 +106,10 @@ import Testing
         let explained = try run(Executable.portcullis, ["explain", "-c", file, "GET", "/in/a", "--client", "11.1.2.3"])
         #expect(
             explained.status == 1 && explained.text.contains("address_not_allowed") && explained.text.contains("It passes from office."))
+        let who = try run(Executable.portcullis, ["explain", "-c", file, "--who", "GET", "/in/a"])
+        #expect(who.status == 0 && who.text.contains("from office"), "\(who.text)")
+        let inside = try run(Executable.portcullis, ["explain", "-c", file, "GET", "/any/a", "--client", "10.0.0.1"])
+        #expect(inside.status == 0 && inside.text.contains("network office, no subject") && inside.text.contains("the client is 10.0.0.1"))
     }
 
     @Test(arguments: [

@@ -40,6 +40,8 @@ import Testing
         #expect(try seen("/open/a", basic) == "Basic YTpi" && seen("/open/a", foreign) == "")
         #expect(try seen("/as/a", basic) == "Basic YTpi" && seen("/as/a", foreign) == "Bearer theirs" && seen("/as/a", []) == "")
         #expect(try seen("/h2/a", foreign) == "Bearer theirs")
+        // Of two nobody could say which one a service goes by.
+        #expect(try seen("/as/a", basic + ["-H", "Authorization: Basic eDp5"]) == "")
         // A token that let the request in is the gateway's.
         #expect(try seen("/as-in/a", bearer) == "")
         #expect(try seen("/as-in/a", ["-H", "Cookie: access_token=\(token)"] + foreign) == "")

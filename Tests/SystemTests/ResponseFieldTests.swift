@@ -16,6 +16,8 @@ import Testing
                     upstream site; public; set_response_header X-File open always; set_response_header Cache-Control private always;
                     add_response_header X-Missing $header.x-none; add_response_header X-Bad $query.bad; security_headers off; hsts off;
                 }
+                route /own { upstream site; public; set_response_header Referrer-Policy no-referrer; remove_response_header X-Frame-Options; }
+                route /own-always { public; answer 200 x; set_response_header Referrer-Policy no-referrer always; }
                 route /said { public; answer 200 said; }
                 """,
             general: "upstream site { server 127.0.0.1:\(site); } listen 127.0.0.1:\(plain) { plaintext; }",
@@ -59,6 +61,18 @@ import Testing
         // A request that no route is found for.
         let wrong = try stage.gateway.curl("/a%00b")
         #expect(wrong.status == 400 && wrong["x-file"] == "file" && wrong["x-frame-options"] == "SAMEORIGIN")
+    }
+
+    @Test(arguments: HTTPVersions.all) func whatARouteSaysItselfIsNotCompleted(version: String) throws {
+        let (stage, plain) = try stage(version)
+        for path in ["/own", "/own-always"] {
+            let client = try RawClient(port: plain)
+            client.send("GET \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            let text = client.read().lowercased()
+            #expect(
+                text.components(separatedBy: "referrer-policy: ").count == 2 && text.contains("referrer-policy: no-referrer"), "\(text)")
+        }
+        #expect(try stage.gateway.curl("/own")["x-frame-options"] == nil)
     }
 
     @Test func aFieldIsThereOnce() throws {

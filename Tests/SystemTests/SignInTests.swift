@@ -89,6 +89,30 @@ import Testing
         #expect(try gateway.gateway.curl("/follow/a", Self.navigation)["location"] == "/login")
     }
 
+    /// Who says that a browser asks fails all the same.
+    @Test func failuresCountAlsoWhereTheyLeadToSignIn() throws {
+        let stage = try Stage(
+            routes: "route /** { upstream app; auth sso; limit guesses; sign_in /login; }",
+            general: "limit guesses { rate 2/hour; key $client.ip; count_status 401; }", workers: 1)
+        var statuses: [Int] = []
+        for number in 0..<4 { statuses.append(try stage.gateway.curl("/\(number)", Self.navigation).status) }
+        #expect(statuses == [302, 302, 429, 429])
+    }
+
+    @Test(arguments: HTTPVersions.all) func anAuthorizersWordOutweighsATokens(version: String) throws {
+        let authorizer = try ScriptedAuthorizer { _ in
+            ScriptedAuthorizer.response(401, ["Location: https://auth.example/", "Set-Cookie: csrf=1"])
+        }
+        let stage = try Stage(
+            version: version, routes: "route /a { upstream app; auth any gate sso; } route /b { upstream app; auth any sso gate; }",
+            general: "authorizer gate { server 127.0.0.1:\(authorizer.port); on_refusal follow; pass_response Set-Cookie; }")
+        let old = try ["-H", "Cookie: access_token=\(stage.signer.token(expiresIn: -600))"]
+        for path in ["/a", "/b"] {
+            let answer = try stage.gateway.curl(path, Self.navigation + old)
+            #expect(answer.status == 302 && answer["location"] == "https://auth.example/" && answer["set-cookie"] == "csrf=1", "\(path)")
+        }
+    }
+
     @Test(arguments: [
         ("route /a { upstream app; public; sign_in /x; }", "a public route asks nobody to sign in"),
         ("route /a { upstream app; auth sso; sign_in $header.x; }", "a location begins with / or with https://HOST/"),

@@ -162,7 +162,7 @@ import Testing
                     #expect(Self.shell.contains(source.target) || source.target == "Authentication", "\(source.name) imports \(name)")
                 case "CNghttp2": #expect(source.target == "HTTP2", "\(source.name) imports \(name)")
                 case "Foundation", "FoundationEssentials": #expect(source.target == "portcullis", "\(source.name) imports \(name)")
-                case "Dispatch": #expect(source.target == "Control", "\(source.name) imports \(name)")
+                case "Dispatch": #expect(source.target == "System", "\(source.name) imports \(name)")
                 default: break
                 }
             }

@@ -6,7 +6,7 @@ import Routing
 extension Authorizer {
     /// What tells one request from another in the cache: all that the authorizer may go by.
     ///
-    /// That is the URL and the method, the client's address, its Authorization, what the file has sent besides, and the cookies that the file
+    /// That is the URL and the method, the client's address, its Authorization, Accept and User-Agent, what the file has sent besides, and the cookies that the file
     /// names, or all of them. With `only` it is what the file names, and Authorization.
     ///
     /// - Returns: nil where it is not remembered: there is no cache, or none of what the file names is there, so that nobody knows what the
@@ -24,11 +24,19 @@ extension Authorizer {
         var hasNamed = rule.variables.isEmpty
         for variable in rule.variables {
             let value = context.value(of: variable)
-            if value.map({ !$0.isEmpty }) ?? false { hasNamed = true }
+            // Present, but with two values: nobody knows which of them the authorizer goes by.
+            if value == nil, Self.isPresent(variable, head, target) { return nil }
+            if Self.tellsWho(variable), value.map({ !$0.isEmpty }) ?? false { hasNamed = true }
             Self.append(value, to: &key)
         }
-        for line in head.fields.lines where line.id == .authorization || line.id == .cookie && rule.variables.isEmpty {
-            if line.id == .authorization { hasNamed = true }
+        for line in head.fields.lines {
+            switch line.id {
+            case .authorization: hasNamed = true
+            case .cookie where rule.variables.isEmpty: break
+            case .accept where !rule.isExact, .userAgent where !rule.isExact: break
+            default: continue
+            }
+            key.append(UInt8(line.id.rawValue))
             Self.append(head.bytes.extracting(line.value.range), to: &key)
         }
         guard hasNamed else { return nil }
@@ -43,6 +51,23 @@ extension Authorizer {
             for variable in sentVariables { Self.append(context.value(of: variable), to: &key) }
         }
         return key.count <= keyBytesMax ? key : nil
+    }
+
+    /// Whether a variable may tell one client from another; all others have a value for everybody.
+    private static func tellsWho(_ variable: Variable) -> Bool {
+        switch variable {
+        case .cookie, .header, .query: true
+        default: false
+        }
+    }
+
+    private static func isPresent(_ variable: Variable, _ head: borrowing RequestHead, _ target: borrowing RequestTarget) -> Bool {
+        switch variable {
+        case .cookie(let name): head.hasCookie(named: name)
+        case .header(let name): head.hasField(named: name)
+        case .query(let name): head.hasParameter(named: name, in: target.query)
+        default: false
+        }
     }
 
     private static func append(_ value: [UInt8]?, to key: inout [UInt8]) {

@@ -37,6 +37,9 @@ extension Authorizer {
             let identity = String(decoding: FieldIdentity.fold(name.text), as: UTF8.self)
             if !names.insert(identity).inserted { diagnostics.error("\(name.text) is sent twice", at: name) }
             if identity == "host" {
+                if value.parts == [.text("")] {
+                    diagnostics.error("a request names a host", at: send.arguments[1], hint: "remove this line")
+                }
                 host = value
             } else if Self.reserved.contains(identity) || name.text.isEmpty || !name.text.utf8.allSatisfy(ASCII.isToken) {
                 diagnostics.error("'\(name.text)' cannot be sent", at: name, hint: "the gateway frames the request itself")
@@ -49,7 +52,10 @@ extension Authorizer {
             diagnostics.error("the claim '\(claim.claim)' stands twice", at: block.all("claim")[index].position)
         }
         let passed = block.all("pass_response").flatMap { $0.words("NAME …", diagnostics) }
-        for word in passed where Self.neverPassed.contains(word.text.lowercased()) || !word.text.utf8.allSatisfy(ASCII.isToken) {
+        for word in passed
+        where Self.neverPassed.contains(word.text.lowercased()) || word.text.lowercased().hasPrefix("access-control-")
+            || !word.text.utf8.allSatisfy(ASCII.isToken)
+        {
             diagnostics.error("\(word.text) of its response cannot be passed on", at: word, hint: "such as Set-Cookie")
         }
         let follows = block.one("on_refusal")?.choice(["follow": true, "refuse": false], diagnostics) ?? false
@@ -82,8 +88,8 @@ extension Authorizer {
             subjectClaims: subjectClaims.isEmpty ? ["sub", "user"] : subjectClaims.map(\.text))
         for variable in variables {
             switch variable {
-            case .claim(let name):
-                diagnostics.error("$claim.\(name) is not known before the authorizer responds", at: directive.position)
+            case .claim, .tokenPayload:
+                diagnostics.error("\(variable.name) is not known before the authorizer responds", at: directive.position)
             case .path(let name):
                 diagnostics.error("an authorizer serves many routes, and not each has $path.\(name)", at: directive.position)
             default: break

@@ -28,27 +28,27 @@ package final class AuthorizerVerifier {
     /// What it said lately of a request that is no other by the cache's key.
     package func known(_ id: AuthorizerID, _ key: VerdictKey, at now: Instant) -> AuthorizerVerdict? { caches[id.index].find(key, at: now) }
 
-    /// What a response says.
+    /// What a response says, and whether it holds for others who asked the same: what one client is given is not given to the next.
     ///
     /// - Parameter key: by which it is remembered; nil for not at all.
     package func verdict(
         of id: AuthorizerID, _ response: AuthorizerResponse, remembering key: VerdictKey?, at now: Instant
-    ) -> AuthorizerVerdict {
+    ) -> (verdict: AuthorizerVerdict, isShared: Bool) {
         let authorizer = authorizers[id.index]
         let verdict = verdict(of: id, authorizer, response)
-        guard let key, let rule = authorizer.cache else { return verdict }
+        guard let key, let rule = authorizer.cache else { return (verdict, false) }
         var time = rule.time
         if let seconds = response.secondsKept { time = min(time, .seconds(seconds)) }
         switch verdict {
-        // What one client is given is not given to the next.
-        case .allowed(_, let lines): if !lines.isEmpty { return verdict }
+        case .allowed(_, let lines): if !lines.isEmpty { return (verdict, false) }
         case .refused(let refusal):
-            if !refusal.lines.isEmpty { return verdict }
+            if !refusal.lines.isEmpty { return (verdict, false) }
             time = min(time, refusalTimeMax)
-        case .unavailable: return verdict
+        case .unavailable: return (verdict, true)
         }
-        if time > .zero { caches[id.index].keep(verdict, key, until: now.adding(time)) }
-        return verdict
+        guard time > .zero else { return (verdict, false) }
+        caches[id.index].keep(verdict, key, until: now.adding(time))
+        return (verdict, true)
     }
 
     private func verdict(of id: AuthorizerID, _ authorizer: Authorizer, _ response: AuthorizerResponse) -> AuthorizerVerdict {
@@ -82,8 +82,12 @@ package final class AuthorizerVerifier {
 
     /// Who a request is that was let in. What it was let in by nobody here knows; a cookie, or a password of Basic, a browser sends by itself.
     package func identity(_ principal: Principal, _ head: borrowing RequestHead) -> Identity {
+        // Basic, Negotiate, NTLM and Digest it repeats by itself, and where there is neither, the address may be what counts.
         let isField =
-            !head.fields.has(.cookie) && head.value(.authorization).map { !BasicCredential.isBasic(head.bytes.extracting($0)) } ?? false
+            !head.fields.has(.cookie)
+            && head.value(.authorization).map { value in
+                !Credential.isForeign(head.bytes.extracting(value))
+            } ?? false
         return Identity(principal, kind: isField ? .field : .cookie)
     }
 }

@@ -21,8 +21,22 @@ package struct SharedSecret: Sendable {
         self.bytes = bytes
     }
 
+    /// One of a process's own.
+    init(random: [UInt8]) { bytes = random }
+
+    /// A digest that nobody without the secret can make, nor compare with another process's.
+    func digest(_ text: [UInt8]) -> [UInt8] {
+        guard let digest = code(over: text.span, with: .hs256) else { preconditionFailure("OpenSSL has no SHA-256") }
+        return digest
+    }
+
     /// Whether `signature` is this secret's over `signed`.
     func verify(_ signature: [UInt8], over signed: Span<UInt8>, with algorithm: Algorithm) -> Bool {
+        guard let code = code(over: signed, with: algorithm) else { return false }
+        return equalInConstantTime(code.span, signature.span)
+    }
+
+    private func code(over signed: Span<UInt8>, with algorithm: Algorithm) -> [UInt8]? {
         var code = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
         var count: UInt32 = 0
         let digest: OpaquePointer?
@@ -30,14 +44,14 @@ package struct SharedSecret: Sendable {
         case .hs256: unsafe digest = EVP_sha256()
         case .hs384: unsafe digest = EVP_sha384()
         case .hs512: unsafe digest = EVP_sha512()
-        default: return false
+        default: return nil
         }
         // SAFETY: secret, text and code are lent for the call, which writes at most as many bytes as the code has.
         let made = unsafe signed.withUnsafeBufferPointer { signed in
             unsafe HMAC(digest, bytes, Int32(bytes.count), signed.baseAddress, signed.count, &code, &count) != nil
         }
         ERR_clear_error()
-        guard made, let count = Int(exactly: count), count > 0, count <= code.count else { return false }
-        return equalInConstantTime(code.span.extracting(0..<count), signature.span)
+        guard made, let count = Int(exactly: count), count > 0, count <= code.count else { return nil }
+        return Array(code[..<count])
     }
 }

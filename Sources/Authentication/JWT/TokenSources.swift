@@ -116,7 +116,9 @@ package struct TokenSources: Sendable {
 
     /// A field line that carries the token to where the file looks for one: a field rather than a cookie, which pages of other origins could
     /// not use.
-    package func line(for token: [UInt8]) -> [UInt8] {
+    ///
+    /// - Returns: nil where the query is the only place; see ``parameter(for:)``.
+    package func line(for token: [UInt8]) -> [UInt8]? {
         for source in sources {
             switch source {
             case .bearer: return [UInt8]("Authorization: Bearer ") + token + [0x0D, 0x0A]
@@ -126,7 +128,14 @@ package struct TokenSources: Sendable {
             }
         }
         for case .cookie(let name) in sources { return [UInt8]("Cookie: ") + name + [0x3D] + token + [0x0D, 0x0A] }
+        if !sources.contains(.password) { return nil }
         return [UInt8]("Authorization: Basic ") + [UInt8](Base64.encode([UInt8]("token:") + token)) + [0x0D, 0x0A]
+    }
+
+    /// The parameter of a query that carries the token.
+    package func parameter(for token: [UInt8]) -> String {
+        for case .query(let name) in sources { return name + "=" + String(decoding: token, as: UTF8.self) }
+        return ""
     }
 
     /// Whether a browser sends a token from one of the places by itself.

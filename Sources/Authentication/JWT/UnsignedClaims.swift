@@ -8,8 +8,8 @@ package struct UnsignedClaims: Sendable {
     package private(set) var added: [String] = []
     /// How the token would come.
     package var kind = CredentialKind.field
-    /// The authorizer that gives them; nil for those of a token.
-    package var authorizer: AuthorizerID?
+    /// What gives them, where that is an authorizer or a file of passwords; nil for those of a token.
+    package var credential: CredentialID?
     /// Claims that are times, as seconds from the moment of the request.
     private var relativeTimes: [(name: String, seconds: Int64)] = []
 
@@ -65,11 +65,16 @@ package struct UnsignedClaims: Sendable {
 
     /// What becomes of a token with these claims and a good signature, whichever route it comes to.
     package func checked(
-        among issuers: [Issuer], _ authorizers: AuthorizerVerifier, _ requirements: any RequirementAnswering, at now: UInt64
+        among issuers: [Issuer], _ authenticator: Authenticator, _ requirements: any RequirementAnswering, at now: UInt64
     ) -> CheckedClaims {
-        if let authorizer {
+        switch credential {
+        case .authorizer(let id):
             return CheckedClaims(
-                credential: .authorizer(authorizer), principal: .success(authorizers.principal(authorizer, Claims(payload))), kind: kind)
+                credential: credential, principal: .success(authenticator.authorizers.principal(id, Claims(payload))), kind: kind)
+        case .password(let id):
+            return CheckedClaims(
+                credential: credential, principal: .success(authenticator.passwords.principal(id, Claims(payload))), kind: .password)
+        case .issuer, .network, nil: break
         }
         do {
             guard let index = try issuer(among: issuers) else { throw CredentialError.malformed }
@@ -87,30 +92,6 @@ package struct UnsignedClaims: Sendable {
         } catch {
             preconditionFailure("\(error)")
         }
-    }
-}
-
-/// Unsigned claims that were held to the rules of their issuer, once for all requests that they are asked about.
-package struct CheckedClaims {
-    /// Nil where they name no issuer, or an unknown one.
-    package let credential: CredentialID?
-    /// Whether an authorizer gives them, and no token.
-    package var areOfAuthorizer: Bool { if case .authorizer = credential { true } else { false } }
-    fileprivate let principal: Result<Principal, CredentialError>
-    fileprivate let kind: CredentialKind
-
-    /// The identity where a route asks for one.
-    ///
-    /// - Throws: why a token with these claims is refused there.
-    package func identity(by rule: AuthenticationRule) throws(CredentialError) -> Identity {
-        if let credential, !rule.accepts(credential) {
-            switch credential {
-            case .issuer: throw .issuerNotAccepted
-            // What an authorizer would let in brings nothing where another is asked.
-            case .authorizer, .network: throw .missing
-            }
-        }
-        return Identity(try principal.get(), kind: kind)
     }
 }
 

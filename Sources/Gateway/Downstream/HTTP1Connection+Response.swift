@@ -152,7 +152,7 @@ extension HTTP1Connection: PassageFrontEnd {
             state = .broken
             return queueTurn()
         }
-        services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error))
+        services.path.refuse(passage, passage.lostCredential ?? .forwarding(error))
     }
 
     func respond(_ reply: Reply) {

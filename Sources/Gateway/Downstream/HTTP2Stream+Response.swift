@@ -156,7 +156,7 @@ extension HTTP2Stream: PassageFrontEnd {
             forgetResponse()
         }
         guard response != .none else {
-            return services.path.refuse(passage, stream.ending == .drained ? .forwarding(.busy) : .token(.expired))
+            return services.path.refuse(passage, passage.lostCredential ?? .forwarding(.busy))
         }
         if stream.kind == .grpc {
             for (name, value) in [("grpc-status", stream.grpcStatus), ("grpc-message", stream.explanation)] {
@@ -177,7 +177,7 @@ extension HTTP2Stream: PassageFrontEnd {
 
     func responseFailed(_ error: ForwardingError) {
         if response != .none, connection.dropHead(of: id) { forgetResponse() }
-        guard response != .none else { return services.path.refuse(passage, passage.isExpired ? .token(.expired) : .forwarding(error)) }
+        guard response != .none else { return services.path.refuse(passage, passage.lostCredential ?? .forwarding(error)) }
         // A part of the response is with the client: only a reset tells that the rest is missing.
         services.counters.add(.upstreamFailures)
         passage.verdict = .brokenOff(error)

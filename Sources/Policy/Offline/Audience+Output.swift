@@ -7,9 +7,13 @@ extension Audience {
         var lines: [String] = []
         if let route { lines.append("route      \(route.name)   \(route.line)") }
         switch kind {
-        case .everybody: lines.append("Everybody passes: it is public.")
+        case .everybody(let networks):
+            lines.append(
+                networks.isEmpty
+                    ? "Everybody passes: it is public."
+                    : "Everybody passes who comes from \(networks.joined(separator: ", and from ")): it is public.")
         case .nobody(let reason): lines.append("Nobody passes: \(reason)")
-        case .bearers(let issuers, let authorizers, let networks, let scopes, let rules):
+        case .bearers(let issuers, let authorizers, let networks, let passwords, let scopes, let rules):
             for issuer in issuers {
                 let audience = issuer.audiences.isEmpty ? "any audience" : "for \(issuer.audiences.joined(separator: " or "))"
                 let rules = issuer.rules.map {
@@ -18,6 +22,7 @@ extension Audience {
                 lines.append("token of   \(issuer.name)   \(issuer.url)   \(([audience] + rules).joined(separator: ", "))")
             }
             for name in authorizers { lines.append("let in by  \(name)") }
+            for name in passwords { lines.append("password   \(name)") }
             for text in networks { lines.append("from       \(text)   without a credential") }
             for scope in scopes { lines.append("scope      \(scope.text)   \(scope.line)") }
             for rule in rules { lines.append("rule       \(rule.text)   \(rule.line)") }
@@ -37,14 +42,17 @@ extension Audience {
             output.member("target", target)
             output.route(route)
             switch kind {
-            case .everybody: output.member("passes", "everybody")
+            case .everybody(let networks):
+                output.member("passes", "everybody")
+                if !networks.isEmpty { output.member("from", networks) }
             case .nobody(let reason):
                 output.member("passes", "nobody")
                 output.member("reason", reason)
-            case .bearers(let issuers, let authorizers, let networks, let scopes, let rules):
+            case .bearers(let issuers, let authorizers, let networks, let passwords, let scopes, let rules):
                 output.member("passes", "bearers")
                 output.member("issuers", issuers.map(\.name))
                 if !authorizers.isEmpty { output.member("authorizers", authorizers) }
+                if !passwords.isEmpty { output.member("htpasswd", passwords) }
                 if !networks.isEmpty { output.member("networks", networks) }
                 for (name, demands) in [("scopes", scopes), ("rules", rules)] {
                     output.objects(name, of: demands) { output, demand in

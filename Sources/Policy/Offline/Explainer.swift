@@ -64,6 +64,7 @@ package struct Explainer {
     package func passing(_ request: OfflineRequest) -> Audience {
         var anonymous = request
         anonymous.bearer = .fields
+        anonymous.ignoresAddress = true
         let outcome = offline.decide(anonymous)
         guard let match = outcome.match else {
             let reason: String =
@@ -82,10 +83,11 @@ package struct Explainer {
                 issuers: credentials.issuers.map { settings.issuer($0) },
                 authorizers: credentials.authorizers.map { settings.authorizer($0).name },
                 networks: credentials.networks.map { settings.networks[$0.index].text },
+                passwords: credentials.passwords.map { settings.passwords[$0.index].name },
                 scopes: zip(rule.requirements, rule.requirementLines).map { (settings.requirements.requirements[$0].summary, $1) },
-                rules: rule.rules.map { ($0.text, $0.line) })
+                rules: rule.rules.map { ($0.text, $0.line) } + match.rule.from.map { ("from \($0.text)", $0.line) })
         } else {
-            kind = .everybody
+            kind = .everybody(from: match.rule.from.map(\.text))
         }
         return Audience(policyID: policyID, target: request.target, route: (match.route.name, match.rule.line), kind: kind)
     }
@@ -102,10 +104,10 @@ package struct Explainer {
 
     /// Puts into claims what the one issuer that they can be of gives to all its tokens.
     private func complete(_ claims: inout UnsignedClaims, for request: OfflineRequest) {
-        if claims.authorizer == nil, let named = try? claims.issuer(among: settings.issuers) {
+        if claims.credential == nil, let named = try? claims.issuer(among: settings.issuers) {
             return claims.complete(for: settings.issuer(named), at: request.time)
         }
-        guard claims["iss"] == nil, claims.authorizer == nil else { return }
+        guard claims["iss"] == nil, claims.credential == nil else { return }
         let accepted = offline.decide(request).match?.credentials?.issuers ?? settings.issuers.indices.map { IssuerID($0) }
         if let first = accepted.first { claims.complete(for: settings.issuer(first), at: request.time) }
     }
@@ -143,8 +145,6 @@ package struct Explainer {
         case .methodNotAllowed(let allowed): steps.append(.init(.method, request.method, isMet: false, note: "the route takes \(allowed)"))
         case .originNotAllowed(let origin):
             steps.append(.init(.origin, origin, isMet: false, note: "is not among the origins of the route's cors"))
-        case .addressNotAllowed(let networks):
-            steps.append(.init(.from, networks, isMet: false, note: "the client is \(request.clientIP)"))
         case .bodyTooLarge:
             steps.append(.init(.body, "\(route.bodyBytesMax ?? 0) bytes", isMet: false, note: "is the most that the route takes"))
         default: break
@@ -153,7 +153,11 @@ package struct Explainer {
             let isOwn = !match.rule.names.isEmpty
             steps.append(.init(.method, request.method, line: isOwn ? match.rule.line : nil, note: isOwn ? "" : "as every other"))
             for demand in match.rule.from {
-                steps.append(.init(.from, demand.text, line: demand.line, note: "the client is \(request.clientIP)"))
+                let isMet = demand.contains(outcome.context.clientIP)
+                steps.append(
+                    .init(
+                        .from, demand.text, isMet: isMet, line: demand.line,
+                        note: "the client is \(String(decoding: outcome.context.clientIP, as: UTF8.self))"))
             }
             if let upgrade = match.upgrade { steps.append(.init(.upgrade, String(decoding: upgrade.name, as: UTF8.self))) }
         }
@@ -182,7 +186,13 @@ package struct Explainer {
         let accepted = credentials.credentials.map { settings.title(of: $0) }.joined(separator: " or ")
         if let identity = outcome.identity {
             let subject = identity.principal.subject.map { "subject \($0)" } ?? "no subject"
-            var note = "signature checked"
+            var note =
+                switch identity.principal.credential {
+                case .issuer: "signature checked"
+                case .password: "password checked"
+                case .network: "the client is \(String(decoding: outcome.context.clientIP, as: UTF8.self))"
+                case .authorizer: "not asked"
+                }
             if case .claims = request.bearer {
                 note =
                     if case .issuer = identity.principal.credential { "claims as given, signature not checked" } else { "claims as given" }
@@ -210,6 +220,10 @@ package struct Explainer {
             return [
                 .init(.token, settings.title(of: credential), isMet: nil, line: credentials.line, note: settings.unknown(of: credential))
             ]
+        }
+        if case .passwordWrong = refusal {
+            let names = credentials.passwords.map { settings.title(of: .password($0)) }
+            return [.init(.token, names.joined(separator: " or "), isMet: false, line: credentials.line, note: refusal?.detail ?? "")]
         }
         if case .authorizer(let refused) = refusal {
             return [

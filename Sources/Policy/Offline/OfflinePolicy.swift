@@ -1,3 +1,4 @@
+import Time
 import System
 package import Authentication
 package import Authorization
@@ -53,7 +54,8 @@ package final class OfflinePolicy {
         self.settings = settings
         policy = Policy(settings)
         authenticator = Authenticator(
-            issuers: settings.issuers, authorizers: settings.authorizers, networks: settings.networks, sources: settings.tokenSources,
+            issuers: settings.issuers, authorizers: settings.authorizers, networks: settings.networks, passwords: settings.passwords,
+            sources: settings.tokenSources,
             cacheCapacity: 4,
             cacheHash: SipHash(key0: 1, key1: 2),
             requirements: settings.requirements)
@@ -80,7 +82,7 @@ package final class OfflinePolicy {
 
     /// Holds claims to the rules of their issuer.
     package func check(_ claims: UnsignedClaims, at time: UInt64) -> CheckedClaims {
-        claims.checked(among: settings.issuers, authenticator.authorizers, settings.requirements, at: time)
+        claims.checked(among: settings.issuers, authenticator, settings.requirements, at: time)
     }
 
     /// What a token is to the file, without a request.
@@ -127,6 +129,7 @@ package final class OfflinePolicy {
         case .match(let found): match = found
         }
         run.match = match
+        if !request.ignoresAddress { try policy.checkAddress(match, in: context) }
         if let credentials = match.credentials {
             switch try authenticate(request, context.head, by: credentials) {
             case .identity(let identity): run.identity = identity
@@ -172,7 +175,8 @@ package final class OfflinePolicy {
             do throws(Refusal) {
                 if let found = try authenticate(request, head, by: rule, step) { return found }
             } catch {
-                guard rule.takesAny else { throw error }
+                guard rule.takesAny, error.isOfCredential else { throw error }
+                if let refused, refused.outweighs(error) { continue }
                 refused = error
             }
         }
@@ -193,7 +197,7 @@ package final class OfflinePolicy {
         case .network(let id): return authenticator.identity(of: id, [UInt8](request.clientIP.utf8)).map { .identity($0) }
         case .token:
             do throws(CredentialError) {
-                if let claims { return claims.areOfAuthorizer ? nil : .identity(try claims.identity(by: rule)) }
+                if let claims { return claims.areOfToken ? .identity(try claims.identity(by: rule)) : nil }
                 switch try authenticator.tokens.verify(head, by: rule, at: request.time) {
                 case .identity(let identity): return .identity(identity)
                 case .absent: return nil
@@ -204,8 +208,18 @@ package final class OfflinePolicy {
             } catch {
                 throw .token(error)
             }
+        case .password(let id):
+            if let claims { return claims.credential == .password(id) ? (try? claims.identity(by: rule)).map { .identity($0) } : nil }
+            switch authenticator.passwords.find(id, head, at: .past) {
+            case .none: return nil
+            case .known(let principal): return .identity(authenticator.passwords.identity(principal))
+            case .check(let check):
+                guard check.run() else { throw .passwordWrong }
+                return .identity(authenticator.passwords.identity(authenticator.passwords.passed(check, of: id, at: .past)))
+            }
         case .authorizer(let id):
-            if let claims, claims.credential == .authorizer(id), let identity = try? claims.identity(by: rule) {
+            if let claims, claims.credential == .authorizer(id), let given = try? claims.identity(by: rule) {
+                let identity = authenticator.authorizers.identity(given.principal, head)
                 return .identity(identity)
             }
             guard request.authorizersRefuse || claims != nil else { return .undecided(.authorizer(id)) }

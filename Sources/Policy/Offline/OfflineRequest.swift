@@ -33,6 +33,8 @@ package struct OfflineRequest {
     package var time: UInt64
     /// Whether an external authorizer, which nobody asks here, is taken to refuse who brings no claims; else the request is undecided.
     package var authorizersRefuse = false
+    /// Whether it does not matter from where it comes.
+    package var ignoresAddress = false
 
     package init(
         _ method: String, _ target: String, host: String = "localhost", isHTTPS: Bool? = nil, fields: [(name: String, value: String)] = [],
@@ -62,12 +64,18 @@ package struct OfflineRequest {
 
     /// The request's head, as a client would send it over HTTP/1.1.
     package func head(_ sources: TokenSources) -> [UInt8] {
+        var (target, line): (String, [UInt8]) = (target, [])
+        if case .token(let token) = bearer {
+            if let found = sources.line(for: token) {
+                line = found
+            } else {
+                target += (target.contains("?") ? "&" : "?") + sources.parameter(for: token)
+            }
+        }
         var text = "\(method) \(target) HTTP/1.1\r\n"
         if !fields.contains(where: { $0.name.lowercased() == "host" }) { text += "Host: \(host)\r\n" }
         for field in fields { text += "\(field.name): \(field.value)\r\n" }
-        var bytes = [UInt8](text.utf8)
-        if case .token(let token) = bearer { bytes += sources.line(for: token) }
-        return bytes + [0x0D, 0x0A]
+        return [UInt8](text.utf8) + line + [0x0D, 0x0A]
     }
 
     /// What in it no request could have been sent with: a mistake in the command, and no refusal.

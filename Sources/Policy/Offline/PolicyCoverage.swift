@@ -47,7 +47,7 @@ package struct PolicyCoverage {
         guard let rule = outcome.match?.rule, let places = places[ObjectIdentifier(rule)] else { return }
         switch outcome.decision {
         case .forwarded, .replied(.route): for place in places { demands[place].wasMet = true }
-        case .refused(.token), .refused(.authorizer): demands[places.lowerBound].hasRefused = true
+        case .refused(.token), .refused(.authorizer), .refused(.passwordWrong): demands[places.lowerBound].hasRefused = true
         case .refused(.authorization):
             guard let principal = outcome.identity?.principal else { return }
             let requirements = rule.authorization.requirements

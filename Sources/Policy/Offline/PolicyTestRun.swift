@@ -52,7 +52,7 @@ package struct PolicyTestRun {
     private static func bearer(_ persona: PolicyTest.Persona, _ policy: OfflinePolicy, at now: UInt64) -> OfflineRequest.Bearer {
         guard var claims = persona.claims else { return .fields }
         let issuers = policy.settings.issuers
-        if claims.authorizer == nil, let issuer = try? claims.issuer(among: issuers) {
+        if claims.credential == nil, let issuer = try? claims.issuer(among: issuers) {
             claims.complete(for: issuers[issuer.index], at: now)
         }
         return .checked(policy.check(claims, at: now))

@@ -135,6 +135,7 @@ private struct PolicyText {
         switch step {
         case .token: return "token"
         case .network(let network): return "network \(settings.networks[network.index].summary)"
+        case .password(let file): return "htpasswd \(settings.passwords[file.index].users)"
         case .authorizer(let found): id = found
         }
         let authorizer = settings.authorizer(id)

@@ -13,6 +13,7 @@ extension Settings {
         case .issuer: "issuer"
         case .authorizer: "authorizer"
         case .network: "network"
+        case .password: "htpasswd"
         }
     }
 
@@ -21,7 +22,7 @@ extension Settings {
         switch credential {
         case .issuer: "the keys of issuer \(name(of: credential)) are at a URL"
         case .authorizer: "authorizer \(name(of: credential)) would be asked"
-        case .network: "network \(name(of: credential)) says nothing"
+        case .network, .password: "\(title(of: credential)) says nothing"
         }
     }
 }

@@ -1,30 +1,33 @@
 import CLinux
 import Dispatch
 import Synchronization
-import System
 
-/// Runs what blocks on threads of its own and hands the outcomes back to the loop.
-final class BackgroundWork<Outcome: Sendable>: EventHandler {
+/// Runs what blocks, or takes long, on threads of its own and hands the outcomes back to the loop.
+package final class BackgroundWork<Outcome: Sendable>: EventHandler {
     private let loop: EventLoop
     private let inbox: Inbox<Outcome>
     private var watch: Watch?
     private let take: (Outcome) -> Void
 
-    init(on loop: EventLoop, take: @escaping (Outcome) -> Void) throws(SystemError) {
+    private let queue: DispatchQueue
+
+    /// - Parameter isSerial: whether one piece of work is done after the other.
+    package init(on loop: EventLoop, isSerial: Bool = false, take: @escaping (Outcome) -> Void) throws(SystemError) {
         self.loop = loop
         self.take = take
+        queue = isSerial ? DispatchQueue(label: "background") : .global()
         let raw = eventfd(0, pc_eventfd_flags)
         guard raw >= 0 else { throw SystemError("eventfd") }
         inbox = Inbox(wake: Descriptor(owning: raw))
         watch = try loop.watch(raw, for: .readable, self)
     }
 
-    func start(_ work: @escaping @Sendable () -> Outcome) {
+    package func start(_ work: @escaping @Sendable () -> Outcome) {
         let inbox = inbox
-        DispatchQueue.global().async { inbox.put(work()) }
+        queue.async { inbox.put(work()) }
     }
 
-    func handle(_ readiness: Readiness) {
+    package func handle(_ readiness: Readiness) {
         for outcome in inbox.takeAll() { take(outcome) }
     }
 }
