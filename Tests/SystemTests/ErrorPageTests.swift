@@ -66,9 +66,7 @@ import Testing
         try stage.folder.write("page.html", "x")
         try stage.folder.write("large.html", String(repeating: "x", count: 300_000))
         let text = stage.configuration("route /** { upstream app; public; \(directive) }")
-        let file = try stage.folder.write(
-            "wrong.conf", text.replacingOccurrences(of: "@DIR@", with: stage.folder.path).replacingOccurrences(of: "@PORT@", with: "1"))
-        let output = try run(Executable.portcullis, ["check", "-c", file])
+        let output = try stage.check(text)
         #expect(output.status == 1 && output.errors.contains(expected), "\(output.errors)")
     }
 }

@@ -119,10 +119,7 @@ import Testing
         if text.hasPrefix("token") {
             configuration = configuration.replacing("token { cookie access_token; header Authorization; header X-Api-Key; }", with: "")
         }
-        let file = try stage.folder.write(
-            "wrong.conf",
-            configuration.replacingOccurrences(of: "@DIR@", with: stage.folder.path).replacingOccurrences(of: "@PORT@", with: "1"))
-        let output = try run(Executable.portcullis, ["check", "-c", file])
+        let output = try stage.check(configuration)
         #expect(output.status == 1 && output.errors.contains(expected), "\(output.errors)")
     }
 }

@@ -120,11 +120,7 @@ import Testing
         ("network office; route / { upstream app; public; }", "'network' has 1 arguments"),
     ]) func complains(text: String, expected: String) throws {
         let stage = try Stage()
-        let file = try stage.folder.write(
-            "wrong.conf",
-            stage.configuration("route /** { upstream app; public; } " + text)
-                .replacingOccurrences(of: "@DIR@", with: stage.folder.path).replacingOccurrences(of: "@PORT@", with: "1"))
-        let output = try run(Executable.portcullis, ["check", "-c", file])
+        let output = try stage.check(stage.configuration("route /** { upstream app; public; } " + text))
         #expect(output.status == 1 && output.errors.contains(expected), "\(output.errors)")
     }
 }

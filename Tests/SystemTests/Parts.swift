@@ -354,6 +354,14 @@ final class Stage {
         """
     }
 
+    /// What `portcullis check` says of a file, one of this stage's folder.
+    func check(_ text: String) throws -> Output {
+        let file = try folder.write(
+            "checked.conf",
+            text.replacingOccurrences(of: "@DIR@", with: folder.path).replacingOccurrences(of: "@PORT@", with: "1"))
+        return try run(Executable.portcullis, ["check", "-c", file])
+    }
+
     static let usualRoute = "route /** { upstream app; auth sso; scope read:orders; set_header X-User-Id $claim.sub; }"
 }
 

@@ -78,9 +78,7 @@ import Testing
     ]) func complains(directives: String, expected: String) throws {
         let stage = try Stage()
         let text = stage.configuration("authorizer gate { server 127.0.0.1:1; } route /** { upstream app; \(directives) }")
-        let file = try stage.folder.write(
-            "wrong.conf", text.replacingOccurrences(of: "@DIR@", with: stage.folder.path).replacingOccurrences(of: "@PORT@", with: "1"))
-        let output = try run(Executable.portcullis, ["check", "-c", file])
+        let output = try stage.check(text)
         #expect(output.status == 1 && output.errors.contains(expected), "\(output.errors)")
     }
 }

@@ -92,11 +92,7 @@ import Testing
     ]) func complains(content: String, expected: String) throws {
         let stage = try Stage()
         try stage.folder.write("users", content)
-        let file = try stage.folder.write(
-            "wrong.conf",
-            stage.configuration("htpasswd people users; route /** { upstream app; auth people; }")
-                .replacingOccurrences(of: "@DIR@", with: stage.folder.path).replacingOccurrences(of: "@PORT@", with: "1"))
-        let output = try run(Executable.portcullis, ["check", "-c", file])
+        let output = try stage.check(stage.configuration("htpasswd people users; route /** { upstream app; auth people; }"))
         #expect(output.status == 1 && output.errors.contains(expected), "\(output.errors)")
     }
 }

@@ -121,11 +121,7 @@ import Testing
         ("route /a { upstream app; auth sso; sign_in; }", "'sign_in' has 0 arguments"),
     ]) func complains(route: String, expected: String) throws {
         let stage = try Stage()
-        let file = try stage.folder.write(
-            "wrong.conf",
-            stage.configuration("route /** { upstream app; public; } " + route)
-                .replacingOccurrences(of: "@DIR@", with: stage.folder.path).replacingOccurrences(of: "@PORT@", with: "1"))
-        let output = try run(Executable.portcullis, ["check", "-c", file])
+        let output = try stage.check(stage.configuration("route /** { upstream app; public; } " + route))
         #expect(output.status == 1 && output.errors.contains(expected), "\(output.errors)")
     }
 }
