@@ -69,7 +69,8 @@ make_token() {
 # gateway PORT UPSTREAM_PORT [NAME]: checks the example's file, runs its tests and starts the gateway on it.
 gateway() {
     name=${3:-gateway}
-    sed -e "s#@PORT@#$1#g" -e "s#@SERVICE@#$2#g" -e "s#@REDIS@#${redis_port:-0}#g" "$here/gateway.conf" > "$work/$name.conf"
+    sed -e "s#@PORT@#$1#g" -e "s#@SERVICE@#$2#g" -e "s#@REDIS@#${redis_port:-0}#g" \
+        -e "s#@AUTH@#${auth_port:-0}#g" "$here/gateway.conf" > "$work/$name.conf"
     (cd "$work" && "$PORTCULLIS" test -c "$name.conf")
     cd "$work"
     start "$name" "$1" "$PORTCULLIS" run -c "$name.conf"
