@@ -122,10 +122,10 @@ private let authenticator = Authenticator(
 authenticator.tokens.replaceKeys(of: IssuerID(0), with: try KeySet([UInt8](keySet.utf8)))
 private let rule = AuthenticationRule([.issuer(IssuerID(0))])
 private let now: UInt64 = 1_800_000_000
-guard case .identity(let identity) = try authenticator.authenticate(context.head, by: rule, at: now) else {
+guard case .identity(let identity) = try authenticator.tokens.verify(context.head, by: rule, at: now) else {
     preconditionFailure("the token is not good")
 }
-repeated("cached identity") { _ = try authenticator.authenticate(context.head, by: rule, at: now) }
+repeated("cached identity") { _ = try authenticator.tokens.verify(context.head, by: rule, at: now) }
 
 /// Tokens that somebody made up: what they cost besides the check of their signature, which fails, is what an attacker gets for nothing.
 private let keys = try KeySet([UInt8](keySet.utf8))

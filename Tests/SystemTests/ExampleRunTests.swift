@@ -2,7 +2,9 @@ import Testing
 
 /// Each folder of `examples/` starts, and every request that it sends comes out as it says.
 @Suite(.serialized) struct ExampleRunTests {
-    @Test(arguments: ["jwt-cookie", "redis-limits", "grpc", "websocket", "authelia", "oauth2-proxy"]) func comesOutAsItShould(example: String) throws {
+    @Test(arguments: ["jwt-cookie", "redis-limits", "grpc", "websocket", "authelia", "oauth2-proxy"]) func comesOutAsItShould(
+        example: String
+    ) throws {
         let output = try run(
             "\(Executable.root)/examples/\(example)/try", [],
             environment: ["PORTCULLIS": Executable.portcullis, "PYTHON": "\(Executable.root)/.build/python/bin/python"])
