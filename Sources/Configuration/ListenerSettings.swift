@@ -45,6 +45,8 @@ package struct ListenerSettings {
     package let proxies: ProxyPeers?
     /// What is agreed on by ALPN, the most wanted first.
     package let protocols: [String]
+    /// Set where requests are questions of another proxy, that are decided and not forwarded.
+    package let decisions: DecisionProtocol?
 
     init?(_ directive: Directive, files: any FileSource, _ diagnostics: Diagnostics) {
         guard directive.hasArguments(1...1, "ADDRESS:PORT { … }", diagnostics) else { return nil }
@@ -55,6 +57,11 @@ package struct ListenerSettings {
         let plaintext = block.one("plaintext")
         protocols = Self.protocols(block.one("protocols"), isTLS: tls != nil, diagnostics)
         proxies = block.one("proxy_protocol").map { ProxyPeers($0, diagnostics) }
+        let kinds: [String: DecisionProtocol] = ["nginx": .nginx, "traefik": .traefik, "envoy": .envoy]
+        decisions = block.one("decisions")?.choice(kinds, diagnostics)
+        if let directive = block.one("decisions"), redirect != nil {
+            diagnostics.error("a listener that redirects decides nothing", at: directive.name, hint: "remove this line, or redirect")
+        }
         block.finish(later: ["backlog", "http3"])
         let toHTTPS = redirect.flatMap { HTTPSRedirect($0, diagnostics) }
         if let plaintext { _ = plaintext.takes(0...0, "without arguments", diagnostics) }

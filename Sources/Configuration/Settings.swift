@@ -185,6 +185,11 @@ package struct Settings {
         if listeners.isEmpty, file.all("listen").isEmpty {
             diagnostics.error("nothing is listened on", at: nil, hint: "add: listen 0.0.0.0:443 { tls { certificate CHAIN.pem KEY.pem; } }")
         }
+        if trustedProxies.isEmpty, let first = listeners.first(where: { $0.decisions != nil }) {
+            diagnostics.error(
+                "nobody may ask for decisions at \(first.address.text)", at: file.all("listen").first?.position,
+                hint: "name the proxies that may, which tell who their clients are: trusted_proxies 127.0.0.1;")
+        }
         if routeDirectives.isEmpty {
             diagnostics.error("there is no route", at: nil, hint: "add: route /** { upstream NAME; auth ISSUER; }")
         }

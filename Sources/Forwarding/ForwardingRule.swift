@@ -1,4 +1,4 @@
-import Authentication
+package import Authentication
 import Bytes
 package import ConfigFile
 import HTTPMessage
@@ -105,6 +105,34 @@ package final class ForwardingRule: Sendable {
     /// All fields that the route sets on what it forwards, so that nobody else may.
     package var headerNames: [String] {
         (identityHeaders + requestHeaders).map(\.name) + (forwardsToken ? [FieldName.authorization.text] : [])
+    }
+
+    /// The fields that the route sets on one request.
+    ///
+    /// - Throws: when a value cannot stand where the route wants it.
+    func lines(_ identity: Identity?, in context: RequestContext) throws(ForwardingError) -> [UInt8] {
+        var lines: [UInt8]
+        switch identityLines(identity?.principal) {
+        case .lines(let made): lines = made
+        case .unusable(let header): throw .headerUnusable(header)
+        }
+        do throws(UnusableValue) {
+            for header in requestHeaders { try header.append(identity?.principal, context, to: &lines) }
+        } catch {
+            throw .headerUnusable(error.header)
+        }
+        return lines
+    }
+
+    /// The same with the token that goes on, for a proxy that sends them to the service itself.
+    package func decisionLines(_ identity: Identity?, in context: RequestContext) throws(ForwardingError) -> [UInt8] {
+        var lines = try lines(identity, in: context)
+        if forwardsToken, let token = identity?.principal.token {
+            lines.append("Authorization: Bearer ")
+            lines += token
+            lines.append("\r\n")
+        }
+        return lines
     }
 
     /// The header lines that the token decides; from the token's own store after the first time.

@@ -69,16 +69,7 @@ package final class OutgoingHead {
     package func render() throws(ForwardingError) {
         let rule = rule
         ownLines = []
-        var lines: [UInt8]
-        switch rule.identityLines(identity?.principal) {
-        case .lines(let made): lines = made
-        case .unusable(let header): throw .headerUnusable(header)
-        }
-        do throws(UnusableValue) {
-            for header in rule.requestHeaders { try header.append(identity?.principal, context, to: &lines) }
-        } catch {
-            throw .headerUnusable(error.header)
-        }
+        var lines = try rule.lines(identity, in: context)
         if !rule.strippedPrefix.isEmpty {
             lines.append("X-Forwarded-Prefix: ")
             lines += rule.strippedPrefix

@@ -68,6 +68,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// How much storage the head held on to when it was last read.
     var headCapacity = 0
     var framing = BodyFraming.none
+    /// Set where the request is a question of another proxy, that is decided and not forwarded.
+    var decisions: DecisionProtocol?
     /// Known before it is known whether the route takes the request.
     private(set) var route: Route?
     private(set) var match: RouteMatch?
@@ -168,6 +170,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         match = nil
         ownsCORS = false
         responseFields = nil
+        decisions = nil
         tunnel = nil
         isGRPC = false
         extendedProtocol = nil

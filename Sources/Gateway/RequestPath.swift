@@ -109,7 +109,7 @@ final class RequestPath {
         }
     }
 
-    private func run(_ passage: Passage, from first: consuming Stage) {
+    func run(_ passage: Passage, from first: consuming Stage) {
         var stage = first
         do throws(Refusal) {
             while true {
@@ -216,7 +216,9 @@ final class RequestPath {
         guard let admission = consume admission else { preconditionFailure("limits that were decided and admit nothing") }
         if log.isOn { passage.admittedAt = Clock.now() }
         switch match.route.action {
-        case .forward(let rule): return .next(.forward(admission, rule))
+        case .forward(let rule):
+            if passage.decisions != nil { return .reply(try decided(passage, rule)) }
+            return .next(.forward(admission, rule))
         case .reply(let reply): return .next(.answer(admission, reply, match.route))
         }
     }
@@ -282,7 +284,9 @@ final class RequestPath {
 
     private func send(_ reply: Reply, to passage: Passage) {
         passage.state = .answered
-        passage.frontEnd?.respond(reply)
+        guard let decisions = passage.decisions else { return passage.frontEnd?.respond(reply) ?? () }
+        let isAllowed = if case .replied(.decision) = passage.verdict { true } else { false }
+        passage.frontEnd?.respond(reply.told(to: decisions, isAllowed: isAllowed))
     }
 
     private func form(_ passage: Passage) -> ReplyForm { ReplyForm(for: passage.context.head, isHTTP2: passage.isHTTP2) }

@@ -214,7 +214,8 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
                 }
                 let redirect: HTTPSRedirect? = if case .redirect(let rule) = settings.role { rule } else { nil }
                 let listener = try Listener(
-                    socket, contexts: contexts[index], redirect: redirect, proxies: settings.proxies, services)
+                    socket, contexts: contexts[index], redirect: redirect, decisions: settings.decisions, proxies: settings.proxies,
+                    services)
                 listeners.append(listener)
             } catch {
                 report("cannot take connections at \(settings.address.text): \(error)")

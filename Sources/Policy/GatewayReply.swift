@@ -11,6 +11,8 @@ package enum GatewayReply: Equatable, Sendable {
     case redirect(String)
     /// What a route answers by itself; the status is the file's, which a call of gRPC is told in its own way.
     case route(status: Int, Reply)
+    /// A proxy that asks whether a request may come is told that it may; whole lines of the fields that the service would get.
+    case decision([UInt8])
 
     /// A stable identifier, for the log.
     package var reason: String {
@@ -19,6 +21,7 @@ package enum GatewayReply: Equatable, Sendable {
         case .preflight: "preflight"
         case .redirect: "redirect_https"
         case .route: Self.routeReason
+        case .decision: "decision"
         }
     }
 
@@ -26,7 +29,7 @@ package enum GatewayReply: Equatable, Sendable {
 
     package var status: Int {
         switch self {
-        case .aboutServer: 200
+        case .aboutServer, .decision: 200
         case .preflight: 204
         case .redirect: 308
         case .route(let status, _): status
@@ -36,7 +39,7 @@ package enum GatewayReply: Equatable, Sendable {
     package func reply(requestID: [UInt8], form: ReplyForm) -> Reply {
         switch self {
         case .aboutServer: return Reply(status: status, fields: [UInt8]("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"))
-        case .preflight(let lines): return Reply(status: status, fields: lines)
+        case .preflight(let lines), .decision(let lines): return Reply(status: status, fields: lines)
         case .route(_, let reply): return reply
         case .redirect(let location):
             let content = ReplyContent(

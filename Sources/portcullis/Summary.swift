@@ -125,7 +125,8 @@ struct Summary {
     }
 
     private func role(_ listener: ListenerSettings) -> String {
-        switch listener.role {
+        if let decisions = listener.decisions { return "decisions for \(decisions.rawValue)" }
+        return switch listener.role {
         case .tls(let tls): "TLS \(tls.minimum.text) and later, \(tls.certificates.count) certificate(s)"
         case .plaintext: "PLAINTEXT: something in front must terminate TLS"
         case .redirect(let rule):

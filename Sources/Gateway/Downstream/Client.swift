@@ -18,15 +18,18 @@ struct Client {
     let isTLS: Bool
     /// What sends requests to https; nil for a listener that serves.
     let redirect: HTTPSRedirect?
+    /// In whose words its requests ask for decisions; nil for requests that are forwarded.
+    let decisions: DecisionProtocol?
     var handshakeTime = Nanoseconds.zero
 
-    init(_ address: IPAddress?, isTLS: Bool, redirect: HTTPSRedirect?, _ services: DownstreamServices) {
+    init(_ address: IPAddress?, isTLS: Bool, redirect: HTTPSRedirect?, decisions: DecisionProtocol? = nil, _ services: DownstreamServices) {
         self.address = address
         account = services.account(of: address)
         addressText = [UInt8](address?.text ?? "unix")
         isTrusted = address.map { services.settings.trusts($0) } ?? true
         self.isTLS = isTLS
         self.redirect = redirect
+        self.decisions = decisions
     }
 
     /// What its requests are said to come from; one for the connection, or for several of the same peer one after the other.

@@ -79,7 +79,13 @@ extension HTTP1Connection {
         let isLast = requestCount >= services.settings.clientLimits.requestsPerConnection
         if isLast { services.counters.add(.lastRequests) }
         keepAlive = wantsKeepAlive && !isLast
-        if let redirect = client.redirect { services.path.enter(passage, by: redirect) } else { services.path.enter(passage) }
+        if let redirect = client.redirect {
+            services.path.enter(passage, by: redirect)
+        } else if let decisions = client.decisions {
+            services.path.enter(passage, deciding: decisions, services)
+        } else {
+            services.path.enter(passage)
+        }
     }
 
     /// Returns whether the client wants to keep the connection.

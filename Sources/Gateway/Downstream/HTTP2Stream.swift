@@ -128,7 +128,11 @@ final class HTTP2Stream: TimerHandler {
             }
             return services.path.refuse(passage, .malformed(error))
         }
-        services.path.enter(passage)
+        if let decisions = connection.client.decisions {
+            services.path.enter(passage, deciding: decisions, services)
+        } else {
+            services.path.enter(passage)
+        }
     }
 
     func received(_ bytes: Span<UInt8>) {

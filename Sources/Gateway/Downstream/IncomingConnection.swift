@@ -30,10 +30,11 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     /// - Parameter proxies: whose connections begin with a PROXY header.
     static func take(
         _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, redirect: HTTPSRedirect?,
+        decisions: DecisionProtocol? = nil,
         proxies: ProxyPeers?,
         _ services: DownstreamServices
     ) {
-        let client = Client(address, isTLS: contexts != nil, redirect: redirect, services)
+        let client = Client(address, isTLS: contexts != nil, redirect: redirect, decisions: decisions, services)
         let isProxy = proxies?.contains(address) ?? false
         guard services.admits(client, isProxy: isProxy) else { return }
         guard let connection = try? IncomingConnection(descriptor, client, contexts: contexts, isProxy: isProxy, services) else {

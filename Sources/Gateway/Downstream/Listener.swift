@@ -9,18 +9,21 @@ final class Listener: EventHandler, TimerHandler {
     private let services: DownstreamServices
     private let contexts: ServerContexts?
     private let redirect: HTTPSRedirect?
+    private let decisions: DecisionProtocol?
     private let proxies: ProxyPeers?
     private var socket: Descriptor?
     private var watch: Watch?
     private var timer: Timer?
 
     init(
-        _ socket: consuming Descriptor, contexts: ServerContexts?, redirect: HTTPSRedirect?, proxies: ProxyPeers?,
+        _ socket: consuming Descriptor, contexts: ServerContexts?, redirect: HTTPSRedirect?, decisions: DecisionProtocol? = nil,
+        proxies: ProxyPeers?,
         _ services: DownstreamServices
     ) throws(SystemError) {
         self.services = services
         self.contexts = contexts
         self.redirect = redirect
+        self.decisions = decisions
         self.proxies = proxies
         try Socket.startListening(socket.raw)
         watch = try services.loop.watch(socket.raw, for: .readable, self)
@@ -52,7 +55,7 @@ final class Listener: EventHandler, TimerHandler {
             switch Socket.accept(raw) {
             case .connection(let descriptor, let address):
                 IncomingConnection.take(
-                    descriptor, from: address, contexts: contexts, redirect: redirect, proxies: proxies, services)
+                    descriptor, from: address, contexts: contexts, redirect: redirect, decisions: decisions, proxies: proxies, services)
             case .none: return
             case .exhausted:
                 services.counters.add(.acceptPauses)
