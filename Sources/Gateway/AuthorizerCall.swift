@@ -13,6 +13,8 @@ final class AuthorizerCall: InquiryHandler {
         let passage: Passage
         let generation: UInt64
         let purpose: Purpose
+        /// Whether the question is about this request, and not about one that is no other by the cache's key.
+        let isAskedAbout: Bool
     }
 
     let id: AuthorizerID
@@ -35,10 +37,12 @@ final class AuthorizerCall: InquiryHandler {
         self.key = key
     }
 
-    func join(_ passage: Passage, _ purpose: Purpose) {
-        waiters.append(Waiter(passage: passage, generation: passage.generation, purpose: purpose))
+    func join(_ passage: Passage, _ purpose: Purpose, isAskedAbout: Bool) {
+        waiters.append(Waiter(passage: passage, generation: passage.generation, purpose: purpose, isAskedAbout: isAskedAbout))
         passage.authorizerCall = self
     }
+
+    var isWaitedFor: Bool { !waiters.isEmpty }
 
     func takeWaiters() -> [Waiter] {
         let taken: [Waiter] = exchange(&waiters, with: [])

@@ -46,7 +46,7 @@ final class AuthorizerCalls {
         if let key {
             if let known = verifier.known(id, key, at: loop.now) { return known }
             if let call = services[id.index].shared[key.fingerprint], call.key?.bytes == key.bytes {
-                call.join(passage, .request)
+                call.join(passage, .request, isAskedAbout: false)
                 passage.state = .waiting(.authorizer(id))
                 return nil
             }
@@ -91,7 +91,7 @@ final class AuthorizerCalls {
         var list: [AuthorizerCall] = exchange(&services[id.index].spare, with: [])
         let call = list.popLast() ?? AuthorizerCall(id, services[id.index].authorizer, services[id.index].group, self, on: loop)
         swap(&list, &services[id.index].spare)
-        call.join(passage, purpose)
+        call.join(passage, purpose, isAskedAbout: true)
         do throws(Inquiry.Failure) {
             try call.ask(head, key, of: passage.account ?? ClientAccount())
         } catch {
@@ -99,7 +99,7 @@ final class AuthorizerCalls {
             give(call)
             throw .unavailable(Self.explanation(error))
         }
-        if let key { services[id.index].shared[key.fingerprint] = call }
+        if let key, call.isWaitedFor { services[id.index].shared[key.fingerprint] = call }
     }
 
     /// What came of a call.
@@ -114,13 +114,13 @@ final class AuthorizerCalls {
         forget(call)
         let waiters = call.takeWaiters()
         give(call)
-        for (place, waiter) in waiters.enumerated() where waiter.passage.generation == waiter.generation {
+        for waiter in waiters where waiter.passage.generation == waiter.generation {
             let passage = waiter.passage
             switch waiter.purpose {
             case .recheck: passage.path.expiry.rechecked(passage, verdict)
             case .request:
                 guard passage.state == .waiting(.authorizer(call.id)) else { continue }
-                if place == 0 || isShared { goOn(passage, verdict) } else { askAlone(passage, call.id) }
+                if waiter.isAskedAbout || isShared { goOn(passage, verdict) } else { askAlone(passage, call.id) }
             }
         }
     }

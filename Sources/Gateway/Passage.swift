@@ -179,6 +179,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         framing = .none
         keyFetch = .notAsked
         credentialStep = 0
+        if passwordOutcome != nil { passwordOutcome = nil }
         claimedSubject = nil
         beganAt = now
         authenticatedAt = .never

@@ -1,3 +1,4 @@
+import Routing
 import Authentication
 import HTTPMessage
 import Policy
@@ -12,14 +13,14 @@ final class PasswordChecks {
     private let loop: EventLoop
     private let waits = Waits(capacity: 4_096, ofClient: 512)
     private var work: BackgroundWork<Outcome>?
-    /// Those under way, by their digest.
-    private var underWay: Set<[UInt8]> = []
+    /// The addresses of the clients that those under way are for, by the digest.
+    private var underWay: [[UInt8]: [UInt8]] = [:]
     /// Who goes on with a request.
     private let resume: (Passage) -> Void
 
     private struct Outcome: Sendable {
         let file: PasswordFileID
-        let check: PasswordVerifier.Check
+        let subject: PasswordVerifier.Subject
         let isRight: Bool
     }
 
@@ -33,24 +34,31 @@ final class PasswordChecks {
     ///
     /// - Throws: where too many wait already.
     func wait(_ passage: Passage, for check: PasswordVerifier.Check, of file: PasswordFileID) throws(Refusal) {
-        guard underWay.contains(check.digest) || underWay.count < underWayMax else { throw .overloaded }
-        guard waits.add(passage, for: .password(file), until: loop.now.adding(waitMax)) else { throw .overloaded }
-        passage.passwordDigest = check.digest
-        guard underWay.insert(check.digest).inserted else { return }
+        let (subject, client) = (check.subject, passage.context.clientIP)
+        let isNew = underWay[subject.digest] == nil
+        // One client takes a few places, and leaves the others.
+        if isNew, underWay.values.count(where: { $0 == client }) >= underWayOfClientMax { throw .tooManyAtOnce(subject: false) }
+        guard !isNew || underWay.count < underWayMax, waits.add(passage, for: .password(file), until: loop.now.adding(waitMax)) else {
+            throw .overloaded
+        }
+        passage.passwordDigest = subject.digest
+        guard isNew else { return }
         do {
             let work = try work ?? BackgroundWork(on: loop, isSerial: true) { [unowned self] outcome in settled(outcome) }
             self.work = work
-            work.start { Outcome(file: file, check: check, isRight: check.run()) }
+            underWay[subject.digest] = client
+            work.start { Outcome(file: file, subject: subject, isRight: check.run()) }
         } catch {
-            underWay.remove(check.digest)
             throw .overloaded
         }
     }
 
     private func settled(_ outcome: Outcome) {
-        underWay.remove(outcome.check.digest)
-        let principal = outcome.isRight ? verifier.passed(outcome.check, of: outcome.file, at: loop.now) : nil
-        for passage in waits.settle(.password(outcome.file), where: { $0.passwordDigest == outcome.check.digest }) {
+        underWay[outcome.subject.digest] = nil
+        let principal = outcome.isRight ? verifier.passed(outcome.subject, of: outcome.file, at: loop.now) : nil
+        for passage in waits.settle(.password(outcome.file), where: { $0.passwordDigest == outcome.subject.digest }) {
+            // One that ended while another went on waits no longer.
+            guard passage.state == .waiting(.password(outcome.file)), passage.passwordDigest == outcome.subject.digest else { continue }
             passage.passwordOutcome = principal.map { .right($0) } ?? .wrong
             resume(passage)
         }
@@ -73,4 +81,5 @@ enum PasswordOutcome {
 
 /// Different ones; each takes a tenth of a second and more.
 private let underWayMax = 64
+private let underWayOfClientMax = 4
 private let waitMax = Nanoseconds.seconds(10)

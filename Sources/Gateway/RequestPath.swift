@@ -289,7 +289,9 @@ final class RequestPath {
         passage.frontEnd?.respond(reply.told(to: decisions, isAllowed: isAllowed))
     }
 
-    private func form(_ passage: Passage) -> ReplyForm { ReplyForm(for: passage.context.head, isHTTP2: passage.isHTTP2) }
+    private func form(_ passage: Passage) -> ReplyForm {
+        ReplyForm(for: passage.context.head, isHTTP2: passage.isHTTP2 && passage.decisions == nil)
+    }
 
     /// The response is complete, or will never be: counts it and writes the log.
     func finish(_ passage: Passage, isComplete: Bool) {

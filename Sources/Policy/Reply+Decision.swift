@@ -9,7 +9,7 @@ extension Reply {
     ///
     /// - Parameter isAllowed: whether the request may come.
     package func told(to decisions: DecisionProtocol, isAllowed: Bool) -> Reply {
-        if isAllowed { return Reply(status: status, fields: fields) }
+        if isAllowed { return Reply(status: status, fields: fields, endsConnection: endsConnection) }
         let told: Int
         switch (decisions, status) {
         case (_, ..<300): told = 403
@@ -20,6 +20,6 @@ extension Reply {
         case (.traefik, _), (.envoy, _): told = status
         }
         let note = told == status ? [] : [UInt8]("X-Portcullis-Status: \(status)\r\n".utf8)
-        return Reply(status: told, fields: fields + note)
+        return Reply(status: told, fields: fields + note, endsConnection: endsConnection)
     }
 }

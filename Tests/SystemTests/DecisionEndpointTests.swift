@@ -11,6 +11,8 @@ import Testing
         route /said { public; answer 200 said; }
         route /pages/** { upstream app; auth sso; sign_in https://sso.example.com/?rd=$request.url; }
         route /few { upstream app; public; limit few; }
+        host secret.example { route /** { upstream app; auth sso; } }
+        host open.example { route /** { upstream app; public; } }
         route /paged { upstream app; auth sso; cors { origin https://page.example; } }
         """
 
@@ -36,7 +38,7 @@ import Testing
                     error_page 401 = @sign_in; proxy_set_header X-User-Id $user; proxy_pass http://127.0.0.1:\(behind); }
                   location @sign_in { if ($location) { return 302 $location; } return 401; }
                   location = /decide { internal; proxy_pass http://127.0.0.1:\(nginx); proxy_pass_request_body off; proxy_set_header Content-Length "";
-                    proxy_set_header Host $http_host; proxy_set_header X-Original-Method $request_method; proxy_set_header X-Original-URI $request_uri;
+                    proxy_set_header Host $host; proxy_set_header X-Original-Method $request_method; proxy_set_header X-Original-URI $request_uri;
                     proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto https; } }
                 """, serverPorts: [front, behind])
     }
@@ -129,9 +131,45 @@ import Testing
         #expect(page.hasPrefix("HTTP/1.1 302 ") && page.contains("rd=https%3A%2F%2Fapp.example%2Fpages%2Fa\r\n"))
         #expect(
             try forward("/orders/1", [token], method: "DELETE").hasPrefix("HTTP/1.1 405 ") && forward("/said").hasPrefix("HTTP/1.1 403 "))
-        #expect(try ask(envoy, "/a?x", ["Host: app.example", token]).contains("X-Path: /a\r\n"))
-        #expect(try ask(envoy, "/orders/1", ["Host: app.example", token], method: "POST").hasPrefix("HTTP/1.1 403 "))
-        #expect(try ask(envoy, "/open/a", ["Host: app.example", "Content-Length: 3"]).hasPrefix("HTTP/1.1 200 "))
+        #expect(try ask(envoy, "/a?x", ["Host: app.example", "X-Forwarded-For: 192.0.2.7", token]).contains("X-Path: /a\r\n"))
+        #expect(
+            try ask(envoy, "/orders/1", ["Host: app.example", "X-Forwarded-For: 192.0.2.7", token], method: "POST").hasPrefix(
+                "HTTP/1.1 403 "))
+        #expect(
+            try ask(envoy, "/open/a", ["Host: app.example", "X-Forwarded-For: 192.0.2.7", "Content-Length: 3"]).hasPrefix("HTTP/1.1 200 "))
+    }
+
+    /// A client cannot choose what is decided about.
+    @Test func theHostIsTheOneThatTheProxyServes() throws {
+        let stage = try stage()
+        let forged = ["X-Forwarded-Host: open.example", "Forwarded: host=open.example"]
+        #expect(
+            try ask(
+                nginx, "/", ["Host: secret.example", "X-Original-Method: GET", "X-Original-URI: /a", "X-Forwarded-For: 192.0.2.7"] + forged
+            ).hasPrefix("HTTP/1.1 401 "))
+        #expect(try ask(envoy, "/a", ["Host: secret.example", "X-Forwarded-For: 192.0.2.7"] + forged).hasPrefix("HTTP/1.1 401 "))
+        #expect(try ask(envoy, "/a", ["Host: open.example", "X-Forwarded-For: 192.0.2.7"]).hasPrefix("HTTP/1.1 200 "))
+        let arguments = forged.flatMap { ["-H", $0] } + ["-H", "Host: secret.example"]
+        #expect(try stage.gateway.curl("/a", arguments, scheme: "http", port: front).status == 401)
+        // A target with a host of its own, and a question that tells no client, are none.
+        #expect(try !ask(nginx: "http://open.example/a").hasPrefix("HTTP/1.1 200 "))
+        #expect(try ask(envoy, "/a", ["Host: open.example"]).hasPrefix("HTTP/1.1 400 "))
+    }
+
+    /// What is refused before it is known what the question is about is refused too, whatever its form: a call of gRPC is otherwise always 200.
+    @Test func noRefusalLooksLikeAYes() throws {
+        let port = Ports.free()
+        let stage = try Stage(
+            routes: "route /** { upstream app; auth sso; }",
+            general: """
+                listen 127.0.0.1:\(port) { tls { certificate @DIR@/localhost.crt @DIR@/localhost.key; } decisions envoy; } trusted_proxies 127.0.0.1;
+                client_limits { fields 20; }
+                """)
+        let call = ["-H", "Content-Type: application/grpc", "-X", "POST", "-H", "TE: trailers", "-H", "X-Forwarded-For: 192.0.2.7"]
+        for more in [[], ["-H", "Expect: something"], (0..<40).flatMap { ["-H", "X-\($0): 1"] }, ["-H", "Forwarded: for=\"x"]] {
+            let answer = try stage.gateway.curl("/a.B/C", call + more, port: port)
+            #expect(![200, 204].contains(answer.status) && answer["grpc-status"] == nil, "\(more): \(answer.status)")
+        }
     }
 
     @Test func strangersAreToldNothing() throws {

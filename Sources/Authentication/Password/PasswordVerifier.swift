@@ -7,20 +7,24 @@ package import Time
 ///
 /// It checks nothing itself: a hash takes a tenth of a second.
 package final class PasswordVerifier {
+    /// Whose password is checked, without it.
+    package struct Subject: Sendable {
+        /// By which requests with the same user and password for the same file are told, and none else.
+        package let digest: [UInt8]
+        fileprivate let user: String
+    }
+
     /// What there is to be checked away from the loop.
     package struct Check: Sendable {
-        /// By which requests with the same user and password are told, and none else.
-        package let digest: [UInt8]
+        package let subject: Subject
         fileprivate let hash: PasswordHash
         fileprivate let isKnown: Bool
-        fileprivate let user: String
         private let password: [UInt8]
 
         fileprivate init(digest: [UInt8], hash: PasswordHash, isKnown: Bool, user: String, password: [UInt8]) {
-            self.digest = digest
+            subject = Subject(digest: digest, user: user)
             self.hash = hash
             self.isKnown = isKnown
-            self.user = user
             self.password = password
         }
 
@@ -56,18 +60,19 @@ package final class PasswordVerifier {
         guard head.fields.count(of: .authorization) == 1, let value = head.value(.authorization),
             let (user, password) = BasicCredential.read(head.bytes.extracting(value)), let name = String(validating: user, as: UTF8.self)
         else { return .none }
-        let digest = key.digest(user + [0] + password)
+        // Of each file for itself.
+        let digest = key.digest([UInt8](String(id.index).utf8) + [0] + user + [0] + password)
         if let entry = known[id.index][digest], now < entry.end { return .known(entry.principal) }
         let (hash, isKnown) = files[id.index].hash(of: name)
         return .check(Check(digest: digest, hash: hash, isKnown: isKnown, user: name, password: password))
     }
 
     /// Who a check has let in.
-    package func passed(_ check: Check, of id: PasswordFileID, at now: Instant) -> Principal {
-        let principal = principal(id, Claims(.object([JSONValue.Member(name: "user", value: .string(check.user))])))
+    package func passed(_ subject: Subject, of id: PasswordFileID, at now: Instant) -> Principal {
+        let principal = principal(id, Claims(.object([JSONValue.Member(name: "user", value: .string(subject.user))])))
         if known[id.index].count >= entriesMax { known[id.index] = known[id.index].filter { now < $0.value.end } }
         if known[id.index].count >= entriesMax { known[id.index] = [:] }
-        known[id.index][check.digest] = Entry(principal: principal, end: now.adding(rememberedTime))
+        known[id.index][subject.digest] = Entry(principal: principal, end: now.adding(rememberedTime))
         return principal
     }
 

@@ -24,6 +24,7 @@ extension Passage {
         }
         begin(for: frontEnd, of: account, over: client.account, at: services.loop.now)
         handshakeTime = client.handshakeTime
+        decisions = client.decisions
         services.requestIDs.assign(to: context, trustsPeer: client.isTrusted)
     }
 

@@ -215,7 +215,7 @@ package final class OfflinePolicy {
             case .known(let principal): return .identity(authenticator.passwords.identity(principal))
             case .check(let check):
                 guard check.run() else { throw .passwordWrong }
-                return .identity(authenticator.passwords.identity(authenticator.passwords.passed(check, of: id, at: .past)))
+                return .identity(authenticator.passwords.identity(authenticator.passwords.passed(check.subject, of: id, at: .past)))
             }
         case .authorizer(let id):
             if let claims, claims.credential == .authorizer(id), let given = try? claims.identity(by: rule) {
