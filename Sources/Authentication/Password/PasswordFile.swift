@@ -7,7 +7,7 @@ package final class PasswordFile: Sendable {
     package let name: String
     package let line: SourceLine
     private let hashes: [String: PasswordHash]
-    /// Checked in place of that of a user who is not there, so that nobody learns from the time who is.
+    /// The first of the file: checked in place of that of a user who is not there, so that nobody learns from the time who is.
     private let stranger: PasswordHash
 
     package var users: [String] { hashes.keys.sorted() }
@@ -25,6 +25,7 @@ package final class PasswordFile: Sendable {
             return nil
         }
         var hashes: [String: PasswordHash] = [:]
+        var first: PasswordHash?
         for (index, line) in content.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
             let text = String(decoding: line.filter { $0 != 0x0D }, as: UTF8.self)
             if text.isEmpty || text.hasPrefix("#") { continue }
@@ -36,6 +37,7 @@ package final class PasswordFile: Sendable {
             }
             do {
                 let hash = try PasswordHash(String(parts[1]))
+                first = first ?? hash
                 if hashes.updateValue(hash, forKey: String(parts[0])) != nil {
                     diagnostics.error("\(place): '\(parts[0])' stands twice", at: word)
                 }
@@ -50,7 +52,7 @@ package final class PasswordFile: Sendable {
         if hashes.isEmpty, diagnostics.count == errors {
             diagnostics.error("\(word.text) has no user", at: word, hint: "a line is USER:HASH")
         }
-        guard diagnostics.count == errors, let stranger = hashes.values.first else { return nil }
+        guard diagnostics.count == errors, let stranger = first else { return nil }
         name = directive.arguments[0].text
         line = diagnostics.line(of: directive.position)
         self.hashes = hashes
