@@ -29,7 +29,9 @@ struct JWS: ParsableCommand {
                 return algorithm
             }
             let token = try StandardInput.token()
-            if let reason = JWSVerdict.reason(token, keys: document, allowed: allowed ?? Algorithm.allCases) {
+            if let reason = JWSVerdict.reason(
+                token, keys: document, allowed: allowed ?? Algorithm.allCases.filter { $0.keyType != .secret })
+            {
                 print("invalid: \(reason)")
                 throw ExitCode(1)
             }

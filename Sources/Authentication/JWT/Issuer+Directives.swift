@@ -23,10 +23,10 @@ extension Issuer {
                 SecretFile(path: diagnostics.path(of: directive.arguments[0]), isBase64: directive.arguments.count == 2)
             )
         }
-        if let first = secrets.first, let keys {
+        if let first = secrets.first, keys != nil {
             diagnostics.error(
                 "an issuer has keys or a secret, not both", at: first.word,
-                hint: "a public key that is taken for a secret lets in everybody, who knows it; \(keys.text) stays or goes")
+                hint: "remove the one or the other: a public key that is taken for a secret lets in everybody")
         }
         let audiences = block.all("audience")
         let given = block.one("algorithms").map { $0.words("NAME …", diagnostics) }
