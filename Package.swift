@@ -67,6 +67,7 @@ let package = Package(
                 "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "Routing", "Authentication", "Authorization",
                 "RateLimiting", "Redis", "Forwarding", "Observability",
             ]),
+        part("Import", ["ConfigFile", "Routing"]),
         part(
             "Policy",
             [
@@ -100,7 +101,7 @@ let package = Package(
                 "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Routing", "Authentication",
                 "Authorization", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"), "Processes", "Configuration", "Policy",
+                .product(name: "Logging", package: "swift-log"), "Processes", "Configuration", "Import", "Policy",
             ], swiftSettings: strict),
 
         .target(

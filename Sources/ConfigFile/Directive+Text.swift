@@ -12,11 +12,13 @@ extension Directive {
 }
 
 extension Word {
-    /// With quotes where it needs them.
-    fileprivate var written: String {
+    /// As it stands in a file: with quotes where it needs them.
+    package var written: String {
         let isPlain = !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !"\"'\\;{}#".utf8.contains($0) }
         // The braces of a path's {name} belong to the word, and need no quotes where they are balanced.
         if isPlain || !isQuoted && !text.isEmpty && !text.contains(where: { " \t\n\"'\\;#".contains($0) }) { return text }
-        return "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        var escaped = text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+        escaped = escaped.replacing("\n", with: "\\n").replacing("\t", with: "\\t")
+        return "\"" + escaped + "\""
     }
 }

@@ -309,7 +309,7 @@ extension ForwardingRule {
             name.isHopByHop
                 || [
                     .contentLength, .host, .cookie, .expect, .trailer, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedPrefix,
-                    .xForwardedProto, .xRealIP, .forwarded, .xRequestID,
+                    .xForwardedProto, .forwarded, .xRequestID,
                 ]
                 .contains(name)
         }.map(\.text))

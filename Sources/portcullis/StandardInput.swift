@@ -4,9 +4,13 @@ import System
 enum StandardInput {
     /// All of standard input, without white space at its ends.
     static func token() throws -> [UInt8] {
+        try all(bytesMax: 1 << 20).trimmed
+    }
+
+    /// All of standard input.
+    static func all(bytesMax: Int) throws -> [UInt8] {
         let descriptor = Descriptor(owning: try duplicateOfInput())
-        let bytes = try LocalFiles.readAll(descriptor, bytesMax: 1 << 20)
-        return bytes.trimmed
+        return try LocalFiles.readAll(descriptor, bytesMax: bytesMax)
     }
 
     private static func duplicateOfInput() throws -> Int32 {

@@ -1,0 +1,41 @@
+import ConfigFile
+
+/// A directive of the gateway.conf that is written, with comments above it.
+package struct GatewayLine: Equatable, Sendable {
+    package var comments: [String] = []
+    package var words: [String]
+    package var block: [GatewayLine]?
+
+    package init(_ words: String..., comments: [String] = [], block: [GatewayLine]? = nil) {
+        self.init(words: words, comments: comments, block: block)
+    }
+
+    package init(words: [String], comments: [String] = [], block: [GatewayLine]? = nil) {
+        self.words = words
+        self.comments = comments
+        self.block = block
+    }
+
+    package var name: String { words.first ?? "" }
+
+    /// As it stands in the file; comments are cut into lines.
+    package func text(depth: Int = 0) -> String {
+        let margin = String(repeating: "    ", count: depth)
+        var text = ""
+        for comment in comments {
+            for line in comment.split(whereSeparator: \.isNewline) { text += "\(margin)# \(line)\n" }
+        }
+        let directive = margin + words.map(Self.written).joined(separator: " ")
+        guard let block else { return text + directive + ";\n" }
+        // A short block stands in one line.
+        let inner = block.map { $0.words.map(Self.written).joined(separator: " ") + ";" }.joined(separator: " ")
+        if block.allSatisfy({ $0.comments.isEmpty && $0.block == nil }), depth + inner.count + directive.count < 110 {
+            return text + "\(directive) { \(inner)\(inner.isEmpty ? "" : " ")}\n"
+        }
+        return text + "\(directive) {\n" + block.map { $0.text(depth: depth + 1) }.joined() + "\(margin)}\n"
+    }
+
+    private static func written(_ word: String) -> String {
+        Word(text: word, position: Position(file: 0, offset: 0, length: 0), isQuoted: true).written
+    }
+}

@@ -1,0 +1,9 @@
+/// Where requests are sent to compare nginx and the gateway: a route, and what is known to differ there.
+package struct ImportedPlace: Sendable {
+    package let pattern: String
+    /// The Host that it is for.
+    package let host: String?
+    package let differences: Set<KnownDifference>
+    /// Whether a credential is asked for.
+    package let isGuarded: Bool
+}

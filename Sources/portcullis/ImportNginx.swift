@@ -1,0 +1,87 @@
+import ArgumentParser
+import ConfigFile
+import Configuration
+import Import
+import Policy
+import Processes
+import System
+
+struct ImportNginx: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import-nginx",
+        abstract: "Write a gateway.conf for an nginx.conf.",
+        discussion: """
+            Reads what nginx reads, with all includes, or what 'nginx -T' prints. The file goes to standard output; what became of each line \
+            to standard error: converted, converted with a note, or refused with the reason. A location that is refused gets a route that \
+            answers 501, so that nothing that it guarded is open.
+
+            Exits with 0 if the file was written, 1 if the input is wrong, the file does not pass 'check', or --strict finds a refusal.
+            """)
+
+    @Argument(help: "The file of nginx; - for standard input, as in: nginx -T | portcullis import-nginx -") var file: String
+    @Option(name: [.short, .long], help: "Write the file there, and not to standard output.") var output: String?
+    @Option(name: .customLong("files"), help: "HOST:PORT of a file server behind, for locations with root and alias.") var fileServer:
+        String?
+    @Flag(help: "Fail if something is refused.") var strict = false
+    @Flag(help: "Show only what is noted or refused.") var brief = false
+
+    func run() throws {
+        let imported = try read()
+        let text = imported.text
+        if let output {
+            do {
+                try LocalFiles.write(Array(text.utf8), to: output)
+            } catch {
+                complain("\(output) cannot be written: \(error.reason)")
+                throw ExitCode(1)
+            }
+        } else {
+            print(text, terminator: "")
+        }
+        complain(brief ? imported.record.briefText : imported.record.text)
+        try check(text)
+        if strict, imported.record.refusals > 0 { throw ExitCode(1) }
+    }
+
+    private func read() throws -> NginxImport {
+        let files: any FileSource
+        if file == "-" {
+            files = FilesWithOne("-", try StandardInput.all(bytesMax: 16 << 20), besides: RecordingFiles())
+        } else {
+            files = RecordingFiles()
+        }
+        do throws(NginxSyntaxError) {
+            return try NginxImport(file, files: files, options: ImportOptions(fileServer: fileServer))
+        } catch {
+            complain(error.description)
+            throw ExitCode(1)
+        }
+    }
+
+    /// Reads what was written as 'check' would.
+    private func check(_ text: String) throws {
+        let diagnostics = Diagnostics()
+        let path = output ?? (file.lastIndex(of: "/").map { String(file[...$0]) } ?? "") + "gateway.conf"
+        let files = FilesWithOne(path, Array(text.utf8), besides: RecordingFiles())
+        _ = TestedConfiguration(path: path).read(files: files, diagnostics)
+        guard !diagnostics.isEmpty else { return }
+        complain("What was written does not pass check yet:\n" + diagnostics.rendered())
+        throw ExitCode(1)
+    }
+}
+
+/// Files of the system, and one that is not there.
+final class FilesWithOne: FileSource {
+    private let path: String
+    private let content: [UInt8]
+    private let others: any FileSource
+
+    init(_ path: String, _ content: [UInt8], besides others: any FileSource) {
+        self.path = path
+        self.content = content
+        self.others = others
+    }
+
+    func read(_ path: String) throws(FileError) -> [UInt8] { path == self.path ? content : try others.read(path) }
+    func list(_ pattern: String) throws(FileError) -> [String] { try others.list(pattern) }
+}
