@@ -6,7 +6,7 @@ package import HTTPMessage
 package import System
 package import TLS
 
-/// One request over https, blocking; for the control process's threads and the demonstration, never on a loop.
+/// One request over https, blocking; for the control process's threads and for demonstrations and trials, never on a loop.
 package struct HTTPSClient {
     package struct Failure: Error, Sendable {
         package let reason: String
@@ -45,9 +45,11 @@ package struct HTTPSClient {
 
     /// Sends `request`, whole, to the server called `host` at `address`, and reads the response to its end.
     ///
-    /// - Parameter tunnel: what to ask for at `address`, where that is a proxy's.
+    /// - Parameters:
+    ///   - tunnel: what to ask for at `address`, where that is a proxy's.
+    ///   - isSecure: whether TLS is spoken, as it is but for a trial.
     package func exchange(
-        _ request: String, with host: String, at address: SocketAddress, through tunnel: Tunnel? = nil
+        _ request: String, with host: String, at address: SocketAddress, through tunnel: Tunnel? = nil, isSecure: Bool = true
     ) throws(Failure) -> Response {
         let socket: Descriptor
         do {
@@ -61,6 +63,12 @@ package struct HTTPSClient {
         guard code == 0 else { throw Failure(reason: "connecting to \(address.text): \(SystemError.text(code))") }
         var transport = Transport(socket)
         if let tunnel { try open(tunnel, &transport, raw) }
+        if isSecure { try secure(&transport, raw, host) }
+        try send(request, &transport, raw)
+        return try response(&transport, raw, to: request.hasPrefix("HEAD ") ? .head : .get)
+    }
+
+    private func secure(_ transport: inout Transport, _ raw: Int32, _ host: String) throws(Failure) {
         guard let session = context.makeSession(raw, host: host) else { throw Failure(reason: "no TLS session could be made") }
         transport.secure(with: session)
         handshake: while true {
@@ -71,8 +79,6 @@ package struct HTTPSClient {
             case .failed(let reason): throw Failure(reason: reason)
             }
         }
-        try send(request, &transport, raw)
-        return try response(&transport, raw, to: request.hasPrefix("HEAD ") ? .head : .get)
     }
 
     private func send(_ request: String, _ transport: inout Transport, _ raw: Int32) throws(Failure) {

@@ -91,16 +91,19 @@ package final class ResponseFields: Sendable {
         guard !applying.isEmpty else { return reply }
         var lines: [UInt8] = []
         var present: Set<[UInt8]> = []
+        var said: Set<[UInt8]> = []
         for line in reply.fields.split(separator: 0x0A) {
             let name = line.prefix { $0 != UInt8(ascii: ":") }.map(ASCII.lowercased)
             present.insert(name)
             if applying.contains(where: { $0.action == .set && $0.key == name }) { continue }
             lines += line
             lines.append(0x0A)
+            said.insert(line + [0x0A])
         }
         for field in applying where field.action != .complete { present.insert(field.key) }
         for field in applying where field.action != .complete || !present.contains(field.key) {
-            lines += line(field, identity, context) ?? []
+            // What the gateway says by itself, such as nosniff, is not said twice.
+            if let line = line(field, identity, context), !said.contains(line) { lines += line }
         }
         return Reply(
             status: reply.status, fields: lines, body: reply.body, endsConnection: reply.endsConnection, isHeadOnly: reply.isHeadOnly)

@@ -4,6 +4,4 @@ package struct ImportedPlace: Sendable {
     /// The Host that it is for.
     package let host: String?
     package let differences: Set<KnownDifference>
-    /// Whether a credential is asked for.
-    package let isGuarded: Bool
 }

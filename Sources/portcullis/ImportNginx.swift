@@ -1,5 +1,6 @@
 import ArgumentParser
 import ConfigFile
+import CLinux
 import Configuration
 import Import
 import Policy
@@ -15,7 +16,11 @@ struct ImportNginx: ParsableCommand {
             to standard error: converted, converted with a note, or refused with the reason. A location that is refused gets a route that \
             answers 501, so that nothing that it guarded is open.
 
-            Exits with 0 if the file was written, 1 if the input is wrong, the file does not pass 'check', or --strict finds a refusal.
+            --prove writes no file: it runs both programs beside each other on free ports of 127.0.0.1, before services that tell what they are \
+            sent, and an authorizer that knows the cookie session=good. It needs nginx on this machine, and touches nothing that runs.
+
+            Exits with 0 if the file was written, or nothing differs that is not noted; 1 if the input is wrong, the file does not pass 'check', \
+            --strict finds a refusal or --prove a difference; 2 if the trial did not come about.
             """)
 
     @Argument(help: "The file of nginx; - for standard input, as in: nginx -T | portcullis import-nginx -") var file: String
@@ -24,9 +29,13 @@ struct ImportNginx: ParsableCommand {
         String?
     @Flag(help: "Fail if something is refused.") var strict = false
     @Flag(help: "Show only what is noted or refused.") var brief = false
+    @Flag(help: "Start nginx with the old file and the gateway with the new one, send both the same requests, and print what differs.")
+    var prove = false
+    @Flag(help: "With --prove: print the noted differences one by one.") var verbose = false
 
     func run() throws {
         let imported = try read()
+        if prove { return try runTrial(imported) }
         let text = imported.text
         if let output {
             do {
@@ -41,6 +50,17 @@ struct ImportNginx: ParsableCommand {
         complain(brief ? imported.record.briefText : imported.record.text)
         try check(text)
         if strict, imported.record.refusals > 0 { throw ExitCode(1) }
+    }
+
+    private func runTrial(_ imported: NginxImport) throws {
+        ProcessRights.ignoreSignals([SIGPIPE])
+        do {
+            let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
+            guard try TrialRun.prove(imported, folder: folder, isVerbose: verbose) else { throw ExitCode(1) }
+        } catch let error as TrialError {
+            complain(error.reason)
+            throw ExitCode(2)
+        }
     }
 
     private func read() throws -> NginxImport {

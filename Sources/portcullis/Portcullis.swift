@@ -12,7 +12,7 @@ struct Portcullis: ParsableCommand {
         subcommands: [
             Run.self, Check.self, Explain.self, Test.self, ImportNginx.self, Demo.self, JWS.self, Token.self, WorkerCommand.self,
             ControlCommand.self,
-            BackendCommand.self,
+            BackendCommand.self, TrialServiceCommand.self,
         ])
 
     static func main() {

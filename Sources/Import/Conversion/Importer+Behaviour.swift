@@ -2,8 +2,20 @@
 extension Importer {
     /// - Throws: ``Refused`` with what has no counterpart.
     func behaviour(_ location: NginxLocation, in server: NginxServer) throws(Refused) -> Behaviour {
+        if let closing = closings(location.scope).first { throw closing }
+        let conditions = try conditions(location.scope)
+        var result = try behaviour(location, in: server, conditions)
+        // nginx looks at the method before it looks for a location.
+        if result.methods == nil, let methods = conditions.methods {
+            result.methods = methods
+            result.lines.append(GatewayLine(words: ["method"] + methods, block: []))
+            result.differences.insert(.methodStatus)
+        }
+        return result
+    }
+
+    private func behaviour(_ location: NginxLocation, in server: NginxServer, _ conditions: Conditions) throws(Refused) -> Behaviour {
         let scope = location.scope
-        if let closing = closings(scope).first { throw closing }
         if location.isInternal {
             if let own = scope.own("internal") { record.converted(own) }
             return Behaviour(target: .answer(status: "404"), lines: [GatewayLine("answer", "404")])
@@ -14,7 +26,6 @@ extension Importer {
             record.note("the gateway asks it, and nobody else: 404", location.directive)
             return Behaviour(target: .answer(status: "404"), lines: [GatewayLine("answer", "404")], differences: [.ownStatus])
         }
-        let conditions = try conditions(scope)
         // nginx answers by return before it asks who is there.
         if let answer = server.scope.own("return") ?? scope.own("return") {
             let (line, status, differences) = try self.answer(answer, scope)
@@ -43,7 +54,6 @@ extension Importer {
         if access.credentials.contains(where: { passwordFiles.values.contains($0) }) {
             result.differences.formUnion([.passwordKept, .crossSite])
         }
-        result.methods = conditions.methods
 
         let (source, pass) = try content(location, in: server)
         if let pass {
@@ -247,9 +257,6 @@ extension Importer {
             record.note(allowed.isEmpty ? "other methods get 405" : "other methods than \(rest.joined(separator: " ")) get 405", except)
             result.methods = free
             result.lines += lines
-            result.differences.insert(.methodStatus)
-        } else if let methods = result.methods {
-            result.lines.append(GatewayLine(words: ["method"] + methods, block: []))
             result.differences.insert(.methodStatus)
         }
     }

@@ -32,7 +32,7 @@ extension Importer {
     }
 
     /// The blocks in which servers stand; a file of a folder such as sites-enabled has servers, or locations, alone.
-    private static func http(_ directives: [NginxDirective]) -> [NginxDirective] {
+    static func http(_ directives: [NginxDirective]) -> [NginxDirective] {
         let found = directives.filter { $0.name == "http" }
         guard found.isEmpty else { return found }
         func wrapped(_ name: String, _ block: [NginxDirective]) -> NginxDirective {
@@ -206,8 +206,7 @@ extension Importer {
         places.append(
             ImportedPlace(
                 pattern: route.pattern, host: route.hosts.first.map { $0.hasPrefix("*.") ? "sample" + $0.dropFirst() : $0 },
-                differences: differences,
-                isGuarded: !route.access.isOpen))
+                differences: differences))
     }
 
     private func times(_ scope: NginxScope) -> [GatewayLine] {

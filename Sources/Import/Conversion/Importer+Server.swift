@@ -37,6 +37,7 @@ extension Importer {
         // An expression comes before every prefix, whatever its length.
         let expressionRoutes = routes.filter { $0.rank == .expression && $0.path.hasTail && !$0.path.goesOnWithinSegment }
         record.converted(server.directive)
+        for route in routes where route.rank == .exact && !route.segments.isEmpty { noteFinalSlash(route, among: routes, server) }
         return routes.filter { route in
             route.rank != .prefix || !expressionRoutes.contains { Self.covers($0, route) && $0.pattern != route.pattern }
         }
@@ -56,8 +57,19 @@ extension Importer {
         return outer.count <= inner.count && zip(outer, inner).allSatisfy { $0 == "*" || $0 == $1 }
     }
 
+    /// A slash at the end makes no other route, but may make another location.
+    private func noteFinalSlash(_ route: ImportedRoute, among routes: [ImportedRoute], _ server: NginxServer) {
+        let around = routes.filter { $0.path.hasTail && Self.covers($0, route) }.max { $0.segments.count < $1.segments.count }
+        guard let around, around.access != route.access,
+            let location = server.locations.first(where: { $0.matching == .exact(route.path.text) })
+        else { return }
+        record.note("\(route.pattern)/ has the same route; in nginx it is \(around.pattern)'s, where others may come", location.directive)
+    }
+
     private func notePrefix(_ path: String, _ location: NginxLocation, _ server: NginxServer) {
-        record.note("in nginx \(path) is also the beginning of \(path)x; the route is \(path) and what is below it", location.directive)
+        record.note(
+            "in nginx \(path) is also the beginning of \(path)x; the route is \(path) and what is below it, and \(path)x is left to the other routes",
+            location.directive)
     }
 
     /// Adds the routes of a location, closed ones where it is refused.

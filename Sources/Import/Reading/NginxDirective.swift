@@ -34,7 +34,7 @@ package struct NginxDirective: Sendable {
     /// As nginx reads it.
     package func text(depth: Int = 0) -> String {
         let margin = String(repeating: "    ", count: depth)
-        let words = ([name] + arguments.map(Self.quoted)).joined(separator: " ")
+        let words = ([name] + arguments).map(Self.quoted).joined(separator: " ")
         guard let block else { return "\(margin)\(words);\n" }
         return "\(margin)\(words) {\n" + block.map { $0.text(depth: depth + 1) }.joined() + "\(margin)}\n"
     }

@@ -140,8 +140,12 @@ struct NginxReader {
         }
         includes.append(directive)
         let name = directive.value
-        // Types of files mean nothing here, and are often left behind.
-        if name.hasSuffix("mime.types") { return [] }
+        // Types of files, and variables of FastCGI, mean nothing here, and are often left behind.
+        if ["mime.types", "fastcgi_params", "fastcgi.conf", "uwsgi_params", "scgi_params"].contains(where: {
+            name == $0 || name.hasSuffix("/\($0)")
+        }) {
+            return []
+        }
         let path = name.hasPrefix("/") ? name : folder + name
         guard path.contains(where: { "*?[".contains($0) }) else {
             return read(existing(path, name), includedAt: directive.line, depth: depth)

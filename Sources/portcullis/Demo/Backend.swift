@@ -1,36 +1,28 @@
-import ArgumentParser
 import Bytes
 import HTTP1
 import HTTPMessage
 import System
 
-/// The small service behind the demonstration's gateway: tells what it was sent, as JSON.
-struct BackendCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "demo-backend", shouldDisplay: false)
-
-    func run() throws {
-        let loop = try EventLoop()
-        let backend = Backend(Descriptor(owning: 3), loop)
-        try backend.start()
-        loop.run()
-    }
-}
-
-private final class Backend: EventHandler {
+/// A service that reads heads of requests, which have no bodies, and answers each by itself.
+final class Backend: EventHandler {
     private let listener: Descriptor
     private let loop: EventLoop
     private var connections: [ObjectIdentifier: Connection] = [:]
 
-    init(_ listener: consuming Descriptor, _ loop: EventLoop) {
+    private let respond: (borrowing RequestHead) -> String
+
+    /// - Parameter respond: the whole response to a request.
+    init(_ listener: consuming Descriptor, _ loop: EventLoop, respond: @escaping (borrowing RequestHead) -> String) {
         self.listener = listener
         self.loop = loop
+        self.respond = respond
     }
 
     func start() throws { _ = try loop.watch(listener.raw, for: .readable, self) }
 
     func handle(_ readiness: Readiness) {
         guard case .connection(let descriptor, _) = Socket.accept(listener.raw) else { return }
-        let connection = Connection(descriptor, loop) { [unowned self] in connections[ObjectIdentifier($0)] = nil }
+        let connection = Connection(descriptor, loop, respond) { [unowned self] in connections[ObjectIdentifier($0)] = nil }
         connections[ObjectIdentifier(connection)] = connection
         connection.start()
     }
@@ -42,9 +34,14 @@ private final class Backend: EventHandler {
         private var parser = RequestParser()
         private var head = RequestHead()
         private var inbound = ByteQueue()
+        private let respond: (borrowing RequestHead) -> String
         private let ended: (Connection) -> Void
 
-        init(_ descriptor: consuming Descriptor, _ loop: EventLoop, ended: @escaping (Connection) -> Void) {
+        init(
+            _ descriptor: consuming Descriptor, _ loop: EventLoop, _ respond: @escaping (borrowing RequestHead) -> String,
+            ended: @escaping (Connection) -> Void
+        ) {
+            self.respond = respond
             self.descriptor = descriptor
             self.loop = loop
             self.ended = ended
@@ -65,23 +62,12 @@ private final class Backend: EventHandler {
             do {
                 while case .complete(let consumed) = try parser.parse(inbound, into: &head) {
                     inbound.drop(consumed)
-                    respond()
+                    let response = [UInt8](respond(head).utf8)
+                    _ = SystemIO.send(descriptor.raw, response.span)
                 }
             } catch {
                 end()
             }
-        }
-
-        private func respond() {
-            var body = "{\"method\":\"\(head.text(head.methodRange))\",\"target\":\"\(head.text(head.targetRange))\",\"headers\":{"
-            var lines: [String] = []
-            for line in head.fields.lines {
-                lines.append("\"\(head.text(line.name))\":\"\(head.text(line.value).filter { $0 != "\"" && $0 != "\\" })\"")
-            }
-            body += lines.joined(separator: ",") + "}}\n"
-            let response = [UInt8](
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)".utf8)
-            _ = SystemIO.send(descriptor.raw, response.span)
         }
 
         private func end() {
