@@ -67,7 +67,6 @@ let package = Package(
                 "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "Routing", "Authentication", "Authorization",
                 "RateLimiting", "Redis", "Forwarding", "Observability",
             ]),
-        part("Import", ["ConfigFile", "Routing"]),
         part(
             "Policy",
             [
@@ -76,6 +75,7 @@ let package = Package(
                 "RateLimiting",
                 "Forwarding", "Configuration",
             ]),
+        part("Import", ["ConfigFile", "System", "Routing", "Configuration", "Policy"]),
         part(
             "Gateway",
             [
@@ -134,6 +134,10 @@ let package = Package(
         tests(
             "Control", ["Authentication", "ConfigFile", "Configuration", "Processes", "System", "TestSockets", "TestSupport", "Time"]),
         tests("Configuration", ["Processes", "ConfigFile", "TestSupport", "Authentication", "Routing"]),
+        .testTarget(
+            name: "ImportTests", dependencies: ["Import", "ConfigFile", "Configuration", "Policy", "TestSupport"],
+            path: "Tests/ImportTests",
+            exclude: ["Inputs"], swiftSettings: strict),
         tests(
             "Policy",
             [

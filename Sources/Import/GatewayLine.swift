@@ -1,10 +1,15 @@
-import ConfigFile
+package import ConfigFile
 
 /// A directive of the gateway.conf that is written, with comments above it.
 package struct GatewayLine: Equatable, Sendable {
     package var comments: [String] = []
     package var words: [String]
     package var block: [GatewayLine]?
+    /// The directive of nginx that it is made of; 0 for none.
+    var source = 0
+
+    /// What a route that was refused has in place of a service.
+    static let closed = GatewayLine("answer", "501", "this location of nginx is not imported yet")
 
     package init(_ words: String..., comments: [String] = [], block: [GatewayLine]? = nil) {
         self.init(words: words, comments: comments, block: block)
@@ -16,7 +21,15 @@ package struct GatewayLine: Equatable, Sendable {
         self.block = block
     }
 
+    /// A directive of a file that is there.
+    package init(_ directive: Directive) {
+        self.init(words: [directive.name.text] + directive.arguments.map(\.text), block: directive.block?.map { GatewayLine($0) })
+    }
+
     package var name: String { words.first ?? "" }
+
+    /// How many lines of the file it takes.
+    var lineCount: Int { text().utf8.count { $0 == 0x0A } }
 
     /// As it stands in the file; comments are cut into lines.
     package func text(depth: Int = 0) -> String {
@@ -36,6 +49,8 @@ package struct GatewayLine: Equatable, Sendable {
     }
 
     private static func written(_ word: String) -> String {
-        Word(text: word, position: Position(file: 0, offset: 0, length: 0), isQuoted: true).written
+        // What no word of the file can hold is no word that nginx could use either: check says so then.
+        let plain = word.replacing("${", with: "$").map { $0.isNewline || $0 == "\t" || $0.asciiValue ?? 0x20 >= 0x20 ? $0 : "?" }
+        return Word(text: String(plain), position: Position(file: 0, offset: 0, length: 0), isQuoted: true).written
     }
 }

@@ -29,6 +29,8 @@ package final class ImportRecord {
     }
 
     private var indexes: [Int: Int] = [:]
+    /// What was left out and is of no single directive.
+    private var others: [String] = []
     package private(set) var entries: [Entry] = []
 
     /// Lists all directives, of which nothing is known yet.
@@ -45,11 +47,20 @@ package final class ImportRecord {
 
     /// Says what differs, once.
     func note(_ text: String, _ directive: NginxDirective) { add(.noted(text), directive) }
-    func refuse(_ reason: String, _ directive: NginxDirective) { add(.refused(reason), directive) }
+    func refuse(_ reason: String, _ directive: NginxDirective) { add(.refused(reason), directive.id) }
 
-    private func add(_ outcome: Outcome, _ directive: NginxDirective) {
-        guard let index = indexes[directive.id], !entries[index].outcomes.contains(outcome) else { return }
+    /// - Parameter id: of a directive; 0 where it is none's alone.
+    func refuse(_ reason: String, _ id: Int) {
+        add(.refused(reason), id)
+        if indexes[id] == nil, !others.contains(reason) { others.append(reason) }
+    }
+
+    private func add(_ outcome: Outcome, _ directive: NginxDirective) { add(outcome, directive.id) }
+
+    private func add(_ outcome: Outcome, _ id: Int) {
+        guard let index = indexes[id], !entries[index].outcomes.contains(outcome) else { return }
         entries[index].outcomes.append(outcome)
+        entries[index].outcomes.sort { $0.weight > $1.weight }
     }
 
     /// Says of everything that is still open what its name says: every directive has an outcome then.
@@ -65,19 +76,18 @@ package final class ImportRecord {
                 }
             entries[index].outcomes = [outcome]
         }
-        // Of what is said of one directive the weightiest stands first.
-        for index in entries.indices { entries[index].outcomes.sort { $0.weight > $1.weight } }
         entries.sort {
             ($0.directive.line.file, $0.directive.line.line, $0.directive.id) < (
                 $1.directive.line.file, $1.directive.line.line, $1.directive.id
             )
         }
+        indexes = Dictionary(uniqueKeysWithValues: entries.enumerated().map { ($1.directive.id, $0) })
     }
 
     /// How many directives came out so.
     package func count(_ matches: (Outcome) -> Bool) -> Int { entries.count { $0.outcomes.first.map(matches) ?? false } }
 
-    package var refusals: Int { count { if case .refused = $0 { true } else { false } } }
+    package var refusals: Int { others.count + count { if case .refused = $0 { true } else { false } } }
 
     /// A line for each directive of the input: the file and the line, the directive, and what became of it.
     package var text: String { lines { _ in true } + summary }
@@ -96,6 +106,7 @@ package final class ImportRecord {
                 lines += "\(entry.directive.line.file):\(entry.directive.line.line)  \(entry.directive.summary)\n    \(said)\n"
             }
         }
+        for other in others { lines += "REFUSED  \(other)\n" }
         return lines
     }
 

@@ -4,4 +4,10 @@ package struct ImportedPlace: Sendable {
     /// The Host that it is for.
     package let host: String?
     package let differences: Set<KnownDifference>
+
+    package init(pattern: String, host: String?, differences: Set<KnownDifference>) {
+        self.pattern = pattern
+        self.host = host
+        self.differences = differences
+    }
 }

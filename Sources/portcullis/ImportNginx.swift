@@ -1,10 +1,9 @@
 import ArgumentParser
 import ConfigFile
 import CLinux
-import Configuration
 import Import
-import Policy
 import Processes
+import Supervisor
 import System
 
 struct ImportNginx: ParsableCommand {
@@ -31,12 +30,14 @@ struct ImportNginx: ParsableCommand {
     @Flag(help: "Show only what is noted or refused.") var brief = false
     @Flag(help: "Start nginx with the old file and the gateway with the new one, send both the same requests, and print what differs.")
     var prove = false
+    @Option(help: "With --prove: the gateway.conf that nginx is compared with, such as an edited one.") var against: String?
     @Flag(help: "With --prove: print the noted differences one by one.") var verbose = false
 
     func run() throws {
         let imported = try read()
-        if prove { return try runTrial(imported) }
-        let text = imported.text
+        let checked = CheckedImport(imported, files: FilesBeside(RecordingFiles(), folder: folder))
+        if prove { return try runTrial(imported.replacing(try against.map(readGateway) ?? checked.gateway)) }
+        let text = checked.text
         if let output {
             do {
                 try LocalFiles.write(Array(text.utf8), to: output)
@@ -48,19 +49,31 @@ struct ImportNginx: ParsableCommand {
             print(text, terminator: "")
         }
         complain(brief ? imported.record.briefText : imported.record.text)
-        try check(text)
+        if !checked.problems.isEmpty {
+            complain("What was written does not pass check yet:\n" + checked.problems.joined(separator: "\n"))
+            throw ExitCode(1)
+        }
         if strict, imported.record.refusals > 0 { throw ExitCode(1) }
     }
 
     private func runTrial(_ imported: NginxImport) throws {
         ProcessRights.ignoreSignals([SIGPIPE])
         do {
-            let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
-            guard try TrialRun.prove(imported, folder: folder, isVerbose: verbose) else { throw ExitCode(1) }
+            guard try TrialRun.prove(imported, folder: folder.isEmpty ? "." : folder, isVerbose: verbose) else { throw ExitCode(1) }
         } catch let error as TrialError {
             complain(error.reason)
             throw ExitCode(2)
         }
+    }
+
+    private func readGateway(_ path: String) throws -> [GatewayLine] {
+        let diagnostics = Diagnostics()
+        let directives = Parser(files: RecordingFiles(), environment: Environment.all, diagnostics: diagnostics).parse(path)
+        guard diagnostics.isEmpty else {
+            complain(diagnostics.rendered())
+            throw ExitCode(1)
+        }
+        return directives.map { GatewayLine($0) }
     }
 
     private func read() throws -> NginxImport {
@@ -78,16 +91,24 @@ struct ImportNginx: ParsableCommand {
         }
     }
 
-    /// Reads what was written as 'check' would.
-    private func check(_ text: String) throws {
-        let diagnostics = Diagnostics()
-        let path = output ?? (file.lastIndex(of: "/").map { String(file[...$0]) } ?? "") + "gateway.conf"
-        let files = FilesWithOne(path, Array(text.utf8), besides: RecordingFiles())
-        _ = TestedConfiguration(path: path).read(files: files, diagnostics)
-        guard !diagnostics.isEmpty else { return }
-        complain("What was written does not pass check yet:\n" + diagnostics.rendered())
-        throw ExitCode(1)
+    /// Of the file of nginx; empty for the working directory.
+    private var folder: String { file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "" }
+}
+
+/// Files of the system; relative paths begin in a folder.
+final class FilesBeside: FileSource {
+    private let files: any FileSource
+    private let folder: String
+
+    init(_ files: any FileSource, folder: String) {
+        self.files = files
+        self.folder = folder
     }
+
+    private func path(_ name: String) -> String { name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name }
+
+    func read(_ path: String) throws(FileError) -> [UInt8] { try files.read(self.path(path)) }
+    func list(_ pattern: String) throws(FileError) -> [String] { try files.list(path(pattern)) }
 }
 
 /// Files of the system, and one that is not there.

@@ -27,7 +27,7 @@ import Testing
         "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "TLS", "Connection", "HTTP1",
         "HTTP2",
         "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration",
-        "Import", "Policy", "Gateway", "Control",
+        "Policy", "Import", "Gateway", "Control",
         "Supervisor", "portcullis",
     ]
     private static let shell: Set<String> = ["System", "TLS", "Redis", "Processes", "Supervisor", "Control", "Gateway", "portcullis"]

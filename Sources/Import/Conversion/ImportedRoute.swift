@@ -9,6 +9,8 @@ struct ImportedRoute {
 
     var hosts: [String]
     let path: ExpressionPaths.Path
+    /// The directive of the location.
+    var source = 0
     let foldsCase: Bool
     var access: Access
     var target: Target
@@ -40,6 +42,8 @@ struct ImportedRoute {
             case .answer, .closed: []
             }
         let folding = foldsCase ? [GatewayLine("case_insensitive")] : []
-        return GatewayLine("route", pattern, comments: comments, block: first + access.lines + folding + lines)
+        var line = GatewayLine("route", pattern, comments: comments, block: first + access.lines + folding + lines)
+        line.source = source
+        return line
     }
 }

@@ -86,6 +86,11 @@ extension Importer {
             && uris.contains(Array(url.parts[2...]))
     }
 
+    /// Whether a client may leave a value out.
+    static func dependsOnClient(_ text: String) -> Bool {
+        ["query.", "cookie.", "header."].contains { text.contains("$\($0)") || text.contains("$(\($0)") }
+    }
+
     /// What a `return` answers.
     func answer(_ directive: NginxDirective, _ scope: NginxScope) throws(Refused) -> (
         line: GatewayLine, status: String, differences: Set<KnownDifference>
@@ -96,8 +101,13 @@ extension Importer {
         let types = scope.nearest("add_header").filter { $0.value.lowercased() == "content-type" }
         switch status {
         case "301", "302", "303", "307", "308":
-            record.converted(directive)
-            return (GatewayLine("answer", status, try translated(text, in: scope, for: directive)), status, [])
+            let location = try translated(text, in: scope, for: directive)
+            if Self.dependsOnClient(location) {
+                record.note("a request without the values in it gets 403", directive)
+            } else {
+                record.converted(directive)
+            }
+            return (GatewayLine("answer", status, location), status, [.ownStatus])
         case "444":
             record.note("a connection is not cut without a word: 403", directive)
             return (GatewayLine("answer", "403"), "403", [.ownStatus])

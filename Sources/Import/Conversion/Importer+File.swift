@@ -1,4 +1,5 @@
 import ConfigFile
+import Routing
 
 /// The whole file.
 extension Importer {
@@ -121,7 +122,7 @@ extension Importer {
         for directive in directives { record.converted(directive) }
         var hosts: [String] = []
         for name in names {
-            if name.hasPrefix("~") || name.hasSuffix(".*") {
+            if name.hasPrefix("~") || name.hasSuffix(".*") || !Self.isHost(name) {
                 record.refuse("a host is named, or has * for its first part: \(name) is neither", directives[0])
             } else if name == "_" || name.isEmpty || name == "$hostname" || name == "localhost" && names.count == 1 {
                 continue
@@ -153,6 +154,12 @@ extension Importer {
         }
         hasGeneral = true
         return []
+    }
+
+    private static func isHost(_ name: String) -> Bool {
+        let text = name.hasPrefix(".") ? "*" + name : name
+        if name == "_" || name.isEmpty || name == "$hostname" { return true }
+        return HostPattern(Word(text: text, position: Position(file: 0, offset: 0, length: 0), isQuoted: true), Diagnostics()) != nil
     }
 
     /// Servers that may share the routes of one file: those that can be reached where the others can.

@@ -1,3 +1,5 @@
+import System
+
 /// Addresses, certificates, and which servers send to https.
 extension Importer {
     /// An address of a server.
@@ -21,9 +23,7 @@ extension Importer {
             if text.hasPrefix("localhost") { text = "127.0.0.1" + text.dropFirst(9) }
             let bare = text.hasPrefix("[") ? String(text.drop { $0 != "]" }.dropFirst()) : text
             if !bare.contains(":") { text += ":80" }
-            guard let port = text.split(separator: ":").last.flatMap({ UInt16($0) }), port > 0, !options.contains("quic") else {
-                return nil
-            }
+            guard !options.contains("quic"), SocketAddress(text) != nil, !text.hasSuffix(":0") else { return nil }
             address = text
         }
 
@@ -112,6 +112,9 @@ extension Importer {
                 if let http2 = scope.one("http2") { record.converted(http2) }
                 if listen.directive.arguments.contains("http2") || scope.isOn("http2") { listeners[index].speaksHTTP2 = true }
             }
+            if listen.isTLS, listeners[index].certificates.isEmpty {
+                record.refuse("nothing is listened on without an ssl_certificate and its key", listen.directive)
+            }
             if !redirects(listen) { listeners[index].redirects = false }
             for exception in exceptions where !listeners[index].exceptions.contains(exception) {
                 listeners[index].exceptions.append(exception)
@@ -124,7 +127,7 @@ extension Importer {
     ///
     /// - Parameter proxies: networks of proxies that speak the PROXY protocol.
     func listenLines(proxies: [String]) -> [GatewayLine] {
-        listeners.map { listener in
+        listeners.filter { !$0.isTLS || !$0.certificates.isEmpty }.map { listener in
             var block: [GatewayLine] = []
             if listener.hasProxyProtocol {
                 block.append(GatewayLine(words: ["proxy_protocol"] + (proxies.isEmpty ? ["127.0.0.0/8"] : proxies)))

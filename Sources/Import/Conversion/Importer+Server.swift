@@ -96,6 +96,7 @@ extension Importer {
                 hosts: hosts, path: path, foldsCase: foldsCase, access: behaviour.access, target: behaviour.target, lines: behaviour.lines,
                 comments: comments, differences: behaviour.differences, claimFields: behaviour.claimFields, methods: behaviour.methods,
                 rank: rank)
+            route.source = location.directive.id
             if path.goesOnWithinSegment { route.differences.insert(.prefixWithinSegment) }
             route.differences.insert(path.hasTail ? .slashRedirect : .finalSlash)
             let word = Word(text: route.pattern, position: Position(file: 0, offset: 0, length: 0), isQuoted: true)
@@ -131,7 +132,7 @@ extension Importer {
     /// A route that lets nobody through until somebody has decided.
     private func closed(access: Access?) -> Behaviour {
         Behaviour(
-            target: .closed, lines: [GatewayLine("answer", "501", "this location of nginx is not imported yet")], differences: [.closed])
+            target: .closed, lines: [.closed], differences: [.closed])
     }
 
     /// Routes for a regular expression; where there are none, whatever it guards is not left to a route that asks less.

@@ -36,6 +36,7 @@ extension Importer {
         let credential = access.credentials.first { name in !networks.contains { $0.name == name } }
         switch route.target {
         case .closed: return [GatewayLine("answer", "nobody", method, url, "501")]
+        case .answer where route.lines.contains { $0.name == "answer" && Self.dependsOnClient($0.words.last ?? "") }: return []
         case .answer(let status): return [GatewayLine("answer", "nobody", method, url, status)]
         case .upstream(let upstream):
             let from = access.networks.isEmpty ? [] : inside.map { ["client", $0] } ?? []

@@ -14,19 +14,19 @@ struct NginxReader {
         self.folder = folder
     }
 
-    /// The directives of a file, with every `include` replaced by what it names.
+    /// The directives of a file, with every `include` replaced by what it names, and the folder in which relative paths begin.
     ///
     /// - Throws: all that is wrong in it.
     static func read(
         _ path: String, from files: any FileSource
-    ) throws(NginxSyntaxError) -> (directives: [NginxDirective], includes: [NginxDirective]) {
+    ) throws(NginxSyntaxError) -> (directives: [NginxDirective], includes: [NginxDirective], folder: String) {
         var path = path
         var files = files
         if let bytes = try? files.read(path), let dump = NginxDump(bytes) { (path, files) = (dump.main, dump) }
         var reader = NginxReader(files: files, folder: path.lastIndex(of: "/").map { String(path[...$0]) } ?? "")
         let directives = reader.read(path, includedAt: nil, depth: 0)
         guard reader.problems.isEmpty else { throw NginxSyntaxError(problems: reader.problems) }
-        return (directives, reader.includes)
+        return (directives, reader.includes, reader.folder)
     }
 
     private mutating func read(_ path: String, includedAt line: SourceLine?, depth: Int) -> [NginxDirective] {

@@ -113,7 +113,7 @@ final class TrialStage {
 
     private static func temporaryFolder() throws -> String {
         let base = Environment.all["TMPDIR"] ?? "/tmp"
-        var name = Array((base + "/portcullis-trial-XXXXXX").utf8CString)
+        var name = Array((base + "/portcullis-trial-" + String(repeating: "X", count: 6)).utf8CString)
         // SAFETY: the name is terminated, and is changed within its length.
         guard unsafe name.withUnsafeMutableBufferPointer({ unsafe mkdtemp($0.baseAddress!) }) != nil else { throw SystemError("mkdtemp") }
         return String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
