@@ -156,7 +156,7 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "System", "Forwarding", "Authentication", "Redis", "Configuration",
-                "Processes", "TestSupport",
+                "Processes", "Import", "TestSupport",
             ],
             path: "Tests/FuzzTargets", swiftSettings: strict),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], path: "Tests/FuzzTests", exclude: ["Inputs"]),

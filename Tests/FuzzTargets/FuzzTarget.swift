@@ -8,6 +8,7 @@ import Processes
 import HTTP1
 import HTTP2
 import HTTPMessage
+import Import
 import Redis
 import TestSupport
 
@@ -15,7 +16,7 @@ import TestSupport
 /// a trap, which the fuzzer and the test that runs the kept inputs both see.
 package enum FuzzTarget: String, CaseIterable, Sendable {
     case requestHead, responseHead, chunked, http2Head, http2ResponseHead, http2Session, proxyHeader, webSocketFrames
-    case target, authority, forwarded, cookie, jws, json, resp, configuration
+    case target, authority, forwarded, cookie, jws, json, resp, configuration, nginx
 
     package func run(_ bytes: [UInt8]) {
         switch self {
@@ -35,6 +36,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .json: json(bytes)
         case .resp: resp(bytes)
         case .configuration: configuration(bytes)
+        case .nginx: nginx(bytes)
         }
     }
 
@@ -324,6 +326,20 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         let diagnostics = Diagnostics()
         _ = Settings("f", files: MemoryFiles(["f": text]), environment: [:], processors: 2, diagnostics)
         _ = diagnostics.rendered()
+    }
+
+    /// Whatever is imported has an outcome for each line, and is a file that passes `check`, but for what only the machine can mend.
+    private func nginx(_ bytes: [UInt8]) {
+        let files = MemoryFiles(["nginx.conf": String(decoding: bytes, as: UTF8.self)])
+        guard let imported = try? NginxImport("nginx.conf", files: files) else { return }
+        precondition(imported.record.entries.allSatisfy { !$0.outcomes.isEmpty }, "a line has no outcome")
+        let checked = CheckedImport(imported, files: files)
+        precondition(
+            checked.problems.allSatisfy { $0.contains("cannot read") || $0.contains(" PEM ") || $0 == "there is no route" },
+            "what was written does not pass check")
+        // What a trial writes for nginx reads as the same directives.
+        let again = try? NginxImport("nginx.conf", files: MemoryFiles(["nginx.conf": imported.nginx.map { $0.text() }.joined()]))
+        precondition(again?.gateway.count == imported.gateway.count, "what is written of nginx is read as something else")
     }
 
     /// The public key of RFC 8037 appendix A.2.
