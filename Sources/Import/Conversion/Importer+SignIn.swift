@@ -56,11 +56,13 @@ extension Importer {
             return SignIn(differences: [.signInByRedirect])
         }
         if next.scope.own("proxy_pass") != nil, !next.isInternal {
-            record.note("a browser is sent to \(target), and comes back by rd; nginx shows it in place. Scripts get 401", page)
-            let separator = target.contains("?") ? "&" : "?"
-            return SignIn(
-                lines: [GatewayLine("sign_in", target + "\(separator)rd=$request.uri")],
-                differences: [.signInByRedirect, .signInForBrowsersAlone])
+            guard let url = try? translated(target, in: scope, for: page, authorizer) else {
+                record.note("where \(target) is depends on logic: 401 as it is", page)
+                return SignIn(differences: [.signInByRedirect, .signInForBrowsersAlone])
+            }
+            record.note("a browser is sent to \(target), and nginx shows it in place; scripts get 401", page)
+            let back = target.contains("?") ? "" : "?rd=$request.uri"
+            return SignIn(lines: [GatewayLine("sign_in", url + back)], differences: [.signInByRedirect, .signInForBrowsersAlone])
         }
         return staticPage(["401"], next, target, page)
     }

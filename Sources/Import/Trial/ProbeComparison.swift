@@ -36,7 +36,9 @@ package struct ProbeComparison: Sendable {
                     probe.isOdd
                     ? .oddPath
                     : probe.isWithinSegment
-                        ? noted(.prefixWithinSegment, true) : noted(.finalSlash, probe.isAtSlash) ?? noted(.cors, probe.method == "OPTIONS")
+                        ? noted(.prefixWithinSegment, true)
+                        : noted(.finalSlash, probe.isAtSlash) ?? noted(.signInByRedirect, probe.isBrowser && gateway.status == 302)
+                            ?? noted(.cors, probe.method == "OPTIONS")
                 found.append(Difference(text: "only \(nginx.received == nil ? "the gateway" : "nginx") asked the service", known: known))
             }
         }
@@ -50,8 +52,9 @@ package struct ProbeComparison: Sendable {
         // That it is let in here and not there is never a matter of spelling.
         if probe.isOdd { return gateway.received != nil && nginx.received == nil && nginx.status != 400 ? nil : .oddPath }
         let isSentAway = 300..<400 ~= nginx.status || [401, 403, 200].contains(nginx.status)
+        // Nothing else in a trial says 501.
+        if gateway.status == 501 { return .closed }
         let candidates: [(KnownDifference, Bool)] = [
-            (.closed, gateway.status == 501),
             (.signInForBrowsersAlone, isSentAway && gateway.status == 401),
             (.signInForBrowsersAlone, nginx.status == 401 && gateway.status == 302 && probe.isBrowser),
             (.signInByRedirect, gateway.status == 302 || gateway.status == 401),
