@@ -9,9 +9,7 @@ extension Importer {
         }
         let scope = location.scope
         if let closing = closings(scope).first { throw closing }
-        if let condition = scope.here.first(where: { $0.name == "if" }) {
-            throw Refused(reason: "the location that is asked decides by an if", directive: condition)
-        }
+        for condition in scope.here where condition.name == "if" { try passOver(condition) }
         guard let pass = scope.own("proxy_pass") else {
             let other = scope.here.first { ["return", "root", "alias", "try_files", "grpc_pass"].contains($0.name) }
             throw Refused(reason: "the location that is asked has no proxy_pass", directive: other ?? location.directive)
@@ -46,6 +44,22 @@ extension Importer {
             name: uniqueName(Self.product(uri) ?? Self.name(of: request.value)), source: lines, comments: location.directive.comments)
         authorizers.append(draft)
         return draft
+    }
+
+    /// An `if` of the location that is asked, where the service decides no less without it: one that refuses odd URLs, which the gateway does by
+    /// itself, and one that lets in without asking.
+    private func passOver(_ condition: NginxDirective) throws(Refused) {
+        let block = condition.block ?? []
+        let isAboutURL = condition.value.hasPrefix("($request_uri")
+        let letsIn = ["200", "201", "202", "204"]
+        guard block.count == 1, block[0].name == "return", letsIn.contains(block[0].value) || isAboutURL && ["401", "403", "400"].contains(block[0].value)
+        else {
+            throw Refused(reason: "the location that is asked decides by an if", directive: condition)
+        }
+        record.note(
+            letsIn.contains(block[0].value) ? "nobody comes in without being asked for" : "paths that can be read in several ways are refused by the gateway itself",
+            condition)
+        record.converted(block[0])
     }
 
     /// The product that is asked at a path; nil for one that is not known.

@@ -2,6 +2,7 @@
 extension Importer {
     /// - Throws: ``Refused`` with what has no counterpart.
     func behaviour(_ location: NginxLocation, in server: NginxServer) throws(Refused) -> Behaviour {
+        if location.isInternal { return notFound(location) }
         if let closing = closings(location.scope).first { throw closing }
         let conditions = try conditions(location.scope)
         var result = try behaviour(location, in: server, conditions)
@@ -14,12 +15,14 @@ extension Importer {
         return result
     }
 
+    /// No client reaches an internal location.
+    private func notFound(_ location: NginxLocation) -> Behaviour {
+        if let own = location.scope.own("internal") { record.converted(own) }
+        return Behaviour(target: .answer(status: "404"), lines: [GatewayLine("answer", "404")], differences: [.ownStatus])
+    }
+
     private func behaviour(_ location: NginxLocation, in server: NginxServer, _ conditions: Conditions) throws(Refused) -> Behaviour {
         let scope = location.scope
-        if location.isInternal {
-            if let own = scope.own("internal") { record.converted(own) }
-            return Behaviour(target: .answer(status: "404"), lines: [GatewayLine("answer", "404")])
-        }
         if case .exact = location.matching, askedLocations.contains(location.directive.id),
             scope.own("proxy_pass_request_body")?.value == "off"
         {

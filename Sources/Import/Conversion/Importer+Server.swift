@@ -172,8 +172,8 @@ extension Importer {
         }
         let asksLess = area.filter { routes[$0].target != .closed && !(access?.isOpen ?? false) && routes[$0].access != access }
         let comment = "REFUSED \(location.directive.line) \(location.directive.summary): \(reason)"
-        for index in area where asksLess.isEmpty && routes[index].rank == .prefix {
-            routes[index].comments.append(comment + "; its requests come here")
+        if asksLess.isEmpty, let widest = area.filter({ routes[$0].rank == .prefix }).min(by: { routes[$0].segments.count < routes[$1].segments.count }) {
+            routes[widest].comments.append(comment + "; its requests come here")
         }
         guard !asksLess.isEmpty else { return }
         if begins != "/" {
