@@ -75,7 +75,7 @@ let package = Package(
                 "RateLimiting",
                 "Forwarding", "Configuration",
             ]),
-        part("Import", ["ConfigFile", "System", "Routing", "Configuration", "Policy"]),
+        part("Import", ["HTTPMessage", "ConfigFile", "System", "Routing", "Configuration", "Policy"]),
         part(
             "Gateway",
             [
@@ -135,7 +135,8 @@ let package = Package(
             "Control", ["Authentication", "ConfigFile", "Configuration", "Processes", "System", "TestSockets", "TestSupport", "Time"]),
         tests("Configuration", ["Processes", "ConfigFile", "TestSupport", "Authentication", "Routing"]),
         .testTarget(
-            name: "ImportTests", dependencies: ["Import", "ConfigFile", "Configuration", "Policy", "TestSupport"],
+            name: "ImportTests",
+            dependencies: ["Import", "ConfigFile", "Configuration", "HTTPMessage", "Policy", "Routing", "TestSupport"],
             path: "Tests/ImportTests",
             exclude: ["Inputs"], swiftSettings: strict),
         tests(

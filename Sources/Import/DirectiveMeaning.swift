@@ -50,6 +50,17 @@ enum DirectiveMeaning: Equatable {
         ].contains(name)
     }
 
+    /// Whether a refused directive says what is served, and nothing of who may come.
+    static func isContent(_ name: String) -> Bool {
+        ["fastcgi", "uwsgi", "scgi", "sub_filter", "memcached", "dav_", "image_filter", "xslt", "passenger_"].contains {
+            name.hasPrefix($0)
+        }
+            || [
+                "stub_status", "flv", "mp4", "random_index", "empty_gif", "ssi", "slice", "add_before_body", "add_after_body",
+                "create_full_put_path",
+            ].contains(name)
+    }
+
     private static let droppedNames: Set<String> = [
         "user", "worker_processes", "worker_connections", "worker_rlimit_nofile", "worker_cpu_affinity", "worker_priority",
         "worker_shutdown_timeout",

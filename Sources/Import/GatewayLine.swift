@@ -50,7 +50,9 @@ package struct GatewayLine: Equatable, Sendable {
 
     private static func written(_ word: String) -> String {
         // What no word of the file can hold is no word that nginx could use either: check says so then.
-        let plain = word.replacing("${", with: "$").map { $0.isNewline || $0 == "\t" || $0.asciiValue ?? 0x20 >= 0x20 ? $0 : "?" }
+        var word = word
+        while word.contains("${") { word = word.replacing("${", with: "$") }
+        let plain = word.map { $0.isNewline || $0 == "\t" || $0.asciiValue ?? 0x20 >= 0x20 ? $0 : "?" }
         return Word(text: String(plain), position: Position(file: 0, offset: 0, length: 0), isQuoted: true).written
     }
 }

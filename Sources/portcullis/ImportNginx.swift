@@ -63,6 +63,9 @@ struct ImportNginx: ParsableCommand {
         } catch let error as TrialError {
             complain(error.reason)
             throw ExitCode(2)
+        } catch let error as SystemError {
+            complain("the trial did not come about: \(error.description)")
+            throw ExitCode(2)
         }
     }
 

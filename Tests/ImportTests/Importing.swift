@@ -1,8 +1,10 @@
 import ConfigFile
 import Configuration
 import Foundation
+import HTTPMessage
 import Import
 import Policy
+import Routing
 import TestSupport
 
 /// Inputs, and what is made of them.
@@ -38,6 +40,21 @@ enum Importing {
     private static func isOpen(_ route: GatewayLine) -> Bool {
         let names = Set((route.block ?? []).map(\.name))
         return names.contains("upstream") && names.contains("public") && !names.contains("from")
+    }
+
+    /// The pattern of the route that serves a path of a.example.
+    static func serving(_ path: String, _ text: String) -> String? {
+        let diagnostics = Diagnostics()
+        let settings = Settings(
+            "gateway.conf", files: CheckedFiles(text, besides: MemoryFiles([:])), environment: [:], processors: 1, diagnostics)
+        let bytes = Array(path.utf8)
+        var target = RequestTarget()
+        guard diagnostics.isEmpty, (try? target.normalize(0..<bytes.count, of: bytes.span)) != nil,
+            let route = try? settings.routeTable.find(host: Array("a.example".utf8), target)
+        else {
+            return diagnostics.isEmpty ? "none" : nil
+        }
+        return settings.routes[route].pattern.text
     }
 
     /// What `check` says of a file that was written; certificates that it names are there.

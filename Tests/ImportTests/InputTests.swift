@@ -60,8 +60,8 @@ import Testing
             "snippets/nginx.conf", "snippets/conf.d/app.conf", "snippets/snippets/ssl.conf", "snippets/snippets/auth-location.conf",
             "snippets/snippets/auth.conf", "snippets/snippets/proxy.conf",
         ]
-        let dump = try names.map { "# configuration file \($0):\n" + String(decoding: try files.read($0), as: UTF8.self) + "\n" }.joined()
-        let imported = try NginxImport("all.conf", files: MemoryFiles(["all.conf": "nginx: test is successful\n" + dump]))
+        let dump = try names.map { "# configuration file /\($0):\n" + String(decoding: try files.read($0), as: UTF8.self) + "\n" }.joined()
+        let imported = try NginxImport("all.conf", files: MemoryFiles(["all.conf": "nginx: the configuration file is ok\n\n" + dump]))
         let direct = try NginxImport("snippets/nginx.conf", files: files)
         #expect(imported.gateway == direct.gateway)
     }

@@ -71,6 +71,127 @@ import Testing
         #expect(Importing.check(imported, besides: MemoryFiles([:])) == [])
     }
 
+    private static let asked = "location = /authz { internal; proxy_pass http://127.0.0.1:1/q; }"
+    private static let guarded = "auth_request /authz; \(pass)"
+
+    /// nginx guards the path, and what is written does not let it through to a service without asking.
+    @Test(arguments: [
+        ("location ~ ^/api { \(guarded) } location /api/public/ { \(pass) } location / { \(pass) }", "/api/public/x"),
+        ("location ~ ^/api/ { \(guarded) } location ~ ^/api/public/ { \(pass) }", "/api/public/x"),
+        ("location ~ \\.php$ { \(guarded) } location ~ ^/pub/ { \(pass) } location / { \(guarded) }", "/pub/x.php"),
+        ("location ~ \\.sql$ { return 403; } location / { \(pass) }", "/x.sql"),
+        ("location ~ \\.sql$ { if ($cookie_k != s) { return 403; } \(pass) } location / { \(pass) }", "/x.sql"),
+        ("location ~ \\.sql$ { secure_link $arg_a; \(pass) } location / { \(pass) }", "/x.sql"),
+        ("location /a+b/ { \(guarded) } location / { \(pass) }", "/a+b/x"),
+        ("location \"/c d/\" { \(guarded) } location / { \(pass) }", "/c%20d/x"),
+        ("location ~ ^/(a\\+b|c) { \(guarded) } location / { \(pass) }", "/a+b/x"),
+        ("location /api/ { \(guarded) } location /api/* { \(pass) }", "/api/x"),
+        ("location / { \(guarded) } location \"/u/{id}/\" { \(pass) }", "/u/5/x"),
+        ("location /admin/ { deny all; } location /admin { \(pass) }", "/admin/x"),
+        ("location /admin/ { auth_jwt x; \(pass) } location /admin { \(pass) }", "/admin/x"),
+        ("location /a { \(guarded) } location ^~ /a/ { \(pass) }", "/a"),
+        ("auth_request /authz; location / { auth_request off; try_files $uri @app; } location @app { \(pass) }", "/x"),
+        ("location / { try_files $uri @app; } location @app { limit_except GET { deny all; } \(pass) }", "/x"),
+        ("if ($scheme = http) { return 301 https://$host$request_uri; } location / { \(pass) }", "/x"),
+        ("if ($http_x_forwarded_proto != https) { return 301 https://$host$request_uri; } location / { \(pass) }", "/x"),
+        ("location /int/ { internal; location /int/sub/ { \(pass) } }", "/int/sub/x"),
+        ("location /a/ { \(pass) location ~ ^/b/ { \(pass) } } location / { \(guarded) }", "/b/x"),
+        ("location ~ ^/a|/secret { \(guarded) } location / { \(pass) }", "/x/secret/y"),
+        ("location ~ ^/api/[^/]*$ { \(guarded) } location / { \(pass) }", "/api/"),
+        ("location ~ ^/a./ { \(guarded) } location / { \(pass) }", "/ab/x"),
+        ("location /a/b { \(pass) } location ~ ^/a/[^/]+$ { \(guarded) }", "/a/b"),
+        ("location /u/ { deny all; } location ~ ^/u/\\d+/ { \(pass) }", "/u/abc/"),
+        ("location /Admin/s/ { \(pass) } location ~* ^/admin/ { \(guarded) }", "/Admin/s/x"),
+        ("location /Adm/ { \(pass) } location ~* ^/adm/ { \(guarded) }", "/Adm/x"),
+        ("location /admin/ { \(pass) } location ~* ^/ADMIN/.*\\.php$ { \(guarded) }", "/admin/x.php"),
+        ("location = /admin/ { \(pass) } location /admin { \(guarded) }", "/admin"),
+        ("location ~ (/\\.|/private/) { deny all; } location / { \(pass) }", "/x/private/y"),
+        ("location = /au { return 403; proxy_pass http://127.0.0.1:1; } location / { auth_request /au; \(pass) }", "/x"),
+        ("location = /au { rewrite ^ /authz break; proxy_pass http://127.0.0.1:1; } location / { auth_request /au; \(pass) }", "/x"),
+        ("rewrite ^/pub/(.*)$ /admin/$1 break; location /pub/ { \(pass) } location /admin/ { \(guarded) }", "/pub/x"),
+    ])
+    func whatNginxGuardsIsServedToNobody(_ text: String, _ path: String) throws {
+        let imported = try Importing.locations(text + " " + Self.asked)
+        let route = try #require(Importing.serving(path, imported.text), "\(imported.text)")
+        #expect(!Importing.openRoutes(imported).contains(route), "\(route)\n\(imported.text)")
+        #expect(Importing.check(imported, besides: MemoryFiles([:])) == [], "\(imported.text)")
+    }
+
+    /// Methods that nginx refuses are refused.
+    @Test(arguments: [
+        "if ($request_method !~ ^(GET)$) { return 405; } location / { if ($request_method !~ ^(GET|POST)$) { return 405; } \(pass) }",
+        "location / { if ($request_method !~ ^(GET)$) { return 405; } limit_except GET POST { deny all; } \(pass) }",
+    ])
+    func methodsAreThoseThatAllAllow(_ text: String) throws {
+        let imported = try Importing.locations(text)
+        let methods = imported.text.split(separator: "\n").filter { $0.contains("method GET") }
+        #expect(!methods.contains { $0.contains("POST") } && (!methods.isEmpty || Importing.openRoutes(imported) == []), "\(imported.text)")
+    }
+
+    /// Which server is asked for which host.
+    @Test func hostsBelongToTheServerThatNginxTakes() throws {
+        func open(_ text: String) throws -> [String] { Importing.openRoutes(try Importing.text(text)) }
+        // The default server is the one that says so.
+        #expect(
+            try open(
+                "server { listen 80; server_name _; location / { \(Self.pass) } } server { listen 80 default_server; server_name _; location / { \(Self.guarded) } \(Self.asked) }"
+            )
+                == [])
+        // One without a name that is not the default is never asked.
+        #expect(
+            try open(
+                "server { listen 80; server_name a; location / { \(Self.guarded) } \(Self.asked) } server { listen 80; server_name _; location / { \(Self.pass) } }"
+            ) == [])
+        // Names that no route can have come before all other hosts.
+        for name in ["~^admin\\.", "admin.*"] {
+            #expect(
+                try open(
+                    "server { listen 80 default_server; location / { \(Self.pass) } } server { listen 80; server_name \(name); location / { \(Self.guarded) } \(Self.asked) }"
+                )
+                    == [])
+        }
+        // The first of two servers with one name has it.
+        #expect(
+            try Importing.text(
+                "server { listen 80; server_name a; location / { return 403; } } server { listen 80; server_name a; location / { \(Self.pass) } } server { listen 80; server_name b; location / { \(Self.pass) } }"
+            ).text.contains("host a {\n    # site.conf:1  location /\n    route /** { public; answer 403; }"))
+        // What listens elsewhere is left out.
+        #expect(
+            try open(
+                "server { listen 127.0.0.1:80; listen 127.0.0.1:81; server_name a; location / { \(Self.guarded) } location /x { \(Self.guarded) } \(Self.asked) } server { listen 127.0.0.1:81; server_name b; location / { \(Self.pass) } }"
+            )
+                == [])
+    }
+
+    @Test func aCommentMakesNoDump() throws {
+        let imported = try Importing.text(
+            "auth_request /authz;\n# configuration file of the office:\nserver { listen 80; location / { \(Self.pass) } \(Self.asked) }")
+        #expect(Importing.openRoutes(imported) == [], "\(imported.text)")
+    }
+
+    @Test func logicOfMapsIsRefused() throws {
+        let imported = try Importing.text(
+            "map $cookie_s $be { default http://127.0.0.1:1; \"\" http://127.0.0.1:2; } server { listen 80; location / { proxy_pass $be; } }"
+        )
+        #expect(Importing.openRoutes(imported) == [])
+        // What one server trusts, the others do not.
+        let trusting = try Importing.text(
+            "server { listen 80; server_name a; set_real_ip_from 127.0.0.1; location / { \(Self.pass) } } server { listen 80; server_name b; location / { allow 10.1.1.1; deny all; \(Self.pass) } }"
+        )
+        #expect(!trusting.text.contains("trusted_proxies"))
+    }
+
+    @Test func numbersWithoutBoundEndNothing() throws {
+        let imported = try Importing.text(
+            "limit_req_zone $remote_addr zone=z:1m rate=1r/s; server { listen 80; location / { limit_req zone=z burst=9223372036854775807; \(Self.pass) } }"
+        )
+        #expect(imported.text.contains("burst 1000001;"))
+        let braces = String(repeating: "${", count: 50_000)
+        _ = try Importing.locations("location / { add_header X \"\(braces)\"; \(Self.pass) }")
+        let many = (0..<120).map { "location ~ ^/a\($0)/[a-h][a-h]$ { \(Self.pass) }" }.joined()
+        #expect(try Importing.routes(Importing.locations(many).gateway).count <= 2_000)
+    }
+
     /// Routes hold on every listener, so a server that only some can reach is not among them.
     @Test func aServerOnAnAddressOfItsOwnIsLeftOut() throws {
         let imported = try Importing.text(

@@ -10,6 +10,9 @@ extension Importer {
         let scope = location.scope
         if let closing = closings(scope).first { throw closing }
         for condition in scope.here where condition.name == "if" { try passOver(condition) }
+        for other in scope.here + server.scope.here where ["return", "rewrite", "limit_except"].contains(other.name) {
+            throw Refused(reason: "the location that is asked answers, or changes what is asked, by itself", directive: other)
+        }
         guard let pass = scope.own("proxy_pass") else {
             let other = scope.here.first { ["return", "root", "alias", "try_files", "grpc_pass"].contains($0.name) }
             throw Refused(reason: "the location that is asked has no proxy_pass", directive: other ?? location.directive)
@@ -52,12 +55,14 @@ extension Importer {
         let block = condition.block ?? []
         let isAboutURL = condition.value.hasPrefix("($request_uri")
         let letsIn = ["200", "201", "202", "204"]
-        guard block.count == 1, block[0].name == "return", letsIn.contains(block[0].value) || isAboutURL && ["401", "403", "400"].contains(block[0].value)
+        guard block.count == 1, block[0].name == "return",
+            letsIn.contains(block[0].value) || isAboutURL && ["401", "403", "400"].contains(block[0].value)
         else {
             throw Refused(reason: "the location that is asked decides by an if", directive: condition)
         }
         record.note(
-            letsIn.contains(block[0].value) ? "nobody comes in without being asked for" : "paths that can be read in several ways are refused by the gateway itself",
+            letsIn.contains(block[0].value)
+                ? "nobody comes in without being asked for" : "paths that can be read in several ways are refused by the gateway itself",
             condition)
         record.converted(block[0])
     }
@@ -106,7 +111,9 @@ extension Importer {
                     lines.append(GatewayLine("send", "Host", try translated(field.argument(1), in: scope, for: field)))
                 }
             case "cookie", "authorization", "accept", "user-agent":
-                if value.literal == "" { lines.append(GatewayLine("send", field.value, "")) }
+                // What the client sent goes along by itself.
+                if value.isVariable("http_" + name.replacing("-", with: "_")) { break }
+                lines.append(GatewayLine("send", field.value, try translated(field.argument(1), in: scope, for: field)))
             case "connection", "upgrade", "content-length", "content-type", "transfer-encoding", "te", "x-forwarded-for",
                 "x-forwarded-proto",
                 "x-forwarded-host", "x-forwarded-port", "x-forwarded-uri", "x-forwarded-method", "x-original-url", "x-original-uri",

@@ -4,14 +4,21 @@ extension Importer {
     func behaviour(_ location: NginxLocation, in server: NginxServer) throws(Refused) -> Behaviour {
         if location.isInternal { return notFound(location) }
         if let closing = closings(location.scope).first { throw closing }
-        let conditions = try conditions(location.scope)
+        if let verify = location.scope.one("ssl_verify_client"), verify.value == "on" {
+            throw Refused(reason: "certificates of clients are not asked for yet", directive: verify)
+        }
+        let conditions = try conditions(location.scope, in: server)
         var result = try behaviour(location, in: server, conditions)
         // nginx looks at the method before it looks for a location.
-        if result.methods == nil, let methods = conditions.methods {
-            result.methods = methods
-            result.lines.append(GatewayLine(words: ["method"] + methods, block: []))
-            result.differences.insert(.methodStatus)
+        guard let methods = conditions.methods else { return result }
+        guard result.methods == nil else {
+            throw Refused(
+                reason: "both an if and limit_except say which methods may be used",
+                directive: location.scope.own("limit_except") ?? location.directive)
         }
+        result.methods = methods
+        result.lines.append(GatewayLine(words: ["method"] + methods, block: []))
+        result.differences.insert(.methodStatus)
         return result
     }
 
@@ -38,7 +45,10 @@ extension Importer {
             return Behaviour(target: .answer(status: status), lines: lines, differences: differences)
         }
         var rewriting: Rewriting?
-        for rewrite in scope.here.filter({ $0.name == "rewrite" }) + server.scope.here.filter({ $0.name == "rewrite" }) {
+        for rewrite in server.scope.here where rewrite.name == "rewrite" && !Self.isRedirect(rewrite) {
+            throw Refused(reason: "a server's rewrite comes before a location is chosen, and has no counterpart", directive: rewrite)
+        }
+        for rewrite in server.scope.here.filter({ $0.name == "rewrite" }) + scope.here.filter({ $0.name == "rewrite" }) {
             guard rewriting == nil else { throw Refused(reason: "a second rewrite has no counterpart", directive: rewrite) }
             rewriting = try rewritten(rewrite, scope)
         }
@@ -114,11 +124,12 @@ extension Importer {
             return (scope, nil)
         }
         if let closing = closings(named.scope).first { throw closing }
-        for condition in named.scope.here where condition.name == "if" || condition.name == "rewrite" {
+        for condition in named.scope.here where ["if", "rewrite", "return", "limit_except"].contains(condition.name) {
             throw Refused(reason: "the named location decides by logic", directive: condition)
         }
-        if named.scope.here.contains(where: { ["auth_request", "auth_basic", "allow", "deny"].contains($0.name) }) {
-            throw Refused(reason: "both this location and the named one say who may come", directive: named.directive)
+        // nginx asks both who may come.
+        guard try access(named.scope, in: server) == access(scope, in: server) else {
+            throw Refused(reason: "this location and the named one differ in who may come", directive: named.directive)
         }
         if options.fileServer != nil { return (scope, nil) }
         record.note("files of \(scope.one("root")?.value ?? "a folder") are not looked for first: all requests go to the service", files)
@@ -221,7 +232,7 @@ extension Importer {
             guard key.hasPrefix("$"), !key.dropFirst().contains(where: { "$ ".contains($0) }) else {
                 throw Refused(reason: "a limit counts by one variable", directive: definition)
             }
-            let burst = (Int(options["burst"] ?? "0") ?? 0) + 1
+            let burst = min(1_000_000, max(0, Int(options["burst"] ?? "0") ?? 0)) + 1
             let block = [GatewayLine("rate", rate), GatewayLine("burst", "\(burst)"), GatewayLine("key", key)]
             let known = self.limits.first { $0.block == block && $0.words[1].hasPrefix(zone) }
             let name = known?.words[1] ?? uniqueName(zone)
@@ -237,7 +248,7 @@ extension Importer {
         }
     }
 
-    private func methods(_ scope: NginxScope, _ result: inout Behaviour) throws(Refused) {
+    func methods(_ scope: NginxScope, _ result: inout Behaviour) throws(Refused) {
         if let except = scope.own("limit_except") {
             var free = except.arguments.map { $0.uppercased() }
             if free.contains("GET"), !free.contains("HEAD") { free.append("HEAD") }

@@ -5,14 +5,12 @@ extension Importer {
         var preflight: NginxDirective?
         /// The methods that may be used.
         var methods: [String]?
-        /// Whether clients of plain HTTP are sent to https.
-        var redirectsToHTTPS = false
     }
 
     /// What the `if`s of a server and of a location come to.
     ///
     /// - Throws: ``Refused`` where one is logic.
-    func conditions(_ scope: NginxScope) throws(Refused) -> Conditions {
+    func conditions(_ scope: NginxScope, in server: NginxServer) throws(Refused) -> Conditions {
         var result = Conditions()
         let levels = scope.levels.dropFirst()
         // Of locations further out nginx looks at no if.
@@ -28,7 +26,14 @@ extension Importer {
                 record.note("its variables count for nothing; where one is used, the line is refused", directive)
                 for line in inner { record.note("a variable that an if sets is not used", line) }
             } else if let returned, Self.isToHTTPS(returned), parts.count == 3, Self.isAboutScheme(parts) {
-                result.redirectsToHTTPS = true
+                // The listener in clear sends everything to https; only it can, and only where one with TLS is there.
+                guard server.scope.here.contains(where: { $0.id == directive.id }), parts[0] != "$http_x_forwarded_proto",
+                    listens(server).contains(where: \.isTLS)
+                else {
+                    throw Refused(
+                        reason: "what comes in clear is sent to https by a listener, beside one with TLS, and by nothing else",
+                        directive: directive)
+                }
                 record.converted(directive)
                 record.converted(returned)
             } else if parts.count == 3, parts[0] == "$request_method", parts[1] == "=", Self.unquoted(parts[2]) == "OPTIONS",
@@ -38,7 +43,7 @@ extension Importer {
             } else if parts.count == 3, parts[0] == "$request_method", parts[1] == "!~" || parts[1] == "!~*",
                 let methods = Self.methods(Self.unquoted(parts[2])), let returned, Int(returned.value) != nil, inner.count == 1
             {
-                result.methods = methods
+                result.methods = result.methods.map { earlier in earlier.filter { methods.contains($0) } } ?? methods
                 record.note("other methods get 405", directive)
                 record.converted(returned)
             } else {
@@ -129,13 +134,16 @@ extension Importer {
         }
     }
 
+    /// Whether a `rewrite` sends the client elsewhere.
+    static func isRedirect(_ directive: NginxDirective) -> Bool {
+        ["redirect", "permanent"].contains(directive.argument(2))
+            || ["http://", "https://", "$scheme"].contains { directive.argument(1).hasPrefix($0) }
+    }
+
     /// What a `rewrite` of a location comes to: prefixes, or an answer.
     func rewritten(_ directive: NginxDirective, _ scope: NginxScope) throws(Refused) -> Rewriting {
         let (expression, replacement, flag) = (directive.value, directive.argument(1), directive.argument(2))
-        let isRedirect =
-            flag == "redirect" || flag == "permanent" || replacement.hasPrefix("http://") || replacement.hasPrefix("https://")
-            || replacement.hasPrefix("$scheme")
-        if isRedirect {
+        if Self.isRedirect(directive) {
             guard ["^", "^(.*)$", "^(.*)", "^/(.*)$", "^/(.*)", "^.*$", ".*", "^(/.*)$"].contains(expression) else {
                 throw Refused(reason: "a redirect of some paths of a location is a route of its own: answer 301 URL;", directive: directive)
             }

@@ -1,5 +1,4 @@
 import ConfigFile
-import Routing
 
 /// The whole file.
 extension Importer {
@@ -55,35 +54,59 @@ extension Importer {
                 "it listens on \(places) alone, and here the routes of all servers hold on every listener: give it a file of its own",
                 server.directive)
         }
-        var served: Set<String> = []
-        var hasGeneral = false
+        let names = ServerNames(all)
         // A name has its routes from the server that speaks TLS, if one does.
         let ordered = all.filter { kept.contains($0.0.directive.id) }.enumerated().sorted {
             let (left, right) = ($0.element.1.contains(where: \.isTLS), $1.element.1.contains(where: \.isTLS))
             return left == right ? $0.offset < $1.offset : left
         }.map(\.element)
+        var served: Set<String> = []
+        var losesHosts = false
         for (server, listens) in ordered {
             let redirection = redirection(server)
             let hasTLS = listens.contains(where: \.isTLS)
+            let own = names.own(server)
+            for directive in server.scope.here where directive.name == "server_name" { record.converted(directive) }
+            for name in own.refused {
+                record.refuse("a host is named, or has * for its first part: \(name) is neither", own.directive ?? server.directive)
+                losesHosts = losesHosts || redirection?.all != true
+            }
+            for name in own.lost {
+                record.note("an earlier server on the same address has the name \(name)", own.directive ?? server.directive)
+            }
             if let redirection, redirection.all, !hasTLS {
-                readRedirection(server, listens, redirection.exceptions, &served, &hasGeneral)
+                readRedirection(server, listens, redirection.exceptions, own)
                 continue
             }
             let redirects = redirection != nil && hasTLS
-            guard let hosts = hosts(of: server, listens, &served, &hasGeneral) else { continue }
+            let hosts = own.hosts.filter { served.insert($0).inserted }
+            for name in own.hosts where !hosts.contains(name) {
+                record.note("the server that speaks TLS has the name \(name)", own.directive ?? server.directive)
+            }
+            guard !hosts.isEmpty || own.isGeneral && served.insert("").inserted else {
+                record.refuse("no request is for it alone: its locations have no route", server.directive)
+                continue
+            }
+            if let directive = own.directive, !hosts.isEmpty {
+                record.note(
+                    "a request for another host gets 404 unless a server without a name is there; nginx takes its first server", directive)
+            }
             listen(server, listens, redirects: { redirects && !$0.isTLS }, exceptions: [])
-            let own = routes(of: server, hosts: hosts)
-            hostComments[hosts] = server.directive.comments
-            routes += own
+            let group = own.isGeneral ? [] : hosts
+            hostComments[group] = server.directive.comments
+            routes += routes(of: server, hosts: group)
+        }
+        if losesHosts {
+            for index in routes.indices where routes[index].hosts.isEmpty {
+                routes[index].close("REFUSED a server with other names than a host can have would come before it")
+            }
         }
         closeRest()
         for index in routes.indices { note(places: routes[index]) }
     }
 
     /// A server in clear that does nothing but send to https, but for some locations.
-    private func readRedirection(
-        _ server: NginxServer, _ listens: [Listen], _ exceptions: [NginxLocation], _ served: inout Set<String>, _ hasGeneral: inout Bool
-    ) {
+    private func readRedirection(_ server: NginxServer, _ listens: [Listen], _ exceptions: [NginxLocation], _ names: ServerNames.Own) {
         for line in server.scope.here where ["return", "rewrite", "if", "server_name"].contains(line.name) {
             record.converted(line)
             for inner in line.block ?? [] { record.converted(inner) }
@@ -98,14 +121,13 @@ extension Importer {
                     line.name != "location" || exceptions.contains { $0.directive.id == line.id }
                 }),
             in: NginxScope(levels: Array(server.scope.levels.dropLast()), declared: server.scope.declared))
-        let names = server.scope.here.filter { $0.name == "server_name" }.flatMap(\.arguments).filter {
-            $0 != "_" && !$0.isEmpty && !$0.hasPrefix("~")
-        }
-        let hosts = names.flatMap { $0.hasPrefix(".") ? [String($0.dropFirst()), "*" + $0] : [$0] }
+        let hosts = names.hosts
         let own = inner.locations.isEmpty ? [] : routes(of: inner, hosts: hosts).filter { $0.pattern != "/**" }
         let patterns = own.map(\.pattern)
         // They stand among the routes that their host has already; the same path may have one of the server that speaks TLS.
-        for group in hosts.isEmpty ? [[]] : hosts.map({ host in routes.first { $0.hosts.contains(host) }?.hosts ?? [host] }) {
+        for group in hosts.isEmpty
+            ? (names.isGeneral ? [[]] : []) : hosts.map({ host in routes.first { $0.hosts.contains(host) }?.hosts ?? [host] })
+        {
             for var route in own where !routes.contains(where: { $0.hosts == group && $0.pattern == route.pattern }) {
                 route.hosts = group
                 routes.append(route)
@@ -115,81 +137,26 @@ extension Importer {
         record.converted(server.directive)
     }
 
-    /// Names of a server that no other has; nil where there is nothing left of it.
-    private func hosts(of server: NginxServer, _ listens: [Listen], _ served: inout Set<String>, _ hasGeneral: inout Bool) -> [String]? {
-        let directives = server.scope.here.filter { $0.name == "server_name" }
-        let names = directives.flatMap(\.arguments)
-        for directive in directives { record.converted(directive) }
-        var hosts: [String] = []
-        for name in names {
-            if name.hasPrefix("~") || name.hasSuffix(".*") || !Self.isHost(name) {
-                record.refuse("a host is named, or has * for its first part: \(name) is neither", directives[0])
-            } else if name == "_" || name.isEmpty || name == "$hostname" || name == "localhost" && names.count == 1 {
-                continue
-            } else {
-                for host in name.hasPrefix(".") ? [String(name.dropFirst()), "*" + name] : [name] {
-                    if served.insert(host.lowercased()).inserted {
-                        hosts.append(host.lowercased())
-                    } else {
-                        record.note("an earlier server has the name \(host)", directives[0])
-                    }
-                }
-            }
-        }
-        guard hosts.isEmpty else {
-            if let first = directives.first {
-                record.note(
-                    "a request for another host gets 404 unless a server without a name is there; nginx takes its first server", first)
-            }
-            return hosts
-        }
-        let isGeneral = names.isEmpty || names.allSatisfy { $0 == "_" || $0.isEmpty || $0 == "$hostname" || $0 == "localhost" }
-        guard isGeneral, !hasGeneral else {
-            if isGeneral {
-                record.note("an earlier server has all hosts without a server of their own", server.directive)
-            } else {
-                record.refuse("none of its names is left: its locations have no route", server.directive)
-            }
-            return nil
-        }
-        hasGeneral = true
-        return []
-    }
-
-    private static func isHost(_ name: String) -> Bool {
-        let text = name.hasPrefix(".") ? "*" + name : name
-        if name == "_" || name.isEmpty || name == "$hostname" { return true }
-        return HostPattern(Word(text: text, position: Position(file: 0, offset: 0, length: 0), isQuoted: true), Diagnostics()) != nil
-    }
-
-    /// Servers that may share the routes of one file: those that can be reached where the others can.
+    /// Servers that may share the routes of one file: those that listen where the others do.
     private func together(_ servers: [(NginxServer, [Listen])]) -> Set<Int> {
-        func key(_ listen: Listen) -> String {
-            listen.isLocal ? listen.address : ["80", "443"].contains(listen.port) ? "web" : String(listen.port)
+        func keys(_ listens: [Listen]) -> Set<String> {
+            Set(
+                listens.map { listen in
+                    let host =
+                        ["0.0.0.0:", "[::]:"].contains { listen.address.hasPrefix($0) }
+                        ? "any" : String(listen.address.dropLast(listen.port.count))
+                    return host + (["80", "443"].contains(listen.port) ? "web" : String(listen.port))
+                })
         }
-        var best: (ids: Set<Int>, weight: Int) = ([], -1)
-        for (start, listens) in servers {
-            var keys = Set(listens.map(key))
-            var ids: Set<Int> = [start.directive.id]
-            var grows = true
-            while grows {
-                grows = false
-                for (server, others) in servers where !ids.contains(server.directive.id) && !keys.isDisjoint(with: others.map(key)) {
-                    ids.insert(server.directive.id)
-                    keys.formUnion(others.map(key))
-                    grows = true
-                }
-            }
-            // A server that sends from one port to another belongs to both; the larger group is meant.
-            let weight = servers.filter { ids.contains($0.0.directive.id) }.reduce(0) { sum, one in
-                sum + one.0.locations.count + (one.1.contains(where: \.isTLS) ? 8 : 0) + 1
-            }
-            if weight > best.weight { best = (ids, weight) }
-            if ids.count == servers.count { break }
+        var weights: [Set<String>: Int] = [:]
+        for (server, listens) in servers where redirection(server)?.all != true {
+            weights[keys(listens), default: 0] += server.locations.count + (listens.contains(where: \.isTLS) ? 8 : 0) + 1
         }
-        // Those that only send to https may stand anywhere.
-        for (server, _) in servers where redirection(server)?.all ?? false { best.ids.insert(server.directive.id) }
-        return best.ids
+        let main = servers.map { keys($0.1) }.max { weights[$0, default: 0] < weights[$1, default: 0] } ?? []
+        return Set(
+            servers.filter { server, listens in
+                keys(listens) == main || redirection(server).map { $0.all && $0.exceptions.isEmpty } ?? false
+            }.map(\.0.directive.id))
     }
 
     /// A host without a route for everything would leave the rest to the routes for every host.
@@ -230,7 +197,14 @@ extension Importer {
 
     /// `set_real_ip_from` of all servers.
     private func trustedProxies(_ scope: NginxScope) -> [String] {
-        let scopes = [scope.here] + scope.here.filter { $0.name == "server" }.map { $0.block ?? [] }
+        let servers = scope.here.filter { $0.name == "server" }.map { $0.block ?? [] }
+        func trusted(_ block: [NginxDirective]) -> [String] { block.filter { $0.name == "set_real_ip_from" }.map(\.value) }
+        // What one server trusts, the others must not.
+        let isShared = Set(servers.map(trusted)).count <= 1
+        for directive in servers.flatMap({ $0 }) where directive.name == "set_real_ip_from" && !isShared {
+            record.note("not all servers trust it, and trusted_proxies holds for all: it is left out", directive)
+        }
+        let scopes = [scope.here] + (isShared ? servers : [])
         var networks: [String] = []
         for directive in scopes.flatMap({ $0 }) {
             if directive.name == "set_real_ip_from" {
@@ -238,7 +212,8 @@ extension Importer {
                     record.note("a proxy is named by its address", directive)
                 } else {
                     if !networks.contains(directive.value) { networks.append(directive.value) }
-                    record.converted(directive)
+                    record.note(
+                        "of several addresses the last that is not a trusted proxy's counts, as with real_ip_recursive on", directive)
                 }
             } else if directive.name == "real_ip_header" {
                 if ["x-forwarded-for", "proxy_protocol"].contains(directive.value.lowercased()) {

@@ -115,7 +115,11 @@ extension Importer {
             if listen.isTLS, listeners[index].certificates.isEmpty {
                 record.refuse("nothing is listened on without an ssl_certificate and its key", listen.directive)
             }
-            if !redirects(listen) { listeners[index].redirects = false }
+            if redirects(listen) {
+                listeners[index].redirects = true
+            } else if !listen.isTLS {
+                clearServers.append((server.directive, index))
+            }
             for exception in exceptions where !listeners[index].exceptions.contains(exception) {
                 listeners[index].exceptions.append(exception)
             }
@@ -127,6 +131,14 @@ extension Importer {
     ///
     /// - Parameter proxies: networks of proxies that speak the PROXY protocol.
     func listenLines(proxies: [String]) -> [GatewayLine] {
+        for (server, index) in clearServers where listeners[index].redirects {
+            record.note(
+                "another server on \(listeners[index].address) sends to https, and so everything that comes there in clear is sent", server)
+        }
+        return listenerLines(proxies)
+    }
+
+    private func listenerLines(_ proxies: [String]) -> [GatewayLine] {
         listeners.filter { !$0.isTLS || !$0.certificates.isEmpty }.map { listener in
             var block: [GatewayLine] = []
             if listener.hasProxyProtocol {

@@ -27,7 +27,7 @@ extension Importer {
                 _ = authorizer.claim(for: field, called: String(directive.value.drop { $0 == "$" }))
             }
         }
-        for field in scope.nearest("proxy_set_header", "grpc_set_header") where field.arguments.count == 2 {
+        for field in scope.nearest(target.isGRPC ? "grpc_set_header" : "proxy_set_header") where field.arguments.count == 2 {
             let name = field.value.lowercased()
             guard names.insert(name).inserted else { continue }
             let value = variables.expanded(field.argument(1))

@@ -21,7 +21,7 @@ extension Importer {
                 add(
                     location, [ExpressionPaths.Path(text: Self.trimmed(path), hasTail: true, goesOnWithinSegment: goesOn)],
                     isPreferred ? .preferredPrefix : .prefix, server, hosts, &routes)
-                if goesOn, path.count > 1, !location.isInternal { notePrefix(path, location, server) }
+                if goesOn, path.count > 1 { notePrefix(path, location, server) }
             }
         }
         // A server without a location for everything says by itself what happens to the rest.
@@ -34,13 +34,15 @@ extension Importer {
         }
         // nginx takes the first expression that matches; routes of later ones stand behind.
         for location in expressions { addExpression(location, server, hosts, &routes) }
-        // An expression comes before every prefix, whatever its length.
-        let expressionRoutes = routes.filter { $0.rank == .expression && $0.path.hasTail && !$0.path.goesOnWithinSegment }
-        record.converted(server.directive)
-        for route in routes where route.rank == .exact && !route.segments.isEmpty { noteFinalSlash(route, among: routes, server) }
-        return routes.filter { route in
-            route.rank != .prefix || !expressionRoutes.contains { Self.covers($0, route) && $0.pattern != route.pattern }
+        // An expression comes before every prefix, whatever its length: a longer one that it takes in is never chosen.
+        let expressionRoutes = routes.filter { $0.rank == .expression && $0.path.hasTail && !$0.foldsCase }
+        routes.removeAll { route in
+            route.rank == .prefix
+                && expressionRoutes.contains { Self.covers($0, route) && $0.pattern != route.pattern && $0.protection != .closed }
         }
+        record.converted(server.directive)
+        audit(server, &routes)
+        return routes
     }
 
     /// Whether the server answers by more than its locations.
@@ -55,15 +57,6 @@ extension Importer {
     private static func covers(_ wide: ImportedRoute, _ route: ImportedRoute) -> Bool {
         let (outer, inner) = (wide.segments, route.segments)
         return outer.count <= inner.count && zip(outer, inner).allSatisfy { $0 == "*" || $0 == $1 }
-    }
-
-    /// A slash at the end makes no other route, but may make another location.
-    private func noteFinalSlash(_ route: ImportedRoute, among routes: [ImportedRoute], _ server: NginxServer) {
-        let around = routes.filter { $0.path.hasTail && Self.covers($0, route) }.max { $0.segments.count < $1.segments.count }
-        guard let around, around.access != route.access,
-            let location = server.locations.first(where: { $0.matching == .exact(route.path.text) })
-        else { return }
-        record.note("\(route.pattern)/ has the same route; in nginx it is \(around.pattern)'s, where others may come", location.directive)
     }
 
     private func notePrefix(_ path: String, _ location: NginxLocation, _ server: NginxServer) {
@@ -97,10 +90,13 @@ extension Importer {
                 comments: comments, differences: behaviour.differences, claimFields: behaviour.claimFields, methods: behaviour.methods,
                 rank: rank)
             route.source = location.directive.id
+            if case .exact(let text) = location.matching { route.endsWithSlash = text.hasSuffix("/") }
+            if path.goesOnWithinSegment, rank == .expression { notePrefix(path.text, location, server) }
             if path.goesOnWithinSegment { route.differences.insert(.prefixWithinSegment) }
             route.differences.insert(path.hasTail ? .slashRedirect : .finalSlash)
             let word = Word(text: route.pattern, position: Position(file: 0, offset: 0, length: 0), isQuoted: true)
-            guard PathPattern(word, Diagnostics()) != nil else {
+            let isPlain = rank == .expression || !path.text.contains { "*{}".contains($0) }
+            guard isPlain, PathPattern(word, Diagnostics()) != nil else {
                 record.refuse("no route has the path \(route.pattern): it can be spelled in several ways", location.directive)
                 continue
             }
@@ -115,18 +111,21 @@ extension Importer {
         if route.rank == .expression, other.rank == .expression {
             return record.note("an earlier expression comes first for \(route.pattern)", location.directive)
         }
-        if other.rank.rawValue > route.rank.rawValue {
-            return record.note("another location comes first for \(route.pattern)", location.directive)
-        }
-        if other.access == route.access || route.target == .closed || other.rank.rawValue < route.rank.rawValue {
+        if other.rank == .expression || route.rank == .expression {
+            // An expression comes before a prefix, and behind one with ^~.
+            if other.rank == .preferredPrefix {
+                return record.note("another location comes first for \(route.pattern)", location.directive)
+            }
             routes[index] = route
-            record.note("it has one route with another location of the same path", location.directive)
-        } else {
-            record.refuse("two locations of the path \(route.pattern) differ in who may come: the route is closed", location.directive)
-            var closed = route
-            (closed.target, closed.access, closed.lines) = (.closed, Access(), self.closed(access: nil).lines)
-            routes[index] = closed
+            return record.note("it comes before the prefix of the same path", location.directive)
         }
+        if other.protection == route.protection {
+            routes[index] = route
+            return record.note("it has one route with another location of the same path", location.directive)
+        }
+        record.refuse("two locations of the path \(route.pattern) differ in who may come: the route is closed", location.directive)
+        routes[index].close(
+            "REFUSED \(location.directive.line) \(location.directive.summary): two locations of this path differ in who may come")
     }
 
     /// A route that lets nobody through until somebody has decided.
@@ -138,64 +137,48 @@ extension Importer {
     /// Routes for a regular expression; where there are none, whatever it guards is not left to a route that asks less.
     private func addExpression(_ location: NginxLocation, _ server: NginxServer, _ hosts: [String], _ routes: inout [ImportedRoute]) {
         guard case .expression(let text, let foldsCase) = location.matching else { return }
-        let returned = location.scope.own("return")
-        let access = location.isInternal ? nil : returned != nil ? Access() : try? self.access(location.scope, in: server)
-        let rules = location.scope.nearest("allow", "deny")
-        let denies =
-            returned.map { ["403", "404", "444"].contains($0.value) }
-            ?? (rules.count == 1 && rules[0].name == "deny" && rules[0].value == "all")
-        var reason: String
-        var begins = "/"
-        do {
-            let expression = try ExpressionPaths(text)
-            let isSafe =
-                !expression.isWider
-                || expression.paths.allSatisfy { path in
-                    routes.filter { Self.mayMatch($0, below: path.text) }.allSatisfy {
-                        $0.access == access || $0.access.isOpen && access?.isOpen == false
-                    }
-                }
-            if isSafe {
-                if expression.isWider { record.note("a segment may hold anything in a route", location.directive) }
-                return add(location, expression.paths, .expression, server, hosts, foldsCase: foldsCase, &routes)
-            }
-            reason = "a segment of the route would match more than the expression, and others guard that"
-        } catch {
-            (reason, begins) = (error.reason, error.begins)
-        }
-        if text.contains("/\\."), denies {
+        let needed = protection(location, in: server)
+        if Self.isHiddenFiles(text), needed == .closed, location.scope.own("proxy_pass") == nil {
             return denyHiddenFiles(location, hosts, &routes)
         }
-        record.refuse("\(reason)", location.directive)
-        let area = routes.indices.filter {
-            Self.mayMatch(routes[$0], below: Self.trimmed(begins)) && routes[$0].rank != .exact && routes[$0].rank != .preferredPrefix
-        }
-        let asksLess = area.filter { routes[$0].target != .closed && !(access?.isOpen ?? false) && routes[$0].access != access }
-        let comment = "REFUSED \(location.directive.line) \(location.directive.summary): \(reason)"
-        if asksLess.isEmpty, let widest = area.filter({ routes[$0].rank == .prefix }).min(by: { routes[$0].segments.count < routes[$1].segments.count }) {
-            routes[widest].comments.append(comment + "; its requests come here")
-        }
-        guard !asksLess.isEmpty else { return }
-        if begins != "/" {
-            add(location, [ExpressionPaths.Path(text: Self.trimmed(begins), hasTail: true)], .expression, server, hosts, &routes)
-            if let index = routes.lastIndex(where: { $0.pattern == Self.trimmed(begins) + "/**" }) {
-                (routes[index].target, routes[index].access, routes[index].lines) = (.closed, Access(), closed(access: nil).lines)
-                routes[index].comments.append(comment)
+        do throws(ExpressionPaths.Unconvertible) {
+            let expression = try ExpressionPaths(text)
+            if expression.isNarrower, needed != .open {
+                throw ExpressionPaths.Unconvertible(reason: "a . or a * of it stands for any character, which no route does", begins: "/")
             }
-        } else {
-            for index in asksLess {
-                (routes[index].target, routes[index].access, routes[index].lines) = (.closed, Access(), closed(access: nil).lines)
-                routes[index].differences.insert(.closed)
-                routes[index].comments.append(comment + ". It guards paths that would come here, so this is closed")
+            if let parent = Self.parentPrefix(location), !expression.paths.allSatisfy({ $0.text.hasPrefix(parent) }) {
+                throw ExpressionPaths.Unconvertible(reason: "it stands within a location and matches paths of others", begins: "/")
             }
+            guard routes.filter({ $0.rank == .expression }).count + expression.paths.count <= 256 else {
+                throw ExpressionPaths.Unconvertible(
+                    reason: "the expressions of this server have more alternatives than a file should have routes", begins: "/")
+            }
+            if expression.isWider { record.note("a segment may hold anything in a route", location.directive) }
+            add(location, expression.paths, .expression, server, hosts, foldsCase: foldsCase, &routes)
+        } catch {
+            record.refuse(error.reason, location.directive)
+            unconverted.append(
+                UnconvertedExpression(
+                    location: location, server: server.directive.id, reason: error.reason, begins: Self.trimmed(error.begins),
+                    foldsCase: foldsCase))
         }
     }
 
-    /// Whether a route may match a path that begins with these segments, or one above it.
-    private static func mayMatch(_ route: ImportedRoute, below path: String) -> Bool {
-        let (own, other) = (route.segments, path.split(separator: "/"))
-        guard zip(own, other).allSatisfy({ $0 == "*" || $1 == "*" || $0 == $1 }) else { return false }
-        return own.count >= other.count || route.path.hasTail
+    /// The prefix of the location within which another stands; nil for one of the server itself.
+    private static func parentPrefix(_ location: NginxLocation) -> String? {
+        guard location.scope.levels.count > 3 else { return nil }
+        // Only the text is known of what stands around: whatever it is, the expression has to begin so.
+        return location.outerPrefix
+    }
+
+    /// Whether an expression is one of those that sites have for hidden files, and for nothing else.
+    private static func isHiddenFiles(_ text: String) -> Bool {
+        let known = [
+            "/\\.", "/\\.ht", "/\\.git", "/\\.svn", "/\\.env", "/\\.(?!well-known)", "/\\.(?!well-known/)", "/\\.(?!well-known\\/)",
+            "/\\.(?!well-known).*", "/\\.(?!well-known/).*", "/\\.(?!well-known\\/).*", "/\\.(git|ht)", "/\\.(ht|git)", "/\\.(git|svn)",
+            "/\\.(ht|svn|git)", "/\\.(svn|git)", "/\\.(env|git)",
+        ]
+        return known.contains(text.hasPrefix("^") ? String(text.dropFirst()) : text)
     }
 
     /// Names of hidden files that servers have by accident; the others an expression would be needed for.

@@ -16,10 +16,16 @@ final class Importer {
     var limits: [GatewayLine] = []
     var routes: [ImportedRoute] = []
     var listeners: [ListenerDraft] = []
+    /// Servers that serve in clear, and the index of their listener.
+    var clearServers: [(NginxDirective, Int)] = []
     var hostComments: [[String]: [String]] = [:]
     var places: [ImportedPlace] = []
     /// Of requests whose location says nothing of its own.
     var usualBodySize = "1m"
+    /// What nginx demands at each location, by its directive.
+    var protections: [Int: Guard] = [:]
+    /// Expressions that have no routes.
+    var unconverted: [UnconvertedExpression] = []
     /// Locations that an auth_request asks.
     var askedLocations: Set<Int> = []
     private var names: Set<String> = []

@@ -8,8 +8,8 @@ struct ListenerDraft {
     /// Whether nothing below TLS 1.3 is spoken.
     var needsTLS13 = false
     var speaksHTTP2 = false
-    /// Whether all its servers send their clients to https.
-    var redirects = true
+    /// Whether one of its servers sends its clients to https; then all are sent there.
+    var redirects = false
     var exceptions: [String] = []
     var comments: [String] = []
 }

@@ -23,6 +23,8 @@ struct ExpressionPaths {
     let paths: [Path]
     /// Whether the routes match more than the expression, because a segment of theirs may hold anything.
     let isWider: Bool
+    /// Whether the expression matches more than the routes, because a sign of it may be another, or none.
+    let isNarrower: Bool
 
     init(_ expression: String) throws(Unconvertible) {
         var reader = Reader(Array(expression.unicodeScalars))
@@ -51,6 +53,7 @@ struct ExpressionPaths {
             path.hasTail || !found.contains { $0.hasTail && $0.text == path.text && !$0.goesOnWithinSegment }
         }
         isWider = reader.isWider
+        isNarrower = reader.isNarrower
     }
 
     fileprivate enum Token: Hashable {
@@ -74,6 +77,9 @@ struct ExpressionPaths {
             let isLast = index == tokens.count - 1
             switch tokens[index] {
             case .character(let character):
+                guard !"*{}".unicodeScalars.contains(character) else {
+                    throw Unconvertible(reason: "a route has no \(character) in its path")
+                }
                 guard character != "/" || path.text.last != "/" else { throw Unconvertible(reason: "a route has no empty segment") }
                 path.text.unicodeScalars.append(character)
             case .segment:
@@ -113,6 +119,7 @@ struct ExpressionPaths {
         private let signs: [Unicode.Scalar]
         private var index = 0
         private(set) var isWider = false
+        private(set) var isNarrower = false
 
         init(_ signs: [Unicode.Scalar]) { self.signs = signs }
 
@@ -134,6 +141,9 @@ struct ExpressionPaths {
             while let next = sign {
                 if next == ")" { break }
                 if take("|") {
+                    guard depth > 0 else {
+                        throw Unconvertible(reason: "its ^ holds for the first alternative only: put them into parentheses")
+                    }
                     all += current
                     current = [[]]
                     continue
@@ -177,6 +187,7 @@ struct ExpressionPaths {
                     return [[.rest]]
                 }
                 // Meant for a dot by almost everybody who writes it.
+                isNarrower = true
                 ways = [[.character(".")]]
             case "\\":
                 guard let escaped = sign else { throw Unconvertible(reason: "it ends in a backslash") }
@@ -196,7 +207,11 @@ struct ExpressionPaths {
 
         /// `[…]`, behind its bracket.
         private mutating func characterClass() throws(Unconvertible) -> [[Token]] {
-            if take("^/]+") || take("^/]*") { return [[.segment]] }
+            if take("^/]+") { return [[.segment]] }
+            if take("^/]*") {
+                isNarrower = true
+                return [[.segment]]
+            }
             guard let close = signs[index...].firstIndex(of: "]"), close > index else {
                 throw Unconvertible(reason: "a class of it is never closed")
             }
@@ -237,7 +252,9 @@ struct ExpressionPaths {
                     throw Unconvertible(reason: "it repeats what a route cannot repeat")
                 }
                 index = close + 1
-            } else if !take("+"), !take("*") {
+            } else if take("*") {
+                isNarrower = true
+            } else if !take("+") {
                 throw Unconvertible(reason: "it has a class of characters, for which a route has no sign")
             }
             isWider = true

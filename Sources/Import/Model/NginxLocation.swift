@@ -13,7 +13,11 @@ struct NginxLocation {
     /// From http to this location.
     let scope: NginxScope
 
-    var isInternal: Bool { scope.own("internal") != nil }
+    /// Locations within inherit it.
+    var isInternal: Bool { scope.levels.dropFirst(2).contains { $0.contains { $0.name == "internal" } } }
+
+    /// The prefix of the location in which it stands; nil for one of the server, and for one in an expression.
+    var outerPrefix: String?
 
     /// Nil where nginx would refuse it.
     init?(_ directive: NginxDirective, in outer: NginxScope) {
@@ -46,10 +50,13 @@ struct NginxLocation {
     }
 
     /// All locations of a block, with those that stand within others.
-    static func all(in scope: NginxScope, depth: Int = 0) -> [NginxLocation] {
+    static func all(in scope: NginxScope, below outer: String? = nil) -> [NginxLocation] {
         scope.here.filter { $0.name == "location" }.flatMap { directive -> [NginxLocation] in
-            guard let location = NginxLocation(directive, in: scope) else { return [] }
-            return [location] + all(in: location.scope, depth: depth + 1)
+            guard var location = NginxLocation(directive, in: scope) else { return [] }
+            location.outerPrefix = outer
+            var inner: String?
+            if case .prefix(let text, _) = location.matching { inner = text }
+            return [location] + all(in: location.scope, below: inner)
         }
     }
 }

@@ -23,7 +23,7 @@ struct NginxText: Equatable {
                 continue
             }
             var name: Substring
-            if rest.first == "{", let end = rest.firstIndex(of: "}") {
+            if rest.first == "{", let end = rest.prefix(128).firstIndex(of: "}") {
                 name = rest[rest.index(after: rest.startIndex)..<end]
                 rest = rest[rest.index(after: end)...]
             } else {

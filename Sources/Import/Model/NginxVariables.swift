@@ -55,12 +55,19 @@ struct NginxVariables {
     /// A map with nothing but a default, and perhaps a value for the empty text, is another name for its default.
     private static func renamed(_ map: NginxDirective) -> Value {
         let entries = (map.block ?? []).filter { !["hostnames", "volatile"].contains($0.name) }
-        guard entries.allSatisfy({ $0.name == "default" || $0.name.isEmpty }),
-            let value = entries.last(where: { $0.name == "default" })
+        guard let value = entries.last(where: { $0.name == "default" }),
+            entries.allSatisfy({ $0.name == "default" || $0.name.isEmpty && isSame($0.value, value.value) })
         else {
             return .logic
         }
         return .text(NginxText(value.value))
+    }
+
+    /// Whether two values are one for the gateway, such as the scheme that a proxy tells and the connection's own.
+    private static func isSame(_ left: String, _ right: String) -> Bool {
+        if left == right { return true }
+        guard left.hasPrefix("$"), right.hasPrefix("$"), let one = own(String(left.dropFirst())) else { return false }
+        return one == own(String(right.dropFirst()))
     }
 
     /// Whether the file itself decides its value by logic.

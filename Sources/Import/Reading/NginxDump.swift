@@ -11,6 +11,12 @@ final class NginxDump: FileSource {
         let mark = Array("# configuration file ".utf8)
         var current: String?
         var first: String?
+        // What nginx says of its test may stand before the first file; anything else makes it a file with a comment.
+        let start = bytes.split(separator: 0x0A).first {
+            !$0.starts(with: Array("nginx: ".utf8)) && !$0.allSatisfy { $0 == 0x20 || $0 == 0x0D }
+        }
+        guard let start, start.starts(with: mark), start.last == UInt8(ascii: ":"), start.dropFirst(mark.count).first == UInt8(ascii: "/")
+        else { return nil }
         for line in bytes.split(separator: 0x0A, omittingEmptySubsequences: false) {
             if line.starts(with: mark), line.last == UInt8(ascii: ":") {
                 let path = String(decoding: line.dropFirst(mark.count).dropLast(), as: UTF8.self)

@@ -13,6 +13,13 @@ package struct ProbeComparison: Sendable {
         func noted(_ difference: KnownDifference, _ condition: Bool) -> KnownDifference? {
             condition && known.contains(difference) ? difference : nil
         }
+        // That the service is asked here and not there is an opening, whatever else is noted: but for a name that goes on, or a slash.
+        let opens = gateway.received != nil && nginx.received == nil && [401, 403, 404, 405].contains(nginx.status)
+        if opens {
+            let excuse = noted(.prefixWithinSegment, probe.isWithinSegment) ?? noted(.finalSlash, probe.isAtSlash && nginx.status != 403)
+            differences = [Difference(text: "nginx \(nginx.status), and the gateway asks the service", known: excuse)]
+            return
+        }
         if nginx.status != gateway.status {
             differences = [
                 Difference(text: "nginx \(nginx.status), gateway \(gateway.status)", known: Self.explanation(probe, nginx, gateway))
@@ -117,7 +124,7 @@ package struct ProbeComparison: Sendable {
 
     /// Fields that each program has its own of, by its own rules.
     private static func isOwn(_ name: String) -> Bool {
-        name.hasPrefix("x-forwarded-")
+        ["x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-forwarded-prefix"].contains(name)
             || ["connection", "forwarded", "x-request-id", "content-length", "te", "via", "transfer-encoding"].contains(name)
     }
 

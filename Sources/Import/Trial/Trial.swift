@@ -26,6 +26,8 @@ package struct Trial {
     package let names: [String: String]
     /// The paths at which an authorizer is asked.
     package let authorizerPaths: [String]
+    /// Files of passwords, as nginx names them.
+    package let passwordFiles: [String]
     /// The fields of its response that become claims.
     package let claimFields: [String]
     /// The fields that routes set, which clients try to forge.
@@ -53,6 +55,10 @@ package struct Trial {
             let servers = (upstream.block ?? []).filter { $0.name == "server" }.map { $0.words[1] }
             for server in servers { names[server] = names[server] ?? servers[0] }
         }
+        func files(_ block: [NginxDirective]) -> [String] {
+            block.flatMap { ($0.name == "auth_basic_user_file" && !$0.value.hasPrefix("/") ? [$0.value] : []) + files($0.block ?? []) }
+        }
+        passwordFiles = Array(Set(files(imported.nginx))).sorted()
         var addresses = written
         Self.addresses(NginxScope(levels: [http.flatMap { $0.block ?? [] }], declared: declared), &addresses)
         services = addresses.reduce(into: []) { list, one in if !list.contains(one) { list.append(one) } }
@@ -103,7 +109,10 @@ package struct Trial {
             case "ssl_certificate_key": return directive.with(arguments: [ports.key])
             case "auth_basic_user_file":
                 return directive.with(arguments: [directive.value.hasPrefix("/") ? directive.value : ports.folder + "/" + directive.value])
-            case "proxy_cache_path": return directive.with(arguments: [ports.folder + "/cache"] + directive.arguments.dropFirst())
+            // No file of the machine is served, or changed, by a trial.
+            case "root", "alias": return directive.with(arguments: [ports.folder + "/empty"])
+            case "proxy_cache_path", "fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path":
+                return directive.with(arguments: [ports.folder + "/cache"] + directive.arguments.dropFirst())
             case "fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass": return directive.with(arguments: ["127.0.0.1:9"])
             case "proxy_pass", "grpc_pass": return pass(directive, scope, ports)
             case "upstream":
@@ -137,7 +146,10 @@ package struct Trial {
 
     /// The same target at its address of the trial, over HTTP in clear. One with variables keeps a variable: nginx treats its path in another way.
     private func pass(_ directive: NginxDirective, _ scope: NginxScope, _ ports: Ports) -> NginxDirective {
-        guard let target = try? ProxyTarget(directive, NginxVariables(scope)) else { return directive }
+        // Where a target depends on the request nothing is asked: it could be a real service.
+        guard let target = try? ProxyTarget(directive, NginxVariables(scope)) else {
+            return directive.with(arguments: ["http://127.0.0.1:9"])
+        }
         let scheme = target.isGRPC ? "grpc://" : "http://"
         if let port = ports.services[target.address],
             !(scope.levels.first ?? []).contains(where: { $0.name == "upstream" && $0.value == target.authority })
@@ -155,6 +167,8 @@ package struct Trial {
         "ssl_password_file", "ssl_session_ticket_key", "limit_req", "limit_req_zone", "limit_conn", "limit_conn_zone", "limit_req_status",
         "limit_conn_status", "limit_req_log_level", "limit_conn_log_level", "stream", "mail", "server_names_hash_bucket_size", "http2",
         "http3", "load_module",
+        "dav_methods", "dav_access", "create_full_put_path", "proxy_store", "fastcgi_store", "mirror", "proxy_ssl_certificate",
+        "perl_modules",
         "client_body_temp_path", "proxy_bind", "ssl_ciphers", "ssl_ecdh_curve",
     ]
 

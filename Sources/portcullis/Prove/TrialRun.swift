@@ -24,6 +24,7 @@ struct TrialRun {
         else {
             throw TrialError(reason: "OpenSSL could not make keys")
         }
+        TrialStage.holdSignals()
         let trial = Trial(imported)
         let stage = try TrialStage(trial, credentials, folder: folder)
         defer { stage.end() }
@@ -31,7 +32,10 @@ struct TrialRun {
         try stage.startGateway(trial)
         var run = TrialRun(trial, stage, context)
         try run.waitUntilReady()
-        for place in imported.places { run.probe(place, isVerbose: isVerbose) }
+        for place in imported.places {
+            try stage.throwIfInterrupted()
+            run.probe(place, isVerbose: isVerbose)
+        }
         run.report(without: unknown)
         return run.differences.isEmpty
     }
@@ -92,6 +96,7 @@ struct TrialRun {
         let probe = Probe.ofReadiness
         for ports in [stage.ports.nginx, stage.ports.gateway] {
             while try send(probe, to: ports).status == 0 {
+                try stage.throwIfInterrupted()
                 guard Clock.now() < deadline else {
                     throw TrialError(reason: "a program of the trial did not become ready; its messages are above")
                 }

@@ -13,13 +13,21 @@ final class TrialStage {
     /// - Parameter folder: of the file of nginx, in which relative paths begin.
     init(_ trial: Trial, _ credentials: DemoCredentials, folder source: String) throws {
         folder = try Self.temporaryFolder()
+        do {
+            try start(trial, credentials, source)
+        } catch {
+            end()
+            throw error
+        }
+    }
+
+    private func start(_ trial: Trial, _ credentials: DemoCredentials, _ source: String) throws {
         ports.folder = folder
         (ports.certificate, ports.key) = (folder + "/tls.crt", folder + "/tls.key")
         try LocalFiles.write(credentials.certificatePEM, to: ports.certificate)
         try LocalFiles.write(credentials.privateKeyPEM, to: ports.key)
-        // Files of passwords stand beside the file of nginx.
-        for name in (try? LocalFiles.names(in: source)) ?? [] where name.hasSuffix("htpasswd") || name.hasSuffix(".users") {
-            try LocalFiles.write(try LocalFiles.read(source + "/" + name), to: folder + "/" + name)
+        for name in trial.passwordFiles where !name.contains("/") {
+            if let content = try? LocalFiles.read(source + "/" + name) { try LocalFiles.write(content, to: folder + "/" + name) }
         }
         var sockets: [Int32] = []
         for service in trial.services {
@@ -37,6 +45,25 @@ final class TrialStage {
             + trial.claimFields.flatMap { ["--field", $0] }
         processes.append(try Child.start(["trial-service"] + arguments, passing: sockets, environment: Environment.all))
         for socket in sockets { close(socket) }
+    }
+
+    /// Ends the trial if somebody asked for that meanwhile, by Ctrl-C or SIGTERM, which `TrialRun` keeps from ending this process at once.
+    func throwIfInterrupted() throws {
+        var pending = sigset_t()
+        // SAFETY: the set lives for the calls.
+        unsafe sigpending(&pending)
+        for number in [SIGINT, SIGTERM, SIGHUP] where unsafe sigismember(&pending, number) == 1 {
+            throw TrialError(reason: "the trial was interrupted")
+        }
+    }
+
+    /// Keeps the signals that end a process waiting, so that what was started is ended first.
+    static func holdSignals() {
+        var set = sigset_t()
+        // SAFETY: the set lives for the calls.
+        unsafe sigemptyset(&set)
+        for number in [SIGINT, SIGTERM, SIGHUP] { unsafe _ = sigaddset(&set, number) }
+        unsafe sigprocmask(SIG_BLOCK, &set, nil)
     }
 
     /// Starts nginx; directives that it does not know are left out, and returned.
