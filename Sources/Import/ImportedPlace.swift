@@ -5,7 +5,11 @@ package struct ImportedPlace: Sendable {
     package let host: String?
     package let differences: Set<KnownDifference>
 
-    package init(pattern: String, host: String?, differences: Set<KnownDifference>) {
+    /// Where its server listens; empty for everywhere.
+    package let addresses: [String]
+
+    package init(pattern: String, host: String?, differences: Set<KnownDifference>, addresses: [String] = []) {
+        self.addresses = addresses
         self.pattern = pattern
         self.host = host
         self.differences = differences

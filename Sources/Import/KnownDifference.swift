@@ -34,6 +34,8 @@ package enum KnownDifference: Hashable, Sendable {
     case crossSite
     /// A value within a URL is percent-encoded, so that it ends where it should.
     case urlEncoding
+    /// A listener sends to https with 308, by which the method stays.
+    case redirectStatus
     /// Fields that some route sets reach no service from a client, on any route.
     case setFieldsTaken
 
@@ -58,6 +60,7 @@ package enum KnownDifference: Hashable, Sendable {
         case .upstreamSlashes: "nginx makes two slashes where the location has none at its end"
         case .crossSite: "pages of other sites may not use a browser's cookie"
         case .urlEncoding: "a value in a URL is percent-encoded"
+        case .redirectStatus: "a listener sends to https with 308, by which the method stays"
         case .setFieldsTaken: "fields that a route sets are taken from every client"
         }
     }

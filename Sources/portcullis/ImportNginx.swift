@@ -26,6 +26,8 @@ struct ImportNginx: ParsableCommand {
     @Option(name: [.short, .long], help: "Write the file there, and not to standard output.") var output: String?
     @Option(name: .customLong("files"), help: "HOST:PORT of a file server behind, for locations with root and alias.") var fileServer:
         String?
+    @Flag(help: "Leave regular expressions that only deny, and have no route, to the services behind, in place of closing what they cover.")
+    var dropDenials = false
     @Flag(help: "Fail if something is refused.") var strict = false
     @Flag(help: "Show only what is noted or refused.") var brief = false
     @Flag(help: "Start nginx with the old file and the gateway with the new one, send both the same requests, and print what differs.")
@@ -87,7 +89,7 @@ struct ImportNginx: ParsableCommand {
             files = RecordingFiles()
         }
         do throws(NginxSyntaxError) {
-            return try NginxImport(file, files: files, options: ImportOptions(fileServer: fileServer))
+            return try NginxImport(file, files: files, options: ImportOptions(fileServer: fileServer, dropsDenials: dropDenials))
         } catch {
             complain(error.description)
             throw ExitCode(1)

@@ -12,6 +12,19 @@ import Testing
         #expect(Importing.routes(imported.gateway).count >= 2 && imported.gateway.contains { $0.name == "test" })
     }
 
+    /// What is closed, and no more than that: folders of files, Lua, FastCGI, counters, and what an expression denies.
+    @Test(arguments: [
+        ("authelia", 2), ("oauth2-proxy", 0), ("vouch", 0), ("authentik", 0), ("jwt-service", 0), ("gitlab", 0), ("grafana", 1),
+        ("jupyterhub", 0),
+        ("s3", 0), ("websockets", 0), ("several-hosts", 3), ("snippets/nginx", 1),
+    ]) func onlyWhatHasNoCounterpartIsClosed(_ name: String, _ count: Int) throws {
+        let imported = try NginxImport(name + ".conf", files: InputFiles())
+        let closed = Importing.routes(imported.gateway).filter {
+            ($0.block ?? []).contains { $0.words.first == "answer" && $0.words[1] == "501" }
+        }
+        #expect(closed.count == count, "\(imported.text)")
+    }
+
     /// Every location of a server has a route, and every route a case.
     @Test(arguments: Importing.names) func everyRouteHasACase(_ name: String) throws {
         let imported = try NginxImport(name + ".conf", files: InputFiles())

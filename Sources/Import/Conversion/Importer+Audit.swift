@@ -94,14 +94,18 @@ extension Importer {
         return next != "/"
     }
 
+    /// Whether a path differs from the location's own by a slash at its end alone.
     private func isSlashBehind(_ path: String, _ route: ImportedRoute) -> Bool {
-        route.rank == .exact && !route.path.text.isEmpty && path == route.path.text + "/" && !route.endsWithSlash
+        if route.rank == .exact { return !route.path.text.isEmpty && path == route.path.text + "/" && !route.endsWithSlash }
+        // An expression that ends with a slash, such as ^/help/, does not match /help.
+        return route.rank == .expression && route.path.hasTail && !route.path.goesOnWithinSegment && !path.hasSuffix("/")
+            && path.split(separator: "/").count == route.segments.count
     }
 
     private func noteFinalSlash(_ route: ImportedRoute, _ location: NginxLocation, _ server: NginxServer) {
         guard let own = server.locations.first(where: { $0.directive.id == route.source }) else { return }
-        record.note(
-            "\(route.pattern)/ has the same route; in nginx it belongs to \(location.directive.summary), which demands more", own.directive)
+        let path = route.path.hasTail ? route.path.text : route.path.text + "/"
+        record.note("\(path) has the same route; in nginx it belongs to \(location.directive.summary), which demands more", own.directive)
     }
 
     /// Paths at which locations and routes begin and end, and some within and behind.

@@ -17,7 +17,7 @@ extension Importer {
         let proxies = trustedProxies(scope)
         lines += listenLines(proxies: proxies)
         if !proxies.isEmpty { lines.append(GatewayLine(words: ["trusted_proxies"] + proxies)) }
-        lines += authorizers.map(\.line)
+        lines += authorizers.filter { one in routes.contains { $0.access.credentials.contains(one.name) } }.map(\.line)
         lines += passwordFiles.sorted { $0.value < $1.value }.map { GatewayLine("htpasswd", $0.value, $0.key) }
         lines += networks.map { GatewayLine(words: ["network", $0.name] + $0.members) }
         lines += limits
@@ -94,7 +94,10 @@ extension Importer {
             listen(server, listens, redirects: { redirects && !$0.isTLS }, exceptions: [])
             let group = own.isGeneral ? [] : hosts
             hostComments[group] = server.directive.comments
-            routes += routes(of: server, hosts: group)
+            addresses[group, default: []] += listens.map(\.address)
+            let made = routes(of: server, hosts: group)
+            routes += made
+            notePlacesWithoutRoutes(server, made, hosts.first)
         }
         if losesHosts {
             for index in routes.indices where routes[index].hosts.isEmpty {
@@ -132,6 +135,7 @@ extension Importer {
                 route.hosts = group
                 routes.append(route)
             }
+            addresses[group, default: []] += listens.map(\.address)
         }
         listen(server, listens, redirects: { _ in true }, exceptions: patterns)
         record.converted(server.directive)
@@ -174,13 +178,36 @@ extension Importer {
         }
     }
 
+    /// Locations that have no route of their own are asked for all the same.
+    private func notePlacesWithoutRoutes(_ server: NginxServer, _ routes: [ImportedRoute], _ host: String?) {
+        for location in server.locations where !routes.contains(where: { $0.source == location.directive.id }) {
+            let texts: [String] =
+                switch location.matching {
+                case .exact(let text), .prefix(let text, _): [text]
+                case .expression(let text, _): ((try? ExpressionPaths(text))?.paths ?? []).map(\.text)
+                case .named: []
+                }
+            for text in texts where !text.contains(" ") {
+                let host = host.map { $0.hasPrefix("*.") ? "sample" + $0.dropFirst() : $0 }
+                places.append(
+                    ImportedPlace(
+                        pattern: (text.hasSuffix("/") ? String(text.dropLast()) : text) + "/**", host: host,
+                        differences: [
+                            .finalSlash, .slashRedirect, .signInForBrowsersAlone, .signInByRedirect, .authorizerStatus,
+                            .prefixWithinSegment, .crossSite, .methodStatus,
+                        ], addresses: addresses[routes.first?.hosts ?? []] ?? []))
+            }
+        }
+    }
+
     private func note(places route: ImportedRoute) {
         var differences = route.differences
         if route.target == .closed { differences.insert(.closed) }
         places.append(
             ImportedPlace(
                 pattern: route.pattern, host: route.hosts.first.map { $0.hasPrefix("*.") ? "sample" + $0.dropFirst() : $0 },
-                differences: differences))
+                differences: differences,
+                addresses: addresses[route.hosts] ?? []))
     }
 
     private func times(_ scope: NginxScope) -> [GatewayLine] {

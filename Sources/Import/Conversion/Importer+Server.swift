@@ -156,12 +156,26 @@ extension Importer {
             if expression.isWider { record.note("a segment may hold anything in a route", location.directive) }
             add(location, expression.paths, .expression, server, hosts, foldsCase: foldsCase, &routes)
         } catch {
-            record.refuse(error.reason, location.directive)
+            if denies(location, needed) {
+                guard !options.dropsDenials else {
+                    protections[location.directive.id] = .open
+                    return record.note("it has no route, and is left to the services behind, as --drop-denials says", location.directive)
+                }
+                record.refuse("\(error.reason); --drop-denials leaves it to the services behind", location.directive)
+            } else {
+                record.refuse(error.reason, location.directive)
+            }
             unconverted.append(
                 UnconvertedExpression(
                     location: location, server: server.directive.id, reason: error.reason, begins: Self.trimmed(error.begins),
                     foldsCase: foldsCase))
         }
+    }
+
+    /// Whether a location does nothing but deny.
+    private func denies(_ location: NginxLocation, _ needed: Guard) -> Bool {
+        let silent = ["deny", "return", "access_log", "log_not_found"]
+        return needed == .closed && !location.scope.here.isEmpty && location.scope.here.allSatisfy { silent.contains($0.name) }
     }
 
     /// The prefix of the location within which another stands; nil for one of the server itself.
@@ -183,6 +197,8 @@ extension Importer {
 
     /// Names of hidden files that servers have by accident; the others an expression would be needed for.
     private func denyHiddenFiles(_ location: NginxLocation, _ hosts: [String], _ routes: inout [ImportedRoute]) {
+        // What the routes below do not cover is noted, and closes nothing.
+        protections[location.directive.id] = .open
         record.note(
             "hidden files are refused at the top of the site only: /.git, /.svn, /.hg, /.env, /.htaccess, /.htpasswd; the service must not serve others",
             location.directive)

@@ -16,6 +16,8 @@ final class Importer {
     var limits: [GatewayLine] = []
     var routes: [ImportedRoute] = []
     var listeners: [ListenerDraft] = []
+    /// Where the servers of a group of hosts listen.
+    var addresses: [[String]: [String]] = [:]
     /// Servers that serve in clear, and the index of their listener.
     var clearServers: [(NginxDirective, Int)] = []
     var hostComments: [[String]: [String]] = [:]

@@ -16,7 +16,9 @@ package struct ProbeComparison: Sendable {
         // That the service is asked here and not there is an opening, whatever else is noted: but for a name that goes on, or a slash.
         let opens = gateway.received != nil && nginx.received == nil && [401, 403, 404, 405].contains(nginx.status)
         if opens {
-            let excuse = noted(.prefixWithinSegment, probe.isWithinSegment) ?? noted(.finalSlash, probe.isAtSlash && nginx.status != 403)
+            let excuse =
+                noted(.prefixWithinSegment, probe.isWithinSegment)
+                ?? [.finalSlash, .slashRedirect].first { probe.isAtSlash && nginx.status != 403 && known.contains($0) }
             differences = [Difference(text: "nginx \(nginx.status), and the gateway asks the service", known: excuse)]
             return
         }
@@ -57,6 +59,8 @@ package struct ProbeComparison: Sendable {
     private static func explanation(_ probe: Probe, _ nginx: ProbeOutcome, _ gateway: ProbeOutcome) -> KnownDifference? {
         // A path that is read in several ways may be another location's in nginx.
         // That it is let in here and not there is never a matter of spelling.
+        let isSamePlace = Self.place(nginx.field("location"), of: probe.host) == Self.place(gateway.field("location"), of: probe.host)
+        if gateway.status == 308, 300..<400 ~= nginx.status, isSamePlace { return .redirectStatus }
         if probe.isOdd { return gateway.received != nil && nginx.received == nil && nginx.status != 400 ? nil : .oddPath }
         let isSentAway = 300..<400 ~= nginx.status || [401, 403, 200].contains(nginx.status)
         // Nothing else in a trial says 501.

@@ -47,15 +47,26 @@ struct TrialRun {
     }
 
     /// The listener that requests go to, by preference one with TLS.
-    private var listener: (address: String, isTLS: Bool)? { trial.listeners.first(where: \.isTLS) ?? trial.listeners.first }
+    private var main: (address: String, isTLS: Bool)? { trial.listeners.first(where: \.isTLS) ?? trial.listeners.first }
 
+    /// All requests to one listener, and a few to each of the others.
     private mutating func probe(_ place: ImportedPlace, isVerbose: Bool) {
-        for probe in Probe.all(place, forged: trial.setFields) {
+        let listeners = trial.listeners.filter { place.addresses.isEmpty || place.addresses.contains($0.address) }
+        let main = listeners.first(where: \.isTLS) ?? listeners.first
+        for listener in listeners {
+            let probes = Probe.all(place, forged: trial.setFields)
+            probe(probes[..<(listener.address == main?.address ? probes.count : min(3, probes.count))], at: listener, isVerbose: isVerbose)
+        }
+    }
+
+    private mutating func probe(_ probes: ArraySlice<Probe>, at listener: (address: String, isTLS: Bool), isVerbose: Bool) {
+        for probe in probes {
             total += 1
             let comparison: ProbeComparison
             do {
                 comparison = ProbeComparison(
-                    probe, nginx: try send(probe, to: stage.ports.nginx), gateway: try send(probe, to: stage.ports.gateway))
+                    probe, nginx: try send(probe, to: stage.ports.nginx, at: listener),
+                    gateway: try send(probe, to: stage.ports.gateway, at: listener))
             } catch {
                 differences.append("\(probe.description): \((error as? TrialError)?.reason ?? "\(error)")")
                 continue
@@ -72,8 +83,10 @@ struct TrialRun {
         }
     }
 
-    private func send(_ probe: Probe, to ports: [String: UInt16]) throws -> ProbeOutcome {
-        guard let listener, let port = ports[listener.address], let address = SocketAddress("127.0.0.1:\(port)") else {
+    private func send(
+        _ probe: Probe, to ports: [String: UInt16], at chosen: (address: String, isTLS: Bool)? = nil
+    ) throws -> ProbeOutcome {
+        guard let listener = chosen ?? main, let port = ports[listener.address], let address = SocketAddress("127.0.0.1:\(port)") else {
             throw TrialError(reason: "there is no listener")
         }
         let client = HTTPSClient(context, bodyBytesMax: 1 << 20, within: .seconds(10))
