@@ -1,3 +1,5 @@
+import Foundation
+import TestSockets
 import Testing
 
 /// `portcullis import-nginx` beside the nginx that is installed.
@@ -79,6 +81,24 @@ import Testing
         let dump = "# configuration file \(folder.path)/nginx.conf:\n\(nginx)\n"
         #expect(
             try importNginx(["-"], input: dump).text.split(separator: "\n").dropFirst(1) == output.text.split(separator: "\n").dropFirst(1))
+    }
+
+    /// A trial that is ended leaves no process, and no folder with its key.
+    @Test func anEndedTrialLeavesNothing() throws {
+        let folder = TemporaryFolder()
+        let program = try Program(
+            Executable.portcullis, ["import-nginx", Self.path("several-hosts"), "--prove"], log: folder.path + "/log",
+            environment: ["TMPDIR": folder.path])
+        func trials() -> [String] {
+            ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []).filter { $0.hasPrefix("portcullis-trial-") }
+        }
+        #expect(eventually { trials().contains { FileManager.default.fileExists(atPath: folder.path + "/\($0)/gateway.conf") } })
+        program.signal(SIGTERM)
+        #expect(eventually { !program.isRunning } && program.exitStatus == 2, "\(program.log)")
+        #expect(trials().isEmpty && program.log.contains("the trial was interrupted"))
+        // Every process of it has the folder in its command line, or was started by one that has.
+        let left = try run("/usr/bin/pgrep", ["-f", folder.path])
+        #expect(left.text.isEmpty, "\(left.text)")
     }
 
     @Test func whatIsWrongEndsWithOne() throws {
