@@ -172,6 +172,43 @@ import Testing
         }
     }
 
+    /// Questions come over TLS too, in either version of HTTP.
+    @Test(arguments: HTTPVersions.all) func questionsComeOverBothVersions(_ version: String) throws {
+        let ports = [Ports.free(), Ports.free(), Ports.free()]
+        let stage = try Stage(
+            version: version, routes: Self.routes,
+            general: zip(ports, ["nginx", "traefik", "envoy"]).map { port, kind in
+                "listen 127.0.0.1:\(port) { tls { certificate @DIR@/localhost.crt @DIR@/localhost.key; } decisions \(kind); }"
+            }.joined(separator: "\n") + " trusted_proxies 127.0.0.1; limit few { rate 2/hour; key $client.ip; }",
+            workers: 1)
+        let token = ["-H", "Authorization: Bearer \(try stage.signer.token(subject: "ann"))"]
+        let client = ["-H", "X-Forwarded-For: 192.0.2.7"]
+        func nginx(_ path: String, _ method: String, _ more: [String]) throws -> Answer {
+            try stage.gateway.curl(
+                "/q", client + ["-H", "X-Original-URI: \(path)", "-H", "X-Original-Method: \(method)"] + more, port: ports[0])
+        }
+        let allowed = try nginx("/a?x", "GET", token)
+        #expect(allowed.status == 200 && allowed["x-user-id"] == "ann" && allowed["x-path"] == "/a")
+        #expect(try nginx("/a", "GET", []).status == 401 && nginx("/orders/1", "POST", token).status == 403)
+        let page = try nginx("/pages/a", "GET", ["-H", "Accept: text/html"])
+        #expect(page.status == 401 && page["location"]?.hasPrefix("https://sso.example.com/?rd=") ?? false)
+        for status in [200, 200, 403] { #expect(try nginx("/few", "GET", []).status == status) }
+        func traefik(_ path: String, _ more: [String]) throws -> Answer {
+            try stage.gateway.curl(
+                "/",
+                client + [
+                    "-H", "X-Forwarded-Uri: \(path)", "-H", "X-Forwarded-Method: GET", "-H", "X-Forwarded-Host: a.example", "-H",
+                    "X-Forwarded-Proto: https",
+                ] + more,
+                port: ports[1])
+        }
+        #expect(try traefik("/a", token)["x-user-id"] == "ann" && traefik("/a", []).status == 401)
+        #expect(try traefik("/pages/a", ["-H", "Accept: text/html"]).status == 302)
+        #expect(try stage.gateway.curl("/a?x", client + token, port: ports[2])["x-path"] == "/a")
+        #expect(try stage.gateway.curl("/a?x", client, port: ports[2]).status == 401)
+        #expect(try stage.gateway.curl("/a?x", token, port: ports[2]).status == 400)
+    }
+
     @Test func strangersAreToldNothing() throws {
         let stage = try stage()
         let client = try RawClient(port: nginx, from: 2)
