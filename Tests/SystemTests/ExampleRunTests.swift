@@ -2,7 +2,8 @@ import Testing
 
 /// Each folder of `examples/` starts, and every request that it sends comes out as it says.
 @Suite(.serialized) struct ExampleRunTests {
-    @Test(arguments: ["jwt-cookie", "redis-limits", "grpc", "websocket", "authelia", "oauth2-proxy"]) func comesOutAsItShould(
+    @Test(arguments: ["jwt-cookie", "redis-limits", "grpc", "websocket", "authelia", "oauth2-proxy", "jwt-service"])
+    func comesOutAsItShould(
         example: String
     ) throws {
         let output = try run(
