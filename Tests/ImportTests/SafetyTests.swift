@@ -109,12 +109,73 @@ import Testing
         ("location = /au { return 403; proxy_pass http://127.0.0.1:1; } location / { auth_request /au; \(pass) }", "/x"),
         ("location = /au { rewrite ^ /authz break; proxy_pass http://127.0.0.1:1; } location / { auth_request /au; \(pass) }", "/x"),
         ("rewrite ^/pub/(.*)$ /admin/$1 break; location /pub/ { \(pass) } location /admin/ { \(guarded) }", "/pub/x"),
+        ("location ~ ^/admin/(users|roles)|^/secret/ { \(guarded) } location / { \(pass) }", "/secret/x"),
+        ("location ^~ /app/ { \(pass) location ~* \\.(bak|sql)$ { deny all; } }", "/app/x.sql"),
+        ("location ^~ /app/ { \(pass) location ~ /private/ { \(guarded) } }", "/app/private/x"),
+        ("location ~ ^/files/[^.]+/edit$ { \(guarded) } location / { \(pass) }", "/files/a/b/edit"),
+        ("location ~ ^/[^/]+/admin { \(guarded) } location /blog/ { \(pass) }", "/blog/admin"),
+        ("location ~ ^/a/[^/]+/c { \(guarded) } location ~ ^/a/b/ { \(pass) }", "/a/b/c"),
+        ("location ~* ^/admin/[^/]+/x { \(guarded) } location /Admin/b/ { \(pass) }", "/Admin/b/x"),
+        ("location / { \(guarded) } location ~ ^/share/[A-Za-z0-9]+/ { \(pass) }", "/share/a-b/x"),
+        ("location ~ ^/u/\\w+$ { \(pass) } location ~ ^/u/[^/]+$ { \(guarded) }", "/u/a-b"),
+        ("location / { try_files /none @app; \(pass) } location @app { \(guarded) }", "/x"),
+        ("location / { try_files $uri /g/$uri; \(pass) } location /g/ { \(guarded) }", "/x"),
+        (
+            "location = /au { internal; if ($request_uri ~ ^/admin) { return 403; } proxy_pass http://127.0.0.1:1; } location / { auth_request /au; \(pass) }",
+            "/admin"
+        ),
+        (
+            "location ~ ^/au { internal; proxy_pass http://127.0.0.1:1/a; } location /auth { proxy_pass http://127.0.0.1:1/b; } location /x { auth_request /auth; \(pass) }",
+            "/none"
+        ),
+        ("location ~ \"^/u/\\d{0,3}$\" { \(guarded) } location / { \(pass) }", "/u/"),
+        (
+            "location /admin/ { set $role admin; auth_request /au; \(pass) } location = /au { internal; proxy_pass http://127.0.0.1:1; proxy_set_header X-Role $role; }",
+            "/admin/x"
+        ),
+        ("set_real_ip_from 127.0.0.1/8; location / { allow 127.0.0.0/8; deny all; \(pass) }", "/x"),
+        ("location / { set_real_ip_from 10.0.0.0/8; allow 127.0.0.0/8; deny all; \(pass) }", "/x"),
+        ("set_real_ip_from 10.0.0.0/8; real_ip_recursive on; location / { allow 127.0.0.0/8; deny all; \(pass) }", "/x"),
     ])
     func whatNginxGuardsIsServedToNobody(_ text: String, _ path: String) throws {
         let imported = try Importing.locations(text + " " + Self.asked)
         let route = try #require(Importing.serving(path, imported.text), "\(imported.text)")
         #expect(!Importing.openRoutes(imported).contains(route), "\(route)\n\(imported.text)")
+        // Where networks are told in another way nothing is left of them.
+        if text.contains("set_real_ip_from") { #expect(!imported.text.contains("from 127"), "\(imported.text)") }
         #expect(Importing.check(imported, besides: MemoryFiles([:])) == [], "\(imported.text)")
+    }
+
+    /// What is left to the services is what only denies.
+    @Test func onlyDenialsAreLeftToTheServices() throws {
+        func open(_ location: String) throws -> [String] {
+            Importing.openRoutes(
+                try Importing.text(
+                    "server { listen 80; location / { \(Self.pass) } \(location) }", options: ImportOptions(dropsDenials: true)))
+        }
+        #expect(try open("location ~ \\.bak$ { deny all; }") == ["/**"] && open("location ~ \\.bak$ { return 404; }") == ["/**"])
+        for other in ["return 302 /login;", "deny 10.0.0.1;", "satisfy any; deny all; auth_basic x;", "deny all; \(Self.pass)"] {
+            #expect(try open("location ~ \\.bak$ { \(other) }") == [], "\(other)")
+        }
+    }
+
+    /// Source of a program is not served as a file.
+    @Test func whatAHandlerRunsIsNoFile() throws {
+        let imported = try Importing.text(
+            "server { listen 80; root /srv; location / { try_files $uri =404; } location ~ \\.php$ { fastcgi_pass 127.0.0.1:1; } }",
+            options: ImportOptions(fileServer: "127.0.0.1:81"))
+        #expect(Importing.openRoutes(imported) == [], "\(imported.text)")
+    }
+
+    @Test(arguments: [60, 300, 3_000]) func expressionsAreEvaluatedInTime(_ count: Int) throws {
+        let path = String(repeating: "a", count: count)
+        _ = try Importing.locations(
+            "location ~ ^/a*a*a*a*$ { \(Self.pass) } location ~ ^/(a|aa)+$ { \(Self.pass) } location /\(path) { \(Self.pass) }")
+    }
+
+    @Test func optionsThatAreRefusedAreRefused() throws {
+        let imported = try Importing.locations("if ($request_method = OPTIONS) { return 403; } location / { \(Self.pass) }")
+        #expect(imported.text.contains("method GET HEAD POST PUT PATCH DELETE { }"), "\(imported.text)")
     }
 
     /// Methods that nginx refuses are refused.

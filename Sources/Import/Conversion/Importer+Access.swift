@@ -60,6 +60,12 @@ extension Importer {
                 members.append(network)
                 record.converted(rule)
             case ("deny", "all"):
+                guard tellsClientsExactly else {
+                    throw Refused(
+                        reason:
+                            "which client it is about is told by a proxy in another way than the gateway reads it: X-Forwarded-For, with set_real_ip_from for all servers and real_ip_recursive on",
+                        directive: rule)
+                }
                 record.converted(rule)
                 guard !members.isEmpty else { throw Refused(reason: "nobody may come: leave the location out", directive: rule) }
                 return members

@@ -123,8 +123,21 @@ extension Importer {
         for location in server.locations { if case .expression(_, true) = location.matching { folds = true } }
         var result: [String] = []
         var known: Set<String> = []
+        // What stands in one text where another has any segment, and in the spelling of the other where letters of both cases are the same.
+        for text in Set(texts) where folds || text.contains("*") {
+            let own = text.split(separator: "/", omittingEmptySubsequences: false)
+            for other in Set(texts) where other != text && texts.count < 20_000 {
+                let others = other.split(separator: "/", omittingEmptySubsequences: false)
+                let merged = own.enumerated().map { index, segment in
+                    guard index < others.count, others[index] != "*" else { return segment }
+                    return segment == "*" || folds && segment.lowercased() == others[index].lowercased() ? others[index] : segment
+                }.joined(separator: "/")
+                if merged != text { texts.append(merged) }
+            }
+            guard texts.count < 20_000 else { break }
+        }
         for text in texts {
-            for word in ["sample", "7"] where word == "sample" || text.contains("*") {
+            for word in ["sample", "7", "a-b._~A"] where word == "sample" || text.contains("*") {
                 let base = text.replacing("*", with: word)
                 let trimmed = base.hasSuffix("/") ? String(base.dropLast()) : base
                 for path in [
@@ -146,7 +159,8 @@ extension Importer {
             let needed = protection(one.location, in: server)
             let comment = "REFUSED \(one.location.directive.line) \(one.location.directive.summary): \(one.reason)"
             let area = routes.indices.filter {
-                routes[$0].rank != .exact && routes[$0].rank != .preferredPrefix && mayMatch(routes[$0], below: one.begins)
+                routes[$0].rank != .exact && (routes[$0].rank != .preferredPrefix || one.location.outerPrefix != nil)
+                    && mayMatch(routes[$0], below: one.begins)
             }
             let weaker = area.filter { !routes[$0].protection.isAtLeast(needed) }
             guard !weaker.isEmpty else {

@@ -4,7 +4,8 @@ import ConfigFile
 extension Importer {
     /// The authorizer for a directive `auth_request URI;`.
     func authorizer(_ request: NginxDirective, in server: NginxServer) throws(Refused) -> AuthorizerDraft {
-        guard let location = server.location(for: request.value) else {
+        let found = LocationChooser(server).candidates(request.value)
+        guard let location = found.first, found.count == 1 else {
             throw Refused(reason: "no location answers \(request.value)", directive: request)
         }
         let scope = location.scope
@@ -53,7 +54,9 @@ extension Importer {
     /// itself, and one that lets in without asking.
     private func passOver(_ condition: NginxDirective) throws(Refused) {
         let block = condition.block ?? []
-        let isAboutURL = condition.value.hasPrefix("($request_uri")
+        // The one that many have from a collection of such files.
+        let isAboutURL =
+            condition.value == "($request_uri" && condition.argument(1) == "~" && condition.argument(2).hasPrefix("[^a-zA-Z0-9")
         let letsIn = ["200", "201", "202", "204"]
         guard block.count == 1, block[0].name == "return",
             letsIn.contains(block[0].value) || isAboutURL && ["401", "403", "400"].contains(block[0].value)
@@ -92,6 +95,14 @@ extension Importer {
         return path + uri.dropFirst(prefix.count)
     }
 
+    private static func isSentAnyway(_ name: String) -> Bool {
+        [
+            "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-uri", "x-forwarded-method",
+            "x-original-url",
+            "x-original-uri", "x-original-method", "x-request-id", "x-forwarded-prefix", "forwarded",
+        ].contains(name)
+    }
+
     /// `send` for each field that the location sets and the gateway does not send by itself.
     private func sentFields(_ scope: NginxScope, _ target: ProxyTarget) throws(Refused) -> [GatewayLine] {
         var lines: [GatewayLine] = []
@@ -99,6 +110,11 @@ extension Importer {
         for field in scope.nearest("proxy_set_header") where field.arguments.count == 2 {
             let name = field.value.lowercased()
             let value = NginxVariables(scope).expanded(field.argument(1))
+            // The request that asks has the variables of the one that it asks for.
+            let own = NginxVariables.declared(in: scope.levels.flatMap { $0.filter { $0.name != "location" && $0.name != "server" } })
+            for case .variable(let name) in NginxText(field.argument(1)).parts where scope.declared.contains(name) && !own.contains(name) {
+                throw Refused(reason: "$\(name) is set where it is asked from, and each authorizer is asked in one way", directive: field)
+            }
             record.converted(field)
             guard names.insert(name).inserted else { continue }
             switch name {
@@ -114,17 +130,19 @@ extension Importer {
                 // What the client sent goes along by itself.
                 if value.isVariable("http_" + name.replacing("-", with: "_")) { break }
                 lines.append(GatewayLine("send", field.value, try translated(field.argument(1), in: scope, for: field)))
-            case "connection", "upgrade", "content-length", "content-type", "transfer-encoding", "te", "x-forwarded-for",
-                "x-forwarded-proto",
-                "x-forwarded-host", "x-forwarded-port", "x-forwarded-uri", "x-forwarded-method", "x-original-url", "x-original-uri",
-                "x-original-method", "x-request-id", "x-forwarded-prefix", "forwarded", "proxy", "expect", "trailer", "keep-alive",
+            case "connection", "upgrade", "content-length", "content-type", "transfer-encoding", "te", "proxy", "expect", "trailer",
+                "keep-alive",
                 "proxy-connection":
+                break
+            case _ where Self.isSentAnyway(name) && (value.literal == nil || value.literal == ""):
+                // The gateway's own word for it, which is nginx's usual one.
                 break
             default:
                 guard value.literal != "" else { break }
                 do {
                     lines.append(GatewayLine("send", field.value, try translated(field.argument(1), in: scope, for: field)))
                 } catch {
+                    guard error.reason.hasSuffix("has no counterpart") else { throw error }
                     record.note("\(error.reason): the field is not sent", field)
                 }
             }

@@ -116,8 +116,20 @@ extension Importer {
     /// The directive that says where the request goes, and the scope in which it holds; nil for files.
     private func content(_ location: NginxLocation, in server: NginxServer) throws(Refused) -> (NginxScope, NginxDirective?) {
         let scope = location.scope
-        if let pass = scope.own("proxy_pass") ?? scope.own("grpc_pass") { return (scope, pass) }
-        guard let files = scope.own("try_files") ?? (scope.own("root") == nil && scope.own("alias") == nil ? scope.one("try_files") : nil),
+        let pass = scope.own("proxy_pass") ?? scope.own("grpc_pass")
+        if let pass {
+            if let files = scope.own("try_files") {
+                throw Refused(reason: "files are looked for before the service is asked", directive: files)
+            }
+            return (scope, pass)
+        }
+        if options.fileServer != nil, let files = scope.own("try_files"), let last = files.arguments.last, last.hasPrefix("/") {
+            guard let next = server.location(for: last), protection(next, in: server) == Guard(try access(scope, in: server), methods: nil)
+            else {
+                throw Refused(reason: "this location and that of \(last) differ in who may come", directive: files)
+            }
+        }
+        guard let files = scope.own("try_files"),
             let last = files.arguments.last, last.hasPrefix("@")
         else { return (scope, nil) }
         guard let named = server.named(last), let pass = named.scope.own("proxy_pass") ?? named.scope.own("grpc_pass") else {

@@ -39,7 +39,14 @@ extension Importer {
             } else if parts.count == 3, parts[0] == "$request_method", parts[1] == "=", Self.unquoted(parts[2]) == "OPTIONS",
                 inner.allSatisfy({ ["add_header", "return", "more_set_headers", "default_type"].contains($0.name) })
             {
-                result.preflight = directive
+                if let returned, !(Int(returned.value).map { 200..<300 ~= $0 } ?? false) {
+                    let others = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+                    result.methods = result.methods.map { $0.filter { others.contains($0) } } ?? others
+                    record.note("OPTIONS gets 405", directive)
+                    record.converted(returned)
+                } else {
+                    result.preflight = directive
+                }
             } else if parts.count == 3, parts[0] == "$request_method", parts[1] == "!~" || parts[1] == "!~*",
                 let methods = Self.methods(Self.unquoted(parts[2])), let returned, Int(returned.value) != nil, inner.count == 1
             {

@@ -1,3 +1,4 @@
+import System
 import ConfigFile
 
 /// The whole file.
@@ -11,6 +12,7 @@ extension Importer {
             usualBodySize = text
             record.converted(size)
         }
+        tellsClientsExactly = Self.tellsClientsExactly(scope)
         readServers(scope)
         var lines = [GatewayLine("max_body_size", usualBodySize)]
         lines += times(scope)
@@ -25,8 +27,8 @@ extension Importer {
         lines += shared()
         let groups = routes.reduce(into: [[String]]()) { groups, route in if !groups.contains(route.hosts) { groups.append(route.hosts) } }
         for hosts in groups {
-            let lines_ = routes.filter { $0.hosts == hosts }.map(\.line)
-            lines += hosts.isEmpty ? lines_ : [GatewayLine(words: ["host"] + hosts, comments: hostComments[hosts] ?? [], block: lines_)]
+            let inner = routes.filter { $0.hosts == hosts }.map(\.line)
+            lines += hosts.isEmpty ? inner : [GatewayLine(words: ["host"] + hosts, comments: hostComments[hosts] ?? [], block: inner)]
         }
         return lines + tests(groups)
     }
@@ -222,6 +224,28 @@ extension Importer {
         return block.isEmpty ? [] : [GatewayLine("timeouts", block: block)]
     }
 
+    /// Whether nothing is said of the client's address, or just what the gateway does.
+    private static func tellsClientsExactly(_ scope: NginxScope) -> Bool {
+        func all(_ block: [NginxDirective], _ name: String) -> [NginxDirective] {
+            block.flatMap { ($0.name == name ? [$0] : []) + all($0.block ?? [], name) }
+        }
+        let trusted = all(scope.here, "set_real_ip_from")
+        guard !trusted.isEmpty else { return true }
+        let servers = scope.here.filter { $0.name == "server" }.map { $0.block ?? [] }
+        func own(_ block: [NginxDirective], _ names: String...) -> [[String]] {
+            block.filter { names.contains($0.name) }.map { [$0.name] + $0.arguments }
+        }
+        let perServer = servers.map { own($0, "set_real_ip_from", "real_ip_header", "real_ip_recursive") }
+        let here = own(scope.here, "set_real_ip_from", "real_ip_header", "real_ip_recursive")
+        // All of it stands in http, or in each server the same, and none of it deeper.
+        let first = perServer.first ?? []
+        let counted = (here + perServer.flatMap { $0 }).count { $0[0] == "set_real_ip_from" }
+        guard perServer.allSatisfy({ $0 == first }), here.isEmpty || first.isEmpty, trusted.count == counted else { return false }
+        let said = here + first
+        return trusted.allSatisfy { IPNetwork($0.value) != nil } && said.contains(["real_ip_recursive", "on"])
+            && said.contains { $0[0] == "real_ip_header" && $0.count == 2 && $0[1].lowercased() == "x-forwarded-for" }
+    }
+
     /// `set_real_ip_from` of all servers.
     private func trustedProxies(_ scope: NginxScope) -> [String] {
         let servers = scope.here.filter { $0.name == "server" }.map { $0.block ?? [] }
@@ -238,7 +262,7 @@ extension Importer {
                 if directive.value.contains(where: { $0.isLetter && !$0.isHexDigit }) {
                     record.note("a proxy is named by its address", directive)
                 } else {
-                    if !networks.contains(directive.value) { networks.append(directive.value) }
+                    if IPNetwork(directive.value) != nil, !networks.contains(directive.value) { networks.append(directive.value) }
                     record.note(
                         "of several addresses the last that is not a trusted proxy's counts, as with real_ip_recursive on", directive)
                 }

@@ -21,7 +21,7 @@ extension Importer {
                 add(
                     location, [ExpressionPaths.Path(text: Self.trimmed(path), hasTail: true, goesOnWithinSegment: goesOn)],
                     isPreferred ? .preferredPrefix : .prefix, server, hosts, &routes)
-                if goesOn, path.count > 1 { notePrefix(path, location, server) }
+                if goesOn, path.count > 1 { notePrefix(path, location) }
             }
         }
         // A server without a location for everything says by itself what happens to the rest.
@@ -59,7 +59,7 @@ extension Importer {
         return outer.count <= inner.count && zip(outer, inner).allSatisfy { $0 == "*" || $0 == $1 }
     }
 
-    private func notePrefix(_ path: String, _ location: NginxLocation, _ server: NginxServer) {
+    private func notePrefix(_ path: String, _ location: NginxLocation) {
         record.note(
             "in nginx \(path) is also the beginning of \(path)x; the route is \(path) and what is below it, and \(path)x is left to the other routes",
             location.directive)
@@ -82,7 +82,7 @@ extension Importer {
                 record.refuse("its route is closed for \(error.directive.line): \(error.directive.name)", location.directive)
             }
             comments.append("REFUSED \(error.directive.line) \(error.directive.summary): \(error.reason)")
-            behaviour = closed(access: try? access(location.scope, in: server))
+            behaviour = Behaviour(target: .closed, lines: [.closed], differences: [.closed])
         }
         for path in paths {
             var route = ImportedRoute(
@@ -91,7 +91,7 @@ extension Importer {
                 rank: rank)
             route.source = location.directive.id
             if case .exact(let text) = location.matching { route.endsWithSlash = text.hasSuffix("/") }
-            if path.goesOnWithinSegment, rank == .expression { notePrefix(path.text, location, server) }
+            if path.goesOnWithinSegment, rank == .expression { notePrefix(path.text, location) }
             if path.goesOnWithinSegment { route.differences.insert(.prefixWithinSegment) }
             route.differences.insert(path.hasTail ? .slashRedirect : .finalSlash)
             let word = Word(text: route.pattern, position: Position(file: 0, offset: 0, length: 0), isQuoted: true)
@@ -126,12 +126,6 @@ extension Importer {
         record.refuse("two locations of the path \(route.pattern) differ in who may come: the route is closed", location.directive)
         routes[index].close(
             "REFUSED \(location.directive.line) \(location.directive.summary): two locations of this path differ in who may come")
-    }
-
-    /// A route that lets nobody through until somebody has decided.
-    private func closed(access: Access?) -> Behaviour {
-        Behaviour(
-            target: .closed, lines: [.closed], differences: [.closed])
     }
 
     /// Routes for a regular expression; where there are none, whatever it guards is not left to a route that asks less.
@@ -174,8 +168,10 @@ extension Importer {
 
     /// Whether a location does nothing but deny.
     private func denies(_ location: NginxLocation, _ needed: Guard) -> Bool {
-        let silent = ["deny", "return", "access_log", "log_not_found"]
-        return needed == .closed && !location.scope.here.isEmpty && location.scope.here.allSatisfy { silent.contains($0.name) }
+        let rules = location.scope.here.filter { !["access_log", "log_not_found"].contains($0.name) }
+        guard needed == .closed, rules.count == 1, location.scope.one("satisfy")?.value != "any" else { return false }
+        return rules[0].name == "deny" && rules[0].value == "all"
+            || rules[0].name == "return" && ["403", "404", "444"].contains(rules[0].value)
     }
 
     /// The prefix of the location within which another stands; nil for one of the server itself.

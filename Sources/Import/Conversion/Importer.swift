@@ -24,6 +24,8 @@ final class Importer {
     var places: [ImportedPlace] = []
     /// Of requests whose location says nothing of its own.
     var usualBodySize = "1m"
+    /// Whether a client's address is for the gateway what it is for nginx.
+    var tellsClientsExactly = true
     /// What nginx demands at each location, by its directive.
     var protections: [Int: Guard] = [:]
     /// Expressions that have no routes.

@@ -61,12 +61,31 @@ struct ExpressionPaths {
         case segment, rest, end
     }
 
+    /// Whether alternatives stand outside all groups.
+    private static func hasTopLevelBar(_ expression: String) -> Bool {
+        var depth = 0
+        var isEscaped = false
+        for character in expression {
+            if isEscaped {
+                isEscaped = false
+            } else if character == "\\" {
+                isEscaped = true
+            } else if character == "(" {
+                depth += 1
+            } else if character == ")" {
+                depth -= 1
+            } else if character == "|", depth <= 0 {
+                return true
+            }
+        }
+        return false
+    }
+
     /// The text before the first sign of the expression's own, to the last slash in it.
     private static func literalBeginning(_ expression: String) -> String {
         var text = expression.dropFirst().prefix { $0.isLetter || $0.isNumber || "/-_~".contains($0) }
         if let next = expression.dropFirst(text.count + 1).first, "?*{".contains(next) { text = text.dropLast() }
-        // What an optional sign, or a bar, stands behind is not sure to be there.
-        guard text.hasPrefix("/"), !expression.contains("|") || expression.dropFirst(text.count + 1).first == "(" else { return "/" }
+        guard text.hasPrefix("/"), !hasTopLevelBar(expression) else { return "/" }
         return text.lastIndex(of: "/").map { String(text[...$0]) } ?? "/"
     }
 
@@ -217,13 +236,33 @@ struct ExpressionPaths {
             }
             let inner = signs[index..<close]
             index = close + 1
-            if sign == "+" || sign == "*" || sign == "{" { return try repeatedClass() }
+            if sign == "+" || sign == "*" || sign == "{" {
+                guard Self.staysInSegment(inner) else {
+                    throw Unconvertible(reason: "a repeated class of it may hold a slash, and so more than a segment")
+                }
+                return try repeatedClass()
+            }
             guard inner.first != "^", !inner.contains("\\"), !inner.contains("["), let members = Self.members(inner), members.count <= 16
             else {
                 throw Unconvertible(reason: "it has a class of more characters than a file should have routes")
             }
             let ways = members.map { [Token.character($0)] }
             return take("?") ? ways + [[]] : ways
+        }
+
+        /// Whether no character of a class is a slash.
+        private static func staysInSegment(_ inner: ArraySlice<Unicode.Scalar>) -> Bool {
+            var text = ""
+            text.unicodeScalars.append(contentsOf: inner)
+            if text.hasPrefix("^") { return text.dropFirst().contains("/") }
+            let plain = text.replacing("\\w", with: "").replacing("\\d", with: "").replacing("\\-", with: "").replacing("\\.", with: "")
+                .replacing("\\_", with: "")
+            for range in ["a-z", "A-Z", "0-9", "a-f", "A-F"] where text.contains(range) && plain.replacing(range, with: "").isEmpty {
+                return true
+            }
+            let rest = ["a-z", "A-Z", "0-9", "a-f", "A-F"].reduce(plain) { $0.replacing($1, with: "") }
+            // What is left has no range but one whose - stands at an end, no escape and no slash.
+            return !rest.contains("/") && !rest.contains("\\") && !rest.dropFirst().dropLast().contains("-")
         }
 
         /// The characters of a class; nil for a range that is none.
@@ -248,6 +287,7 @@ struct ExpressionPaths {
         /// A class that is repeated is any text of a segment.
         private mutating func repeatedClass() throws(Unconvertible) -> [[Token]] {
             if take("{") {
+                if sign == "0" || sign == "," { isNarrower = true }
                 guard let close = signs[index...].firstIndex(of: "}") else {
                     throw Unconvertible(reason: "it repeats what a route cannot repeat")
                 }

@@ -46,9 +46,12 @@ package struct Trial {
         }
         let authorizers = all(gateway, "authorizer").filter { $0.block?.contains { $0.name == "path" } ?? false }
         let written = all(gateway, "server").map { $0.words[1] }
-        authorizerPaths = authorizers.flatMap { $0.block ?? [] }.filter { $0.name == "path" }.map {
-            String($0.words[1].prefix { $0 != "?" })
-        }
+        let askedFor = Self.askedPaths(NginxScope(levels: [http.flatMap { $0.block ?? [] }], declared: declared))
+        authorizerPaths =
+            askedFor
+            + authorizers.flatMap { $0.block ?? [] }.filter { $0.name == "path" }.map {
+                String($0.words[1].prefix { $0 != "?" })
+            }
         claimFields = authorizers.flatMap { $0.block ?? [] }.filter { $0.name == "claim" }.map { $0.words[2] }
         setFields = Array(Set(all(gateway, "set_header").map { $0.words[1] })).sorted()
         names = all(gateway, "upstream").reduce(into: [:]) { names, upstream in
@@ -62,6 +65,27 @@ package struct Trial {
         var addresses = written
         Self.addresses(NginxScope(levels: [http.flatMap { $0.block ?? [] }], declared: declared), &addresses)
         services = addresses.reduce(into: []) { list, one in if !list.contains(one) { list.append(one) } }
+    }
+
+    /// The paths that nginx asks by auth_request, whether or not the import knows them.
+    private static func askedPaths(_ http: NginxScope) -> [String] {
+        func requests(_ block: [NginxDirective]) -> [String] {
+            block.flatMap { ($0.name == "auth_request" && $0.value != "off" ? [$0.value] : []) + requests($0.block ?? []) }
+        }
+        let wanted = Set(requests(http.here))
+        return http.here.filter { $0.name == "server" }.map { NginxServer($0, in: http) }.flatMap { server in
+            wanted.flatMap { uri -> [String] in
+                LocationChooser(server).candidates(uri).compactMap { location in
+                    guard let pass = location.scope.own("proxy_pass"), let target = try? ProxyTarget(pass, NginxVariables(location.scope))
+                    else { return nil }
+                    guard let text = target.uri?.parts.first, case .text(let path) = text else { return uri }
+                    guard case .prefix(let prefix, _) = location.matching, !target.replacesPath else {
+                        return String(path.prefix { $0 != "?" })
+                    }
+                    return path + uri.dropFirst(prefix.count)
+                }
+            }
+        }
     }
 
     /// The services that nginx asks.
@@ -192,7 +216,7 @@ package struct Trial {
                 return GatewayLine("tls", block: [GatewayLine("certificate", ports.certificate, ports.key)] + minimum)
             }
             return line
-        case "limit", "test": return nil
+        case "limit", "test", "access_log", "security_log", "user", "workers": return nil
         case "htpasswd":
             if !line.words[2].hasPrefix("/") { line.words[2] = ports.folder + "/" + line.words[2] }
             return line

@@ -52,7 +52,7 @@ final class TrialStage {
         var pending = sigset_t()
         // SAFETY: the set lives for the calls.
         unsafe sigpending(&pending)
-        for number in [SIGINT, SIGTERM, SIGHUP] where unsafe sigismember(&pending, number) == 1 {
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] where unsafe sigismember(&pending, number) == 1 {
             throw TrialError(reason: "the trial was interrupted")
         }
     }
@@ -62,7 +62,7 @@ final class TrialStage {
         var set = sigset_t()
         // SAFETY: the set lives for the calls.
         unsafe sigemptyset(&set)
-        for number in [SIGINT, SIGTERM, SIGHUP] { unsafe _ = sigaddset(&set, number) }
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM] { unsafe _ = sigaddset(&set, number) }
         unsafe sigprocmask(SIG_BLOCK, &set, nil)
     }
 
