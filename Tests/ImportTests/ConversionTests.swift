@@ -62,6 +62,24 @@ import Testing
         #expect(Importing.check(imported, besides: MemoryFiles([:])) == [], "\(imported.text)")
     }
 
+    /// Vouch's own example: what it says with a refusal goes into the URL in nginx; and an expression that comes first keeps its routes.
+    @Test func whatStandsBeforeAnExpressionIsNotClosedForIt() throws {
+        let imported = try Importing.locations(
+            """
+            auth_request /q; auth_request_set $err $upstream_http_x_err; error_page 401 = @in;
+            location @in { return 302 https://in.example/login?url=$scheme://$http_host$request_uri&error=$err; }
+            location ~ ^/(login|static)/ { auth_request off; \(Self.pass) }
+            location / { \(Self.pass) }
+            location ~* \\.(png|css)$ { \(Self.pass) expires 7d; }
+            location = /q { internal; proxy_pass http://127.0.0.1:1/q; }
+            """)
+        #expect(imported.text.contains("https://in.example/login?url=$request.url&error="), "\(imported.text)")
+        #expect(
+            Importing.openRoutes(imported).sorted() == ["/login/**", "/static/**"] && !imported.text.contains("answer 501"),
+            "\(imported.text)")
+        #expect(Importing.check(imported, besides: MemoryFiles([:])) == [])
+    }
+
     @Test func variablesThatNobodySetsAreEmpty() throws {
         let imported = try Importing.locations(
             """

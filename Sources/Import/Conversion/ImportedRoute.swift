@@ -11,6 +11,8 @@ struct ImportedRoute {
     let path: ExpressionPaths.Path
     /// The directive of the location.
     var source = 0
+    /// Whether it matches more than the expression of its location.
+    var isWider = false
     /// Whether the location has a slash at its end.
     var endsWithSlash = false
     let foldsCase: Bool

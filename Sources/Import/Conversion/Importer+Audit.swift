@@ -162,7 +162,12 @@ extension Importer {
                 routes[$0].rank != .exact && (routes[$0].rank != .preferredPrefix || one.location.outerPrefix != nil)
                     && mayMatch(routes[$0], below: one.begins)
             }
-            let weaker = area.filter { !routes[$0].protection.isAtLeast(needed) }
+            // An expression that stands before it is looked at before it.
+            func isEarlier(_ route: ImportedRoute) -> Bool {
+                route.rank == .expression && !route.isWider && route.source < one.location.directive.id && one.location.outerPrefix == nil
+                    && server.scope.here.contains { $0.id == route.source }
+            }
+            let weaker = area.filter { !routes[$0].protection.isAtLeast(needed) && !isEarlier(routes[$0]) }
             guard !weaker.isEmpty else {
                 let prefixes = area.filter { routes[$0].rank == .prefix }
                 if let widest = prefixes.min(by: { routes[$0].segments.count < routes[$1].segments.count }) {

@@ -149,6 +149,7 @@ extension Importer {
             }
             if expression.isWider { record.note("a segment may hold anything in a route", location.directive) }
             add(location, expression.paths, .expression, server, hosts, foldsCase: foldsCase, &routes)
+            for index in routes.indices where routes[index].source == location.directive.id { routes[index].isWider = expression.isWider }
         } catch {
             if denies(location, needed) {
                 guard !options.dropsDenials else {

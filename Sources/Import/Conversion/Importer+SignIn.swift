@@ -74,8 +74,12 @@ extension Importer {
             record.note("only browsers that go to a page are sent where the Location says; scripts get 401", page)
             return SignIn(differences: [.signInForBrowsersAlone])
         }
+        // What an authorizer says with its refusal is known to nginx, and not here.
+        let isKnown = { (part: NginxText.Part) in if case .authorizerField = part { false } else { true } }
+        if !expanded.parts.allSatisfy(isKnown) { record.note("what the authorizer says when it refuses is left empty in the URL", page) }
         do {
-            let text = Self.withPath(try translated(url, in: scope, for: page, authorizer))
+            let plain = NginxText(parts: expanded.parts.filter(isKnown)).joined
+            let text = Self.withPath(try translated(plain.written, in: scope, for: page, authorizer))
             let word = Word(text: text, position: Position(file: 0, offset: 0, length: 0), isQuoted: true)
             guard URLTemplate(location: word, Diagnostics()) != nil else {
                 record.note(
