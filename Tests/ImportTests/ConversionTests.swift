@@ -80,6 +80,19 @@ import Testing
         #expect(Importing.check(imported, besides: MemoryFiles([:])) == [])
     }
 
+    /// Files first and then the service, behind a session: the named location has no demand of its own, and gets none of nginx's away.
+    @Test func aNamedLocationIsBehindTheOneThatNamesIt() throws {
+        let imported = try Importing.locations(
+            """
+            root /var/www; location / { auth_request /q; auth_request_set $uid $upstream_http_x_user; try_files $uri @app; }
+            location @app { proxy_set_header X-User-Id $uid; \(Self.pass) }
+            location = /q { internal; proxy_pass http://127.0.0.1:1/q; }
+            """)
+        let route = try #require(Importing.route("/**", imported)).text()
+        #expect(route.contains("auth q;") && route.contains("set_header X-User-Id $claim.uid;"), "\(imported.text)")
+        #expect(Importing.check(imported, besides: MemoryFiles([:])) == [])
+    }
+
     @Test func variablesThatNobodySetsAreEmpty() throws {
         let imported = try Importing.locations(
             """

@@ -139,14 +139,19 @@ extension Importer {
         for condition in named.scope.here where ["if", "rewrite", "return", "limit_except"].contains(condition.name) {
             throw Refused(reason: "the named location decides by logic", directive: condition)
         }
-        // nginx asks both who may come.
-        guard try access(named.scope, in: server) == access(scope, in: server) else {
-            throw Refused(reason: "this location and the named one differ in who may come", directive: named.directive)
+        // nginx asks at both who may come: what the named one demands, this one has to demand too.
+        let own = try access(named.scope, in: server)
+        let outer = try access(scope, in: server)
+        guard own.isOpen || own == outer else {
+            throw Refused(reason: "the named location demands what this one does not", directive: named.directive)
         }
         if options.fileServer != nil { return (scope, nil) }
         record.note("files of \(scope.one("root")?.value ?? "a folder") are not looked for first: all requests go to the service", files)
         record.converted(named.directive)
-        return (named.scope, pass)
+        // Variables that were set on the way are still there.
+        let variables = scope.here.filter { $0.name == "set" || $0.name == "auth_request_set" }
+        let levels = Array(named.scope.levels.dropLast()) + [variables, named.scope.here]
+        return (NginxScope(levels: levels, declared: scope.declared), pass)
     }
 
     private func forward(
