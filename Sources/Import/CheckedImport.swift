@@ -87,14 +87,24 @@ package struct CheckedImport {
             } else {
                 gateway[place.top].block?.remove(at: inner)
             }
-            if gateway[place.top].block?.isEmpty ?? true { gateway.remove(at: place.top) }
+            if gateway[place.top].block?.isEmpty ?? true { remove(place.top, reason) }
             return
         }
         if line.name == "route", line.block?.contains(where: { $0.words == GatewayLine.closed.words }) == false {
             gateway[place.top] = closed(line, reason)
         } else {
             record.refuse("'\(line.words.joined(separator: " "))' is left out: \(reason)", line.source)
-            gateway.remove(at: place.top)
+            remove(place.top, reason)
+        }
+    }
+
+    /// Without the routes of a host its requests would come to those for every host: they are closed with it.
+    private mutating func remove(_ index: Int, _ reason: String) {
+        let line = gateway.remove(at: index)
+        guard line.name == "host" else { return }
+        for (other, route) in gateway.enumerated() where route.name == "route" {
+            let shut = closed(route, "the routes of \(line.words.dropFirst().joined(separator: " ")) are left out: \(reason)")
+            gateway[other] = shut
         }
     }
 
