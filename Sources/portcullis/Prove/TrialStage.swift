@@ -36,10 +36,13 @@ final class TrialStage {
             ports.services[service] = Socket.localPort(socket.raw)
             sockets.append(socket.release())
         }
+        // Held until all are chosen, so that none is chosen twice.
+        var holders: [Int32] = []
         for (address, _) in trial.listeners {
-            ports.nginx[address] = try Self.freePort()
-            ports.gateway[address] = try Self.freePort()
+            ports.nginx[address] = try Self.freePort(&holders)
+            ports.gateway[address] = try Self.freePort(&holders)
         }
+        for holder in holders { close(holder) }
         let arguments =
             trial.services.flatMap { ["--service", trial.names[$0] ?? $0] } + trial.authorizerPaths.flatMap { ["--authorizer", $0] }
             + trial.claimFields.flatMap { ["--field", $0] }
@@ -132,9 +135,10 @@ final class TrialStage {
         return folders.map { "\($0)/\(name)" }.first { LocalFiles.signature(of: $0) != nil }
     }
 
-    private static func freePort() throws -> UInt16 {
+    private static func freePort(_ holders: inout [Int32]) throws -> UInt16 {
         let holder = try Socket.bind(to: SocketAddress("127.0.0.1:0")!, isShared: false)
         guard let port = Socket.localPort(holder.raw) else { throw TrialError(reason: "no port is free") }
+        holders.append(holder.release())
         return port
     }
 
