@@ -25,9 +25,13 @@ package struct CheckedImport {
             if mendable.isEmpty { break }
             // From the end, so that the places of the others stay.
             var done: Set<Place> = []
+            // A line that is gone has no places any more, and those before it stand where they stood.
+            var gone: Set<Int> = []
             for (place, problem) in mendable.sorted(by: { ($0.0.top, $0.0.inner ?? -1) > ($1.0.top, $1.0.inner ?? -1) })
-            where done.insert(place).inserted {
+            where !gone.contains(place.top) && done.insert(place).inserted {
+                let count = gateway.count
                 mend(place, problem)
+                if gateway.count < count { gone.insert(place.top) }
             }
         }
     }
@@ -43,7 +47,8 @@ package struct CheckedImport {
     private func messages() -> [String] {
         let diagnostics = Diagnostics()
         let settings = Settings(
-            "gateway.conf", files: WrittenFile(gateway.map { $0.text() }.joined(), besides: files), environment: [:], processors: 1,
+            "gateway.conf", files: FilesWithOne("gateway.conf", Array(gateway.map { $0.text() }.joined().utf8), besides: files),
+            environment: [:], processors: 1,
             diagnostics)
         if diagnostics.isEmpty { PolicyTestRun.check(settings, at: 1_800_000_000, diagnostics) }
         return diagnostics.messages
@@ -115,18 +120,4 @@ package struct CheckedImport {
         route.block = [GatewayLine("public"), GatewayLine.closed]
         return route
     }
-}
-
-/// The file that was written, among those of the machine.
-private final class WrittenFile: FileSource {
-    private let text: [UInt8]
-    private let others: any FileSource
-
-    init(_ text: String, besides others: any FileSource) {
-        self.text = Array(text.utf8)
-        self.others = others
-    }
-
-    func read(_ path: String) throws(FileError) -> [UInt8] { path == "gateway.conf" ? text : try others.read(path) }
-    func list(_ pattern: String) throws(FileError) -> [String] { [] }
 }

@@ -1,6 +1,6 @@
 import ArgumentParser
-import ConfigFile
 import CLinux
+import ConfigFile
 import Import
 import Processes
 import Supervisor
@@ -114,20 +114,4 @@ final class FilesBeside: FileSource {
 
     func read(_ path: String) throws(FileError) -> [UInt8] { try files.read(self.path(path)) }
     func list(_ pattern: String) throws(FileError) -> [String] { try files.list(path(pattern)) }
-}
-
-/// Files of the system, and one that is not there.
-final class FilesWithOne: FileSource {
-    private let path: String
-    private let content: [UInt8]
-    private let others: any FileSource
-
-    init(_ path: String, _ content: [UInt8], besides others: any FileSource) {
-        self.path = path
-        self.content = content
-        self.others = others
-    }
-
-    func read(_ path: String) throws(FileError) -> [UInt8] { path == self.path ? content : try others.read(path) }
-    func list(_ pattern: String) throws(FileError) -> [String] { try others.list(pattern) }
 }
