@@ -12,8 +12,6 @@ package enum KnownDifference: Hashable, Sendable {
     case finalSlash
     /// Paths that two programs may read in two ways get 400.
     case oddPath
-    /// A request for a host that the file does not name gets 404.
-    case otherHost
     /// A method that may not be used gets 405.
     case methodStatus
     /// What an authorizer that does not respond leads to: 503 in place of 500.
@@ -26,8 +24,6 @@ package enum KnownDifference: Hashable, Sendable {
     case cors
     /// A password that let the request in does not reach the service.
     case passwordKept
-    /// What is beyond a limit gets 429.
-    case limitStatus
     /// A path that the service is asked for with one slash where nginx makes two.
     case upstreamSlashes
     /// A page of another site is refused what a cookie lets in.
@@ -49,14 +45,12 @@ package enum KnownDifference: Hashable, Sendable {
         case .finalSlash: "/a and /a/ are one route; in nginx = /a is not /a/"
         case .oddPath:
             "paths that can be read in several ways are refused where the readings lead to different routes, and are sent on in normal form"
-        case .otherHost: "a host that no server names gets 404"
         case .methodStatus: "a method that may not be used gets 405"
         case .authorizerStatus: "an authorizer that fails is 503 here and 500 in nginx"
         case .closed: "the location was refused, and its route is closed"
         case .ownStatus: "the gateway answers by itself, with its own status"
         case .cors: "the gateway says the fields of CORS and answers preflights"
         case .passwordKept: "a password that lets in does not reach the service"
-        case .limitStatus: "what is beyond a limit gets 429"
         case .upstreamSlashes: "nginx makes two slashes where the location has none at its end"
         case .crossSite: "pages of other sites may not use a browser's cookie"
         case .urlEncoding: "a value in a URL is percent-encoded"

@@ -8,7 +8,7 @@ extension Importer {
         closeForUnconverted(server, &routes)
         let paths = samples(server, routes)
         guard paths.count <= 12_000 else { return closeWithoutComparison(server, &routes) }
-        let chooser = LocationChooser(server)
+        let chooser = chooser(server)
         closeTwins(&routes)
         var table = RouteTable()
         for route in routes {

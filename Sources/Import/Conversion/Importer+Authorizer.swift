@@ -4,7 +4,7 @@ import ConfigFile
 extension Importer {
     /// The authorizer for a directive `auth_request URI;`.
     func authorizer(_ request: NginxDirective, in server: NginxServer) throws(Refused) -> AuthorizerDraft {
-        let found = LocationChooser(server).candidates(request.value)
+        let found = chooser(server).candidates(request.value)
         guard let location = found.first, found.count == 1 else {
             throw Refused(reason: "no location answers \(request.value)", directive: request)
         }

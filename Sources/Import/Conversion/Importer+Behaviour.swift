@@ -255,7 +255,6 @@ extension Importer {
             let name = known?.words[1] ?? uniqueName(zone)
             if known == nil { self.limits.append(GatewayLine("limit", name, block: block)) }
             if !result.lines.contains(GatewayLine("limit", name)) { result.lines.append(GatewayLine("limit", name)) }
-            result.differences.insert(.limitStatus)
             record.converted(definition)
             if options["nodelay"] == nil {
                 record.note("requests beyond the limit are refused with 429, and none waits", rule)

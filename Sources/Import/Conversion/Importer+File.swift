@@ -1,5 +1,5 @@
-import System
 import ConfigFile
+import System
 
 /// The whole file.
 extension Importer {
@@ -229,6 +229,8 @@ extension Importer {
         func all(_ block: [NginxDirective], _ name: String) -> [NginxDirective] {
             block.flatMap { ($0.name == name ? [$0] : []) + all($0.block ?? [], name) }
         }
+        // Of a PROXY header nginx takes the address only where set_real_ip_from says so, and the gateway always.
+        if all(scope.here, "listen").contains(where: { $0.arguments.contains("proxy_protocol") }) { return false }
         let trusted = all(scope.here, "set_real_ip_from")
         guard !trusted.isEmpty else { return true }
         let servers = scope.here.filter { $0.name == "server" }.map { $0.block ?? [] }

@@ -28,7 +28,6 @@ extension Importer {
         }
 
         var port: Substring { address.split(separator: ":").last ?? "" }
-        var isLocal: Bool { address.hasPrefix("127.") || address.hasPrefix("[::1]") }
     }
 
     func listens(_ server: NginxServer) -> [Listen] {
@@ -123,7 +122,13 @@ extension Importer {
             for exception in exceptions where !listeners[index].exceptions.contains(exception) {
                 listeners[index].exceptions.append(exception)
             }
-            record.converted(listen.directive)
+            if hasProxyProtocol {
+                record.note(
+                    "the address of the PROXY header counts, and only from the networks of set_real_ip_from, or else of this machine",
+                    listen.directive)
+            } else {
+                record.converted(listen.directive)
+            }
         }
     }
 

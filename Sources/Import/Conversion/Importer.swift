@@ -28,6 +28,8 @@ final class Importer {
     var tellsClientsExactly = true
     /// What nginx demands at each location, by its directive.
     var protections: [Int: Guard] = [:]
+    /// nginx's choice of a location, by the directive of the server: its expressions are compiled once.
+    private var choosers: [Int: LocationChooser] = [:]
     /// Expressions that have no routes.
     var unconverted: [UnconvertedExpression] = []
     /// Locations that an auth_request asks.
@@ -38,6 +40,13 @@ final class Importer {
         self.files = files
         self.folder = folder
         self.options = options
+    }
+
+    func chooser(_ server: NginxServer) -> LocationChooser {
+        if let known = choosers[server.directive.id] { return known }
+        let chooser = LocationChooser(server)
+        choosers[server.directive.id] = chooser
+        return chooser
     }
 
     /// A name that nothing in the file has yet.

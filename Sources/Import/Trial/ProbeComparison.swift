@@ -77,7 +77,6 @@ package struct ProbeComparison: Sendable {
             (.methodStatus, gateway.status == 405),
             (.crossSite, gateway.status == 403),
             (.ownStatus, gateway.received == nil),
-            (.otherHost, gateway.status == 404),
         ]
         return candidates.first { $0.1 && probe.place.differences.contains($0.0) }?.0
     }
