@@ -45,21 +45,22 @@ let package = Package(
         part("ConfigFile", ["Bytes"]),
         part("System", ["CLinux", "Bytes", "Time"]),
         part("TLS", ["COpenSSL", "Bytes", "ConfigFile", "System"]),
+        part("Observability", ["Bytes", "ConfigFile", "Time", "System"]),
         part("Connection", ["Bytes", "Time", "System", "TLS"]),
         part("HTTP1", ["Bytes", "HTTPMessage"]),
         part("HTTP2", ["CNghttp2", "Bytes", "HTTPMessage"]),
         part("Routing", ["Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authentication", ["COpenSSL", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "Routing"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
-        part("RateLimiting", ["Bytes", "ConfigFile", "Time", "System", "Routing", "Authentication", "Authorization"]),
-        part("Redis", ["Connection", "CHiredis", "Bytes", "ConfigFile", "Time", "System", "TLS", "RateLimiting"]),
+        part("RateLimiting", ["Observability", "Bytes", "ConfigFile", "Time", "System", "Routing", "Authentication", "Authorization"]),
+        part("Redis", ["Observability", "Connection", "CHiredis", "Bytes", "ConfigFile", "Time", "System", "TLS", "RateLimiting"]),
         part(
             "Forwarding",
             [
-                "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
+                "Observability", "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "HTTP2", "Routing",
+                "Authentication",
                 "RateLimiting",
             ]),
-        part("Observability", ["Bytes", "ConfigFile", "Time", "System"]),
         part("Processes", ["CLinux", "Bytes", "ConfigFile", "System", "RateLimiting", "Observability"]),
         part(
             "Configuration",
@@ -126,7 +127,8 @@ let package = Package(
         tests(
             "Forwarding",
             [
-                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "Time", "System", "Routing", "Authentication", "RateLimiting",
+                "Observability", "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "Time", "System", "Routing", "Authentication",
+                "RateLimiting",
                 "TestSupport",
                 "TestSockets",
             ]),

@@ -65,6 +65,9 @@ package final class ConnectionIO {
     /// The protocol that ALPN agreed on; nil without one.
     package var agreedProtocol: String? { use { $0.agreedProtocol } ?? nil }
 
+    /// What the handshake has come to; nil without TLS.
+    package var agreement: TLSSession.Agreement? { use { $0.agreement } ?? nil }
+
     /// Tells a peer that does not speak TLS so, before the connection closes.
     package func sendInClear(_ bytes: Span<UInt8>) { use { $0.sendInClear(bytes) } }
 

@@ -55,7 +55,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
         keySets.observer = self
         names.observer = self
-        limitsTold = Self.clientLimits.map { _ in 0 }
+        limitsTold = Counter.allCases.map { _ in 0 }
         timer = Timer(self)
         loop.set(timer!, after: drainPause)
     }
@@ -149,7 +149,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         slots[slot] = memory
         // What was counted before is not told again.
         droppedSeen &+= memory.logRing.dropped
-        for (index, entry) in Self.clientLimits.enumerated() { limitsTold[index] &+= memory.counters[entry.0] }
+        for counter in Counter.allCases { limitsTold[counter.rawValue] &+= memory.counters[counter] }
     }
 
     /// Tells the supervisor what the next control process should start from: the one of a new generation, or the one after a
@@ -221,7 +221,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private func tellLimits() {
         guard loop.now >= limitsToldNext else { return }
         let counted = heldBack
-        let parts = zip(Self.clientLimits, zip(counted, limitsTold)).filter { $1.0 > $1.1 }.map { "\($1.0 &- $1.1) \($0.1)" }
+        let parts = zip(Counter.allCases, zip(counted, limitsTold)).filter { $1.0 > $1.1 }.map { "\($1.0 &- $1.1) \($0.phrase)" }
         limitsTold = counted
         guard !parts.isEmpty else { return }
         limitsToldNext = loop.now.adding(limitsPause)
@@ -229,16 +229,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     }
 
     private var heldBack: [UInt64] {
-        Self.clientLimits.map { counter, _ in slots.values.reduce(UInt64(0)) { $0 &+ $1.counters[counter] } }
+        Counter.allCases.map { counter in slots.values.reduce(UInt64(0)) { $0 &+ $1.counters[counter] } }
     }
-
-    private static let clientLimits: [(Counter, String)] = [
-        (.connectionsRefused, "connections refused"), (.floodsEnded, "HTTP/2 connections ended for floods of frames"),
-        (.headsTimedOut, "heads too slow"), (.headsTooLarge, "heads too large"), (.slowBodies, "bodies too slow"),
-        (.slowReaders, "answers taken too slowly"), (.memoryRefusals, "requests refused for want of memory"),
-        (.acceptPauses, "pauses for want of descriptors"), (.requestsAtOnceRefused, "requests too many at once"),
-        (.failedTokensRefused, "requests after too many failed tokens"),
-    ]
 
     private func finish() {
         writeLogs()

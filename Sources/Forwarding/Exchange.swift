@@ -78,9 +78,16 @@ package final class Exchange: UpstreamClient {
     /// When the connection was asked for, when the head of the response came.
     package var startedAt: Instant { began }
     package var headAt: Instant { answered }
+    /// When the upstream had no more to do with it.
+    package var endedAt: Instant { ended }
+    /// Whether a server was chosen for it.
+    package var serverWasUsed: Bool { server != nil }
     // Kept apart from what is visible: only what no other module can see is known not to be looked at while it changes.
     private var began = Instant.never
+    /// When the present server was chosen.
+    private var chosen = Instant.never
     private var answered = Instant.never
+    private var ended = Instant.never
     private var server: UpstreamServer?
     /// The server that was used, for the log; empty before there is one.
     package var serverText: String { server?.address.text ?? "" }
@@ -133,6 +140,7 @@ package final class Exchange: UpstreamClient {
         began = now
         server = nil
         answered = .never
+        ended = .never
         do {
             try connect(fresh: false)
         } catch {
@@ -210,6 +218,7 @@ package final class Exchange: UpstreamClient {
     func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel) {
         state = .responding
         answered = Clock.now()
+        channel.server.metrics.responded(head.status, after: answered.since(chosen))
         downstream?.received(head: head, framing: framing)
         pauseIfFull(channel)
     }
@@ -231,6 +240,7 @@ package final class Exchange: UpstreamClient {
 
     func failed(_ error: ForwardingError, on channel: any UpstreamChannel) {
         self.channel = nil
+        if state == .awaited { channel.server.metrics.failed() }
         var outcome = error
         do {
             if try retry(after: error, on: channel) { return }
@@ -267,6 +277,7 @@ package final class Exchange: UpstreamClient {
     private func use(_ channel: any UpstreamChannel, of server: UpstreamServer) {
         self.channel = channel
         self.server = server
+        chosen = group?.now ?? .never
         if holderIndex < 0 { group?.hold(self) }
         channel.begin(self, shape)
     }
@@ -347,6 +358,7 @@ package final class Exchange: UpstreamClient {
 
     private func finish() {
         state = .over
+        if let group { ended = group.now }
         if let wait { group?.stopWaiting(wait) }
         wait = nil
         if holderIndex >= 0 { group?.release(self) }

@@ -2,6 +2,7 @@ import Bytes
 import Connection
 import System
 import TLS
+import Time
 
 /// What becomes of an opening: one of these is called, once, from the loop.
 protocol OpeningClient: EventHandler {
@@ -21,6 +22,7 @@ final class OpeningConnection: EventHandler, TimerHandler {
     private var io: ConnectionIO?
     private var timer: Timer?
     private var isHandshaking = false
+    private let beganAt: Instant
 
     /// - Parameter preamble: what is sent before all else.
     init(
@@ -29,6 +31,7 @@ final class OpeningConnection: EventHandler, TimerHandler {
         self.server = server
         self.loop = loop
         self.preamble = preamble
+        beganAt = loop.now
         io = try ConnectionIO(try Socket.connect(to: address), for: [.readable, .writable], self, on: loop)
         self.client = client
         timer = Timer(self)
@@ -93,11 +96,13 @@ final class OpeningConnection: EventHandler, TimerHandler {
         self.io = nil
         timer?.cancel()
         timer = nil
+        server.connected(after: loop.now.since(beganAt))
         io.hand(to: client)
         client.opened(io)
     }
 
     private func fail(_ error: ForwardingError) {
+        server.metrics.connectFailed()
         let client = self.client
         cancel()
         client?.openingFailed(error)

@@ -2,6 +2,7 @@ package import Time
 package import Bytes
 package import HTTP2
 import HTTPMessage
+package import Observability
 import RateLimiting
 package import System
 
@@ -13,6 +14,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     package let speaksHTTP2: Bool
     let buffers: BufferPool
     let windows: WindowBudget
+    let metrics: UpstreamMetrics
     private let loop: EventLoop
     private var servers: [UpstreamServer] = []
     private var next = 0
@@ -24,7 +26,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     private var isTurnQueued = false
     private var timer: Timer?
 
-    package init(_ settings: UpstreamSettings, buffers: BufferPool, windows: WindowBudget, on loop: EventLoop) {
+    package init(_ settings: UpstreamSettings, buffers: BufferPool, windows: WindowBudget, metrics: Metrics, on loop: EventLoop) {
+        self.metrics = UpstreamMetrics(settings, metrics)
         self.settings = settings
         streamTimeout = settings.timeouts.stream
         speaksHTTP2 = settings.speaksHTTP2
@@ -73,6 +76,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
                 do {
                     return try server.connect(to: address, preamble: preamble, on: loop)
                 } catch {
+                    server.metrics.connectFailed()
                     server.refused(address, at: loop.now)
                     lastError = .connectFailed(error.reason)
                 }
@@ -82,6 +86,11 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         throw lastError
     }
 
+    var now: Instant { loop.now }
+
+    /// Called now and then: what there is at the moment.
+    package func measure() { for server in servers { server.measure() } }
+
     // MARK: - Waiting for a connection
 
     /// Has an exchange wait; ``Exchange/connectionMayBeHad(_:of:)`` or ``Exchange/waitedInVain(_:for:)`` is called with its entry's ticket.
@@ -89,20 +98,29 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// Where as many wait as may, a client of which many more wait gives way to others.
     func wait(_ exchange: Exchange, of account: ClientAccount) throws(ForwardingError) -> WaitingList.Entry {
         if waiting.count >= settings.waitingMax {
-            guard let youngest = waiting.youngestOfLargest(than: account) else { throw .queueFull }
-            waiting.remove(youngest)
+            guard let youngest = waiting.youngestOfLargest(than: account) else {
+                metrics.rejected("max_waiting")
+                throw .queueFull
+            }
+            metrics.rejected("max_waiting")
+            leave(youngest)
             youngest.exchange.waitedInVain(youngest.ticket, for: self, .queueFull)
         }
         lastTicket += 1
-        let entry = WaitingList.Entry(exchange, lastTicket, until: loop.now.adding(settings.timeouts.connect), account)
+        let entry = WaitingList.Entry(exchange, lastTicket, from: loop.now, until: loop.now.adding(settings.timeouts.connect), account)
         waiting.add(entry)
+        metrics.waitBegan()
         // It goes on by itself; later ones must not put it off.
         if waiting.count == 1 { armTimer() }
         return entry
     }
 
     /// An exchange does not wait any longer.
-    func stopWaiting(_ entry: WaitingList.Entry) { waiting.remove(entry) }
+    func stopWaiting(_ entry: WaitingList.Entry) { leave(entry) }
+
+    private func leave(_ entry: WaitingList.Entry) {
+        if waiting.remove(entry) { metrics.waitEnded(after: loop.now.since(entry.beganAt)) }
+    }
 
     /// Whether those who came before are still waiting.
     var hasWaiting: Bool { !waiting.isEmpty }
@@ -118,14 +136,15 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         isTurnQueued = false
         while let entry = waiting.next() {
             guard entry.exchange.connectionMayBeHad(entry.ticket, of: self) else { return }
-            waiting.remove(entry)
+            leave(entry)
             waiting.turn()
         }
     }
 
     package func fired(_ timer: Timer) {
         while let oldest = waiting.oldest(), oldest.deadline <= loop.now {
-            waiting.remove(oldest)
+            metrics.rejected("max_connections")
+            leave(oldest)
             oldest.exchange.waitedInVain(oldest.ticket, for: self, .busy)
         }
         if !waiting.isEmpty { relieve() }
@@ -184,6 +203,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
             guard left > 0, let count = held[ObjectIdentifier(exchange.account)], count > own + 1 else { break }
             held[ObjectIdentifier(exchange.account)] = count - 1
             left -= 1
+            metrics.rejected("gave_way")
             exchange.giveWay()
         }
     }

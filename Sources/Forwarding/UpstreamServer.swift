@@ -13,6 +13,7 @@ final class UpstreamServer {
     let settings: UpstreamSettings
     let buffers: BufferPool
     private unowned let group: UpstreamGroup
+    let metrics: ServerMetrics
     var windows: WindowBudget { group.windows }
     /// Whether a connection may serve one client after the other.
     let keepsConnections: Bool
@@ -37,6 +38,7 @@ final class UpstreamServer {
     init(_ address: UpstreamSettings.Address, _ settings: UpstreamSettings, _ buffers: BufferPool, of group: UpstreamGroup) {
         self.address = address
         self.settings = settings
+        metrics = ServerMetrics(address.text, of: group.metrics)
         self.buffers = buffers
         keepsConnections = settings.proxyProtocol == nil
         hostText = if case .socket(.unix) = address { "localhost" } else { address.text }
@@ -47,6 +49,11 @@ final class UpstreamServer {
 
     /// Exchanges that are under way.
     var load: Int { active + shared.reduce(0) { $0 + $1.streamCount } }
+
+    func measure() { metrics.connections(active: active + shared.count, idle: idle.count) }
+
+    /// A connection was opened.
+    func connected(after duration: Nanoseconds) { group.metrics.connected(after: duration) }
 
     /// Starts to connect; the channel takes a request at once.
     func connect(to address: SocketAddress, preamble: [UInt8], on loop: EventLoop) throws(SystemError) -> any UpstreamChannel {

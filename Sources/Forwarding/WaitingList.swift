@@ -8,11 +8,13 @@ final class WaitingList {
     final class Entry {
         let exchange: Exchange
         let ticket: UInt64
+        let beganAt: Instant
         let deadline: Instant
         let account: ClientAccount
         fileprivate var isOver = false
 
-        init(_ exchange: Exchange, _ ticket: UInt64, until deadline: Instant, _ account: ClientAccount) {
+        init(_ exchange: Exchange, _ ticket: UInt64, from beganAt: Instant, until deadline: Instant, _ account: ClientAccount) {
+            self.beganAt = beganAt
             self.exchange = exchange
             self.ticket = ticket
             self.deadline = deadline
@@ -78,18 +80,19 @@ final class WaitingList {
     /// How many of a client wait here.
     func waiting(of account: ClientAccount) -> Int { lines[ObjectIdentifier(account)]?.live ?? 0 }
 
-    /// Takes an exchange out, whether it is served or has given up.
-    func remove(_ entry: Entry) {
-        guard !entry.isOver else { return }
+    /// Takes an exchange out, whether it is served or has given up; false when it was out already.
+    @discardableResult func remove(_ entry: Entry) -> Bool {
+        guard !entry.isOver else { return false }
         entry.isOver = true
         entry.account.waiting -= 1
         count -= 1
         gone += 1
         lines[ObjectIdentifier(entry.account)]?.live -= 1
-        guard gone > count + 64 else { return }
+        guard gone > count + 64 else { return true }
         gone = 0
         byTime.removeGone()
         for key in lines.keys { lines[key]?.removeGone() }
+        return true
     }
 
     /// Whose turn it is.

@@ -14,6 +14,17 @@ final class LiveStream {
         case body
         /// gRPC: trailers tell the status.
         case grpc
+
+        /// As the label of a metric.
+        var word: String {
+            switch self {
+            case .webSocket: "websocket"
+            case .tunnel: "tunnel"
+            case .events: "events"
+            case .body: "body"
+            case .grpc: "grpc"
+            }
+        }
     }
 
     /// Why it ends, if not by itself.

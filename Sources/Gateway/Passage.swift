@@ -213,6 +213,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
         progress.reset()
     }
 
+    /// The credential that was good, also where the request was refused for its subject.
+    var knownCredential: CredentialID? { identity?.principal.credential ?? refusedIdentity?.principal.credential }
+
     /// Who asks, also where the request was refused for it.
     var knownIdentity: Identity? { identity ?? refusedIdentity }
 

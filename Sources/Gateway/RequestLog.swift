@@ -34,11 +34,12 @@ final class RequestLog {
     var isOn: Bool { writesAccess }
 
     /// - Parameter now: of the loop's clock.
-    func write(_ passage: Passage, limits: [Limit], wall: UInt64, at now: Instant, isComplete: Bool) {
+    func write(_ record: RequestRecord, limits: [Limit], wall: UInt64, at now: Instant) {
+        let passage = record.passage
         if writesAccess {
             line.begin()
             writeCommon(passage, wall)
-            writeAccess(passage, limits, isComplete)
+            writeAccess(record, limits)
             line.end()
             write(.access, passage.account, at: now)
         }
@@ -86,11 +87,11 @@ final class RequestLog {
         return shown.count == scopes.count ? scopes : shown + ["…"]
     }
 
-    private func writeAccess(_ passage: Passage, _ limits: [Limit], _ isComplete: Bool) {
+    private func writeAccess(_ record: RequestRecord, _ limits: [Limit]) {
+        let passage = record.passage
         line.member("bytes_in", number: passage.bytesIn)
         line.member("bytes_out", number: passage.bytesOut)
-        let now = Clock.now()
-        line.member("ms", milliseconds: now.since(passage.beganAt))
+        line.member("ms", milliseconds: record.duration)
         if passage.handshakeTime > .zero { line.member("ms_handshake", milliseconds: passage.handshakeTime) }
         var from = passage.beganAt
         if passage.authenticatedAt != .never {
@@ -108,23 +109,9 @@ final class RequestLog {
             if let subject = principal.subject { line.member("subject", subject) }
             line.member("issuer", settings.name(of: principal.credential))
         }
-        switch passage.verdict {
-        case .replied(let reply):
-            line.member("decision", "answered")
-            line.member("reason", reply.reason)
-        case .refused(let refusal):
-            line.member("decision", "refused")
-            line.member("reason", refusal.reason)
-            if let detail = refusal.logDetail { line.member("detail", detail) }
-        case .none where passage.isExpired, .brokenOff where passage.isExpired:
-            line.member("decision", "ended")
-            line.member("reason", passage.stream?.ending == .authorizerRefuses ? "authorizer_forbidden" : "credential_expired")
-        case .none: line.member("decision", isComplete ? "forwarded" : "broken_off")
-        case .brokenOff(let failure):
-            line.member("decision", "broken_off")
-            line.member("reason", failure.reason)
-            line.member("detail", failure.explanation)
-        }
+        line.member("decision", record.decision)
+        if let reason = record.reason { line.member("reason", reason) }
+        if let detail = record.detail { line.member("detail", detail) }
         let states = passage.progress.states
         if !states.isEmpty {
             line.array("limits", of: states) { line, state in

@@ -95,7 +95,6 @@ extension RequestPath {
             return try admit(authenticator.authorizers.identity(principal, passage.context.head), passage, match)
         case .refused(let refusal): throw .authorizer(refusal)
         case .unavailable(let reason):
-            counters.add(.authorizerFailures)
             throw .authorizerUnavailable(settings.authorizers[id.index].name, reason)
         }
     }

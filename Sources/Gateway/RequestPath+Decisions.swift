@@ -4,7 +4,6 @@ import Configuration
 import Forwarding
 import HTTP1
 import HTTPMessage
-import Observability
 import Policy
 
 /// Questions of another proxy, that stays in front: whether a request that it has may come. They take the path of the request that they are
@@ -12,7 +11,6 @@ import Policy
 extension RequestPath {
     /// Takes a question. Its head becomes that of the request that it is about.
     func enter(_ passage: Passage, deciding decisions: DecisionProtocol, _ services: DownstreamServices) {
-        counters.add(.requests)
         do {
             // Anybody else could ask in the name of any client.
             guard passage.origin.isPeerTrusted else { throw Refusal.addressNotAllowed("trusted_proxies") }

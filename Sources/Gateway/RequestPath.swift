@@ -60,6 +60,7 @@ final class RequestPath {
     private let groups: [UpstreamGroup]
     private let log: RequestLog
     let counters: Counters
+    let metrics: RequestMetrics
     let keyFetches: KeyFetches
     let authorizerCalls: AuthorizerCalls
     private(set) lazy var passwordChecks = PasswordChecks(authenticator.passwords, on: loop) { [unowned self] in resume($0) }
@@ -71,7 +72,7 @@ final class RequestPath {
 
     init(
         settings: Settings, loop: EventLoop, authenticator: Authenticator, limiter: RateLimiter, groups: [UpstreamGroup], log: RequestLog,
-        counters: Counters
+        counters: Counters, metrics: Metrics
     ) {
         self.settings = settings
         policy = Policy(settings)
@@ -81,12 +82,13 @@ final class RequestPath {
         self.groups = groups
         self.log = log
         self.counters = counters
+        self.metrics = RequestMetrics(settings, metrics)
         keyFetches = KeyFetches(settings.issuers, on: loop)
         forwardedFields = ForwardedFields(trusted: settings.trustedFields)
         authorizerCalls = AuthorizerCalls(
             zip(settings.authorizers, settings.authorizerUpstreams).map { ($0, groups[$1.index]) }, authenticator.authorizers,
             forwardedFields, settings.fieldFilter, on: loop)
-        expiry = StreamExpiry(authenticator, authorizerCalls, settings.authorizers.map(\.recheck), counters, on: loop)
+        expiry = StreamExpiry(authenticator, authorizerCalls, settings.authorizers.map(\.recheck), self.metrics, on: loop)
         addedFields = AddedFields(settings.limits)
     }
 
@@ -94,7 +96,6 @@ final class RequestPath {
 
     /// Takes a request whose head is complete and whose framing is known.
     func enter(_ passage: Passage) {
-        counters.add(.requests)
         run(passage, from: .share)
     }
 
@@ -163,7 +164,7 @@ final class RequestPath {
         _ passage: Passage, _ head: borrowing RequestHead, _ target: inout RequestTarget
     ) throws(Refusal) -> StageResult {
         let form = Policy.Form(framing: passage.framing, isHTTP2: passage.isHTTP2, extendedProtocol: passage.extendedProtocol)
-        switch try policy.match(head, form, &target, in: passage.context, found: { passage.found($0) }) {
+        switch try policy.match(head, form, &target, in: passage.context, found: { found($0, for: passage) }) {
         case .reply(let reply): return .reply(reply)
         case .match(let match):
             passage.matched(match)
@@ -175,6 +176,11 @@ final class RequestPath {
             }
             return .next(.limitEarly(match))
         }
+    }
+
+    private func found(_ route: Route, for passage: Passage) {
+        passage.found(route)
+        metrics.began(route)
     }
 
     /// Asks the limits that need no identity, so that they count the requests that the next stages refuse.
@@ -194,7 +200,7 @@ final class RequestPath {
     }
 
     private func authorize(_ passage: Passage, _ identity: Identity?, _ match: RouteMatch) throws(Refusal) -> StageResult {
-        if log.isOn, identity != nil { passage.authenticatedAt = Clock.now() }
+        if identity != nil { passage.authenticatedAt = Clock.now() }
         return .next(.limit(try policy.authorize(identity, match, in: passage.context), match))
     }
 
@@ -249,7 +255,6 @@ final class RequestPath {
 
     /// Takes a request of a listener that sends its clients to https.
     func enter(_ passage: Passage, by redirect: HTTPSRedirect) {
-        counters.add(.requests)
         do throws(Refusal) {
             guard let reply = try self.redirect(passage.context, passage.context.head, &passage.context.target, redirect) else {
                 return run(passage, from: .share)
@@ -301,9 +306,13 @@ final class RequestPath {
         // Who is sent to sign in has failed all the same.
         let counted = if case .refused(let refusal) = passage.verdict { refusal.status } else { passage.status }
         if isAnswered { limiter.settle(passage.progress, status: counted, at: loop.now) }
-        counters.add(status: passage.status)
-        log.write(passage, limits: limiter.limits, wall: loop.wall, at: loop.now, isComplete: isComplete)
-        if passage.stream != nil { expiry.ended(passage) }
+        let record = RequestRecord(passage, isComplete: isComplete, at: Clock.now())
+        metrics.count(record)
+        log.write(record, limits: limiter.limits, wall: loop.wall, at: loop.now)
+        if let stream = passage.stream {
+            metrics.streamEnded(passage, stream.kind)
+            expiry.ended(passage)
+        }
         passage.end()
     }
 

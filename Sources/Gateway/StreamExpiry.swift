@@ -2,7 +2,6 @@ import Time
 import Authentication
 import Configuration
 import Forwarding
-import Observability
 import System
 
 /// Ends streams and tunnels with the credential that let them in: when it expires, or when the keys of its issuer have changed and it would be
@@ -12,31 +11,39 @@ final class StreamExpiry {
     private let authorizers: AuthorizerCalls
     /// How often each authorizer is asked again.
     private let rechecks: [Nanoseconds?]
-    private let counters: Counters
+    private let metrics: RequestMetrics
     private let loop: EventLoop
     private var streams: [ObjectIdentifier: Passage] = [:]
     /// Of them, those whose keys have changed since they were let in.
     private var doubted: [Passage] = []
 
     init(
-        _ authenticator: Authenticator, _ authorizers: AuthorizerCalls, _ rechecks: [Nanoseconds?], _ counters: Counters, on loop: EventLoop
+        _ authenticator: Authenticator, _ authorizers: AuthorizerCalls, _ rechecks: [Nanoseconds?], _ metrics: RequestMetrics,
+        on loop: EventLoop
     ) {
         self.authenticator = authenticator
         self.authorizers = authorizers
         self.rechecks = rechecks
-        self.counters = counters
+        self.metrics = metrics
         self.loop = loop
     }
 
     /// The response turns out to be a stream, or a tunnel.
     func began(_ stream: LiveStream, of passage: Passage) {
         guard let principal = passage.identity?.principal, passage.route?.endsStreamsOnExpiry ?? true else {
-            return passage.begin(stream, checkedAt: nil, on: loop)
+            return begin(stream, of: passage, checkedAt: nil)
         }
         streams[ObjectIdentifier(passage)] = passage
         // The keys may have changed while the request was on its way.
         if authenticator.version(of: principal.credential) != passage.credentialVersion { doubted.append(passage) }
-        passage.begin(stream, checkedAt: firstCheck(principal), on: loop)
+        begin(stream, of: passage, checkedAt: firstCheck(principal))
+    }
+
+    private func begin(_ stream: LiveStream, of passage: Passage, checkedAt deadline: Instant?) {
+        // A call of gRPC turns out to be one only by its response.
+        if let before = passage.stream { metrics.streamEnded(passage, before.kind) }
+        metrics.streamBegan(passage, stream.kind)
+        passage.begin(stream, checkedAt: deadline, on: loop)
     }
 
     /// The stream is over.
@@ -75,7 +82,6 @@ final class StreamExpiry {
             passage.check(at: loop.now.adding(pause), on: loop)
         case .unavailable where stream.failedRechecks == 0:
             stream.failedRechecks += 1
-            counters.add(.authorizerFailures)
             passage.check(at: loop.now.adding(min(pause, recheckRetryPause)), on: loop)
         case .allowed, .refused, .unavailable: expire(passage, .authorizerRefuses)
         }
@@ -86,7 +92,7 @@ final class StreamExpiry {
         guard passage.state == .forwarding, passage.stream == nil, let principal = passage.identity?.principal,
             passage.route?.endsStreamsOnExpiry ?? true, loop.wallSeconds >= principal.expiry
         else { return }
-        passage.begin(LiveStream(.body), checkedAt: nil, on: loop)
+        begin(LiveStream(.body), of: passage, checkedAt: nil)
         expire(passage)
     }
 
@@ -94,7 +100,6 @@ final class StreamExpiry {
         ended(passage)
         // What ends for another reason has its own last word.
         guard let stream = passage.stream, stream.ending == nil else { return }
-        counters.add(.streamsExpired)
         stream.ending = cause
         // It ends in its own terms, or without.
         passage.check(at: loop.now.adding(endingTime), on: loop)

@@ -20,6 +20,11 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private let settings: Settings
     private let loop: EventLoop
     private let own: ProcessMemory
+    private let metrics: Metrics
+    private var ticks = 0
+    private let memoryCell: Metrics.Cell
+    /// What the cache of tokens has been counted for so far.
+    private var cacheTold: (hits: UInt64, misses: UInt64) = (0, 0)
     private let tickets = TicketKeys()
     private let authenticator: Authenticator
     private let path: RequestPath
@@ -50,13 +55,14 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private let report: (String) -> Void
 
     /// - Parameters:
+    ///   - slot: names the worker in metrics.
     ///   - sockets: the listening sockets of this worker, each with the index of its listener.
     ///   - files: what the configuration's files held when it was read.
     ///   - loop: one with a test's clock, that the test turns.
     ///   - report: takes the worker's own messages.
     package init(
         settings: Settings, files: FileBundle, memory: HostMemory, own: ProcessMemory, supervisor: consuming Descriptor,
-        sockets: [(listener: Int, descriptor: Int32)], loop: EventLoop? = nil, report: @escaping (String) -> Void
+        slot: Int = 0, sockets: [(listener: Int, descriptor: Int32)], loop: EventLoop? = nil, report: @escaping (String) -> Void
     ) throws {
         self.settings = settings
         self.own = own
@@ -66,7 +72,9 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         self.loop = loop
         readyAnyway = loop.now.adding(initialStateWait)
         let counters = own.counters
-        counters.set(.connectionsOpen, 0)
+        let metrics = Metrics(own.metrics)
+        self.metrics = metrics
+        memoryCell = metrics.cell(.workerMemory, String(slot))
         authenticator = Authenticator(
             issuers: settings.issuers, authorizers: settings.authorizers, networks: settings.networks, passwords: settings.passwords,
             sources: settings.tokenSources,
@@ -74,18 +82,20 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             requirements: settings.requirements)
         var stores: [String: any RemoteStore] = [:]
         for redis in settings.redis {
-            let link = RedisLink(redis, on: loop)
+            let link = RedisLink(redis, on: loop, metrics: metrics)
             stores[redis.name] = link
             redisLinks.append(link)
         }
         let upstreamBuffers = BufferPool(bufferBytes: Limits.streamBytes, keptMax: 256)
         // An eighth of what a worker may hold, for clients and upstreams together.
         let windows = WindowBudget(bytes: Int(clamping: settings.clientLimits.memoryBytes / 8))
-        groups = settings.upstreams.map { UpstreamGroup($0, buffers: upstreamBuffers, windows: windows, on: loop) }
+        groups = settings.upstreams.map { UpstreamGroup($0, buffers: upstreamBuffers, windows: windows, metrics: metrics, on: loop) }
         path = RequestPath(
             settings: settings, loop: loop, authenticator: authenticator,
-            limiter: RateLimiter(limits: settings.limits, table: memory.limitTable, stores: stores), groups: groups,
-            log: RequestLog(ring: own.logRing, settings), counters: counters)
+            limiter: RateLimiter(
+                limits: settings.limits, table: memory.limitTable, stores: stores, metrics: LimitMetrics(settings.limits, metrics)),
+            groups: groups,
+            log: RequestLog(ring: own.logRing, settings), counters: counters, metrics: metrics)
         services = DownstreamServices(
             loop: loop, path: path, settings: settings, counters: counters,
             buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs(), windows: windows)
@@ -162,6 +172,8 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         path.checkResponses()
         shareMemory()
         services.forgetIdleAccounts()
+        ticks &+= 1
+        if ticks % 4 == 0 { measure() }
         becomeReadyIfPossible()
         switch phase {
         case .draining(let deadline) where deadline <= loop.now:
@@ -174,6 +186,16 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             loop.stop()
         }
         loop.set(timer, after: tick)
+    }
+
+    /// What is there at this moment, and what is counted elsewhere.
+    private func measure() {
+        for group in groups { group.measure() }
+        metrics.set(memoryCell, HeapMemory.pageBytes)
+        let (hits, misses) = authenticator.tokens.cacheUse
+        if hits != cacheTold.hits { metrics.add(metrics.cell(.tokenCacheRequests, "hit"), hits &- cacheTold.hits) }
+        if misses != cacheTold.misses { metrics.add(metrics.cell(.tokenCacheRequests, "miss"), misses &- cacheTold.misses) }
+        cacheTold = (hits, misses)
     }
 
     private func shareMemory() {
@@ -215,7 +237,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
                 let redirect: HTTPSRedirect? = if case .redirect(let rule) = settings.role { rule } else { nil }
                 let listener = try Listener(
                     socket, contexts: contexts[index], redirect: redirect, decisions: settings.decisions, proxies: settings.proxies,
-                    services)
+                    metrics: ListenerMetrics(settings.address.text, metrics), services)
                 listeners.append(listener)
             } catch {
                 report("cannot take connections at \(settings.address.text): \(error)")

@@ -13,7 +13,5 @@ package struct Counters {
     }
 
     package func add(_ counter: Counter, _ value: UInt64 = 1) { memory.add(firstWord + counter.rawValue, value) }
-    package func subtract(_ counter: Counter) { memory.add(firstWord + counter.rawValue, UInt64.max) }
-    package func set(_ counter: Counter, _ value: UInt64) { memory.store(firstWord + counter.rawValue, value) }
     package subscript(_ counter: Counter) -> UInt64 { memory.load(firstWord + counter.rawValue) }
 }

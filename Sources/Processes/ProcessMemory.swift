@@ -3,21 +3,24 @@ package import Observability
 import RateLimiting
 package import System
 
-/// The memory that one process shares with those that look after it, and with no other: its beat, and of a worker its counters
-/// and its log ring. A worker that has come into wrong hands can spoil its own alone.
+/// The memory that one process shares with those that look after it, and with no other: its beat, its metrics, and of a
+/// worker its counters and its log ring. A worker that has come into wrong hands can spoil its own alone.
 package struct ProcessMemory {
     /// Workers of all generations that may live at once.
     package static let slotsMax = 256
 
     package let memory: SharedMemory
 
-    package init() throws(SystemError) { memory = try SharedMemory(words: Self.headerWords + Counters.words + LogRing.words) }
+    package init() throws(SystemError) {
+        memory = try SharedMemory(words: Self.headerWords + Counters.words + LogRing.words + MetricMemory.words)
+    }
 
     /// The memory behind a descriptor from the supervisor.
     package init(mapping descriptor: consuming Descriptor) throws(SystemError) { memory = try SharedMemory(mapping: descriptor) }
 
     package var counters: Counters { Counters(memory, firstWord: Self.headerWords) }
     package var logRing: LogRing { LogRing(memory, firstWord: Self.headerWords + Counters.words) }
+    package var metrics: MetricMemory { MetricMemory(memory, firstWord: Self.headerWords + Counters.words + LogRing.words) }
 
     /// Tells the supervisor that the process goes on with its work.
     package func beat() { memory.add(0, 1) }
@@ -26,7 +29,10 @@ package struct ProcessMemory {
     package var beats: UInt64 { memory.load(0) }
 
     /// Another process begins here.
-    package func begin() { memory.store(0, 0) }
+    package func begin() {
+        memory.store(0, 0)
+        metrics.clearGauges()
+    }
 
     private static let headerWords = 8
 }

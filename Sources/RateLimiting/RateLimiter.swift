@@ -19,12 +19,14 @@ package final class RateLimiter {
     private let stores: [String: any RemoteStore]
     private var keyScratch: [UInt8] = []
     private let leases = LeaseBroker()
+    private let metrics: LimitMetrics?
 
-    package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore]) {
+    package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
         self.limits = limits
         areRemote = limits.map { if case .redis = $0.store { true } else { false } }
         self.table = table
         self.stores = stores
+        self.metrics = metrics
     }
 
     /// Asks limits before it is known who asks: what they refuse is not looked at any further. What they charge counts with what
@@ -131,10 +133,11 @@ package final class RateLimiter {
 
     /// False when the limit refuses; the error then stands in `present`.
     private func admitLocally(
-        _ id: LimitID, _ fingerprint: UInt64, _ now: Instant, _ present: inout AdmissionProgress.Present
+        _ id: LimitID, _ fingerprint: UInt64, _ now: Instant, _ present: inout AdmissionProgress.Present, inPlaceOfStore: Bool = false
     ) -> Bool {
         let limit = limits[id.index]
         let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds)
+        metrics?.decided(id, inPlaceOfStore ? .local : decision.isAllowed ? .allowed : .refused)
         present.states.append(
             LimitState(limit: id, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
         if decision.isAllowed {
@@ -190,6 +193,7 @@ package final class RateLimiter {
     /// Spends one request of the lease that this worker has; false when it has none.
     private func spend(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
         guard let lease = leases.spend(fingerprint, at: now) else { return false }
+        metrics?.decided(group.ids[0], .allowed)
         let state = LimitState(
             limit: group.ids[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
             resetAfter: lease.wholeAt.since(now), retryAfter: .zero)
@@ -217,6 +221,7 @@ package final class RateLimiter {
             LimitState(limit: id, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter)
         }
         progress.change { $0.states += states }
+        for (id, decision) in zip(group.ids, decisions) { metrics?.decided(id, decision.isAllowed ? .allowed : .refused) }
         if let refused = zip(group.ids, decisions).first(where: { !$0.1.isAllowed }) {
             progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter), now) }
             return progress.finish()
@@ -232,13 +237,14 @@ package final class RateLimiter {
     private func decideWithout(_ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
         for (id, call) in zip(group.ids, group.calls) {
             switch limits[id.index].whenStoreFails {
-            case .open: continue
+            case .open: metrics?.decided(id, .failedOpen)
             case .closed:
+                metrics?.decided(id, .failedClosed)
                 progress.change { refuse(&$0, .storeUnavailable(limit: id), now) }
                 return false
             case .local:
                 let fingerprint = table.fingerprint(call.key.span)
-                if !progress.change({ admitLocally(id, fingerprint, now, &$0) }) { return false }
+                if !progress.change({ admitLocally(id, fingerprint, now, &$0, inPlaceOfStore: true) }) { return false }
             }
         }
         return true

@@ -1,3 +1,4 @@
+package import Observability
 import Time
 import Bytes
 import Connection
@@ -60,10 +61,12 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     /// The server said that it is not the one to ask; it is believed to be when it has answered a call.
     private var isDoubtful = false
     private var current: SocketAddress?
+    private let metrics: StoreMetrics?
     private var timer: Timer?
 
-    package init(_ settings: RedisSettings, on loop: EventLoop) {
+    package init(_ settings: RedisSettings, on loop: EventLoop, metrics: Metrics? = nil) {
         self.settings = settings
+        self.metrics = metrics.map { StoreMetrics(settings.name, $0) }
         self.loop = loop
         if case .socket(let address) = settings.address { addresses = [address] }
         timer = Timer(self)
@@ -87,9 +90,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     package var hasSettled: Bool { wasAvailable != nil }
 
-    package var isAvailable: Bool {
-        if case .ready = state { true } else { false }
-    }
+    package var isAvailable: Bool { if case .ready = state { true } else { false } }
 
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         guard isAvailable else { return receiver.decided(nil, at: loop.now) }
@@ -255,7 +256,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         guard firstUnanswered < sent.count else { return fail("a reply without a call") }
         let call = sent[firstUnanswered]
         firstUnanswered += 1
-        while let first = deadlines.first, first.end <= firstUnanswered { deadlines.removeFirst() }
+        while let first = deadlines.first, first.end <= firstUnanswered {
+            deadlines.removeFirst()
+            metrics?.batchAnswered(after: settings.timeout - first.at.since(loop.now))
+        }
         forgetAnswered()
         switch call {
         case .greeting: greeted(reply)
@@ -276,12 +280,14 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
                 pause = pauseFirst
                 isDoubtful = false
                 report(true, "it replies")
+                metrics?.decided(true)
                 receiver.decided(decisions, at: loop.now)
             } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
                 loadAgain()
                 send(arguments)
                 sent.append(.decision(receiver, counts: counts, arguments: arguments, isRepeated: true))
             } else {
+                metrics?.decided(false)
                 receiver.decided(nil, at: loop.now)
                 if case .error(let text) = reply { refused(text) } else { fail("a reply of another shape") }
             }
@@ -328,6 +334,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         timer?.clear()
         if wasAvailable == nil {
             wasAvailable = true
+            metrics?.isAvailable(true)
             observer?.linkSettled(self)
         } else if !isDoubtful {
             report(true, "connected")
@@ -339,7 +346,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         let unanswered = breakOff()
         report(false, reason)
         retryLater()
-        for case .decision(let receiver, _, _, _) in unanswered { receiver.decided(nil, at: loop.now) }
+        for case .decision(let receiver, _, _, _) in unanswered {
+            metrics?.decided(false)
+            receiver.decided(nil, at: loop.now)
+        }
     }
 
     /// - Returns: the calls without a reply.
@@ -367,6 +377,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         guard wasAvailable != isAvailable else { return }
         let isFirst = wasAvailable == nil
         wasAvailable = isAvailable
+        metrics?.isAvailable(isAvailable)
         observer?.linkChanged(self, isAvailable: isAvailable, reason)
         if isFirst { observer?.linkSettled(self) }
     }

@@ -4,10 +4,10 @@ import Synchronization
 /// Memory that several processes map: words of 64 bits with atomic access, and bytes.
 ///
 /// All offsets are checked. Bytes are plain memory: who writes them and who reads them must be agreed upon by words.
-@safe package final class SharedMemory {
-    package let words: Int
+@safe @usableFromInline package final class SharedMemory {
+    @usableFromInline package let words: Int
     package let descriptor: Descriptor
-    private let base: UnsafeMutableRawPointer
+    @usableFromInline let base: UnsafeMutableRawPointer
 
     /// New memory of `words` words, all zero.
     package convenience init(words: Int) throws(SystemError) {
@@ -48,6 +48,16 @@ import Synchronization
     @discardableResult
     package func add(_ word: Int, _ value: UInt64) -> UInt64 {
         unsafe atomic(word).pointee.wrappingAdd(value, ordering: .relaxed).newValue
+    }
+
+    /// As ``add(_:_:)``, for a word that no other process writes: it costs no more than any other word. Who reads it sees the old number or
+    /// the new one.
+    @inlinable @inline(__always)
+    package func addAlone(_ word: Int, _ value: UInt64) {
+        precondition(word >= 0 && word < words, "outside of the shared memory")
+        // SAFETY: the word lies in the mapping and is aligned, so that it is read and written as a whole.
+        let place = unsafe base.advanced(by: word * 8).assumingMemoryBound(to: UInt64.self)
+        unsafe place.pointee = place.pointee &+ value
     }
 
     /// Copies `bytes` to the byte offset `offset`.

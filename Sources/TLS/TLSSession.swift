@@ -77,6 +77,21 @@ package import System
         }
     }
 
+    /// What a handshake that succeeded has come to.
+    package struct Agreement {
+        /// `TLSv1.3` or `TLSv1.2`.
+        package let version: String
+        package let isResumed: Bool
+    }
+
+    package var agreement: Agreement {
+        mutating get {
+            // SAFETY: the session lives as long as this value; OpenSSL's texts live for ever.
+            let version = unsafe String(cString: SSL_get_version(session))
+            return unsafe Agreement(version: version, isResumed: SSL_session_reused(session) == 1)
+        }
+    }
+
     /// Decrypts into `buffer`. `.ended` only after the peer's close_notify: a connection cut short is `.failed`.
     package mutating func receive(into buffer: inout MutableSpan<UInt8>) -> Transfer {
         // SAFETY: the pointer is the span's, valid for its count while the call lasts.

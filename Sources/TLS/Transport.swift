@@ -35,6 +35,14 @@ package struct Transport: ~Copyable {
         }
     }
 
+    /// What the handshake has come to; nil without TLS.
+    package var agreement: TLSSession.Agreement? {
+        mutating get {
+            if session == nil { return nil }
+            return session!.agreement
+        }
+    }
+
     package mutating func receive(into buffer: inout MutableSpan<UInt8>) -> Transfer {
         if session == nil { return SystemIO.receive(descriptor.raw, into: &buffer) }
         return session!.receive(into: &buffer)

@@ -16,6 +16,7 @@
     @inlinable package static var longest: Nanoseconds { Nanoseconds(.max) }
 
     @inlinable package static func seconds(_ count: UInt64) -> Nanoseconds { Nanoseconds(1_000_000_000) * count }
+    @inlinable package static func microseconds(_ count: UInt64) -> Nanoseconds { Nanoseconds(1_000) * count }
     @inlinable package static func milliseconds(_ count: UInt64) -> Nanoseconds { Nanoseconds(1_000_000) * count }
 
     /// Rounded down.

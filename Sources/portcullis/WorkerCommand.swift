@@ -22,7 +22,7 @@ struct WorkerCommand: ParsableCommand {
         let indices = listeners.split(separator: ",").compactMap { Int($0) }
         let worker = try Worker(
             settings: inherited.settings, files: inherited.files, memory: inherited.memory, own: inherited.own,
-            supervisor: Descriptor(owning: 3),
+            supervisor: Descriptor(owning: 3), slot: slot,
             sockets: indices.enumerated().map { (listener: $0.element, descriptor: Int32(7 + $0.offset)) },
             report: { log.warning("\($0)") })
         worker.run()

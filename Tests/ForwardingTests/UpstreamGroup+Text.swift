@@ -1,6 +1,7 @@
 import Bytes
 import ConfigFile
 import HTTP2
+import Observability
 import System
 import TestSupport
 import Testing
@@ -15,6 +16,7 @@ extension UpstreamGroup {
         let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
         let settings = try #require(UpstreamSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
         return UpstreamGroup(
-            settings, buffers: BufferPool(bufferBytes: 65_536, keptMax: 4), windows: WindowBudget(bytes: 1 << 24), on: loop)
+            settings, buffers: BufferPool(bufferBytes: 65_536, keptMax: 4), windows: WindowBudget(bytes: 1 << 24),
+            metrics: Metrics(MetricMemory(try SharedMemory(words: MetricMemory.words), firstWord: 0)), on: loop)
     }
 }

@@ -14,7 +14,7 @@ import Testing
     }()
 
     private func entry(_ ticket: UInt64, _ account: ClientAccount) -> WaitingList.Entry {
-        WaitingList.Entry(exchange, ticket, until: Instant(nanoseconds: ticket), account)
+        WaitingList.Entry(exchange, ticket, from: .past, until: Instant(nanoseconds: ticket), account)
     }
 
     @Test func clientsAreServedInTurn() {

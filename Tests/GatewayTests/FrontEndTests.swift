@@ -96,7 +96,11 @@ import Testing
     /// Sends a script over HTTP/1.1 in pieces, and reads until the connection closes.
     private func talk(_ script: String, pieces size: Int) throws -> String {
         let client = try RawClient(port: port)
-        try accept { IncomingConnection.take($0, from: IPAddress("127.0.0.1"), contexts: nil, redirect: nil, proxies: nil, services) }
+        try accept {
+            IncomingConnection.take(
+                $0, from: IPAddress("127.0.0.1"), contexts: nil, redirect: nil, proxies: nil,
+                metrics: ListenerMetrics("test", stage.metrics), services)
+        }
         let bytes = [UInt8](script.utf8)
         for start in stride(from: 0, to: bytes.count, by: size) {
             client.send(Array(bytes[start..<min(bytes.count, start + size)]))
@@ -150,7 +154,8 @@ import Testing
         let client = try RawClient(port: port)
         try accept {
             IncomingConnection.take(
-                $0, from: IPAddress("127.0.0.1"), contexts: nil, redirect: HTTPSRedirect(port: 8443), proxies: nil, services)
+                $0, from: IPAddress("127.0.0.1"), contexts: nil, redirect: HTTPSRedirect(port: 8443), proxies: nil,
+                metrics: ListenerMetrics("test", stage.metrics), services)
         }
         client.send("GET /open/./x?y HTTP/1.1\r\nHost: A.example\r\n\r\n")
         var text = ""
@@ -240,7 +245,8 @@ import Testing
     private func streamClient() throws -> StreamClient {
         let socket = try RawClient(port: port)
         try accept { descriptor in
-            let client = Client(IPAddress("127.0.0.1"), isTLS: false, redirect: nil, services)
+            let client = Client(
+                IPAddress("127.0.0.1"), isTLS: false, redirect: nil, metrics: ListenerMetrics("test", stage.metrics), services)
             guard services.admits(client, isProxy: false) else { return }
             let origin = DownstreamOrigin(peer: [UInt8]("127.0.0.1".utf8), isPeerTrusted: false, isTLS: false, addresses: nil)
             let quiet = QuietHandler()

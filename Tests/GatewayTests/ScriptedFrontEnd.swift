@@ -25,6 +25,7 @@ final class PathStage {
     private let host: HostMemory
     private let services: RateLimiter
     let requester = ScriptedKeys()
+    let metrics: Metrics
 
     /// - Parameter stores: those of the limits.
     init(_ settings: Settings, keys: [String: String] = [:], stores: [String: any RemoteStore] = [:], on clock: LoopClock = .host) throws {
@@ -32,6 +33,7 @@ final class PathStage {
         loop = try EventLoop(clock: clock)
         host = try HostMemory(limitKeys: 1_024)
         memory = try ProcessMemory()
+        metrics = Metrics(memory.metrics)
         authenticator = Authenticator(
             issuers: settings.issuers, sources: settings.tokenSources, cacheCapacity: 256, cacheHash: SipHash(key0: 3, key1: 4),
             requirements: settings.requirements)
@@ -43,11 +45,11 @@ final class PathStage {
         services = RateLimiter(limits: settings.limits, table: host.limitTable, stores: stores)
         let windows = WindowBudget(bytes: 1 << 20)
         let buffers = BufferPool(bufferBytes: 16_384, keptMax: 4)
-        let loop = loop
+        let (loop, metrics) = (loop, metrics)
         path = RequestPath(
             settings: settings, loop: loop, authenticator: authenticator, limiter: services,
-            groups: settings.upstreams.map { UpstreamGroup($0, buffers: buffers, windows: windows, on: loop) },
-            log: RequestLog(ring: memory.logRing, settings), counters: memory.counters)
+            groups: settings.upstreams.map { UpstreamGroup($0, buffers: buffers, windows: windows, metrics: metrics, on: loop) },
+            log: RequestLog(ring: memory.logRing, settings), counters: memory.counters, metrics: metrics)
         path.keyFetches.requester = requester
     }
 }

@@ -24,10 +24,10 @@ import Testing
 
     /// The targets in the order of a request's path: each may import those before it.
     private static let order = [
-        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "TLS", "Connection", "HTTP1",
-        "HTTP2",
-        "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration",
-        "Policy", "Import", "Gateway", "Control",
+        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "TLS", "Observability",
+        "Connection", "HTTP1", "HTTP2",
+        "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Processes", "Configuration",
+        "Policy", "Import", "Gateway", "Administration", "Control",
         "Supervisor", "portcullis",
     ]
     private static let shell: Set<String> = ["System", "TLS", "Redis", "Processes", "Supervisor", "Control", "Gateway", "portcullis"]

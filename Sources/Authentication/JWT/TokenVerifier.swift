@@ -8,6 +8,10 @@ package final class TokenVerifier {
     private var keySets: [KeySet?]
     /// Counts the changes of each issuer's keys.
     private var versions: [UInt64]
+    /// How often a token was found among those that are known to be good, and how often it was not.
+    package var cacheUse: (hits: UInt64, misses: UInt64) { (hits, misses) }
+    private var hits: UInt64 = 0
+    private var misses: UInt64 = 0
     private let cache: VerifiedTokenCache
     private let requirements: any RequirementAnswering
     private let shares: SubjectShares
@@ -79,9 +83,11 @@ package final class TokenVerifier {
         _ mayCheck: () throws(CredentialError) -> Void
     ) throws(CredentialError) -> Verification {
         if let principal = cache.find(token, at: now) {
+            hits &+= 1
             guard rule.accepts(principal.credential) else { throw .issuerNotAccepted }
             return .identity(Identity(principal, kind: kind))
         }
+        misses &+= 1
         try mayCheck()
         switch try check(token, by: rule, at: now) {
         case .principal(let principal):

@@ -20,9 +20,14 @@ struct Client {
     let redirect: HTTPSRedirect?
     /// In whose words its requests ask for decisions; nil for requests that are forwarded.
     let decisions: DecisionProtocol?
+    /// Of the listener that it came to.
+    let metrics: ListenerMetrics
     var handshakeTime = Nanoseconds.zero
 
-    init(_ address: IPAddress?, isTLS: Bool, redirect: HTTPSRedirect?, decisions: DecisionProtocol? = nil, _ services: DownstreamServices) {
+    init(
+        _ address: IPAddress?, isTLS: Bool, redirect: HTTPSRedirect?, decisions: DecisionProtocol? = nil, metrics: ListenerMetrics,
+        _ services: DownstreamServices
+    ) {
         self.address = address
         account = services.account(of: address)
         addressText = [UInt8](address?.text ?? "unix")
@@ -30,6 +35,7 @@ struct Client {
         self.isTLS = isTLS
         self.redirect = redirect
         self.decisions = decisions
+        self.metrics = metrics
     }
 
     /// What its requests are said to come from; one for the connection, or for several of the same peer one after the other.

@@ -80,14 +80,15 @@ final class DownstreamServices {
     /// Counts a connection that was accepted; false when there may be no more of them. A trusted proxy speaks for many
     /// clients, and so does one that is about to name its client.
     func admits(_ client: Client, isProxy: Bool) -> Bool {
-        guard connectionCount < settings.clientLimits.connections, isProxy || mayHaveAnother(client) else {
+        let isFull = connectionCount >= settings.clientLimits.connections
+        guard !isFull, isProxy || mayHaveAnother(client) else {
             counters.add(.connectionsRefused)
+            client.metrics.refused(isFull ? .connections : .connectionsPerAddress)
             return false
         }
         connectionCount += 1
         client.account.connections += 1
-        counters.add(.connectionsAccepted)
-        counters.add(.connectionsOpen)
+        client.metrics.connectionBegan()
         return true
     }
 
@@ -96,7 +97,10 @@ final class DownstreamServices {
         client.account.connections -= 1
         let isAdmitted = mayHaveAnother(told)
         told.account.connections += 1
-        if !isAdmitted { counters.add(.connectionsRefused) }
+        if !isAdmitted {
+            counters.add(.connectionsRefused)
+            client.metrics.refused(.connectionsPerAddress)
+        }
         return isAdmitted
     }
 
@@ -104,7 +108,7 @@ final class DownstreamServices {
     func closed(_ client: Client) {
         connectionCount -= 1
         client.account.connections -= 1
-        counters.subtract(.connectionsOpen)
+        client.metrics.connectionEnded()
     }
 
     private func mayHaveAnother(_ client: Client) -> Bool {

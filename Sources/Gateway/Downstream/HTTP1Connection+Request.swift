@@ -77,7 +77,6 @@ extension HTTP1Connection {
             return
         }
         let isLast = requestCount >= services.settings.clientLimits.requestsPerConnection
-        if isLast { services.counters.add(.lastRequests) }
         keepAlive = wantsKeepAlive && !isLast
         if let redirect = client.redirect {
             services.path.enter(passage, by: redirect)

@@ -146,7 +146,6 @@ extension HTTP1Connection: PassageFrontEnd {
         }
         guard response.framing == nil else {
             // A part of the response is with the client: only a broken connection tells that the rest is missing.
-            services.counters.add(.upstreamFailures)
             passage.verdict = .brokenOff(error)
             services.path.finish(passage, isComplete: false)
             state = .broken

@@ -259,7 +259,6 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
         if state == .exchanging {
             passage.exchange.cancel()
             if isPeerGone {
-                services.counters.add(.clientsGone)
                 if passage.status == 0 { passage.status = 499 }
             }
             services.path.finish(passage, isComplete: false)

@@ -44,7 +44,6 @@ extension HTTP2Connection: SessionHandler {
         requestCount += 1
         expectedUpdates += Self.updatesPerFrame
         if requestCount >= services.settings.clientLimits.requestsPerConnection {
-            if !isShuttingDown { services.counters.add(.lastRequests) }
             beginGracefulShutdown()
         }
         let new = streams.begin(stream, on: self)
@@ -116,7 +115,7 @@ extension HTTP2Connection: SessionHandler {
         default: break
         }
         guard code == StreamCode.protocolError else { return }
-        if let known = streams.find(stream) { known.wasMalformed() } else { services.counters.add(.malformedRequests) }
+        streams.find(stream)?.wasMalformed()
     }
     func settingsChanged() {}
     func received(goAway lastStream: StreamID, code: UInt32) { isShuttingDown = true }

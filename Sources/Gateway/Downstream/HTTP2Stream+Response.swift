@@ -179,7 +179,6 @@ extension HTTP2Stream: PassageFrontEnd {
         if response != .none, connection.dropHead(of: id) { forgetResponse() }
         guard response != .none else { return services.path.refuse(passage, passage.lostCredential ?? .forwarding(error)) }
         // A part of the response is with the client: only a reset tells that the rest is missing.
-        services.counters.add(.upstreamFailures)
         passage.verdict = .brokenOff(error)
         services.path.finish(passage, isComplete: false)
         response = .broken

@@ -270,7 +270,6 @@ final class HTTP2Stream: TimerHandler {
     /// nghttp2 has reset the stream, for the body that it saw.
     func wasMalformed() {
         guard passage.state != .idle else { return }
-        services.counters.add(.malformedRequests)
         passage.verdict = .refused(.malformed(.lengthMismatch))
         if response == .none { passage.status = 400 }
     }
@@ -278,7 +277,6 @@ final class HTTP2Stream: TimerHandler {
     /// The stream is gone, and with it anyone who waited for the response.
     func abandoned() {
         if let passage = held {
-            if response != .complete, passage.state != .idle { services.counters.add(.clientsGone) }
             cancel()
             passage.end()
             services.passages.give(passage)

@@ -3,7 +3,6 @@ import Bytes
 import Configuration
 import Connection
 import Forwarding
-import Observability
 import RateLimiting
 import System
 import TLS
@@ -31,10 +30,10 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
     static func take(
         _ descriptor: consuming Descriptor, from address: IPAddress?, contexts: ServerContexts?, redirect: HTTPSRedirect?,
         decisions: DecisionProtocol? = nil,
-        proxies: ProxyPeers?,
+        proxies: ProxyPeers?, metrics: ListenerMetrics,
         _ services: DownstreamServices
     ) {
-        let client = Client(address, isTLS: contexts != nil, redirect: redirect, decisions: decisions, services)
+        let client = Client(address, isTLS: contexts != nil, redirect: redirect, decisions: decisions, metrics: metrics, services)
         let isProxy = proxies?.contains(address) ?? false
         guard services.admits(client, isProxy: isProxy) else { return }
         guard let connection = try? IncomingConnection(descriptor, client, contexts: contexts, isProxy: isProxy, services) else {
@@ -89,7 +88,7 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
                     proxyHeader = header
                 }
             } catch {
-                services.counters.add(.proxyHeadersRefused)
+                client.metrics.refused(.proxyHeader)
                 return close()
             }
         }
@@ -118,16 +117,17 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         switch io.handshake() {
         case .done:
             client.handshakeTime = Clock.now().since(acceptedAt)
+            client.metrics.handshakeDone(io.agreement, after: client.handshakeTime)
             speakHTTP()
         case .wantsRead: io.wait(for: .readable)
         case .wantsWrite: io.wait(for: [.readable, .writable])
         case .failed(let reason):
             if reason == "http request" { io.sendInClear(spokenInClear.span) }
-            failed()
+            failed(reason)
         }
     }
 
-    func fired(_ timer: Timer) { failed() }
+    func fired(_ timer: Timer) { failed("timeout") }
     func abort() { close() }
     func closeIfIdle() {}
 
@@ -155,8 +155,8 @@ final class IncomingConnection: EventHandler, TimerHandler, ClientConnection {
         services.registry?.connectionEnded(self)
     }
 
-    private func failed() {
-        services.counters.add(.handshakesFailed)
+    private func failed(_ reason: String) {
+        client.metrics.handshakeFailed(reason)
         close()
     }
 

@@ -11,13 +11,14 @@ final class Listener: EventHandler, TimerHandler {
     private let redirect: HTTPSRedirect?
     private let decisions: DecisionProtocol?
     private let proxies: ProxyPeers?
+    private let metrics: ListenerMetrics
     private var socket: Descriptor?
     private var watch: Watch?
     private var timer: Timer?
 
     init(
         _ socket: consuming Descriptor, contexts: ServerContexts?, redirect: HTTPSRedirect?, decisions: DecisionProtocol? = nil,
-        proxies: ProxyPeers?,
+        proxies: ProxyPeers?, metrics: ListenerMetrics,
         _ services: DownstreamServices
     ) throws(SystemError) {
         self.services = services
@@ -25,6 +26,7 @@ final class Listener: EventHandler, TimerHandler {
         self.redirect = redirect
         self.decisions = decisions
         self.proxies = proxies
+        self.metrics = metrics
         try Socket.startListening(socket.raw)
         watch = try services.loop.watch(socket.raw, for: .readable, self)
         self.socket = consume socket
@@ -55,7 +57,8 @@ final class Listener: EventHandler, TimerHandler {
             switch Socket.accept(raw) {
             case .connection(let descriptor, let address):
                 IncomingConnection.take(
-                    descriptor, from: address, contexts: contexts, redirect: redirect, decisions: decisions, proxies: proxies, services)
+                    descriptor, from: address, contexts: contexts, redirect: redirect, decisions: decisions, proxies: proxies,
+                    metrics: metrics, services)
             case .none: return
             case .exhausted:
                 services.counters.add(.acceptPauses)
