@@ -2,7 +2,7 @@
 SWIFT ?= swift
 PREFIX ?= /usr/local
 BUILD_PACKAGES = libssl-dev libhiredis-dev libnghttp2-dev pkg-config
-TEST_PACKAGES = git mercurial nginx caddy lighttpd redis-server curl openssl nghttp2-client python3-venv chromium
+TEST_PACKAGES = git mercurial nginx caddy lighttpd prometheus redis-server curl openssl nghttp2-client python3-venv chromium
 FUZZ_SECONDS ?= 300
 
 .PHONY: help demo build release test lint format fuzz bench install packages test-packages clean
@@ -51,7 +51,8 @@ bench: release
 install: release
 	install -D -m 755 .build/release/portcullis $(DESTDIR)$(PREFIX)/bin/portcullis
 	install -D -m 644 deploy/portcullis.service $(DESTDIR)/etc/systemd/system/portcullis.service
-	test -e $(DESTDIR)/etc/portcullis/gateway.conf || install -D -m 640 gateway.conf.example $(DESTDIR)/etc/portcullis/gateway.conf
+	test -e $(DESTDIR)/etc/portcullis/gateway.conf || install -D -m 640 deploy/gateway.conf $(DESTDIR)/etc/portcullis/gateway.conf
+	install -D -m 644 gateway.conf.example $(DESTDIR)$(PREFIX)/share/doc/portcullis/gateway.conf.example
 
 packages:
 	@.ci/packages $(BUILD_PACKAGES)

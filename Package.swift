@@ -85,25 +85,30 @@ let package = Package(
                 "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration", "Policy",
             ]),
         part(
+            "Administration",
+            ["Bytes", "HTTPMessage", "Time", "System", "Connection", "HTTP1"]),
+        part(
             "Control",
             [
-                "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Authentication",
+                "Administration", "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Authentication",
                 "RateLimiting", "Observability", "Processes", "Configuration",
             ]),
         part(
             "Supervisor",
             [
-                "CLinux", "ConfigFile", "Time", "System", "TLS", "Observability",
+                "Bytes", "CLinux", "ConfigFile", "Time", "System", "TLS", "Observability",
                 .product(name: "Logging", package: "swift-log"), "Processes", "Configuration",
             ]),
         .executableTarget(
             name: "portcullis",
             dependencies: [
                 "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Routing", "Authentication",
-                "Authorization", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
+                "Authorization", "Observability", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), "Processes", "Configuration", "Import", "Policy",
-            ], swiftSettings: strict),
+            ], swiftSettings: strict,
+            // What the loader has found for a call is not to be changed afterwards.
+            linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
 
         .target(
             name: "TestSupport", dependencies: ["COpenSSL", "Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "Policy"],

@@ -86,6 +86,15 @@ static inline int pc_connect(int fd, const void *address, unsigned size) { retur
 static inline int pc_accept(int fd, void *address, unsigned *size, int flags) {
     return accept4(fd, (struct sockaddr *)address, size, flags);
 }
+// struct ucred and SO_PEERGROUPS are behind _GNU_SOURCE: the kernel's layout is three numbers, SO_PEERCRED is 17, SO_PEERGROUPS 59.
+static inline int pc_peer_credentials(int fd, int *process, unsigned *user, unsigned *group, unsigned *groups, unsigned count) {
+    struct { int process; unsigned user, group; } peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, 17, &peer, &size) != 0) return -1;
+    *process = peer.process, *user = peer.user, *group = peer.group;
+    size = count * sizeof *groups;
+    return getsockopt(fd, SOL_SOCKET, 59, groups, &size) == 0 ? (int)(size / sizeof *groups) : 0;
+}
 static inline int pc_unsent_bytes(int fd) { int count = 0; return ioctl(fd, SIOCOUTQ, &count) == 0 ? count : 0; }
 static inline int pc_getpeername(int fd, void *address, unsigned *size) { return getpeername(fd, (struct sockaddr *)address, size); }
 static inline int pc_getsockname(int fd, void *address, unsigned *size) { return getsockname(fd, (struct sockaddr *)address, size); }

@@ -17,7 +17,8 @@ import TLS
 package struct Settings {
     /// The directives of the language, in the order in which a file usually has them. Each is read by the stage it belongs to.
     package static let directives = [
-        "include", "workers", "user", "drain_timeout", "realm", "timeouts", "client_limits", "max_body_size", "token_cache", "limit_table",
+        "include", "workers", "user", "drain_timeout", "stream_drain_timeout", "shutdown_delay", "admin", "health", "realm", "timeouts",
+        "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
         "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "htpasswd", "network",
         "limit",
@@ -27,13 +28,20 @@ package struct Settings {
         "error_page", "host", "route", "test", "tests",
     ]
     static let laterDirectives: Set<String> = [
-        "admin", "metrics", "tracing", "revocation", "session", "login", "acme", "resolver",
+        "metrics", "tracing", "revocation", "session", "login", "acme", "resolver",
     ]
 
     package private(set) var workers = 1
     /// The user that workers become when the supervisor is root.
     package private(set) var user: String?
     package private(set) var drainTimeout = Nanoseconds.seconds(30)
+    /// How long streams and tunnels may go on that a reload or an upgrade finds open.
+    package private(set) var streamDrainTimeout = Nanoseconds.seconds(3_600)
+    /// How long /readyz says no before the gateway takes no more connections.
+    package private(set) var shutdownDelay = Nanoseconds.zero
+    /// Nil where there is none.
+    package private(set) var admin: AdminSettings? = .standard
+    package private(set) var health: [HealthSettings] = []
     package private(set) var realm = "portcullis"
     package private(set) var timeouts = Timeouts(nil, Diagnostics())
     package private(set) var clientLimits = ClientLimits(nil, Diagnostics())
@@ -89,6 +97,10 @@ package struct Settings {
             diagnostics.error(
                 "\(listener.address.text) is listened on twice",
                 at: file.all("listen").first { $0.arguments.first?.text == listener.address.text }?.position)
+        }
+        for (directive, one) in zip(file.all("health"), health) where listeners.contains(where: { $0.address == one.address }) {
+            diagnostics.error(
+                "\(one.address.text) is listened on for clients", at: directive.position, hint: "health has a port of its own")
         }
         networks(file.all("trusted_proxies"), diagnostics)
         let fields: [String: TrustedFields] = ["any": .any, "x_forwarded": .xForwarded, "forwarded": .forwarded]
@@ -265,6 +277,17 @@ package struct Settings {
         user = file.one("user")?.word("NAME", diagnostics)?.text
         if let given = file.one("drain_timeout")?.duration(diagnostics, in: .zero...(.seconds(3_600))) {
             drainTimeout = Nanoseconds(given)
+        }
+        if let given = file.one("stream_drain_timeout")?.duration(diagnostics, in: .zero...(.seconds(7 * 86_400))) {
+            streamDrainTimeout = Nanoseconds(given)
+        }
+        if let given = file.one("shutdown_delay")?.duration(diagnostics, in: .zero...(.seconds(3_600))) {
+            shutdownDelay = Nanoseconds(given)
+        }
+        if let directive = file.one("admin") { admin = AdminSettings(directive, diagnostics) }
+        health = file.all("health").compactMap { HealthSettings($0, diagnostics) }
+        for (index, one) in health.enumerated() where health[..<index].contains(where: { $0.address == one.address }) {
+            diagnostics.error("health stands twice for \(one.address.text)", at: file.all("health")[index].position)
         }
         if let given = file.one("realm").flatMap({ readRealm($0, diagnostics) }) { realm = given }
         timeouts = Timeouts(file.one("timeouts"), diagnostics)

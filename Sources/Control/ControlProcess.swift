@@ -24,6 +24,21 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private var workers: [Worker] = []
     /// The memory of the generation's workers, by slot; a worker's lines stay there when it dies.
     private var slots: [Int: ProcessMemory] = [:]
+    /// The memory of all processes that have counted something, by slot.
+    private var counting: [Int: ProcessMemory] = [:]
+    private let settings: Settings
+    private let metrics: Metrics
+    private var state = GatewayState()
+    private lazy var services = LocalServices(
+        settings,
+        LocalServices.Sources(
+            state: { [unowned self] in state }, sum: { [unowned self] in sum() },
+            command: { [unowned self] in command($0, $1) }, complaint: { [unowned self] in complaint }),
+        on: loop, report: report)
+    private var commands: [UInt64: (Bool, String) -> Void] = [:]
+    private var lastCommand: UInt64 = 0
+    /// Set when the process is to end, as soon as its last responses are out.
+    private var endsAt = Instant.never
     private var logs: [LogKind: Log] = [:]
     private var timer: Timer?
     private var droppedSeen: UInt64 = 0
@@ -44,13 +59,15 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         supervisor: consuming Descriptor,
         report: @escaping (String) -> Void
     ) throws {
+        self.settings = settings
         self.memory = memory
         self.own = own
+        metrics = Metrics(own.metrics)
         self.report = report
         // What an earlier control process has told is not told again.
         evictionsTold = memory.limitTable.evictions
         loop = try EventLoop()
-        keySets = try KeySets(settings, files: files, environment: environment, on: loop, report: report)
+        keySets = try KeySets(settings, files: files, environment: environment, metrics: metrics, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
         self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
         keySets.observer = self
@@ -110,6 +127,19 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         case .workerMemory:
             guard let descriptor, let slot = reader.number(), slot < UInt64(ProcessMemory.slotsMax) else { return }
             read(Int(slot), descriptor)
+        case .countingMemory:
+            guard let descriptor, let slot = reader.number(), slot < UInt64(ProcessMemory.slotsMax) else { return }
+            counting[Int(slot)] = try? ProcessMemory(mapping: descriptor)
+        case .localSocket:
+            guard let descriptor, let role = reader.number().flatMap({ LocalRole(rawValue: $0) }), let place = reader.number() else {
+                return
+            }
+            services.serve(descriptor, as: role, place: Int(clamping: place))
+        case .leaveLocalSockets: services.leave()
+        case .state: if let told = GatewayState(&reader) { state = told }
+        case .outcome:
+            guard let number = reader.number(), let isDone = reader.number(), let text = reader.text() else { return }
+            commands.removeValue(forKey: number)?(isDone == 1, text)
         case .log:
             guard let descriptor, message.count == 2, let kind = LogKind(rawValue: message[1]) else { return }
             logs[kind]?.file.flush()
@@ -122,7 +152,10 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     }
 
     package func closed(_ channel: MessageChannel) {
-        if channel === supervisor { supervisor = nil }
+        if channel === supervisor {
+            supervisor = nil
+            for done in exchange(&commands, with: [:]).values { done(false, "the supervisor is gone") }
+        }
         workers.removeAll { $0.channel === channel }
         // Without a supervisor the workers finish what they have; their last lines are still written.
         if supervisor == nil, workers.isEmpty { finish() }
@@ -132,6 +165,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         own.beat()
         writeLogs()
         tellLimits()
+        if endsAt <= loop.now || endsAt != .never && !services.isBusy { return loop.stop() }
         loop.set(timer, after: drainPause)
     }
 
@@ -234,7 +268,38 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
     private func finish() {
         writeLogs()
-        loop.stop()
+        services.leave()
+        // Who asked for the reload that ends this process is told so first.
+        if services.isBusy { endsAt = loop.now.adding(lastResponsesTime) } else { loop.stop() }
+    }
+
+    // MARK: - What others are told
+
+    /// The metrics of all processes, and what is known here at this moment.
+    private func sum() -> MetricSum {
+        var sum = MetricSum()
+        for memory in counting.values where memory.metrics.isUsable {
+            sum.add(memory.metrics)
+            for counter in Counter.allCases { sum.add(.clientLimits, [counter.word], memory.counters[counter]) }
+        }
+        GatewayGauges(names: settings.names, state: state, table: memory.limitTable, keySets: keySets).add(to: &sum)
+        sum.set(.metricSeriesOverflowed, [], sum.overflowed)
+        sum.set(.metricSeries, [], UInt64(sum.count + 1))
+        return sum
+    }
+
+    /// What is wrong with the gateway beyond what a worker's restart mends; nil while it is well.
+    private var complaint: String? { supervisor == nil ? "the supervisor is gone" : nil }
+
+    private func command(_ word: String, _ done: @escaping (Bool, String) -> Void) {
+        guard let supervisor else { return done(false, "the supervisor is gone") }
+        guard commands.count < commandsMax else { return done(false, "too many commands are under way") }
+        lastCommand += 1
+        commands[lastCommand] = done
+        var message = MessageWriter(.command)
+        message.number(lastCommand)
+        message.text(word)
+        supervisor.send(message.output)
     }
 
     private static func keySet(_ issuer: Int, _ document: [UInt8]) -> [UInt8] {
@@ -254,5 +319,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 }
 
 private let drainPause = Nanoseconds.milliseconds(50)
+private let lastResponsesTime = Nanoseconds.seconds(2)
+private let commandsMax = 64
 private let limitsPause = Nanoseconds.seconds(10)
 private let rememberPause = Nanoseconds.seconds(60)

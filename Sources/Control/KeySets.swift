@@ -2,6 +2,7 @@ import Time
 import Authentication
 import ConfigFile
 import Configuration
+import Observability
 import Processes
 import System
 
@@ -46,18 +47,20 @@ final class KeySets: TimerHandler {
     private var work: BackgroundWork<(Int, Result<KeySetFetch.Document, KeySetFetch.Failure>)>?
     private var timer: Timer?
     private let report: (String) -> Void
+    private let metrics: Metrics?
     private(set) var isFirstRoundComplete = false
 
     /// - Parameters:
     ///   - environment: where a proxy may be named.
     ///   - fetch: makes what gets a document from a URL, by its trusted certificates and proxy.
     init(
-        _ settings: Settings, files: FileBundle, environment: [String: String], on loop: EventLoop,
+        _ settings: Settings, files: FileBundle, environment: [String: String], metrics: Metrics? = nil, on loop: EventLoop,
         fetch: (String, [UInt8]?, KeyProxy?) -> any DocumentFetching = { KeySetFetch(url: $0, trustedPEM: $1, proxy: $2) },
         report: @escaping (String) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.report = report
+        self.metrics = metrics
         issuers = settings.issuers
         for issuer in settings.issuers {
             switch issuer.keys {
@@ -97,6 +100,13 @@ final class KeySets: TimerHandler {
     /// What is worth remembering beyond this process: the documents by the place that they came from.
     var remembered: [(place: String, document: [UInt8], goodAt: UInt64)] {
         sources.compactMap { source in source.document.map { (source.place.name, $0, source.goodAt) } }
+    }
+
+    /// For metrics: how many keys each issuer has, and when they were known to be current last, in seconds since 1970.
+    var measured: [(name: String, keys: Int, goodAt: UInt64)] {
+        zip(issuers, sources).map { issuer, source in
+            (issuer.name, source.document.flatMap { try? KeySet($0).keys.count } ?? 0, source.goodAt)
+        }
     }
 
     /// A worker has seen a key that it does not know.
@@ -174,6 +184,8 @@ final class KeySets: TimerHandler {
     private func settled(_ index: Int, _ result: Result<KeySetFetch.Document, KeySetFetch.Failure>) {
         sources[index].isFetching = false
         sources[index].hasBeenTried = true
+        let outcome = if case .success = result { "success" } else { "failure" }
+        if let metrics { metrics.add(metrics.cell(.keySetFetches, issuers[index].name, outcome)) }
         switch result {
         case .success(let document):
             let seconds = min(max(document.maxAge ?? refreshSeconds, refreshSecondsMin), refreshSecondsMax)

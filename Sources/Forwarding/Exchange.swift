@@ -92,6 +92,9 @@ package final class Exchange: UpstreamClient {
     /// The server that was used, for the log; empty before there is one.
     package var serverText: String { server?.address.text ?? "" }
 
+    /// The request has been told of: another follows.
+    package func forgetServer() { server = nil }
+
     /// What a Host field calls that server.
     package var serverHost: String { server?.hostText ?? "" }
 

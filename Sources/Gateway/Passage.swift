@@ -201,6 +201,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         if authorizerVerdict != nil { authorizerVerdict = nil }
         authorizerCall?.abandon(self)
         frontEnd = nil
+        exchange.forgetServer()
         account?.requestEnded()
         account = nil
         connectionAccount = nil

@@ -23,6 +23,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private let metrics: Metrics
     private var ticks = 0
     private let memoryCell: Metrics.Cell
+    private let heartbeatCell: Metrics.Cell
     /// What the cache of tokens has been counted for so far.
     private var cacheTold: (hits: UInt64, misses: UInt64) = (0, 0)
     private let tickets = TicketKeys()
@@ -75,6 +76,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         let metrics = Metrics(own.metrics)
         self.metrics = metrics
         memoryCell = metrics.cell(.workerMemory, String(slot))
+        heartbeatCell = metrics.cell(.workerHeartbeat, String(slot))
         authenticator = Authenticator(
             issuers: settings.issuers, authorizers: settings.authorizers, networks: settings.networks, passwords: settings.passwords,
             sources: settings.tokenSources,
@@ -192,6 +194,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private func measure() {
         for group in groups { group.measure() }
         metrics.set(memoryCell, HeapMemory.pageBytes)
+        metrics.set(heartbeatCell, loop.wallSeconds)
         let (hits, misses) = authenticator.tokens.cacheUse
         if hits != cacheTold.hits { metrics.add(metrics.cell(.tokenCacheRequests, "hit"), hits &- cacheTold.hits) }
         if misses != cacheTold.misses { metrics.add(metrics.cell(.tokenCacheRequests, "miss"), misses &- cacheTold.misses) }
@@ -237,7 +240,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
                 let redirect: HTTPSRedirect? = if case .redirect(let rule) = settings.role { rule } else { nil }
                 let listener = try Listener(
                     socket, contexts: contexts[index], redirect: redirect, decisions: settings.decisions, proxies: settings.proxies,
-                    metrics: ListenerMetrics(settings.address.text, metrics), services)
+                    metrics: ListenerMetrics(settings.address.text, isTLS: contexts[index] != nil, metrics), services)
                 listeners.append(listener)
             } catch {
                 report("cannot take connections at \(settings.address.text): \(error)")

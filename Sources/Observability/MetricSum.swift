@@ -25,6 +25,8 @@ package struct MetricSum {
         for index in 0..<memory.seriesCount {
             let (key, at) = memory.series(index)
             guard let family = key.family else { continue }
+            // Of a slot that no process has at the moment.
+            if family == .workerMemory || family == .workerHeartbeat, memory.value(at: at) == 0 { continue }
             var labels: [Int32] = []
             for (index, label) in key.labels.prefix(family.definition.labels.count).enumerated() {
                 if index == family.numberLabel, label.number > 0 {
@@ -85,6 +87,8 @@ package struct MetricSum {
         return own.map { (labels: $0.key.labels.map { String(decoding: texts[Int($0)], as: UTF8.self) }, values: $0.value) }
             .sorted { $0.labels.lexicographicallyPrecedes($1.labels) }
     }
+
+    package var count: Int { values.count }
 
     /// The first word of a series; zero where there is none.
     package func value(_ family: MetricFamily, _ labels: [String] = []) -> UInt64 {

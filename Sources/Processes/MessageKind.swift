@@ -52,4 +52,30 @@ package enum MessageKind: UInt8, Sendable {
     // worker to control
     /// A number names the issuer of which an unknown key was seen.
     case wantKeys
+
+    // Added since: the numbers above stay, because one version of the program hands over to the next.
+
+    // supervisor to control
+    /// The memory of a process that has counted something, of this generation or another; a number names its slot.
+    case countingMemory
+    /// A bound socket comes along: a number is its role among ``LocalRole``, another its place among those of the file.
+    case localSocket
+    /// Take no more connections at the local sockets: another control process serves them.
+    case leaveLocalSockets
+    /// A ``GatewayState``.
+    case state
+    /// What became of a command: its number, 1 where it was done, a text.
+    case outcome
+
+    // control to supervisor
+    /// A number that the outcome will bear, a word for what is to be done, and what more it needs.
+    case command
+
+    // supervisor to the supervisor that takes over
+    /// A number names the slot; its memory comes along.
+    case slotMemory
+
+    // supervisor to worker, after `drain`
+    /// Streams and tunnels end now.
+    case endStreams
 }

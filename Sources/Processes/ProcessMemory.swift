@@ -12,11 +12,18 @@ package struct ProcessMemory {
     package let memory: SharedMemory
 
     package init() throws(SystemError) {
-        memory = try SharedMemory(words: Self.headerWords + Counters.words + LogRing.words + MetricMemory.words)
+        memory = try SharedMemory(words: Self.words)
     }
 
     /// The memory behind a descriptor from the supervisor.
     package init(mapping descriptor: consuming Descriptor) throws(SystemError) { memory = try SharedMemory(mapping: descriptor) }
+
+    /// The memory of another program, which may be of another version; nil if it is laid out in another way.
+    package init?(inherited descriptor: consuming Descriptor) {
+        guard let memory = try? SharedMemory(mapping: descriptor), memory.words == Self.words else { return nil }
+        self.memory = memory
+        guard metrics.isUsable else { return nil }
+    }
 
     package var counters: Counters { Counters(memory, firstWord: Self.headerWords) }
     package var logRing: LogRing { LogRing(memory, firstWord: Self.headerWords + Counters.words) }
@@ -35,4 +42,5 @@ package struct ProcessMemory {
     }
 
     private static let headerWords = 8
+    private static let words = headerWords + Counters.words + LogRing.words + MetricMemory.words
 }

@@ -42,6 +42,18 @@ package struct LimitTable {
     }
 
     package var evictions: UInt64 { memory.load(firstWord + Self.evictionsWord) }
+    /// Keys in the table, of any age. Of a large table a part is looked at, and counted for the whole.
+    package var entries: UInt64 {
+        let looked = min(sets, setsLookedAt)
+        guard looked > 0 else { return 0 }
+        var count: UInt64 = 0
+        for index in 0..<looked {
+            let set = firstWord + Self.headerWords + index * (sets / looked) * Self.setWords
+            for way in 0..<Self.waysPerSet where memory.load(set + 2 + way * Self.bucketWords) != 0 { count += 1 }
+        }
+        return count * UInt64(sets) / UInt64(looked)
+    }
+
     package var crowded: UInt64 { memory.load(firstWord + Self.crowdedWord) }
 
     /// The fingerprint of a key; never 0.
@@ -161,3 +173,5 @@ package struct LimitTable {
     private let lockNanosecondsMax: UInt64 = 2_000_000
     private let lockTriesMax = 1_000_000
 }
+
+private let setsLookedAt = 8_192

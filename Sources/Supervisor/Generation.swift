@@ -21,8 +21,14 @@ final class Generation {
         var shortLives = 0
         var restartAt: Instant?
         let memory: ProcessMemory
+        /// When the process was started, in seconds since 1970.
+        var startedWall: UInt64 = 0
         private var beatsSeen: UInt64 = 0
         private var silentTicks = 0
+        /// Whether it was ended for its silence.
+        var wasSilent = false
+        /// As above, also where the process was told to end for it.
+        private var deafTicks = 0
 
         init(slot: Int?, number: Int, process: pid_t, memory: ProcessMemory, at now: Instant) {
             self.slot = slot
@@ -39,12 +45,18 @@ final class Generation {
             memory.begin()
             beatsSeen = 0
             silentTicks = 0
+            deafTicks = 0
+            wasSilent = false
         }
+
+        /// Whether it could not even be ended for its silence.
+        var isDeaf: Bool { deafTicks > 2 * silentTicksMax }
 
         /// Called at every tick: whether the process has not gone on with its work, or not begun it, for too long.
         func isSilent() -> Bool {
             let beats = memory.beats
             silentTicks = beats == beatsSeen ? silentTicks + 1 : 0
+            deafTicks = beats == beatsSeen ? deafTicks + 1 : 0
             beatsSeen = beats
             guard silentTicks >= (beats == 0 ? 3 * silentTicksMax : silentTicksMax) else { return false }
             silentTicks = 0
@@ -66,12 +78,21 @@ final class Generation {
     var killAt = Instant.never
     /// What was listened on before this generation; to go back to if it never becomes ready.
     let socketsBefore: ListeningSockets
-    /// The slots of all its workers; free again when the control process has read their last lines.
+    /// The slots of all its processes; free again when the control process has read their last lines.
     var slots: [Int] = []
+    /// Of them, that of the control process.
+    var controlSlot = 0
+    /// Of the files that it was read from.
+    let hash: String
+    /// Since when it is in force, in seconds since 1970.
+    var loadedAt: UInt64 = 0
 
     init(
-        settings: Settings, bundle: consuming Descriptor, variables: Set<String>, path: String, sockets: [[Int32]], before: ListeningSockets
+        settings: Settings, bundle: consuming Descriptor, variables: Set<String>, path: String, sockets: [[Int32]],
+        before: ListeningSockets,
+        hash: String
     ) {
+        self.hash = hash
         self.settings = settings
         self.bundle = bundle
         self.variables = variables

@@ -34,6 +34,29 @@ struct ListeningSockets {
         }
     }
 
+    /// Opens the socket of operators, with the rights that the file gives it.
+    mutating func open(_ admin: AdminSettings) throws(ListenError) {
+        guard byAddress[admin.address] == nil else { return }
+        // Nobody connects before the rights are set.
+        let before = umask(0o177)
+        defer { umask(before) }
+        try open([admin.address], count: 1)
+        // SAFETY: the path is lent as a terminated string for the calls.
+        if let group = admin.group {
+            guard let entry = unsafe getgrnam(group) else { return restrict(admin, "there is no group '\(group)' on this host") }
+            if unsafe chown(admin.path, uid_t.max, entry.pointee.gr_gid) != 0 { restrict(admin, SystemError("chown").reason) }
+        }
+        if unsafe chmod(admin.path, admin.mode) != 0 { restrict(admin, SystemError("chmod").reason) }
+    }
+
+    /// Why a socket has not the rights that the file gives it; then it has fewer.
+    private(set) var restrictions: [String] = []
+    private mutating func restrict(_ admin: AdminSettings, _ reason: String) {
+        restrictions.append("\(admin.path) is for its owner alone: \(reason)")
+    }
+
+    mutating func takeRestrictions() -> [String] { exchange(&restrictions, with: []) }
+
     /// Whether no socket of ours is bound to this port, at this address or one that overlaps with it.
     private func isNew(_ address: SocketAddress) -> Bool {
         guard case .ip(_, let port) = address else { return false }

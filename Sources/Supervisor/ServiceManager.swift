@@ -3,10 +3,25 @@ import CLinux
 import System
 
 /// Tells systemd how the service is (sd_notify(3)); does nothing where there is no systemd.
+///
+/// It listens to one process, the main one: another that speaks is written about in the journal. So a program that takes over is silent until
+/// the one before has said who is the service now, and that one is silent from then on.
 struct ServiceManager {
     private let address: String?
+    /// Whether this process may speak.
+    var isMain: Bool
+    /// How often it wants a sign of life; nil where it wants none.
+    let watchdogInterval: Nanoseconds?
 
-    init(environment: [String: String]) { address = environment["NOTIFY_SOCKET"] }
+    init(environment: [String: String], isMain: Bool) {
+        address = environment["NOTIFY_SOCKET"]
+        self.isMain = isMain
+        // The process that is named may be one that this program has taken over from.
+        let isMeant = !isMain || environment["WATCHDOG_PID"].map { $0 == String(getpid()) } ?? true
+        watchdogInterval = isMeant ? environment["WATCHDOG_USEC"].flatMap { UInt64($0) }.map { .microseconds($0) / 2 } : nil
+    }
+
+    func alive() { send("WATCHDOG=1") }
 
     func ready() { send("READY=1\nSTATUS=Taking connections") }
 
@@ -23,10 +38,13 @@ struct ServiceManager {
     func stopping() { send("STOPPING=1\nSTATUS=Finishing requests in flight") }
 
     /// Another process is the service from now on.
-    func handedOver(to process: Int32) { send("MAINPID=\(process)\nREADY=1\nSTATUS=Taking connections") }
+    mutating func handedOver(to process: Int32) {
+        send("MAINPID=\(process)\nREADY=1\nSTATUS=Taking connections")
+        isMain = false
+    }
 
     private func send(_ text: String) {
-        guard let address, address.utf8.count < 108, address.hasPrefix("/") || address.hasPrefix("@") else { return }
+        guard isMain, let address, address.utf8.count < 108, address.hasPrefix("/") || address.hasPrefix("@") else { return }
         let socket = CLinux.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard socket >= 0 else { return }
         defer { close(socket) }

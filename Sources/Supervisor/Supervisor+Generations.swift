@@ -13,11 +13,12 @@ extension Supervisor {
     /// Starts the processes of a new generation.
     func start(_ settings: Settings, _ files: FileBundle) throws {
         if ProcessRights.isRoot, let user = settings.user, !ProcessRights.exists(user: user) { throw StartError.noUser(user) }
-        guard usedSlots.count + settings.workers <= ProcessMemory.slotsMax else { throw StartError.tooManyWorkers }
+        guard usedSlots.count + settings.workers + 1 <= ProcessMemory.slotsMax else { throw StartError.tooManyWorkers }
         let addresses = settings.listeners.map(\.address)
         let before = sockets
         do {
             try sockets.open(addresses, count: settings.workers)
+            try openLocalSockets(settings)
         } catch {
             sockets.restore(before)
             throw StartError.cannotListen(error.explanation)
@@ -29,16 +30,16 @@ extension Supervisor {
         let bundle = try LocalFiles.memoryFile(encoded).duplicate(atLeast: descriptorsFrom)
         let generation = Generation(
             settings: settings, bundle: bundle, variables: files.mentionedVariables, path: path,
-            sockets: addresses.map { sockets.sockets(of: $0) }, before: before)
+            sockets: addresses.map { sockets.sockets(of: $0) }, before: before, hash: Self.hash(of: files.contents[path] ?? []))
         generation.readyBy = loop.now.adding(readyWithin)
         generations.append(generation)
+        generation.controlSlot = takeSlot() ?? 0
+        generation.slots.append(generation.controlSlot)
         try startControl(generation)
         for number in 0..<settings.workers {
-            let slot = (0..<ProcessMemory.slotsMax).first { !usedSlots.contains($0) } ?? 0
-            usedSlots.insert(slot)
+            let slot = takeSlot() ?? 0
             generation.slots.append(slot)
-            let memory = try slotMemories[slot] ?? ProcessMemory()
-            slotMemories[slot] = memory
+            let memory = try memory(ofSlot: slot)
             let worker = Generation.Member(slot: slot, number: number, process: -1, memory: memory, at: loop.now)
             generation.workers.append(worker)
             try start(worker, generation)
@@ -47,13 +48,17 @@ extension Supervisor {
 
     func startControl(_ generation: Generation) throws {
         let member = Generation.Member(
-            slot: nil, number: 0, process: -1, memory: try generation.control?.memory ?? ProcessMemory(), at: loop.now)
+            slot: nil, number: 0, process: -1, memory: try memory(ofSlot: generation.controlSlot), at: loop.now)
         member.shortLives = generation.control?.shortLives ?? 0
         generation.control = member
         member.channel = try spawn(member, ["control", "--config", path], generation, [])
         sendLogs(generation)
         for message in remembered.values { member.channel?.send(message) }
+        if let channel = member.channel { for (slot, memory) in slotMemories { tell(channel, of: memory, slot) } }
         for worker in generation.workers where worker.channel != nil { try connect(worker, generation) }
+        let isAlone = !generations.contains { $0 !== generation && !$0.isDraining }
+        if generation.readyBy == .never || isAlone { serveLocally(generation) }
+        tellState()
     }
 
     func start(_ worker: Generation.Member, _ generation: Generation) throws {
@@ -81,6 +86,7 @@ extension Supervisor {
             arguments, passing: [childEnd.raw, generation.bundle.raw, memoryCopy.raw, ownCopy.raw] + more,
             environment: Environment.needed(by: generation.variables))
         member.startedAt = loop.now
+        member.startedWall = Clock.wallSeconds()
         member.restartAt = nil
         return try MessageChannel(ownEnd, on: loop, receiver: self)
     }
@@ -129,8 +135,12 @@ extension Supervisor {
     func becameReady(_ generation: Generation) {
         guard generation.readyBy != .never else { return }
         generation.readyBy = .never
+        generation.loadedAt = Clock.wallSeconds()
+        // Told before the process that asked for it ends with its generation.
+        reloadEnded(error: "")
+        serveLocally(generation)
         for older in generations where older !== generation && !older.isDraining { drain(older, closingIdle: false) }
-        sockets.keepOnly(generation.settings.listeners.map(\.address))
+        sockets.keepOnly(generation.settings.listeners.map(\.address) + Self.localAddresses(generation.settings).map(\.address))
         service.ready()
         predecessor?.send(MessageWriter(.ready).output)
         let places = generation.settings.listeners.map(\.address.text).joined(separator: ", ")
@@ -142,6 +152,7 @@ extension Supervisor {
     func reloadIfAskedMeanwhile() {
         guard reloadsAgain else { return }
         reloadsAgain = false
+        reloadAskers += exchange(&nextReloadAskers, with: [])
         reload()
     }
 
@@ -151,6 +162,8 @@ extension Supervisor {
         member.process = -1
         member.channel?.close()
         member.channel = nil
+        member.memory.metrics.clearGauges()
+        defer { tellState() }
         if generation.isDraining {
             if member.slot != nil {
                 generation.workers.removeAll { $0 === member }
@@ -161,6 +174,7 @@ extension Supervisor {
             return
         }
         let signal = pc_signalled(status)
+        if member.slot != nil { metrics.add(metrics.cell(.workerRestarts, member.wasSilent ? "hang" : "crash")) }
         log.error(
             "\(member.name) ended unexpectedly (\(signal != 0 ? "signal \(signal)" : "status \(pc_exited(status))")); it is started again")
         member.shortLives = loop.now.since(member.startedAt) < .seconds(1) ? member.shortLives + 1 : 0
@@ -209,7 +223,10 @@ extension Supervisor {
     /// have taken.
     func abandon(_ generation: Generation) {
         for worker in generation.workers where worker.process > 0 && !worker.isReady { kill(worker.process, SIGKILL) }
-        if !isStopping { sockets.restore(generation.socketsBefore) }
+        if !isStopping {
+            sockets.restore(generation.socketsBefore)
+            if let present = generations.last(where: { $0 !== generation && !$0.isDraining }) { serveLocally(present) }
+        }
         drain(generation, closingIdle: true)
     }
 
@@ -218,6 +235,7 @@ extension Supervisor {
             log.error("the new configuration's workers did not become ready; the one before stays in force")
             service.ready()
             abandon(generation)
+            reloadEnded(error: "its workers did not become ready within \(readyWithin.seconds) s; the log says more")
             reloadIfAskedMeanwhile()
         } else {
             log.critical("the workers did not become ready within \(readyWithin.seconds) s; giving up")

@@ -56,6 +56,11 @@ extension Supervisor {
         message.number(UInt64(usedSlots.count))
         for slot in usedSlots { message.number(UInt64(slot)) }
         channel.send(message.output, descriptor: memory.memory.descriptor.raw)
+        for (slot, memory) in slotMemories {
+            var message = MessageWriter(.slotMemory)
+            message.number(UInt64(slot))
+            channel.send(message.output, descriptor: memory.memory.descriptor.raw)
+        }
         channel.send([MessageKind.ticketKeys.rawValue] + ticketKeys)
         for message in remembered.values { channel.send(message) }
         channel.send(MessageWriter(.bequestComplete).output)
@@ -68,6 +73,9 @@ extension Supervisor {
         isStopping = true
         sockets.closeAll()
         if reloadsAgain { kill(successor.process, SIGHUP) }
+        for asker in exchange(&nextReloadAskers, with: []) {
+            answer(asker, isDone: true, "a new program has taken over, which has read the file")
+        }
         for generation in generations where !generation.isDraining { drain(generation, closingIdle: false) }
         endIfDone()
     }
@@ -80,10 +88,7 @@ extension Supervisor {
         failed.channel.close()
         log.error("the new executable \(reason); this one goes on")
         refused("the last upgrade was refused: the new program \(reason)")
-        if reloadsAgain {
-            reloadsAgain = false
-            reload()
-        }
+        reloadIfAskedMeanwhile()
     }
 
     // MARK: - The new program
@@ -110,6 +115,11 @@ extension Supervisor {
             memory = inherited
             slotsOfPredecessor = Set((0..<count).compactMap { _ in reader.number().flatMap { Int(exactly: $0) } })
             usedSlots.formUnion(slotsOfPredecessor)
+        case .slotMemory:
+            guard let descriptor, let slot = reader.number(), slot < UInt64(ProcessMemory.slotsMax),
+                let memory = ProcessMemory(inherited: descriptor)
+            else { return }
+            slotMemories[Int(slot)] = memory
         case .ticketKeys: ticketKeys = Array(message.dropFirst())
         case .remember: remember(message)
         case .bequestComplete: startFirst()
@@ -120,6 +130,8 @@ extension Supervisor {
     func predecessorEnded() {
         predecessor = nil
         usedSlots.subtract(slotsOfPredecessor)
+        // Until now the one before was the service, and has named this one.
+        service.isMain = true
         if generations.isEmpty {
             log.critical("the program that was to hand over its sockets ended before it had")
             exitCode = 1

@@ -16,9 +16,12 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     let environment: [String: String]
     let log: Logger
     let loop: EventLoop
-    let service: ServiceManager
+    var service: ServiceManager
+    let version: String
+    /// In seconds since 1970.
+    let startedAt = Clock.wallSeconds()
     var memory: HostMemory
-    /// What each worker slot shares with the supervisor and the control process; kept for the next worker of the slot.
+    /// What each process's slot shares with the supervisor and the control process; kept for the next process of the slot.
     var slotMemories: [Int: ProcessMemory] = [:]
     var sockets = ListeningSockets()
     var generations: [Generation] = []
@@ -28,8 +31,19 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     private var signals: Descriptor?
     private var timer: Timer?
     var isStopping = false
+    /// When the gateway begins to stop, of which health tells already.
+    var leavesAt = Instant.never
     /// Asked for while one was under way.
     var reloadsAgain = false
+    /// Who waits for the reload that is under way, and for the one after it.
+    var reloadAskers: [Asker] = []
+    var nextReloadAskers: [Asker] = []
+    /// What was wrong with the last reading of the file, and when that was found, in seconds since 1970.
+    var lastReload: (error: String, at: UInt64) = ("", 0)
+    /// What this process counts itself.
+    private(set) lazy var metrics = Metrics(ownMemory.metrics)
+    private var ownMemory: ProcessMemory
+    private var watchdogAt = Instant.past
     /// What control processes have found out, by kind and name; the next one starts from it.
     var remembered: [String: [UInt8]] = [:]
     var exitCode: Int32 = 0
@@ -52,15 +66,20 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     ///   - settings: of the first reading, which had no error.
     ///   - files: what was read for it.
     package init(
-        path: String, reader: any ConfigurationReader, settings: Settings, files: FileBundle, environment: [String: String], log: Logger
+        path: String, reader: any ConfigurationReader, settings: Settings, files: FileBundle, environment: [String: String],
+        version: String,
+        log: Logger
     ) throws {
+        self.version = version
         self.path = path
         self.reader = reader
         self.environment = environment
         self.log = log
         executable = try Self.ownPath(environment)
-        service = ServiceManager(environment: environment)
+        let channel = try Self.predecessorChannel(environment)
+        service = ServiceManager(environment: environment, isMain: channel == nil)
         loop = try EventLoop()
+        ownMemory = try ProcessMemory()
         memory = try HostMemory(limitKeys: settings.limitTableKeys)
         ticketKeys = SystemRandom.bytes(TicketKeys.keyBytes)
         ticketsRotateAt = loop.now.adding(settings.ticketRotation)
@@ -68,8 +87,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         timer = Timer(self)
         loop.set(timer!, after: tick)
         first = (settings, files)
-        if let socket = try Self.predecessorChannel(environment) {
-            predecessor = try MessageChannel(socket, on: loop, receiver: self)
+        if let channel {
+            predecessor = try MessageChannel(channel, on: loop, receiver: self)
         } else {
             try startFirstGeneration()
         }
@@ -96,6 +115,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         guard let (settings, files) = first else { return }
         defer { files.wipePrivateKeys() }
         first = nil
+        if let slot = takeSlot() { ownMemory = try memory(ofSlot: slot) }
         try start(settings, files)
     }
 
@@ -143,12 +163,17 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             if generations.contains(where: { $0.control?.channel === channel }) { remember(message) }
             return
         }
+        if kind == .command {
+            if generations.contains(where: { $0.control?.channel === channel }) { received(command: &reader, from: channel) }
+            return
+        }
         guard kind == .ready else { return }
         if let successor, channel === successor.channel { return retire(for: successor) }
         for generation in generations {
             guard let worker = generation.workers.first(where: { $0.channel === channel }) else { continue }
             worker.isReady = true
             if generation.isReady { becameReady(generation) }
+            tellState()
         }
     }
 
@@ -197,12 +222,18 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         }
     }
 
-    func reload() {
-        guard !isStopping else { return }
-        if successor != nil || generations.contains(where: { $0.readyBy != .never }) {
-            reloadsAgain = true
+    /// - Parameter asker: who is told what became of it.
+    func reload(for asker: Asker? = nil) {
+        guard !isStopping, leavesAt == .never else {
+            if let asker { answer(asker, isDone: false, "the gateway is stopping") }
             return
         }
+        if successor != nil || generations.contains(where: { $0.readyBy != .never }) {
+            reloadsAgain = true
+            if let asker { nextReloadAskers.append(asker) }
+            return
+        }
+        if let asker { reloadAskers.append(asker) }
         service.reloading()
         let diagnostics = Diagnostics()
         let files = RecordingFiles()
@@ -211,7 +242,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         guard diagnostics.isEmpty else {
             log.error("the configuration is not reloaded, the one before stays in force:\n\(diagnostics.rendered())")
             refused("the last reload was refused: \(diagnostics.messages.first ?? "")")
-            return
+            return reloadEnded(error: diagnostics.rendered())
         }
         if diagnostics.hasWarnings { log.warning("\(path) says what is hardly meant:\n\(diagnostics.renderedWarnings())") }
         do {
@@ -221,6 +252,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             log.error("the configuration is not reloaded, the one before stays in force: \(error)")
             refused("the last reload was refused: \(error)")
             if let failed = generations.last, failed.readyBy != .never { abandon(failed) }
+            reloadEnded(error: "\(error)")
         }
     }
 
@@ -230,17 +262,26 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         service.refused(what, count: refusedChanges)
     }
 
+    /// Stops, after a while in which health says that it will; at once when asked again.
     func stop() {
         if isStopping {
             // What a successor has left to finish here is to end sooner.
             for generation in generations { drain(generation, closingIdle: true) }
             return
         }
+        let delay = generations.last { $0.readyBy == .never }?.settings.shutdownDelay ?? .zero
+        if delay > .zero, leavesAt == .never, exitCode == 0 {
+            leavesAt = loop.now.adding(delay)
+            service.stopping()
+            log.info("stopping in \(delay.milliseconds) ms: /readyz says no from now on")
+            return tellState()
+        }
         isStopping = true
         // A successor that is not yet ready is to stop too: it would go on alone.
         if let successor { kill(successor.process, SIGTERM) }
         service.stopping()
         log.info("stopping: requests in flight are finished")
+        tellState()
         sockets.closeAll()
         for generation in generations { drain(generation, closingIdle: true) }
         endIfDone()
@@ -277,11 +318,13 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     package func fired(_ timer: Timer) {
         let now = loop.now
         if ticketsRotateAt <= now { rotateTickets() }
+        if leavesAt <= now, !isStopping { stop() }
         if let successor, !isStopping, successor.readyBy <= now { successorFailed("was not ready in time") }
         for generation in generations {
             for member in generation.members {
                 if member.process > 0, member.isSilent() {
                     log.error("\(member.name) has given no sign of life for \(silentTicksMax / 20) s or more; it is ended")
+                    member.wasSilent = true
                     kill(member.process, SIGKILL)
                 }
                 if let restartAt = member.restartAt, restartAt <= now, member.process < 0, !generation.isDraining {
@@ -291,7 +334,15 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             if generation.killAt <= now { for member in generation.members where member.process > 0 { kill(member.process, SIGKILL) } }
             if generation.readyBy <= now { notReadyInTime(generation) }
         }
+        tellWatchdog(now)
         loop.set(timer, after: tick)
+    }
+
+    /// systemd is told that all is well while every process goes on with its work.
+    private func tellWatchdog(_ now: Instant) {
+        guard let interval = service.watchdogInterval, watchdogAt <= now else { return }
+        watchdogAt = now.adding(interval)
+        if !generations.flatMap(\.members).contains(where: { $0.process > 0 && $0.isDeaf }) { service.alive() }
     }
 
     /// A new first key; the two before it can still be read for as long as their tickets live.

@@ -46,6 +46,19 @@ package enum LocalFiles {
         return names.sorted()
     }
 
+    /// Who owns a file; nil where there is none.
+    package static func owner(of path: String) -> (user: UInt32, group: UInt32)? {
+        var status = stat()
+        // SAFETY: as for ``isFolder(_:)``.
+        return unsafe stat(path, &status) == 0 ? (status.st_uid, status.st_gid) : nil
+    }
+
+    package static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        // SAFETY: the path is lent as a terminated string, `status` lives for the call.
+        return unsafe stat(path, &status) == 0 && status.st_mode & UInt32(S_IFMT) == UInt32(S_IFDIR)
+    }
+
     /// What changes when a file is replaced or written: device, inode, size and modification time.
     package static func signature(of path: String) -> [Int64]? {
         var status = stat()

@@ -10,7 +10,8 @@ struct Portcullis: ParsableCommand {
         abstract: "A reverse proxy that verifies tokens, checks scopes and limits rates in its own process.",
         version: version,
         subcommands: [
-            Run.self, Check.self, Explain.self, Test.self, ImportNginx.self, Demo.self, JWS.self, Token.self, WorkerCommand.self,
+            Run.self, Check.self, Reload.self, Status.self, Top.self, Health.self, Explain.self, Test.self, ImportNginx.self, Demo.self,
+            JWS.self, Token.self, WorkerCommand.self,
             ControlCommand.self,
             BackendCommand.self, TrialServiceCommand.self,
         ])
@@ -43,12 +44,15 @@ func makeLogger(_ part: String) -> Logger {
 }
 
 /// Writes to standard error, for what is said before or instead of running.
-func complain(_ text: String) {
+func complain(_ text: String) { say(text, to: 2) }
+
+/// Writes a text and a line feed at once, past any buffer.
+func say(_ text: String, to descriptor: Int32 = 1) {
     var bytes = Array(text.utf8)
     if bytes.last != 0x0A { bytes.append(0x0A) }
     var written = 0
     while written < bytes.count {
-        guard case .moved(let count) = SystemIO.write(2, bytes.span.extracting(written..<bytes.count)) else { return }
+        guard case .moved(let count) = SystemIO.write(descriptor, bytes.span.extracting(written..<bytes.count)) else { return }
         written += count
     }
 }

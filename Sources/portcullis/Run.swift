@@ -26,7 +26,8 @@ struct Run: ParsableCommand {
         do {
             supervisor = try Supervisor(
                 path: file.config, reader: TestedConfiguration(path: file.config), settings: settings, files: files,
-                environment: Environment.all, log: makeLogger("portcullis"))
+                environment: Environment.all, version: version,
+                log: makeLogger("portcullis"))
         } catch {
             complain("portcullis: \(error)")
             throw ExitCode(1)

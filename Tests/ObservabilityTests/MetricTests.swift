@@ -1,4 +1,5 @@
 import Bytes
+import Foundation
 import Observability
 import System
 import Testing
@@ -138,6 +139,27 @@ import Time
         #expect(!text(sum).contains("# EOF"))
         #expect(MetricText.Format(accept: "application/openmetrics-text;version=1.0.0,text/plain;q=0.5") == .openMetrics)
         #expect(MetricText.Format(accept: "*/*") == .prometheus)
+    }
+
+    @Test("docs/metrics.md has every metric with its kind and labels, and no other")
+    func documentation() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let text = try String(contentsOf: root.appendingPathComponent("docs/metrics.md"), encoding: .utf8)
+        let rows = text.split(separator: "\n").filter { $0.hasPrefix("| `portcullis_") }.map(String.init)
+        let expected = MetricFamily.allCases.map { family in
+            let definition = family.definition
+            let kind =
+                switch definition.kind {
+                case .counter: "counter"
+                case .gauge: "gauge"
+                case .histogram(.durations): "histogram D"
+                case .histogram(.fine): "histogram F"
+                }
+            let labels = definition.labels.map { "`\($0)`" }.joined(separator: ", ")
+            return "| `portcullis_\(definition.name)` | \(kind) | \(labels) | \(definition.help) |"
+        }
+        #expect(Set(rows) == Set(expected))
+        #expect(rows.count == expected.count)
     }
 
     @Test("Every family has a definition of its own, with as many labels as a key holds")

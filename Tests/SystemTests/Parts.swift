@@ -270,7 +270,10 @@ final class Gateway: @unchecked Sendable {
     }
 
     private static func write(_ configuration: String, to file: String, _ port: Int, _ folder: TemporaryFolder) throws {
-        let text = configuration.replacingOccurrences(of: "@PORT@", with: "\(port)").replacingOccurrences(of: "@DIR@", with: folder.path)
+        // Each gateway of a test has a socket for operators of its own.
+        let admin = configuration.contains("\nadmin ") ? "" : "\nadmin unix:@DIR@/admin.sock;\n"
+        let text = (configuration + admin).replacingOccurrences(of: "@PORT@", with: "\(port)").replacingOccurrences(
+            of: "@DIR@", with: folder.path)
         try text.write(toFile: file, atomically: true, encoding: .utf8)
     }
 }
@@ -312,11 +315,33 @@ extension Gateway {
 
     /// Many requests at once with curl; how often each status came (0: no response).
     func load(_ path: String, count: Int, parallel: Int, _ arguments: [String] = []) throws -> [Int: Int] {
-        let output = try run(
-            Executable.curl,
-            [version, "-sk", "-Z", "--parallel-max", "\(parallel)", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}\n"] + arguments
-                + ["https://127.0.0.1:\(port)\(path)?[1-\(count)]"])
-        return Dictionary(output.text.split(separator: "\n").map { (Int($0) ?? -1, 1) }, uniquingKeysWith: +)
+        Self.statuses(try run(Executable.curl, loadArguments(path, count, parallel, arguments)).text)
+    }
+
+    /// As ``load(_:count:parallel:_:)``, while the test does something else.
+    func startLoad(_ path: String, count: Int, parallel: Int, _ arguments: [String] = []) throws -> Load {
+        Load(try Program(Executable.curl, loadArguments(path, count, parallel, arguments), log: "\(folder.path)/\(UUID().uuidString).load"))
+    }
+
+    /// Requests that are under way.
+    struct Load {
+        let program: Program
+        init(_ program: Program) { self.program = program }
+
+        /// Waits for the end; how often each status came.
+        func statuses() -> [Int: Int] {
+            _ = program.exitStatus
+            return Gateway.statuses(program.log)
+        }
+    }
+
+    private func loadArguments(_ path: String, _ count: Int, _ parallel: Int, _ arguments: [String]) -> [String] {
+        [version, "-sk", "-Z", "--parallel-max", "\(parallel)", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}\n"] + arguments
+            + ["https://127.0.0.1:\(port)\(path)?[1-\(count)]"]
+    }
+
+    fileprivate static func statuses(_ text: String) -> [Int: Int] {
+        Dictionary(text.split(separator: "\n").compactMap { Int($0) }.map { ($0, 1) }, uniquingKeysWith: +)
     }
 }
 

@@ -17,15 +17,16 @@ final class ListenerMetrics {
     private let name: Metrics.Name
     private let accepted: Metrics.Cell
     private let open: Metrics.Cell
-    private let handshakeDuration: Metrics.Cell
+    /// Nil where there are no handshakes.
+    private let handshakeDuration: Metrics.Cell?
 
     /// - Parameter address: as in the file.
-    init(_ address: String, _ metrics: Metrics) {
+    init(_ address: String, isTLS: Bool = false, _ metrics: Metrics) {
         self.metrics = metrics
         name = metrics.name(address)
         accepted = metrics.cell(.connectionsAccepted, name)
         open = metrics.cell(.connectionsOpen, name)
-        handshakeDuration = metrics.cell(.tlsHandshakeDuration, name)
+        handshakeDuration = isTLS ? metrics.cell(.tlsHandshakeDuration, name) : nil
     }
 
     func connectionBegan() {
@@ -38,8 +39,8 @@ final class ListenerMetrics {
     func refused(_ reason: Refusal) { metrics.add(metrics.cell(.connectionsRefused, name, metrics.name(reason.rawValue))) }
 
     func handshakeDone(_ agreement: TLSSession.Agreement?, after duration: Nanoseconds) {
+        guard let handshakeDuration, let agreement else { return }
         metrics.observe(handshakeDuration, duration: duration)
-        guard let agreement else { return }
         metrics.add(
             metrics.cell(
                 .tlsHandshakes, name, metrics.name(agreement.version), metrics.name(agreement.isResumed ? "true" : "false")))

@@ -1,0 +1,28 @@
+import Forwarding
+import RateLimiting
+import Redis
+
+/// What the file calls its parts: for those who tell of them and have no other business with them.
+package struct GatewayNames {
+    package struct Upstream {
+        package let name: String
+        /// Addresses, as they stand in the file.
+        package let servers: [String]
+    }
+
+    package let routes: [String]
+    package let upstreams: [Upstream]
+    package let limits: [String]
+    package let redis: [String]
+
+    init(_ settings: Settings) {
+        routes = settings.routes.map(\.name)
+        upstreams = settings.upstreams.map { Upstream(name: $0.name, servers: $0.servers.map(\.text)) }
+        limits = settings.limits.map(\.name)
+        redis = settings.redis.map(\.name)
+    }
+}
+
+extension Settings {
+    package var names: GatewayNames { GatewayNames(self) }
+}

@@ -1,0 +1,47 @@
+import Administration
+import Configuration
+import Observability
+import Processes
+
+/// What operators look at, and what they may have done: `/v1/…`, and what health tells.
+final class AdminEndpoints: LocalRequestHandler {
+    private let sources: LocalServices.Sources
+    private let health: HealthEndpoints
+    private let overview: Overview
+
+    init(_ settings: Settings, _ sources: LocalServices.Sources) {
+        self.sources = sources
+        health = HealthEndpoints(sources, tellsMetrics: true)
+        overview = Overview(settings)
+    }
+
+    func respond(to request: LocalRequest, _ reply: @escaping (LocalResponse) -> Void) {
+        // No page in a browser has business here.
+        guard !request.hasOrigin else { return reply(.error(403, "requests of web pages are not taken")) }
+        guard request.path.hasPrefix("/v1/") else { return health.respond(to: request, reply) }
+        let name = String(request.path.dropFirst("/v1/".utf8.count))
+        switch request.method {
+        case "GET", "HEAD": reply(read(name))
+        case "POST":
+            guard request.contentType.hasPrefix("application/json") else {
+                return reply(.error(415, "changes are asked for with Content-Type: application/json"))
+            }
+            post(name, reply)
+        default: reply(.error(405, "this is read with GET, and changed with POST"))
+        }
+    }
+
+    private func read(_ name: String) -> LocalResponse {
+        guard let part = overview.part(name, sources.state(), sources.sum()) else {
+            return .error(404, "there is no /v1/\(name); there are: \(Overview.parts.joined(separator: ", "))")
+        }
+        return LocalResponse(200, part)
+    }
+
+    private func post(_ name: String, _ reply: @escaping (LocalResponse) -> Void) {
+        guard name == "reload" else { return reply(.error(404, "nothing is to be done at /v1/\(name)")) }
+        sources.command(name) { isDone, text in
+            reply(isDone ? LocalResponse(200, .object([("result", .text("done")), ("text", .text(text))])) : .error(422, text))
+        }
+    }
+}

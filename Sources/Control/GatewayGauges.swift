@@ -1,0 +1,32 @@
+import Configuration
+import Observability
+import Processes
+import RateLimiting
+import System
+import TLS
+
+/// What is measured at the moment of a scrape, by the process that answers it.
+struct GatewayGauges {
+    let names: GatewayNames
+    let state: GatewayState
+    let table: LimitTable
+    let keySets: KeySets
+
+    func add(to sum: inout MetricSum) {
+        sum.set(.buildInfo, [state.version, TLSLibrary.version], 1)
+        sum.set(.configReloadSuccessful, [], state.isLastReloadGood ? 1 : 0)
+        sum.set(.configReloadSuccessTime, [], state.loadedAt)
+        for result in ["success", "failure"] { sum.add(.configReloads, [result], 0) }
+        for reason in ["crash", "hang"] { sum.add(.workerRestarts, [reason], 0) }
+        sum.set(.workers, ["ready"], UInt64(state.workers.count { $0.isReady && !$0.isDraining }))
+        sum.set(.workers, ["starting"], UInt64(state.workers.count { !$0.isReady && !$0.isDraining }))
+        sum.set(.workers, ["draining"], UInt64(state.workers.count(where: \.isDraining)))
+        sum.set(.limitTableEntries, [], table.entries)
+        sum.set(.limitTableEvictions, [], table.evictions)
+        for redis in names.redis { sum.set(.storeUp, [redis], sum.value(.storeUp, [redis]) > 0 ? 1 : 0) }
+        for (name, keys, goodAt) in keySets.measured {
+            sum.set(.keySetKeys, [name], UInt64(keys))
+            if goodAt > 0 { sum.set(.keySetLastSuccess, [name], goodAt) }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import Administration
+import Bytes
+import Configuration
+import HTTPMessage
+import Observability
+import Processes
+import System
+
+/// What the control process answers to operators, load balancers and monitors.
+final class LocalServices {
+    /// What the answers are made of.
+    struct Sources {
+        let state: () -> GatewayState
+        let sum: () -> MetricSum
+        /// Has the supervisor do something; then the outcome.
+        let command: (String, @escaping (_ isDone: Bool, _ text: String) -> Void) -> Void
+        /// What is wrong with the process itself; nil while it is well.
+        let complaint: () -> String?
+    }
+
+    private let settings: Settings
+    private let sources: Sources
+    private let loop: EventLoop
+    private let report: (String) -> Void
+    private var servers: [LocalServer] = []
+
+    init(_ settings: Settings, _ sources: Sources, on loop: EventLoop, report: @escaping (String) -> Void) {
+        self.settings = settings
+        self.sources = sources
+        self.loop = loop
+        self.report = report
+    }
+
+    /// Serves a socket.
+    ///
+    /// - Parameter place: among those of this role.
+    func serve(_ socket: consuming Descriptor, as role: LocalRole, place: Int) {
+        do {
+            switch role {
+            case .admin:
+                guard let admin = settings.admin, let owner = LocalFiles.owner(of: admin.path) else { return }
+                servers.append(
+                    try LocalServer(
+                        socket, on: loop, admission: { Self.mayAdminister($0, owner, mode: admin.mode) },
+                        handler: AdminEndpoints(settings, sources)))
+            case .health:
+                guard settings.health.indices.contains(place) else { return }
+                let health = settings.health[place]
+                servers.append(
+                    try LocalServer(
+                        socket, on: loop, networks: health.networks,
+                        handler: HealthEndpoints(sources, tellsMetrics: health.tellsMetrics)))
+            }
+        } catch {
+            report("a local socket cannot be served: \(error)")
+        }
+    }
+
+    /// Root, the owner of the socket, and those of its group, as its mode has it. The mode alone would do; this holds too where it was changed by hand.
+    private static func mayAdminister(_ peer: PeerCredentials, _ owner: (user: UInt32, group: UInt32), mode: UInt32) -> Bool {
+        peer.user == 0 || peer.user == owner.user || mode & 0o006 != 0 || mode & 0o020 != 0 && peer.groups.contains(owner.group)
+    }
+
+    /// Another process serves the sockets from now on.
+    func leave() {
+        for server in servers { server.close() }
+        servers.removeAll { !$0.isBusy }
+    }
+
+    /// Whether a response is still on its way.
+    var isBusy: Bool { servers.contains(where: \.isBusy) }
+}
