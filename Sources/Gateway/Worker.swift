@@ -39,6 +39,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     private var timer: Timer?
     private var phase = Phase.starting
+    private var streamsEndAt = Instant.never
     private var hasTickets = false
     private var hasInitialState = false
 
@@ -48,6 +49,8 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         case serving
         /// Takes no connections; what is under way may end.
         case draining(until: Instant)
+        /// The time for requests is over; streams and tunnels may go on.
+        case streaming(until: Instant)
         /// Streams and tunnels have been told to end; what is left at the next tick is cut.
         case ending
     }
@@ -131,6 +134,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             guard let descriptor else { return }
             control?.close()
             control = try? MessageChannel(descriptor, on: loop, receiver: self)
+        case .endStreams: if services.isDraining { endStreams() }
         case .drain: drain(closingIdle: message.count > 1 && message[1] == 1)
         case .keySet:
             guard let issuer = reader.number(), let document = reader.bytes(), let index = Int(exactly: issuer) else { return }
@@ -178,11 +182,9 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         if ticks % 4 == 0 { measure() }
         becomeReadyIfPossible()
         switch phase {
-        case .draining(let deadline) where deadline <= loop.now:
-            // They end in their own terms; what has not by the next tick is cut.
-            phase = .ending
-            path.endStreams()
-        case .starting, .serving, .draining: break
+        case .draining(let deadline) where deadline <= loop.now: requestsAreOver()
+        case .streaming(let deadline) where deadline <= loop.now: endStreams()
+        case .starting, .serving, .draining, .streaming: break
         case .ending:
             for connection in Array(connections.values) { connection.abort() }
             loop.stop()
@@ -255,8 +257,11 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     /// Takes no more connections and ends with the last one, or at the end of the drain timeout.
     private func drain(closingIdle: Bool) {
         switch phase {
-        case .starting, .serving: phase = .draining(until: loop.now.adding(settings.drainTimeout))
-        case .draining, .ending: break
+        case .starting, .serving:
+            phase = .draining(until: loop.now.adding(settings.drainTimeout))
+            streamsEndAt = loop.now.adding(settings.streamDrainTimeout)
+        case .streaming where closingIdle: phase = .draining(until: loop.now.adding(settings.drainTimeout))
+        case .draining, .streaming, .ending: break
         }
         services.isDraining = true
         if closingIdle { services.isStopping = true }
@@ -267,6 +272,19 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         // After a reload idle clients may send one more request, whose response then tells them to come again.
         for connection in Array(connections.values) { if closingIdle { connection.closeIfIdle() } else { connection.drain() } }
         if connections.isEmpty { loop.stop() }
+    }
+
+    /// The drain timeout is over: after a reload streams may go on, when the gateway stops they do not.
+    private func requestsAreOver() {
+        guard !services.isStopping, streamsEndAt > loop.now else { return endStreams() }
+        phase = .streaming(until: streamsEndAt)
+        for connection in Array(connections.values) where !connection.carriesStream { connection.abort() }
+    }
+
+    /// They end in their own terms; what has not by the next tick is cut.
+    private func endStreams() {
+        phase = .ending
+        path.endStreams()
     }
 
     func connectionBegan(_ connection: any ClientConnection) { connections[ObjectIdentifier(connection)] = connection }

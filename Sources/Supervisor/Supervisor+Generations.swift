@@ -200,12 +200,24 @@ extension Supervisor {
     func drain(_ generation: Generation, closingIdle: Bool) {
         generation.isDraining = true
         generation.readyBy = .never
-        generation.killAt = loop.now.adding(generation.settings.drainTimeout).adding(killAfterDrain)
+        let settings = generation.settings
+        let allowed = closingIdle ? settings.drainTimeout : max(settings.drainTimeout, settings.streamDrainTimeout)
+        generation.killAt = loop.now.adding(allowed).adding(killAfterDrain)
         for worker in generation.workers {
             worker.channel?.send([MessageKind.drain.rawValue, closingIdle ? 1 : 0])
         }
         generation.workers.removeAll { $0.process < 0 }
         finishIfDrained(generation)
+        endOldestStreams()
+    }
+
+    /// Where many configurations still have streams, those of the oldest end.
+    private func endOldestStreams() {
+        let draining = generations.filter(\.isDraining)
+        for generation in draining.dropLast(drainingMax) where generation.killAt > loop.now.adding(killAfterDrain) {
+            generation.killAt = loop.now.adding(killAfterDrain)
+            for worker in generation.workers { worker.channel?.send(MessageWriter(.endStreams).output) }
+        }
     }
 
     /// With the last worker the control process ends too, after it has written the last lines.
@@ -247,6 +259,8 @@ extension Supervisor {
 }
 
 let readyWithin = Nanoseconds.seconds(15)
+/// Earlier configurations that may have streams.
+private let drainingMax = 4
 private let killAfterDrain = Nanoseconds.seconds(2)
 private let restartPauseFirst = Nanoseconds.milliseconds(100)
 private let restartPauseMax = Nanoseconds.seconds(5)

@@ -76,13 +76,53 @@ import Testing
         }
         let stage = try stage(server, version)
         try stage.gateway.rewrite(
-            try String(contentsOfFile: "\(stage.folder.path)/gateway.conf", encoding: .utf8) + "\ndrain_timeout 1s;\n")
+            try String(contentsOfFile: "\(stage.folder.path)/gateway.conf", encoding: .utf8) + "\ndrain_timeout 1s; stream_drain_timeout 2s;\n")
         #expect(stage.gateway.reload())
         let listener = try listen(stage, "/open/x")
         #expect(eventually { listener.log.contains("hello") })
         #expect(stage.gateway.reload())
         #expect(eventually(within: 30) { !listener.isRunning })
         #expect(listener.exitStatus == 0)
+    }
+
+    /// A reload ends what is slow at the end of `drain_timeout`, and streams only where many configurations have followed.
+    @Test(arguments: HTTPVersions.all) func aStreamOutlivesReloads(version: String) throws {
+        let server = try ScriptedServer { client, _ in
+            let head = client.read(until: "\r\n\r\n")
+            guard head.contains("/slow") else {
+                client.send(Self.head + Self.event("hello"))
+                _ = client.isClosedByPeer(within: 60_000)
+                return
+            }
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun")
+            _ = client.isClosedByPeer(within: 60_000)
+        }
+        let stage = try stage(server, version)
+        try stage.gateway.rewrite(
+            try String(contentsOfFile: "\(stage.folder.path)/gateway.conf", encoding: .utf8) + "\ndrain_timeout 1s;\n")
+        #expect(stage.gateway.reload())
+        let listener = try listen(stage, "/open/x")
+        let slow = try listen(stage, "/open/slow")
+        #expect(eventually { listener.log.contains("hello") && slow.log.contains("begun") })
+        #expect(stage.gateway.reload())
+        #expect(eventually(within: 30) { !slow.isRunning })
+        #expect(slow.exitStatus != 0)
+        for _ in 0..<3 { #expect(stage.gateway.reload()) }
+        #expect(listener.isRunning)
+        // Five configurations have followed; four may have streams.
+        var others: [Program] = []
+        for _ in 0..<2 {
+            let other = try listen(stage, "/open/x")
+            #expect(eventually { other.log.contains("hello") })
+            others.append(other)
+            #expect(stage.gateway.reload())
+        }
+        let areRunning = others.allSatisfy(\.isRunning)
+        #expect(areRunning)
+        stage.gateway.program.signal(SIGTERM)
+        #expect(eventually(within: 30) { !listener.isRunning && !others.contains(where: \.isRunning) })
+        #expect(listener.exitStatus == 0)
+        #expect(eventually(within: 30) { !stage.gateway.program.isRunning })
     }
 
     @Test(arguments: HTTPVersions.all) func aStreamEndsWithItsCredentialInGoodOrder(version: String) throws {

@@ -157,7 +157,7 @@ import Testing
 
     /// What is still open when the time of a reload is over is told so.
     @Test func aTunnelIsToldThatTheGatewayRestarts() throws {
-        let parts = try parts(more: "drain_timeout 1s;")
+        let parts = try parts(more: "drain_timeout 1s; stream_drain_timeout 2s;")
         let (outcome, done) = try openTunnel(parts)
         #expect(parts.stage.gateway.reload())
         #expect(eventually(within: 30) { done.isSet })

@@ -9,6 +9,8 @@ protocol ClientConnection: AnyObject {
     var account: ClientAccount { get }
     /// Bytes that it and its requests hold.
     var heldBytes: Int { get }
+    /// Whether a response on it may go on for as long as both sides like.
+    var carriesStream: Bool { get }
     /// Ends the connection at once.
     func abort()
     /// Ends the connection if no request is under way; otherwise it ends with the last one.
@@ -19,4 +21,5 @@ protocol ClientConnection: AnyObject {
 
 extension ClientConnection {
     func drain() {}
+    var carriesStream: Bool { false }
 }

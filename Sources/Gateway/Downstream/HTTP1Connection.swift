@@ -293,6 +293,8 @@ final class HTTP1Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     // MARK: - Taking leave
 
+    var carriesStream: Bool { state == .exchanging && held?.stream != nil }
+
     /// Ends the connection if it is between requests.
     func closeIfIdle() {
         guard state == .readingHead, requestCount > 0, !parser.isInsideHead, inbound.isEmpty else { return }

@@ -232,6 +232,8 @@ final class HTTP2Connection: EventHandler, TimerHandler, EndOfTurnHandler, Clien
 
     // MARK: - Taking leave
 
+    var carriesStream: Bool { streams.all.contains(where: \.carriesStream) }
+
     func abort() { close() }
 
     func closeIfIdle() { beginGracefulShutdown() }

@@ -274,6 +274,8 @@ final class HTTP2Stream: TimerHandler {
         if response == .none { passage.status = 400 }
     }
 
+    var carriesStream: Bool { held?.stream != nil }
+
     /// The stream is gone, and with it anyone who waited for the response.
     func abandoned() {
         if let passage = held {
