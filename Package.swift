@@ -46,6 +46,7 @@ let package = Package(
         part("System", ["CLinux", "Bytes", "Time"]),
         part("TLS", ["COpenSSL", "Bytes", "ConfigFile", "System"]),
         part("Observability", ["Bytes", "ConfigFile", "Time", "System"]),
+        part("UpstreamHealth", ["Bytes", "ConfigFile", "System", "Time"]),
         part("Connection", ["Bytes", "Time", "System", "TLS"]),
         part("HTTP1", ["Bytes", "HTTPMessage"]),
         part("HTTP2", ["CNghttp2", "Bytes", "HTTPMessage"]),
@@ -57,11 +58,12 @@ let package = Package(
         part(
             "Forwarding",
             [
-                "Observability", "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "HTTP2", "Routing",
+                "UpstreamHealth", "Observability", "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1",
+                "HTTP2", "Routing",
                 "Authentication",
                 "RateLimiting",
             ]),
-        part("Processes", ["CLinux", "Bytes", "ConfigFile", "System", "RateLimiting", "Observability"]),
+        part("Processes", ["UpstreamHealth", "CLinux", "Bytes", "ConfigFile", "System", "RateLimiting", "Observability"]),
         part(
             "Configuration",
             [
@@ -127,6 +129,7 @@ let package = Package(
         tests("Routing", ["Bytes", "HTTP1", "HTTPMessage", "ConfigFile", "TestSupport"]),
         tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "TestSupport"]),
+        tests("UpstreamHealth", ["Bytes", "ConfigFile", "System", "Time", "TestSupport"]),
         tests("RateLimiting", ["Authorization", "Bytes", "ConfigFile", "Routing", "Time", "System", "TestSupport"]),
         tests("Redis", ["Bytes", "ConfigFile", "Time", "System", "RateLimiting", "TestSockets", "TestSupport"]),
         tests(

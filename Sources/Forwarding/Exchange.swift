@@ -47,26 +47,28 @@ package protocol ExchangeDownstream: AnyObject {
 /// request of its connection.
 package final class Exchange: UpstreamClient {
     /// Held until the exchange is over.
-    private var downstream: (any ExchangeDownstream)?
-    private var channel: (any UpstreamChannel)?
-    private var group: UpstreamGroup?
-    private let outgoing: OutgoingHead
-    private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
-    private var attempt = 0
+    var downstream: (any ExchangeDownstream)?
+    var channel: (any UpstreamChannel)?
+    var group: UpstreamGroup?
+    let outgoing: OutgoingHead
+    var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
+    var attempt = 0
     /// The place in the group's queue, while there is no free connection.
     private var wait: WaitingList.Entry?
     /// Whose request it is.
     private(set) var account = ClientAccount()
     /// Where the exchange stands among those that hold a place of the group; negative while it does not.
     var holderIndex = -1
-    private var isUploadOver = false
+    var isUploadOver = false
+    /// What has gone out of the body, where the request may go out again; nil where it may not.
+    var kept: [UInt8]?
     /// Whether a request that may be repeated is, where a kept connection turns out to be closed.
-    private var repeatsIdempotent = true
+    var repeatsIdempotent = true
     /// Whether the downstream takes no more of the response at present.
     private var isResponsePaused = false
-    private var state = State.over
+    var state = State.over
 
-    private enum State {
+    enum State {
         /// No request is under way.
         case over
         /// The head of the response has not come.
@@ -139,6 +141,11 @@ package final class Exchange: UpstreamClient {
         self.shape = shape
         self.group = group
         attempt = 0
+        kept = nil
+        if let rule = group.settings.retry, repeatsIdempotent, shape.upgrade == nil, rule.takes(shape.method) {
+            kept = []
+            group.requestBegan()
+        }
         state = .awaited
         began = now
         server = nil
@@ -153,13 +160,25 @@ package final class Exchange: UpstreamClient {
     }
 
     /// Sends bytes of the request's body, or of a tunnel.
-    package func send(_ bytes: Span<UInt8>) { channel?.send(bytes) }
+    package func send(_ bytes: Span<UInt8>) {
+        if kept != nil { keep(bytes) }
+        channel?.send(bytes)
+    }
+
+    /// A body that has come to be too long is not kept: then the request goes out once.
+    private func keep(_ bytes: Span<UInt8>) {
+        guard var body = exchange(&kept, with: nil), body.count + bytes.count <= keptBytesMax else { return }
+        body.append(bytes)
+        kept = body
+    }
 
     /// The request's body is complete; within a tunnel, all that the client has to say.
     ///
     /// - Parameter trailers: whole field lines.
     package func endRequest(trailers: [UInt8]) {
         isUploadOver = true
+        // Trailers are for one reading.
+        if !trailers.isEmpty { kept = nil }
         channel?.endRequest(trailers: trailers)
     }
 
@@ -200,6 +219,7 @@ package final class Exchange: UpstreamClient {
     /// Gives the exchange up, because the client is gone or its request was wrong.
     package func cancel() {
         let channel = self.channel
+        if state == .awaited { channel?.server.givenUp() }
         finish()
         channel?.cancel()
     }
@@ -219,9 +239,12 @@ package final class Exchange: UpstreamClient {
     }
 
     func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel) {
+        let now = Clock.now()
+        channel.server.responded(head.status, after: now.since(chosen))
+        // Most responses are what the client asked for.
+        if head.status >= 502, kept != nil, repeats(for: .of(status: head.status), "status_\(head.status)", after: channel) { return }
         state = .responding
-        answered = Clock.now()
-        channel.server.metrics.responded(head.status, after: answered.since(chosen))
+        answered = now
         downstream?.received(head: head, framing: framing)
         pauseIfFull(channel)
     }
@@ -243,7 +266,7 @@ package final class Exchange: UpstreamClient {
 
     func failed(_ error: ForwardingError, on channel: any UpstreamChannel) {
         self.channel = nil
-        if state == .awaited { channel.server.metrics.failed() }
+        if state == .awaited { channel.server.failed(error, isReused: channel.reached.isReused) }
         var outcome = error
         do {
             if try retry(after: error, on: channel) { return }
@@ -257,7 +280,7 @@ package final class Exchange: UpstreamClient {
 
     // MARK: -
 
-    private func connect(fresh: Bool) throws(ForwardingError) {
+    func connect(fresh: Bool) throws(ForwardingError) {
         guard let group else { return }
         // What cannot be written must not cost a connection.
         try outgoing.render()
@@ -277,7 +300,7 @@ package final class Exchange: UpstreamClient {
         }
     }
 
-    private func use(_ channel: any UpstreamChannel, of server: UpstreamServer) {
+    func use(_ channel: any UpstreamChannel, of server: UpstreamServer) {
         self.channel = channel
         self.server = server
         chosen = group?.now ?? .never
@@ -305,50 +328,10 @@ package final class Exchange: UpstreamClient {
         if ticket == wait?.ticket, group === self.group { fail(error) }
     }
 
-    private func fail(_ error: ForwardingError) {
+    func fail(_ error: ForwardingError) {
         let downstream = self.downstream
         finish()
         downstream?.responseFailed(error)
-    }
-
-    /// Sends the request once more where that is safe, and says whether it did.
-    ///
-    /// A request that never set out, because its connection did not open or was found closed, may go to another server. So
-    /// may one, if it has no body or a short one, of which a server of HTTP/2 says that it did nothing about it. A
-    /// connection that was kept alive may have been closed by the server at the moment of its next use: then an idempotent
-    /// request without a body goes out again.
-    private func retry(after error: ForwardingError, on failed: any UpstreamChannel) throws(ForwardingError) -> Bool {
-        guard state == .awaited, let group else { return false }
-        switch failed.reached {
-        case .notSent(let isReused):
-            // Where a refusal comes at once, each address is worth a try.
-            let isImmediate = if case .connectFailed = error { true } else { false }
-            let most = min(group.addressCount, isImmediate ? Limits.refusedAttemptsMax : Limits.connectAttemptsMax)
-            guard isReused || attempt + 1 < most else { return false }
-            if !isReused { attempt += 1 }
-            return try move(from: failed, in: group)
-        case .refused(isKept: true):
-            guard attempt + 1 < Limits.connectAttemptsMax else { return false }
-            attempt += 1
-            return try move(from: failed, in: group)
-        case .refused(isKept: false):
-            guard error == .closedEarly, shape.framing.isEmpty, attempt < Limits.connectAttemptsMax else { return false }
-        case .sent(let isReused):
-            let mayRepeat = repeatsIdempotent && isReused && attempt == 0 && shape.method.isIdempotent && shape.framing.isEmpty
-            guard error == .closedEarly, mayRepeat else { return false }
-        case .responseBegan: return false
-        }
-        attempt += 1
-        try connect(fresh: true)
-        return true
-    }
-
-    /// Hands a request that did nothing on to another connection; false where there is none.
-    private func move(from failed: any UpstreamChannel, in group: UpstreamGroup) throws(ForwardingError) -> Bool {
-        guard let channel = try group.acquire(fresh: true, for: outgoing.origin) else { return false }
-        use(channel, of: channel.server)
-        failed.moveUnsent(to: channel)
-        return true
     }
 
     private func pauseIfFull(_ channel: any UpstreamChannel) {
@@ -368,9 +351,12 @@ package final class Exchange: UpstreamClient {
         downstream = nil
         channel = nil
         group = nil
+        if kept != nil { kept = nil }
         outgoing.end()
     }
 }
 
+/// Of a body that may go out again.
+private let keptBytesMax = 65_536
 /// How long an exchange may wait for its client in any case.
 private let ownTime = Nanoseconds.seconds(1)

@@ -4,6 +4,8 @@ package import HTTPMessage
 package enum ForwardingError: Error, Equatable, Sendable {
     /// No server of the group has an address yet.
     case unresolved
+    /// None of the servers may be asked: all are down, or taken out.
+    case noServer
     /// All connections that the group may have were busy for as long as connecting may take.
     case busy
     /// As many requests wait as `max_waiting` allows.
@@ -27,7 +29,10 @@ package enum ForwardingError: Error, Equatable, Sendable {
     package var reason: String {
         switch self {
         case .unresolved: "upstream_unresolved"
-        case .busy, .queueFull, .gaveWay: "upstream_busy"
+        case .noServer: "upstream_no_server"
+        case .busy: "upstream_max_connections"
+        case .queueFull: "upstream_max_waiting"
+        case .gaveWay: "upstream_gave_way"
         case .connectFailed: "upstream_connect_failed"
         case .connectTimedOut: "upstream_connect_timeout"
         case .tlsFailed: "upstream_tls_failed"
@@ -44,6 +49,7 @@ package enum ForwardingError: Error, Equatable, Sendable {
     package var explanation: String {
         switch self {
         case .unresolved: "no server of the upstream has an address"
+        case .noServer: "every server of the upstream is down, or taken out"
         case .busy: "all connections that max_connections allows were busy"
         case .queueFull: "as many requests wait for a connection as max_waiting allows"
         case .gaveWay: "the client kept the upstream waiting while others waited for its connection"

@@ -5,6 +5,7 @@ import HTTPMessage
 package import Observability
 import RateLimiting
 package import System
+package import UpstreamHealth
 
 /// A group of servers as one worker sees it: who is there, who is busy, which connections wait.
 package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
@@ -17,7 +18,9 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     let metrics: UpstreamMetrics
     private let loop: EventLoop
     private var servers: [UpstreamServer] = []
-    private var next = 0
+    private var order: ServerOrder
+    private let report: (String) -> Void
+    private var retryBudget: RetryBudget?
     private let waiting = WaitingList()
     /// Exchanges that hold a place at a server.
     private var holders: [Exchange] = []
@@ -26,7 +29,16 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     private var isTurnQueued = false
     private var timer: Timer?
 
-    package init(_ settings: UpstreamSettings, buffers: BufferPool, windows: WindowBudget, metrics: Metrics, on loop: EventLoop) {
+    /// - Parameters:
+    ///   - table: how servers are, for all workers.
+    ///   - report: takes what an operator should know.
+    package init(
+        _ settings: UpstreamSettings, buffers: BufferPool, windows: WindowBudget, metrics: Metrics, table: ServerTable? = nil,
+        on loop: EventLoop, report: @escaping (String) -> Void = { _ in }
+    ) {
+        self.report = report
+        retryBudget = settings.retry.map { RetryBudget($0, at: loop.now) }
+        order = ServerOrder(settings.balance, servers: settings.servers.count, seed: SystemRandom.word())
         self.metrics = UpstreamMetrics(settings, metrics)
         self.settings = settings
         streamTimeout = settings.timeouts.stream
@@ -34,9 +46,10 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         self.buffers = buffers
         self.windows = windows
         self.loop = loop
-        servers = settings.servers.map { address in
-            let server = UpstreamServer(address, settings, buffers, of: self)
-            if case .socket(let socket) = address { server.resolve(to: [socket]) }
+        servers = settings.serverSettings.map { own in
+            let health = table?.health(of: own.address.text, in: settings.name, at: loop.now)
+            let server = UpstreamServer(own, settings, buffers, health: health, of: self)
+            if case .socket(let socket) = own.address { server.resolve(to: [socket]) }
             return server
         }
     }
@@ -54,12 +67,25 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// - Parameters:
     ///   - fresh: whether a connection that waits will not do.
     ///   - origin: the client that a new connection announces, where the upstream asks for it.
-    func acquire(fresh: Bool, for origin: DownstreamOrigin) throws(ForwardingError) -> (any UpstreamChannel)? {
+    ///   - failed: a server that comes last, because it has just failed the request.
+    func acquire(fresh: Bool, for origin: DownstreamOrigin, after failed: UpstreamServer? = nil) throws(ForwardingError) -> (
+        any UpstreamChannel
+    )? {
         var lastError = ForwardingError.unresolved
         var isFull = false
         let preamble = settings.proxyProtocol.map { ProxyProtocol.header($0, origin.addresses) } ?? []
-        for index in order(movesOn: !fresh) {
+        var candidates = inOrder(movesOn: !fresh)
+        if let failed, candidates.count > 1, let place = candidates.firstIndex(where: { servers[$0] === failed }) {
+            candidates.append(candidates.remove(at: place))
+        }
+        if candidates.isEmpty {
+            metrics.rejected("no_server")
+            throw .noServer
+        }
+        for index in candidates {
             let server = servers[index]
+            // One request finds out whether a server is well again.
+            if candidates.count > 1, !server.mayBeTried { continue }
             if let stream = server.openStream() { return stream }
             // A second attempt cannot wait.
             if !fresh, server.awaitsSettings {
@@ -90,6 +116,14 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     /// Called now and then: what there is at the moment.
     package func measure() { for server in servers { server.measure() } }
+
+    // MARK: - Trying again
+
+    /// A request that may be tried again has begun.
+    func requestBegan() { retryBudget?.requestBegan() }
+
+    /// Whether there may be one more retry now; it is counted.
+    func mayRetry() -> Bool { retryBudget?.take(at: loop.now) ?? false }
 
     // MARK: - Waiting for a connection
 
@@ -211,20 +245,58 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// In how many places a request may be tried.
     var addressCount: Int { servers.reduce(0) { $0 + $1.addressCount } }
 
-    /// The servers in the order in which they are to be tried: the next in turn or the least busy one first, those that
-    /// refused lately last.
-    private func order(movesOn: Bool) -> [Int] {
-        if servers.count == 1 { return [0] }
-        let now = loop.now
-        var order = servers.indices.map { (next + $0) % servers.count }
-        // A request moves the turn on once, however often it is tried.
-        if movesOn { next = (next + 1) % servers.count }
-        if settings.balance == .leastConnections {
-            order = order.enumerated().sorted { left, right in
-                (servers[left.element].load, left.offset) < (servers[right.element].load, right.offset)
-            }.map(\.element)
+    /// The servers in the order in which they are to be tried: those that are well, those that stand in for them, and last, where the file
+    /// has it so, those that are not. Of each the ones that refused a connection lately come last.
+    private func inOrder(movesOn: Bool) -> [Int] {
+        if servers.count == 1 {
+            // A server that is alone is not taken out for its failures.
+            guard let health = servers[0].health else { return [0] }
+            return health.isDrained || health.check == .down && !settings.triesWhenAllDown ? [] : [0]
         }
-        return order.filter { !servers[$0].isEjected(at: now) } + order.filter { servers[$0].isEjected(at: now) }
+        let now = loop.now
+        var tiers: (well: [Int], backup: [Int], unwell: [Int]) = ([], [], [])
+        for index in servers.indices {
+            switch servers[index].state {
+            case .up, .probation: if servers[index].own.isBackup { tiers.backup.append(index) } else { tiers.well.append(index) }
+            case .ejected, .down: tiers.unwell.append(index)
+            case .drained: break
+            }
+        }
+        var chosen = ordered(tiers.well, movesOn)
+        // Backups are there for when none of the others is; a request whose connection fails may go to one.
+        chosen += ordered(tiers.backup, movesOn && chosen.isEmpty)
+        if settings.triesWhenAllDown || tiers.well.count + tiers.backup.count > 0 {
+            chosen += ordered(tiers.unwell, movesOn && chosen.isEmpty)
+        }
+        return chosen.filter { !servers[$0].isEjected(at: now) } + chosen.filter { servers[$0].isEjected(at: now) }
+    }
+
+    private func ordered(_ indices: [Int], _ movesOn: Bool) -> [Int] {
+        if indices.count < 2 { return indices }
+        let candidates = indices.map { index in
+            let server = servers[index]
+            return ServerOrder.Candidate(index: index, share: server.share, load: server.load, latency: server.latency)
+        }
+        return order.order(candidates, movesOn: movesOn)
+    }
+
+    // MARK: - How the servers are
+
+    /// Whether the group can do without one more server: another is well, and no more are missing than the rule has it.
+    func mayDoWithout(_ server: UpstreamServer) -> Bool {
+        guard let rule = settings.ejection else { return false }
+        let missing = servers.count { $0 !== server && $0.state != .up } + 1
+        return missing < servers.count && missing * 100 <= servers.count * rule.atMostPercent
+    }
+
+    func ejected(_ server: UpstreamServer, _ cause: ServerHealth.Cause, _ what: String) {
+        metrics.ejected(server.address.text, cause.word)
+        guard let health = server.health else { return }
+        let length = health.ejectedUntil.since(loop.now)
+        report(
+            "upstream \(settings.name): \(server.address.text) is given no requests for \(max(1, length.secondsUp)) s: "
+                + (cause == .consecutive
+                    ? "it failed again and again, last with \(what)" : "too many of its requests failed, last with \(what)"))
     }
 }
 

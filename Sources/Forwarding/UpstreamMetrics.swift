@@ -24,6 +24,11 @@ final class UpstreamMetrics {
         metrics.observe(waitDuration, duration: duration)
     }
 
+    /// A server is given no requests for a while.
+    func ejected(_ server: String, _ reason: String) {
+        metrics.add(metrics.cell(.upstreamEjections, name, metrics.name(server), metrics.name(reason)))
+    }
+
     func connected(after duration: Nanoseconds) { metrics.observe(connectDuration, duration: duration) }
 
     /// A request got no server.

@@ -4,10 +4,19 @@ import HTTP2
 import HTTPMessage
 import RateLimiting
 import System
+import UpstreamHealth
 
 /// One server of a group.
 final class UpstreamServer {
-    let address: UpstreamSettings.Address
+    let own: ServerSettings
+    var address: UpstreamSettings.Address { own.address }
+    /// How it is, as all workers see it; nil where their memory has no room for it.
+    let health: ServerHealth?
+    /// How long its responses take, in seconds: the longest, which counts less and less.
+    private(set) var latency = 0.0
+    private var latencyAt = Instant.past
+    private let ejects: Bool
+    private let measuresLatency: Bool
     /// What a Host field calls the server.
     let hostText: String
     let settings: UpstreamSettings
@@ -35,13 +44,18 @@ final class UpstreamServer {
     private var shared: [UpstreamHTTP2Connection] = []
     private var nextIndex = 0
 
-    init(_ address: UpstreamSettings.Address, _ settings: UpstreamSettings, _ buffers: BufferPool, of group: UpstreamGroup) {
-        self.address = address
+    init(
+        _ own: ServerSettings, _ settings: UpstreamSettings, _ buffers: BufferPool, health: ServerHealth?, of group: UpstreamGroup
+    ) {
+        self.own = own
+        self.health = health
         self.settings = settings
-        metrics = ServerMetrics(address.text, of: group.metrics)
+        ejects = settings.ejection != nil
+        measuresLatency = settings.balance == .p2c
+        metrics = ServerMetrics(own.address.text, of: group.metrics)
         self.buffers = buffers
         keepsConnections = settings.proxyProtocol == nil
-        hostText = if case .socket(.unix) = address { "localhost" } else { address.text }
+        hostText = if case .socket(.unix) = own.address { "localhost" } else { own.address.text }
         self.group = group
     }
 
@@ -51,6 +65,64 @@ final class UpstreamServer {
     var load: Int { active + shared.reduce(0) { $0 + $1.streamCount } }
 
     func measure() { metrics.connections(active: active + shared.count, idle: idle.count) }
+
+    // MARK: - How it is
+
+    var state: ServerHealth.State { health?.state(at: group.now) ?? .up }
+
+    /// Whether a request may go there: of one that was ejected, and whose time is over, no more than one.
+    var mayBeTried: Bool {
+        guard let health, case .probation = state else { return true }
+        return health.beginTrial(at: group.now)
+    }
+
+    /// Its part of the requests at the moment.
+    var share: Double {
+        let weight = Double(own.weight)
+        guard own.slowStart > .zero, let health else { return weight }
+        let isUp = health.timeUp(at: group.now)
+        return isUp >= own.slowStart ? weight : weight * max(0.1, Double(isUp.count) / Double(own.slowStart.count))
+    }
+
+    /// The head of a response has come.
+    func responded(_ status: Int, after length: Nanoseconds) {
+        metrics.responded(status, after: length)
+        if measuresLatency { took(length) }
+        guard ejects, let health, let rule = settings.ejection else { return }
+        switch status {
+        case 502, 503, 504: failed("status \(status)")
+        case 429: failed("status 429", countsInRow: false)
+        default: health.succeeded(at: group.now, by: rule)
+        }
+    }
+
+    /// There was no response, or the server could not be reached.
+    ///
+    /// - Parameter isReused: whether the connection had been kept: then the server may just have closed it.
+    func failed(_ error: ForwardingError, isReused: Bool) {
+        metrics.failed()
+        switch error {
+        case .connectFailed, .connectTimedOut, .tlsFailed, .responseTimedOut, .badResponse, .unexpectedResponse: failed(error.reason)
+        case .closedEarly: if !isReused { failed(error.reason) }
+        case .unresolved, .noServer, .busy, .queueFull, .gaveWay, .headerUnusable, .pathUnusable: break
+        }
+    }
+
+    private func failed(_ what: String, countsInRow: Bool = true) {
+        guard let health, let rule = settings.ejection else { return }
+        let cause = health.failed(at: group.now, by: rule, countsInRow: countsInRow) { group.mayDoWithout(self) }
+        if let cause { group.ejected(self, cause, what) }
+    }
+
+    /// Nobody waits for a response any longer.
+    func givenUp() { if case .probation = state { health?.abandonTrial() } }
+
+    private func took(_ length: Nanoseconds) {
+        let (seconds, now) = (Double(length.count) / 1e9, group.now)
+        let age = Double(now.since(latencyAt).count) / 1e9
+        latency = seconds > latency ? seconds : seconds + (latency - seconds) / (1 + age / latencyMemory)
+        latencyAt = now
+    }
 
     /// A connection was opened.
     func connected(after duration: Nanoseconds) { group.metrics.connected(after: duration) }
@@ -183,6 +255,8 @@ final class UpstreamServer {
     }
 }
 
+/// Seconds after which half of a long response is forgotten.
+private let latencyMemory = 10.0
 private let ejectionFirst = Nanoseconds.seconds(10)
 
 private let ejectionMax = Nanoseconds.seconds(60)

@@ -2,6 +2,7 @@ package import ConfigFile
 import HTTPMessage
 package import System
 package import TLS
+package import UpstreamHealth
 
 /// A group of servers that response for one service, as the file describes it.
 package struct UpstreamSettings {
@@ -20,6 +21,8 @@ package struct UpstreamSettings {
 
     package enum Balance: Sendable {
         case roundRobin, leastConnections
+        /// The better one of two that are chosen by chance, by how long their responses take and how many are awaited.
+        case p2c
     }
 
     package enum Version: Sendable {
@@ -27,7 +30,17 @@ package struct UpstreamSettings {
     }
 
     package let name: String
-    package let servers: [Address]
+    /// In their order in the file.
+    package let serverSettings: [ServerSettings]
+    package var servers: [Address] { serverSettings.map(\.address) }
+    /// Nil where no server is taken out for its failures.
+    package let ejection: EjectionRule?
+    /// Nil where nobody looks.
+    package let check: CheckRule?
+    /// Nil where no request goes out again but those that never set out.
+    package let retry: RetryRule?
+    /// Whether servers are asked all the same where none is well.
+    package let triesWhenAllDown: Bool
     package let balance: Balance
     package let tls: ClientTLSSettings?
     package let timeouts: UpstreamTimeouts
@@ -62,19 +75,26 @@ package struct UpstreamSettings {
         let block = Block(of: directive, title: "an upstream", diagnostics)
         name = directive.arguments[0].text
         let given = block.all("server")
-        var servers: [Address] = []
-        for server in given {
-            if server.block != nil {
-                diagnostics.error("a server's own block is not available yet", at: server.name, hint: "write server ADDRESS;")
-                continue
+        var servers: [ServerSettings] = []
+        for directive in given {
+            guard let server = ServerSettings(directive, diagnostics) else { continue }
+            if servers.contains(where: { $0.address == server.address }) {
+                diagnostics.error("this server stands twice", at: directive.arguments.first ?? directive.name)
             }
-            guard let word = server.word("HOST:PORT or unix:/path", diagnostics), let address = Address(word, diagnostics) else { continue }
-            if servers.contains(address) { diagnostics.error("this server stands twice", at: word) }
-            servers.append(address)
+            servers.append(server)
         }
-        self.servers = servers
+        if !servers.isEmpty, servers.allSatisfy(\.isBackup) {
+            diagnostics.error("all servers are backups", at: directive.name, hint: "a backup stands in for a server that is none")
+        }
+        serverSettings = servers
+        let ejectionDirective = block.one("ejection")
+        ejection = ejectionDirective.map { EjectionRule($0, diagnostics) } ?? (servers.count > 1 ? EjectionRule() : nil)
+        check = block.one("health_check").flatMap { CheckRule($0, diagnostics) }
+        retry = block.one("retry").flatMap { RetryRule($0, diagnostics) }
+        triesWhenAllDown = block.one("when_all_down")?.choice(["try": true, "refuse": false], diagnostics) ?? true
         balance =
-            block.one("balance")?.choice(["round_robin": Balance.roundRobin, "least_connections": .leastConnections], diagnostics)
+            block.one("balance")?.choice(
+                ["round_robin": Balance.roundRobin, "least_connections": .leastConnections, "p2c": .p2c], diagnostics)
             ?? .roundRobin
         tls = block.one("tls").flatMap { ClientTLSSettings($0, files: files, diagnostics) }
         timeouts = UpstreamTimeouts(block, diagnostics)
@@ -99,7 +119,7 @@ package struct UpstreamSettings {
             diagnostics.error(
                 "connections of HTTP/2 serve many clients, and proxy_protocol can name only one", at: word, hint: "use one of the two")
         }
-        block.finish(later: ["health", "health_check", "weight", "sticky"])
+        block.finish(later: ["sticky", "breaker", "srv"])
         if given.isEmpty { diagnostics.error("an upstream has no server", at: directive.name, hint: "add: server 127.0.0.1:8000;") }
         if diagnostics.count > errors { return nil }
     }
@@ -116,7 +136,7 @@ package struct UpstreamSettings {
 }
 
 extension UpstreamSettings.Address {
-    fileprivate init?(_ word: Word, _ diagnostics: Diagnostics) {
+    init?(_ word: Word, _ diagnostics: Diagnostics) {
         if let socket = SocketAddress(word.text) {
             self = .socket(socket)
         } else if let (host, port) = SocketAddress.split(word.text), port > 0 {

@@ -82,7 +82,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// Set when the request counts among those of its token's subject.
     private(set) var identity: Identity?
     /// Of a subject that has too many requests under way: for the log.
-    var refusedIdentity: Identity?
+    private(set) var refusedIdentity: Identity?
+    /// The credential that was good, also where the request was refused for its subject.
+    private(set) var knownCredential: CredentialID?
     /// What the request wants to change to, where its route lets it.
     private(set) var tunnel: TunnelRequest?
     /// The protocol of an extended CONNECT (RFC 8441).
@@ -208,14 +210,12 @@ final class Passage: AdmissionWaiter, TimerHandler {
         identity?.principal.share.requestEnded()
         identity = nil
         refusedIdentity = nil
+        knownCredential = nil
         stream = nil
         expiryTimer?.cancel()
         expiryTimer = nil
         progress.reset()
     }
-
-    /// The credential that was good, also where the request was refused for its subject.
-    var knownCredential: CredentialID? { identity?.principal.credential ?? refusedIdentity?.principal.credential }
 
     /// Who asks, also where the request was refused for it.
     var knownIdentity: Identity? { identity ?? refusedIdentity }
@@ -243,8 +243,15 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// From here on the request counts among those of its subject.
     func authenticated(_ identity: Identity, credentialVersion: UInt64) {
         self.identity = identity
+        knownCredential = identity.principal.credential
         self.credentialVersion = credentialVersion
         identity.principal.share.requestBegan()
+    }
+
+    /// The credential is good, and its subject has too many requests under way.
+    func refused(_ identity: Identity) {
+        refusedIdentity = identity
+        knownCredential = identity.principal.credential
     }
 
     /// A credential let nobody in, and the next is asked. What could not be known outweighs what is known to be wrong, and an authorizer, which

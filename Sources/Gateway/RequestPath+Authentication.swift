@@ -110,7 +110,7 @@ extension RequestPath {
     private func admit(_ identity: Identity, _ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
         guard identity.principal.share.requests < settings.clientLimits.requestsPerSubject else {
             counters.add(.requestsAtOnceRefused)
-            passage.refusedIdentity = identity
+            passage.refused(identity)
             throw Refusal.tooManyAtOnce(subject: true)
         }
         passage.authenticated(identity, credentialVersion: authenticator.version(of: identity.principal.credential))

@@ -94,7 +94,10 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         let upstreamBuffers = BufferPool(bufferBytes: Limits.streamBytes, keptMax: 256)
         // An eighth of what a worker may hold, for clients and upstreams together.
         let windows = WindowBudget(bytes: Int(clamping: settings.clientLimits.memoryBytes / 8))
-        groups = settings.upstreams.map { UpstreamGroup($0, buffers: upstreamBuffers, windows: windows, metrics: metrics, on: loop) }
+        groups = settings.upstreams.map {
+            UpstreamGroup(
+                $0, buffers: upstreamBuffers, windows: windows, metrics: metrics, table: memory.servers, on: loop, report: report)
+        }
         path = RequestPath(
             settings: settings, loop: loop, authenticator: authenticator,
             limiter: RateLimiter(

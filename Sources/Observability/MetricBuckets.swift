@@ -12,6 +12,27 @@ package enum MetricBuckets: Sendable {
     /// The bounds in seconds, as they stand in an exposition.
     package var texts: [String] { self == .durations ? durationTexts : fineTexts }
 
+    /// The first bucket whose bound is not less. Written out: it is asked for several times for each request.
+    @inline(__always)
+    static func index(duration: Nanoseconds) -> Int {
+        let length = duration.count
+        if length <= 1_000_000 { return 0 }
+        if length <= 2_500_000 { return 1 }
+        if length <= 5_000_000 { return 2 }
+        if length <= 10_000_000 { return 3 }
+        return durationBounds.firstIndex { duration <= $0 } ?? durationBounds.count
+    }
+
+    @inline(__always)
+    static func index(fine duration: Nanoseconds) -> Int {
+        let length = duration.count
+        if length <= 50_000 { return 0 }
+        if length <= 100_000 { return 1 }
+        if length <= 250_000 { return 2 }
+        if length <= 500_000 { return 3 }
+        return fineBounds.firstIndex { duration <= $0 } ?? fineBounds.count
+    }
+
     /// The sum of what was observed, each bucket, and what is above the last bound.
     package var words: Int { bounds.count + 2 }
 }

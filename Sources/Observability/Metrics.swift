@@ -21,8 +21,6 @@ package final class Metrics {
     private var series: [MetricMemory.Key: Cell] = [:]
     /// Where the series stand that were asked for last, each at the place that its key leads to.
     private let recentAt: Int
-    private let durationBounds = MetricBuckets.durations.bounds
-    private let fineBounds = MetricBuckets.fine.bounds
 
     /// Goes on with what an earlier process has counted in this memory.
     package init(_ memory: MetricMemory) {
@@ -95,15 +93,13 @@ package final class Metrics {
     package func set(_ cell: Cell, _ value: UInt64) { shared.store(cell.word, value) }
 
     /// Counts a length of time in a histogram of ``MetricBuckets/durations``.
-    package func observe(_ cell: Cell, duration: Nanoseconds) { observe(cell, duration, durationBounds) }
+    package func observe(_ cell: Cell, duration: Nanoseconds) { observe(cell, duration, MetricBuckets.index(duration: duration)) }
 
     /// Counts a length of time in a histogram of ``MetricBuckets/fine``.
-    package func observe(_ cell: Cell, fine duration: Nanoseconds) { observe(cell, duration, fineBounds) }
+    package func observe(_ cell: Cell, fine duration: Nanoseconds) { observe(cell, duration, MetricBuckets.index(fine: duration)) }
 
     @inline(__always)
-    private func observe(_ cell: Cell, _ duration: Nanoseconds, _ bounds: [Nanoseconds]) {
-        var bucket = 0
-        while bucket < bounds.count, bounds[bucket] < duration { bucket += 1 }
+    private func observe(_ cell: Cell, _ duration: Nanoseconds, _ bucket: Int) {
         shared.addAlone(cell.word, duration.count)
         shared.addAlone(cell.word + 1 + bucket, 1)
     }

@@ -74,7 +74,7 @@ package enum Refusal: Error, Sendable {
         case .forwarding(.responseTimedOut), .forwarding(.connectTimedOut): 504
         case .forwarding(.headerUnusable): 403
         case .forwarding(.pathUnusable): 400
-        case .forwarding(.unresolved), .forwarding(.busy), .forwarding(.queueFull), .forwarding(.gaveWay): 503
+        case .forwarding(.unresolved), .forwarding(.noServer), .forwarding(.busy), .forwarding(.queueFull), .forwarding(.gaveWay): 503
         case .forwarding: 502
         case .addressNotAllowed: 403
         case .bodyTooLarge: 413

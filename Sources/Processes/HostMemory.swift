@@ -2,14 +2,15 @@ package import Bytes
 import Observability
 package import RateLimiting
 package import System
+package import UpstreamHealth
 
-/// The memory that all processes of one host share: hash keys and the limit table. It outlives workers and reloads.
+/// The memory that all processes of one host share: hash keys, how the servers of upstreams are, and the limit table. It outlives workers and reloads.
 package struct HostMemory {
     package let memory: SharedMemory
 
     /// New memory, with fresh hash keys.
     package init(limitKeys: Int) throws(SystemError) {
-        memory = try SharedMemory(words: Self.headerWords + LimitTable.words(forKeys: limitKeys))
+        memory = try SharedMemory(words: Self.headerWords + ServerTable.words + LimitTable.words(forKeys: limitKeys))
         memory.store(0, SystemRandom.word())
         memory.store(1, SystemRandom.word())
         memory.store(2, Self.layout)
@@ -17,7 +18,9 @@ package struct HostMemory {
 
     /// The memory of another program, which may be of another version; nil if it is laid out in another way.
     package init?(inherited descriptor: consuming Descriptor) {
-        guard let memory = try? SharedMemory(mapping: descriptor), memory.words > Self.headerWords, memory.load(2) == Self.layout else {
+        guard let memory = try? SharedMemory(mapping: descriptor), memory.words > Self.headerWords + ServerTable.words,
+            memory.load(2) == Self.layout
+        else {
             return nil
         }
         self.memory = memory
@@ -29,10 +32,13 @@ package struct HostMemory {
     package var hash: SipHash { SipHash(key0: memory.load(0), key1: memory.load(1)) }
 
     package var limitTable: LimitTable {
-        LimitTable(memory, firstWord: Self.headerWords, words: memory.words - Self.headerWords, hash: hash)
+        LimitTable(
+            memory, firstWord: Self.headerWords + ServerTable.words, words: memory.words - Self.headerWords - ServerTable.words, hash: hash)
     }
+
+    package var servers: ServerTable { ServerTable(memory, firstWord: Self.headerWords, hash: hash) }
 
     private static let headerWords = 8
     /// Tells one layout from another: it goes up whenever the meaning of a word changes.
-    private static let layout: UInt64 = 3
+    private static let layout: UInt64 = 4
 }

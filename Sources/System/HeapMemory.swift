@@ -11,7 +11,7 @@ package enum HeapMemory {
     /// Bytes of the pages that this process holds, in memory or swapped out, shared ones too; all that there can be where the system
     /// does not say.
     package static var pageBytes: UInt64 {
-        guard let status = try? LocalFiles.read("/proc/self/status") else { return .max }
+        guard let status = try? LocalFiles.read("/proc/self/status", bufferBytes: 4_096) else { return .max }
         var kibibytes: UInt64 = 0
         for line in status.split(separator: 0x0A) {
             let words = line.split { $0 == 0x20 || $0 == 0x09 }

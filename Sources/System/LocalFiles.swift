@@ -3,22 +3,26 @@ import CLinux
 /// The file system, for start-up and the control process; never on the path of a request.
 package enum LocalFiles {
     /// The whole content of a file of at most `bytesMax` bytes.
-    package static func read(_ path: String, bytesMax: Int = 64 << 20) throws(SystemError) -> [UInt8] {
+    ///
+    /// - Parameter bufferBytes: what is read at once.
+    package static func read(_ path: String, bytesMax: Int = 64 << 20, bufferBytes: Int = 65_536) throws(SystemError) -> [UInt8] {
         // SAFETY: the string is lent as a terminated one for the call.
         let raw = unsafe pc_open(path, O_RDONLY | O_CLOEXEC, 0)
         guard raw >= 0 else { throw SystemError("open") }
         let descriptor = Descriptor(owning: raw)
-        return try readAll(descriptor, bytesMax: bytesMax)
+        return try readAll(descriptor, bytesMax: bytesMax, bufferBytes: bufferBytes)
     }
 
     /// Everything from the start of a file to its end.
-    package static func readAll(_ descriptor: borrowing Descriptor, bytesMax: Int = 64 << 20) throws(SystemError) -> [UInt8] {
+    package static func readAll(
+        _ descriptor: borrowing Descriptor, bytesMax: Int = 64 << 20, bufferBytes: Int = 65_536
+    ) throws(SystemError) -> [UInt8] {
         var content: [UInt8] = []
         // The file may hold a key, of which nothing is to stay behind where the content grew out of its storage, or was copied from.
         var status = stat()
         // SAFETY: `status` lives for the call.
         if unsafe fstat(descriptor.raw, &status) == 0 { content.reserveCapacity(min(Int(clamping: status.st_size), bytesMax)) }
-        var buffer = [UInt8](repeating: 0, count: 65_536)
+        var buffer = [UInt8](repeating: 0, count: bufferBytes)
         defer { Secrets.wipe(buffer) }
         while true {
             // SAFETY: the buffer is valid for its size during the call.

@@ -51,6 +51,26 @@ import Time
         #expect(lines.contains("portcullis_http_overhead_seconds_sum{route=\"/a\"} 3.000101000"))
     }
 
+    @Test("Each length falls into the bucket that the bounds say")
+    func buckets() throws {
+        for buckets in [MetricBuckets.durations, .fine] {
+            for (index, bound) in buckets.bounds.enumerated() {
+                for (length, expected) in [(bound, index), (bound + Nanoseconds(1), index + 1)] {
+                    let memory = try memory()
+                    let metrics = Metrics(memory)
+                    switch buckets {
+                    case .durations: metrics.observe(metrics.cell(.requestDuration, "/a"), duration: length)
+                    case .fine: metrics.observe(metrics.cell(.overhead, "/a"), fine: length)
+                    }
+                    var sum = MetricSum()
+                    sum.add(memory)
+                    let values = sum.series(of: buckets == .durations ? .requestDuration : .overhead)[0].values
+                    #expect(values.dropFirst().firstIndex(of: 1) == expected + 1)
+                }
+            }
+        }
+    }
+
     @Test("Gauges end with their process, counters do not")
     func gauges() throws {
         let memory = try memory()

@@ -76,7 +76,8 @@ import Testing
         }
         let stage = try stage(server, version)
         try stage.gateway.rewrite(
-            try String(contentsOfFile: "\(stage.folder.path)/gateway.conf", encoding: .utf8) + "\ndrain_timeout 1s; stream_drain_timeout 2s;\n")
+            try String(contentsOfFile: "\(stage.folder.path)/gateway.conf", encoding: .utf8)
+                + "\ndrain_timeout 1s; stream_drain_timeout 2s;\n")
         #expect(stage.gateway.reload())
         let listener = try listen(stage, "/open/x")
         #expect(eventually { listener.log.contains("hello") })

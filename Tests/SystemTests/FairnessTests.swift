@@ -123,7 +123,7 @@ import Testing
         let last = try RawClient(port: port, from: 2)
         last.send(Self.get)
         let answer = last.read(until: "request_id")
-        #expect(answer.hasPrefix("HTTP/1.1 503") && answer.contains("upstream_busy"), "\(answer)")
+        #expect(answer.hasPrefix("HTTP/1.1 503") && answer.contains("upstream_max_waiting"), "\(answer)")
         // Not after `connect_timeout`.
         #expect(Date().timeIntervalSince(began) < 20)
         over.set()

@@ -236,7 +236,7 @@ import Testing
         let busy = clients.prefix(3).map { $0.read(until: "}", silence: 4_000) }.filter { !$0.isEmpty }
         #expect(busy.count == 1)
         #expect(busy.first?.hasPrefix("HTTP/1.1 503") == true)
-        #expect(busy.first?.contains("upstream_busy") == true)
+        #expect(busy.first?.contains("upstream_max_connections") == true)
         _ = stage
     }
 

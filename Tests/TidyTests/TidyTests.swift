@@ -25,6 +25,7 @@ import Testing
     /// The targets in the order of a request's path: each may import those before it.
     private static let order = [
         "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "TLS", "Observability",
+        "UpstreamHealth",
         "Connection", "HTTP1", "HTTP2",
         "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Processes", "Configuration",
         "Policy", "Import", "Gateway", "Administration", "Control",

@@ -1,0 +1,86 @@
+import HTTP1
+import HTTPMessage
+
+/// Sending a request once more.
+extension Exchange {
+    /// Sends the request once more where that is safe, and says whether it did.
+    ///
+    /// A request that never set out, because its connection did not open or was found closed, may go to another server. So
+    /// may one, if it has no body or a short one, of which a server of HTTP/2 says that it did nothing about it. A
+    /// connection that was kept alive may have been closed by the server at the moment of its next use: then an idempotent
+    /// request without a body goes out again.
+    func retry(after error: ForwardingError, on failed: any UpstreamChannel) throws(ForwardingError) -> Bool {
+        guard state == .awaited, let group else { return false }
+        switch failed.reached {
+        case .notSent(let isReused):
+            // Where a refusal comes at once, each address is worth a try.
+            let isImmediate = if case .connectFailed = error { true } else { false }
+            let most = min(group.addressCount, isImmediate ? Limits.refusedAttemptsMax : Limits.connectAttemptsMax)
+            guard isReused || attempt + 1 < most else { return false }
+            if !isReused { attempt += 1 }
+            return try move(from: failed, in: group)
+        case .refused(isKept: true):
+            guard attempt + 1 < Limits.connectAttemptsMax else { return false }
+            attempt += 1
+            return try move(from: failed, in: group)
+        case .refused(isKept: false):
+            guard error == .closedEarly, shape.framing.isEmpty, attempt < Limits.connectAttemptsMax else { return false }
+        case .sent(let isReused):
+            if repeats(for: error == .closedEarly ? .reset : error == .responseTimedOut ? .timeout : [], error.reason, after: failed) {
+                return true
+            }
+            let mayRepeat = repeatsIdempotent && isReused && attempt == 0 && shape.method.isIdempotent && shape.framing.isEmpty
+            guard error == .closedEarly, mayRepeat else { return false }
+        case .responseBegan: return false
+        }
+        attempt += 1
+        try connect(fresh: true)
+        return true
+    }
+
+    /// Hands a request that did nothing on to another connection; false where there is none.
+    private func move(from failed: any UpstreamChannel, in group: UpstreamGroup) throws(ForwardingError) -> Bool {
+        guard let channel = try group.acquire(fresh: true, for: outgoing.origin) else { return false }
+        use(channel, of: channel.server)
+        failed.moveUnsent(to: channel)
+        return true
+    }
+
+    /// Sends a request again whose server did not answer it well, to another server if there is one; says whether it did.
+    func repeats(for condition: RetryRule.Conditions, _ reason: String, after failed: any UpstreamChannel) -> Bool {
+        guard state == .awaited, let group, let rule = group.settings.retry, !condition.isEmpty, rule.conditions.isSuperset(of: condition),
+            let body = kept
+        else { return false }
+        guard attempt + 1 < rule.tries else {
+            group.metrics.retryDenied("tries")
+            return false
+        }
+        guard group.mayRetry() else {
+            group.metrics.retryDenied("budget")
+            return false
+        }
+        guard let next = try? group.acquire(fresh: true, for: outgoing.origin, after: failed.server) else {
+            group.metrics.retryDenied("no_server")
+            return false
+        }
+        attempt += 1
+        group.metrics.retried(reason)
+        use(next, of: next.server)
+        outgoing.server = next.server.hostText
+        failed.cancel()
+        do {
+            try next.send(head: outgoing)
+        } catch {
+            next.cancel()
+            fail(error)
+            return true
+        }
+        if !body.isEmpty { next.send(body.span) }
+        if !isUploadOver {
+            downstream?.uploadMayContinue()
+        } else if !shape.framing.isEmpty {
+            next.endRequest(trailers: [])
+        }
+        return true
+    }
+}
