@@ -67,7 +67,8 @@ let package = Package(
         part(
             "Configuration",
             [
-                "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "Routing", "Authentication", "Authorization",
+                "UpstreamHealth", "Connection", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "Routing", "Authentication",
+                "Authorization",
                 "RateLimiting", "Redis", "Forwarding", "Observability",
             ]),
         part(
@@ -92,7 +93,8 @@ let package = Package(
         part(
             "Control",
             [
-                "Administration", "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Authentication",
+                "Administration", "UpstreamHealth", "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1",
+                "Authentication",
                 "RateLimiting", "Observability", "Processes", "Configuration",
             ]),
         part(
@@ -105,7 +107,7 @@ let package = Package(
             name: "portcullis",
             dependencies: [
                 "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Routing", "Authentication",
-                "Authorization", "Observability", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
+                "Administration", "Authorization", "Observability", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), "Processes", "Configuration", "Import", "Policy",
             ], swiftSettings: strict,

@@ -8,6 +8,8 @@ package struct GatewayNames {
         package let name: String
         /// Addresses, as they stand in the file.
         package let servers: [String]
+        /// Whether the servers are looked at.
+        package let isChecked: Bool
     }
 
     package let routes: [String]
@@ -17,7 +19,7 @@ package struct GatewayNames {
 
     init(_ settings: Settings) {
         routes = settings.routes.map(\.name)
-        upstreams = settings.upstreams.map { Upstream(name: $0.name, servers: $0.servers.map(\.text)) }
+        upstreams = settings.upstreams.map { Upstream(name: $0.name, servers: $0.servers.map(\.text), isChecked: $0.check != nil) }
         limits = settings.limits.map(\.name)
         redis = settings.redis.map(\.name)
     }

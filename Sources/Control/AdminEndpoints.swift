@@ -1,4 +1,5 @@
 import Administration
+import Authentication
 import Configuration
 import Observability
 import Processes
@@ -26,22 +27,39 @@ final class AdminEndpoints: LocalRequestHandler {
             guard request.contentType.hasPrefix("application/json") else {
                 return reply(.error(415, "changes are asked for with Content-Type: application/json"))
             }
-            post(name, reply)
+            post(name, request.body, reply)
         default: reply(.error(405, "this is read with GET, and changed with POST"))
         }
     }
 
     private func read(_ name: String) -> LocalResponse {
-        guard let part = overview.part(name, sources.state(), sources.sum()) else {
+        guard let part = overview.part(name, sources.state(), sources.sum(), sources.servers()) else {
             return .error(404, "there is no /v1/\(name); there are: \(Overview.parts.joined(separator: ", "))")
         }
         return LocalResponse(200, part)
     }
 
-    private func post(_ name: String, _ reply: @escaping (LocalResponse) -> Void) {
-        guard name == "reload" else { return reply(.error(404, "nothing is to be done at /v1/\(name)")) }
-        sources.command(name) { isDone, text in
-            reply(isDone ? LocalResponse(200, .object([("result", .text("done")), ("text", .text(text))])) : .error(422, text))
+    private func post(_ name: String, _ body: [UInt8], _ reply: @escaping (LocalResponse) -> Void) {
+        switch name {
+        case "reload":
+            sources.command(name) { isDone, text in
+                reply(isDone ? LocalResponse(200, .object([("result", .text("done")), ("text", .text(text))])) : .error(422, text))
+            }
+        case "servers": reply(changeServer(body))
+        default: reply(.error(404, "nothing is to be done at /v1/\(name)"))
         }
+    }
+
+    /// `{"upstream": "app", "server": "127.0.0.1:9000", "state": "drained"}`, or `"up"`.
+    private func changeServer(_ body: [UInt8]) -> LocalResponse {
+        guard let json = try? JSONReader.read(body), let upstream = json["upstream"]?.string, let server = json["server"]?.string,
+            let state = json["state"]?.string, ["up", "drained"].contains(state)
+        else { return .error(400, "the body names upstream, server and state, which is up or drained") }
+        guard sources.setDrained(state == "drained", server, upstream) else {
+            return .error(404, "upstream '\(upstream)' has no server '\(server)'; servers are called as they are in the file")
+        }
+        return LocalResponse(
+            200,
+            .object([("result", .text("done")), ("text", .text("\(server) is \(state == "drained" ? "taken out" : "taken back in")"))]))
     }
 }

@@ -1,3 +1,4 @@
+import UpstreamHealth
 import Time
 package import Configuration
 import Observability
@@ -20,6 +21,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private let own: ProcessMemory
     private let keySets: KeySets
     private let names: Names
+    private let checks: HealthChecks
     private var supervisor: MessageChannel?
     private var workers: [Worker] = []
     /// The memory of the generation's workers, by slot; a worker's lines stay there when it dies.
@@ -33,7 +35,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         settings,
         LocalServices.Sources(
             state: { [unowned self] in state }, sum: { [unowned self] in sum() },
-            command: { [unowned self] in command($0, $1) }, complaint: { [unowned self] in complaint }),
+            command: { [unowned self] in command($0, $1) }, complaint: { [unowned self] in complaint },
+            servers: { [unowned self] in servers() }, setDrained: { [unowned self] in setDrained($0, $1, $2) }),
         on: loop, report: report)
     private var commands: [UInt64: (Bool, String) -> Void] = [:]
     private var lastCommand: UInt64 = 0
@@ -69,6 +72,10 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         loop = try EventLoop()
         keySets = try KeySets(settings, files: files, environment: environment, metrics: metrics, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
+        let known = names
+        checks = try HealthChecks(
+            settings.checkedServers, table: memory.servers, metrics: metrics, addresses: { known.addresses(of: $0) }, on: loop,
+            report: report)
         self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
         keySets.observer = self
         names.observer = self
@@ -282,10 +289,32 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             sum.add(memory.metrics)
             for counter in Counter.allCases { sum.add(.clientLimits, [counter.word], memory.counters[counter]) }
         }
-        GatewayGauges(names: settings.names, state: state, table: memory.limitTable, keySets: keySets).add(to: &sum)
+        GatewayGauges(names: settings.names, state: state, memory: memory, keySets: keySets, now: loop.now).add(to: &sum)
         sum.set(.metricSeriesOverflowed, [], sum.overflowed)
         sum.set(.metricSeries, [], UInt64(sum.count + 1))
         return sum
+    }
+
+    /// How the servers of all upstreams are.
+    private func servers() -> [ServerView] {
+        settings.names.upstreams.flatMap { upstream in
+            upstream.servers.map { server in
+                ServerView(
+                    upstream: upstream.name, server: server,
+                    health: memory.servers.health(of: server, in: upstream.name, at: loop.now),
+                    isChecked: upstream.isChecked, lastFailure: checks.lastFailure(of: server, in: upstream.name), at: loop.now)
+            }
+        }
+    }
+
+    /// Takes a server out, or back in; false where there is none of these names.
+    private func setDrained(_ isDrained: Bool, _ server: String, _ upstream: String) -> Bool {
+        guard settings.names.upstreams.contains(where: { $0.name == upstream && $0.servers.contains(server) }),
+            let health = memory.servers.health(of: server, in: upstream, at: loop.now)
+        else { return false }
+        health.setDrained(isDrained, at: loop.now)
+        report("upstream \(upstream): an operator has \(isDrained ? "taken out" : "taken back in") \(server)")
+        return true
     }
 
     /// What is wrong with the gateway beyond what a worker's restart mends; nil while it is well.

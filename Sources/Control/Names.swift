@@ -35,6 +35,8 @@ final class Names: TimerHandler {
 
     var known: [(host: String, addresses: [IPAddress])] { names.filter { !$0.addresses.isEmpty }.map { ($0.host, $0.addresses) } }
 
+    func addresses(of host: String) -> [IPAddress] { names.first { $0.host == host }?.addresses ?? [] }
+
     /// Takes what an earlier control process found out, until it can be found out again.
     func recall(_ host: String, _ addresses: [IPAddress]) {
         for index in names.indices where names[index].host == host && names[index].addresses.isEmpty { names[index].addresses = addresses }

@@ -18,16 +18,16 @@ struct Overview {
     }
 
     /// Nil where there is no part of this name.
-    func part(_ name: String, _ state: GatewayState, _ sum: MetricSum) -> JSON? {
+    func part(_ name: String, _ state: GatewayState, _ sum: MetricSum, _ servers: [ServerView]) -> JSON? {
         switch name {
         case "overview":
             .object(
                 gateway(state) + [
-                    ("workers", workers(state)), ("routes", routes(sum)), ("upstreams", upstreams(sum)), ("issuers", issuers(sum)),
+                    ("workers", workers(state)), ("routes", routes(sum)), ("upstreams", upstreams(sum, servers)), ("issuers", issuers(sum)),
                     ("limits", limits(sum)), ("refusals", refusals(sum)),
                 ])
         case "routes": .object([("routes", routes(sum))])
-        case "upstreams": .object([("upstreams", upstreams(sum))])
+        case "upstreams": .object([("upstreams", upstreams(sum, servers))])
         case "issuers": .object([("issuers", issuers(sum))])
         case "limits": .object([("limits", limits(sum))])
         case "workers": .object([("workers", workers(state))])
@@ -89,7 +89,7 @@ struct Overview {
         ]
     }
 
-    private func upstreams(_ sum: MetricSum) -> JSON {
+    private func upstreams(_ sum: MetricSum, _ views: [ServerView]) -> JSON {
         .array(
             names.upstreams.map { upstream in
                 .object([
@@ -97,16 +97,17 @@ struct Overview {
                     (
                         "servers",
                         .array(
-                            upstream.servers.map { server in
-                                let labels = [upstream.name, server]
+                            views.filter { $0.upstream == upstream.name }.map { view in
+                                let labels = [upstream.name, view.server]
                                 func requests(_ kind: String) -> JSON { .number(sum.value(.upstreamRequests, labels + [kind])) }
-                                return .object([
-                                    ("server", .text(server)),
-                                    ("active", .number(sum.value(.upstreamConnections, labels + ["active"]))),
-                                    ("idle", .number(sum.value(.upstreamConnections, labels + ["idle"]))),
-                                    ("responses_2xx", requests("2xx")), ("responses_5xx", requests("5xx")), ("errors", requests("error")),
-                                    ("connect_failures", .number(sum.value(.upstreamConnectFailures, labels))),
-                                ])
+                                return .object(
+                                    view.json + [
+                                        ("active", .number(sum.value(.upstreamConnections, labels + ["active"]))),
+                                        ("idle", .number(sum.value(.upstreamConnections, labels + ["idle"]))),
+                                        ("responses_2xx", requests("2xx")), ("responses_5xx", requests("5xx")),
+                                        ("errors", requests("error")),
+                                        ("connect_failures", .number(sum.value(.upstreamConnectFailures, labels))),
+                                    ])
                             })
                     ),
                 ])

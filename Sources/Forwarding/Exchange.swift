@@ -142,7 +142,7 @@ package final class Exchange: UpstreamClient {
         self.group = group
         attempt = 0
         kept = nil
-        if let rule = group.settings.retry, repeatsIdempotent, shape.upgrade == nil, rule.takes(shape.method) {
+        if let rule = group.settings.retry, repeatsIdempotent, shape.upgrade == nil, rule.takes(shape.method), shape.isShort {
             kept = []
             group.requestBegan()
         }
@@ -360,3 +360,8 @@ package final class Exchange: UpstreamClient {
 private let keptBytesMax = 65_536
 /// How long an exchange may wait for its client in any case.
 private let ownTime = Nanoseconds.seconds(1)
+
+extension RequestShape {
+    /// Whether the body is not known to be too long to be kept.
+    fileprivate var isShort: Bool { if case .length(let count) = framing { count <= UInt64(keptBytesMax) } else { true } }
+}

@@ -114,6 +114,9 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     var now: Instant { loop.now }
 
+    /// Whether every server that is looked at has been.
+    package var isChecked: Bool { !servers.contains(where: \.isUnchecked) }
+
     /// Called now and then: what there is at the moment.
     package func measure() { for server in servers { server.measure() } }
 
@@ -251,12 +254,13 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         if servers.count == 1 {
             // A server that is alone is not taken out for its failures.
             guard let health = servers[0].health else { return [0] }
-            return health.isDrained || health.check == .down && !settings.triesWhenAllDown ? [] : [0]
+            return health.isDrained || settings.check != nil && health.check == .down && !settings.triesWhenAllDown ? [] : [0]
         }
         let now = loop.now
-        var tiers: (well: [Int], backup: [Int], unwell: [Int]) = ([], [], [])
+        var tiers: (well: [Int], backup: [Int], unchecked: [Int], unwell: [Int]) = ([], [], [], [])
         for index in servers.indices {
             switch servers[index].state {
+            case .up where servers[index].isUnchecked: tiers.unchecked.append(index)
             case .up, .probation: if servers[index].own.isBackup { tiers.backup.append(index) } else { tiers.well.append(index) }
             case .ejected, .down: tiers.unwell.append(index)
             case .drained: break
@@ -265,6 +269,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         var chosen = ordered(tiers.well, movesOn)
         // Backups are there for when none of the others is; a request whose connection fails may go to one.
         chosen += ordered(tiers.backup, movesOn && chosen.isEmpty)
+        chosen += ordered(tiers.unchecked, movesOn && chosen.isEmpty)
         if settings.triesWhenAllDown || tiers.well.count + tiers.backup.count > 0 {
             chosen += ordered(tiers.unwell, movesOn && chosen.isEmpty)
         }

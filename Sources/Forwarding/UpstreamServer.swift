@@ -68,7 +68,9 @@ final class UpstreamServer {
 
     // MARK: - How it is
 
-    var state: ServerHealth.State { health?.state(at: group.now) ?? .up }
+    var state: ServerHealth.State { health?.state(at: group.now, isChecked: settings.check != nil) ?? .up }
+    /// Whether it is looked at, and nobody has yet.
+    var isUnchecked: Bool { settings.check != nil && health?.check == .unknown }
 
     /// Whether a request may go there: of one that was ejected, and whose time is over, no more than one.
     var mayBeTried: Bool {

@@ -125,7 +125,7 @@ package struct UpstreamSettings {
     }
 
     /// The name that a server's certificate must carry.
-    func tlsHost(of address: Address) -> String {
+    package func tlsHost(of address: Address) -> String {
         if let name = tls?.serverName { return name }
         switch address {
         case .host(let host, _): return host

@@ -227,10 +227,10 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     }
 
     /// Takes connections once it has ticket keys, has heard from the control process what it needs, and knows of each Redis
-    /// whether it answers; without the last two after a while too.
+    /// whether it answers, and of each server that is checked whether it is well; without the last two after a while too.
     private func becomeReadyIfPossible() {
         guard phase == .starting, hasTickets else { return }
-        let knowsAll = (hasInitialState || !needsControl) && redisLinks.allSatisfy(\.hasSettled)
+        let knowsAll = (hasInitialState || !needsControl) && redisLinks.allSatisfy(\.hasSettled) && groups.allSatisfy(\.isChecked)
         guard knowsAll || loop.now >= readyAnyway else { return }
         phase = .serving
         var contexts: [Int: ServerContexts] = [:]

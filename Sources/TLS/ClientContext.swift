@@ -2,7 +2,9 @@ import COpenSSL
 import System
 
 /// TLS towards servers: upstreams, Redis, key servers. The server's chain and name are always verified.
-@safe package final class ClientContext {
+///
+/// It never changes once it is made, and OpenSSL locks its own parts (openssl-threads(7)): sessions may be made from any thread.
+@safe package final class ClientContext: @unchecked Sendable {
     private let context: OpaquePointer
 
     /// - Parameters:

@@ -89,9 +89,10 @@ package struct ServerHealth {
     package var ejectedUntil: Instant { Instant(nanoseconds: load(.ejectedUntil)) }
     package var ejections: UInt64 { load(.ejections) }
 
-    package func state(at now: Instant) -> State {
+    /// - Parameter isChecked: whether it is looked at: what earlier checks have found says nothing any more where it is not.
+    package func state(at now: Instant, isChecked: Bool = true) -> State {
         if isDrained { return .drained }
-        if check == .down { return .down }
+        if isChecked, check == .down { return .down }
         let until = load(.ejectedUntil)
         guard until > 0 else { return .up }
         return until > now.nanoseconds ? .ejected(Cause(rawValue: load(.cause)) ?? .consecutive) : .probation
@@ -122,7 +123,7 @@ package struct ServerHealth {
         }
         guard let rule else { return }
         count(0, at: now, by: rule)
-        // A server that has been well for long enough begins anew.
+        // A server that has been well for long enough starts from the beginning.
         if load(.ejections) > 0, until == 0, timeUp(at: now) > rule.longest { store(.ejections, 0) }
     }
 

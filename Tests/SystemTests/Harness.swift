@@ -65,6 +65,12 @@ final class Program {
         if !eventually(within: 8, { !isRunning }) { kill(pid, SIGKILL) }
     }
 
+    /// The processes that a process has started.
+    static func children(of process: pid_t) -> [pid_t] {
+        let list = (try? String(contentsOfFile: "/proc/\(process)/task/\(process)/children", encoding: .utf8)) ?? ""
+        return list.split(separator: " ").compactMap { pid_t($0) }
+    }
+
     /// Whether the process runs; one that has ended and was not yet reaped does not.
     static func isAlive(_ process: pid_t) -> Bool {
         guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8) else { return false }

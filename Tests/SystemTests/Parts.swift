@@ -336,7 +336,10 @@ extension Gateway {
     }
 
     private func loadArguments(_ path: String, _ count: Int, _ parallel: Int, _ arguments: [String]) -> [String] {
-        [version, "-sk", "-Z", "--parallel-max", "\(parallel)", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}\n"] + arguments
+        [
+            version, "-sk", "--no-progress-meter", "-Z", "--parallel-max", "\(parallel)", "-m", "60", "-o", "/dev/null", "-w",
+            "%{http_code}\n",
+        ] + arguments
             + ["https://127.0.0.1:\(port)\(path)?[1-\(count)]"]
     }
 

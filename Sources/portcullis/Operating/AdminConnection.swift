@@ -50,7 +50,7 @@ struct AdminConnection {
     }
 
     func get(_ target: String) throws -> Response { try send("GET", target) }
-    func post(_ target: String) throws -> Response { try send("POST", target) }
+    func post(_ target: String, _ body: [UInt8] = []) throws -> Response { try send("POST", target, body) }
 
     /// A part of the gateway's state.
     func part(_ name: String) throws -> JSONValue {
@@ -67,13 +67,14 @@ struct AdminConnection {
         }
     }
 
-    private func send(_ method: String, _ target: String) throws -> Response {
+    private func send(_ method: String, _ target: String, _ content: [UInt8] = []) throws -> Response {
         let context = try ClientContext(trustedPEM: nil, certificate: nil)
         let client = HTTPSClient(context, bodyBytesMax: 64 << 20, within: .seconds(90))
-        let body = method == "POST" ? "Content-Type: application/json\r\nContent-Length: 0\r\n" : ""
+        let body = method == "POST" ? "Content-Type: application/json\r\nContent-Length: \(content.count)\r\n" : ""
         do {
             let response = try client.exchange(
-                "\(method) \(target) HTTP/1.1\r\nHost: portcullis\r\n\(body)Connection: close\r\n\r\n", with: "portcullis", at: .unix(path),
+                "\(method) \(target) HTTP/1.1\r\nHost: portcullis\r\n\(body)Connection: close\r\n\r\n"
+                    + String(decoding: content, as: UTF8.self), with: "portcullis", at: .unix(path),
                 isSecure: false)
             return Response(status: response.head.status, body: response.body)
         } catch {

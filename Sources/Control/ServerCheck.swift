@@ -1,0 +1,63 @@
+import HTTPMessage
+import CLinux
+import Configuration
+import System
+import TLS
+import Time
+import UpstreamHealth
+
+/// One look at a server; blocks, on a thread of its own.
+struct ServerCheck: Sendable {
+    private let rule: CheckRule
+    private let host: String
+    private let tls: ClientContext?
+    private let address: SocketAddress
+
+    init(_ server: CheckedServer, at address: SocketAddress) {
+        rule = server.rule
+        host = server.host
+        tls = server.tls
+        self.address = address
+    }
+
+    /// What is wrong; nil where all is well.
+    func run() -> String? {
+        switch rule.kind {
+        case .tcp: connect()
+        case .http: ask()
+        }
+    }
+
+    private func connect() -> String? {
+        do {
+            let socket = try Socket.connect(to: address)
+            var entry = pollfd(fd: socket.raw, events: Int16(POLLOUT), revents: 0)
+            // SAFETY: one entry, which lives for the call.
+            guard unsafe poll(&entry, 1, Int32(clamping: rule.timeout.milliseconds)) > 0 else { return "no connection within \(limit)" }
+            let code = Socket.pendingError(socket.raw)
+            return code == 0 ? nil : "connecting failed: \(SystemError.text(code))"
+        } catch {
+            return "connecting failed: \(error.reason)"
+        }
+    }
+
+    private func ask() -> String? {
+        var lines = ["GET \(rule.path) HTTP/1.1", "Host: \(rule.host ?? host)", "User-Agent: portcullis-health-check", "Connection: close"]
+        for field in rule.fields { lines.append("\(field.name): \(field.value)") }
+        do {
+            let context = try tls ?? ClientContext(trustedPEM: nil, certificate: nil)
+            let client = HTTPSClient(context, bodyBytesMax: bodyBytesMax, within: rule.timeout)
+            let response = try client.exchange(lines.joined(separator: "\r\n") + "\r\n\r\n", with: host, at: address, isSecure: tls != nil)
+            // Redirects are not followed: where they lead is another server's health.
+            return rule.expected.contains(response.head.status) ? nil : "it answered \(response.head.status)"
+        } catch let failure as HTTPSClient.Failure {
+            return failure.reason
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    private var limit: String { "\(rule.timeout.milliseconds) ms" }
+}
+
+private let bodyBytesMax = 1 << 20
