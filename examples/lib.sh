@@ -47,7 +47,7 @@ start() {
 
 # A certificate for localhost, a signing key and its key set, in the work folder.
 make_keys() {
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 60 -subj /CN=localhost \
         -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$work/tls.key" -out "$work/tls.crt" 2>/dev/null
     openssl genpkey -algorithm ed25519 -out "$work/signer.pem" 2>/dev/null
     x=$(openssl pkey -in "$work/signer.pem" -pubout -outform DER | tail -c 32 | basenc --base64url -w0 | tr -d =)

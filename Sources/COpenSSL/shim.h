@@ -15,6 +15,26 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+// The name that a certificate is known by: the first DNS name of its alternative names, else its common name.
+static inline int pc_certificate_name(X509 *certificate, char *buffer, int size) {
+    int length = -1;
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    for (int index = 0; length < 0 && index < sk_GENERAL_NAME_num(names); index++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+        if (name->type != GEN_DNS) continue;
+        length = ASN1_STRING_length(name->d.dNSName) < size ? ASN1_STRING_length(name->d.dNSName) : size;
+        memcpy(buffer, ASN1_STRING_get0_data(name->d.dNSName), length);
+    }
+    GENERAL_NAMES_free(names);
+    if (length >= 0) return length;
+    return X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, buffer, size);
+}
+// Seconds until a certificate is no longer valid, negative once it is not.
+static inline long long pc_certificate_left(X509 *certificate) {
+    int days = 0, seconds = 0;
+    if (!ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate))) return 0;
+    return days * 86400LL + seconds;
+}
 static const int pc_mbstring_ascii = MBSTRING_ASC;
 static const int pc_public_key_selection = EVP_PKEY_PUBLIC_KEY;
 static const uint64_t pc_no_renegotiation_no_compression = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION;

@@ -22,6 +22,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private let keySets: KeySets
     private let names: Names
     private let checks: HealthChecks
+    private let certificates: Certificates
     private var supervisor: MessageChannel?
     private var workers: [Worker] = []
     /// The memory of the generation's workers, by slot; a worker's lines stay there when it dies.
@@ -36,7 +37,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         LocalServices.Sources(
             state: { [unowned self] in state }, sum: { [unowned self] in sum() },
             command: { [unowned self] in command($0, $1) }, complaint: { [unowned self] in complaint },
-            servers: { [unowned self] in servers() }, setDrained: { [unowned self] in setDrained($0, $1, $2) }),
+            certificates: { [unowned self] in certificates.json }, servers: { [unowned self] in servers() },
+            setDrained: { [unowned self] in setDrained($0, $1, $2) }),
         on: loop, report: report)
     private var commands: [UInt64: (Bool, String) -> Void] = [:]
     private var lastCommand: UInt64 = 0
@@ -72,6 +74,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         loop = try EventLoop()
         keySets = try KeySets(settings, files: files, environment: environment, metrics: metrics, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
+        certificates = Certificates(settings, at: loop.wallSeconds, report: report)
         let known = names
         checks = try HealthChecks(
             settings.checkedServers, table: memory.servers, metrics: metrics, addresses: { known.addresses(of: $0) }, on: loop,
@@ -142,6 +145,9 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
                 return
             }
             services.serve(descriptor, as: role, place: Int(clamping: place))
+        case .certificate:
+            guard let listener = reader.number(), let index = reader.number(), let chain = reader.bytes() else { return }
+            certificates.replace(Int(clamping: listener), Int(clamping: index), chain: chain, at: loop.wallSeconds)
         case .leaveLocalSockets: services.leave()
         case .state: if let told = GatewayState(&reader) { state = told }
         case .outcome:
@@ -172,6 +178,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         own.beat()
         writeLogs()
         tellLimits()
+        certificates.tell(at: loop.now, wall: loop.wallSeconds)
         if endsAt <= loop.now || endsAt != .never && !services.isBusy { return loop.stop() }
         loop.set(timer, after: drainPause)
     }
@@ -290,6 +297,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             for counter in Counter.allCases { sum.add(.clientLimits, [counter.word], memory.counters[counter]) }
         }
         GatewayGauges(names: settings.names, state: state, memory: memory, keySets: keySets, now: loop.now).add(to: &sum)
+        certificates.add(to: &sum)
         sum.set(.metricSeriesOverflowed, [], sum.overflowed)
         sum.set(.metricSeries, [], UInt64(sum.count + 1))
         return sum

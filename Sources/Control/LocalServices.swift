@@ -16,6 +16,7 @@ final class LocalServices {
         let command: (String, @escaping (_ isDone: Bool, _ text: String) -> Void) -> Void
         /// What is wrong with the process itself; nil while it is well.
         let complaint: () -> String?
+        let certificates: () -> JSON
         let servers: () -> [ServerView]
         /// Takes a server out, or back in, by its own name and its upstream's; false where there is none.
         let setDrained: (_ isDrained: Bool, _ server: String, _ upstream: String) -> Bool

@@ -7,7 +7,7 @@ import Processes
 
 /// The state of the gateway, for operators: each part an object of JSON. It holds no secret.
 struct Overview {
-    static let parts = ["overview", "routes", "upstreams", "issuers", "limits", "workers", "config"]
+    static let parts = ["overview", "routes", "upstreams", "issuers", "limits", "certificates", "workers", "config"]
 
     private let settings: Settings
     private let names: GatewayNames
@@ -18,12 +18,13 @@ struct Overview {
     }
 
     /// Nil where there is no part of this name.
-    func part(_ name: String, _ state: GatewayState, _ sum: MetricSum, _ servers: [ServerView]) -> JSON? {
+    func part(_ name: String, _ state: GatewayState, _ sum: MetricSum, _ servers: [ServerView], _ certificates: JSON) -> JSON? {
         switch name {
         case "overview":
             .object(
                 gateway(state) + [
-                    ("workers", workers(state)), ("routes", routes(sum)), ("upstreams", upstreams(sum, servers)), ("issuers", issuers(sum)),
+                    ("workers", workers(state)), ("routes", routes(sum)), ("upstreams", upstreams(sum, servers)),
+                    ("certificates", certificates), ("issuers", issuers(sum)),
                     ("limits", limits(sum)), ("refusals", refusals(sum)),
                 ])
         case "routes": .object([("routes", routes(sum))])

@@ -36,6 +36,10 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private var control: MessageChannel?
     private var sockets: [(listener: Int, descriptor: Int32)]
     private var listeners: [Listener] = []
+    /// By listener, where it speaks TLS.
+    private var contexts: [Int: ServerContexts] = [:]
+    /// Certificates that came before there were contexts.
+    private var earlyCertificates: [(listener: Int, index: Int, certificate: Certificate)] = []
     private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     private var timer: Timer?
     private var phase = Phase.starting
@@ -137,6 +141,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             guard let descriptor else { return }
             control?.close()
             control = try? MessageChannel(descriptor, on: loop, receiver: self)
+        case .certificate: received(certificate: message, &reader)
         case .endStreams: if services.isDraining { endStreams() }
         case .drain: drain(closingIdle: message.count > 1 && message[1] == 1)
         case .keySet:
@@ -233,7 +238,6 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         let knowsAll = (hasInitialState || !needsControl) && redisLinks.allSatisfy(\.hasSettled) && groups.allSatisfy(\.isChecked)
         guard knowsAll || loop.now >= readyAnyway else { return }
         phase = .serving
-        var contexts: [Int: ServerContexts] = [:]
         for (index, raw) in sockets {
             let settings = settings.listeners[index]
             let socket = Descriptor(owning: raw)
@@ -252,7 +256,32 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             }
         }
         sockets = []
+        for early in exchange(&earlyCertificates, with: []) { replace(early.listener, early.index, early.certificate) }
         supervisor?.send(MessageWriter(.ready).output)
+    }
+
+    private func received(certificate message: [UInt8], _ reader: inout MessageReader) {
+        defer { Secrets.wipe(message) }
+        guard let listener = reader.number(), let index = reader.number(), let chain = reader.bytes(), let key = reader.bytes() else {
+            return
+        }
+        defer { Secrets.wipe(key) }
+        guard let certificate = try? Certificate(chainPEM: chain, keyPEM: key) else {
+            return report("a certificate that was changed cannot be used here; the one before stays")
+        }
+        if phase == .starting {
+            earlyCertificates.append((Int(clamping: listener), Int(clamping: index), certificate))
+        } else {
+            replace(Int(clamping: listener), Int(clamping: index), certificate)
+        }
+    }
+
+    private func replace(_ listener: Int, _ index: Int, _ certificate: Certificate) {
+        do {
+            try contexts[listener]?.replace(index, with: certificate)
+        } catch {
+            report("a certificate that was changed cannot be used: \(error.explanation); the one before stays")
+        }
     }
 
     // MARK: - Ending

@@ -78,4 +78,8 @@ package enum MessageKind: UInt8, Sendable {
     // supervisor to worker, after `drain`
     /// Streams and tunnels end now.
     case endStreams
+
+    // supervisor to worker and control
+    /// A listener's certificate has changed: the listener's number and the certificate's, the chain, and for a worker the key.
+    case certificate
 }

@@ -65,7 +65,9 @@ final class Generation {
     }
 
     let settings: Settings
-    let bundle: Descriptor
+    private(set) var bundle: Descriptor
+    /// The certificates of its listeners.
+    let certificates: [CertificateWatch]
     /// The variables of the environment that the configuration names.
     let variables: Set<String>
     let path: String
@@ -90,8 +92,9 @@ final class Generation {
     init(
         settings: Settings, bundle: consuming Descriptor, variables: Set<String>, path: String, sockets: [[Int32]],
         before: ListeningSockets,
-        hash: String
+        hash: String, certificates: [CertificateWatch]
     ) {
+        self.certificates = certificates
         self.hash = hash
         self.settings = settings
         self.bundle = bundle
@@ -99,6 +102,18 @@ final class Generation {
         self.path = path
         self.sockets = sockets
         socketsBefore = before
+    }
+
+    /// Puts files that have changed into the bundle, for processes that are started from now on.
+    func replace(_ files: [String: [UInt8]]) throws(SystemError) {
+        let before = try LocalFiles.read("/proc/self/fd/\(bundle.raw)")
+        defer { Secrets.wipe(before) }
+        guard var decoded = FileBundle(encoded: before) else { return }
+        defer { decoded.wipePrivateKeys() }
+        for (path, content) in files { decoded.contents[path] = content.map { $0 } }
+        let encoded = decoded.encoded
+        defer { Secrets.wipe(encoded) }
+        bundle = try LocalFiles.memoryFile(encoded).duplicate(atLeast: descriptorsFrom)
     }
 
     var isReady: Bool { workers.allSatisfy(\.isReady) }

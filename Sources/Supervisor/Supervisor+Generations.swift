@@ -1,3 +1,4 @@
+import TLS
 import Time
 import CLinux
 import Configuration
@@ -30,7 +31,8 @@ extension Supervisor {
         let bundle = try LocalFiles.memoryFile(encoded).duplicate(atLeast: descriptorsFrom)
         let generation = Generation(
             settings: settings, bundle: bundle, variables: files.mentionedVariables, path: path,
-            sockets: addresses.map { sockets.sockets(of: $0) }, before: before, hash: Self.hash(of: files.contents[path] ?? []))
+            sockets: addresses.map { sockets.sockets(of: $0) }, before: before, hash: Self.hash(of: files.contents[path] ?? []),
+            certificates: Self.certificates(settings, files))
         generation.readyBy = loop.now.adding(readyWithin)
         generations.append(generation)
         generation.controlSlot = takeSlot() ?? 0
@@ -43,6 +45,17 @@ extension Supervisor {
             let worker = Generation.Member(slot: slot, number: number, process: -1, memory: memory, at: loop.now)
             generation.workers.append(worker)
             try start(worker, generation)
+        }
+    }
+
+    private static func certificates(_ settings: Settings, _ files: FileBundle) -> [CertificateWatch] {
+        settings.listeners.enumerated().flatMap { listener, one -> [CertificateWatch] in
+            guard case .tls(let tls) = one.role else { return [] }
+            return tls.files.enumerated().map { index, pair in
+                CertificateWatch(
+                    listener: listener, index: index, files: pair, chain: files.contents[pair.chain] ?? [],
+                    key: files.contents[pair.key] ?? [])
+            }
         }
     }
 

@@ -44,6 +44,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     private(set) lazy var metrics = Metrics(ownMemory.metrics)
     private var ownMemory: ProcessMemory
     private var watchdogAt = Instant.past
+    var certificatesLookedAt = Instant.past
     /// What control processes have found out, by kind and name; the next one starts from it.
     var remembered: [String: [UInt8]] = [:]
     var exitCode: Int32 = 0
@@ -334,6 +335,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             if generation.killAt <= now { for member in generation.members where member.process > 0 { kill(member.process, SIGKILL) } }
             if generation.readyBy <= now { notReadyInTime(generation) }
         }
+        lookAtCertificates(now)
         tellWatchdog(now)
         loop.set(timer, after: tick)
     }

@@ -28,6 +28,28 @@ import COpenSSL
         }
     }
 
+    /// What a chain tells without its key; nil where there is no certificate in it.
+    package static func facts(ofChain pem: [UInt8]) -> (name: String, secondsLeft: Int64)? {
+        let certificates = unsafe PEM.certificates(pem)
+        // SAFETY: each was returned with one reference, which is given back below.
+        defer { unsafe certificates.forEach { unsafe X509_free($0) } }
+        guard let leaf = unsafe certificates.first else { return nil }
+        return unsafe (name(of: leaf), pc_certificate_left(leaf))
+    }
+
+    /// Seconds until it is no longer valid; negative once it is not.
+    package var secondsLeft: Int64 { unsafe pc_certificate_left(leaf) }
+
+    /// The first of its DNS names, else its common name; empty where there is neither.
+    package var name: String { unsafe Self.name(of: leaf) }
+
+    private static func name(of leaf: OpaquePointer) -> String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        // SAFETY: the certificate lives; the call writes no more than the buffer's count.
+        let count = unsafe pc_certificate_name(leaf, &buffer, Int32(buffer.count))
+        return String(decoding: buffer.prefix(max(0, Int(count))).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     deinit {
         // SAFETY: this object holds one reference of each.
         unsafe X509_free(leaf)

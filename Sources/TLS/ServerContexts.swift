@@ -5,7 +5,8 @@ import COpenSSL
 ///
 /// Protocols and ciphers are those of Mozilla's "intermediate" configuration (version 5.7).
 @safe package final class ServerContexts {
-    private let certificates: [Certificate]
+    private var certificates: [Certificate]
+    private let minimum: TLSVersion
     private let tickets: TicketKeys
     private var contexts: [OpaquePointer] = unsafe []
     /// Names asked for before, and the context that was chosen; bounded.
@@ -18,13 +19,31 @@ import COpenSSL
     ) throws(TLSError) {
         precondition(!certificates.isEmpty, "a TLS listener needs a certificate")
         self.certificates = certificates
+        self.minimum = minimum
         self.tickets = tickets
         self.protocols = protocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
-        for certificate in certificates {
-            let context = unsafe try makeContext(minimum)
-            unsafe contexts.append(context)
-            guard unsafe certificate.install(in: context) else { throw TLSError.setup("the certificate is not accepted") }
+        for certificate in certificates { unsafe contexts.append(try makeContext(for: certificate)) }
+    }
+
+    /// Puts another certificate in the place of one: connections that come from now on see it.
+    package func replace(_ index: Int, with certificate: Certificate) throws(TLSError) {
+        guard certificates.indices.contains(index) else { throw TLSError.setup("there is no such certificate") }
+        let context = unsafe try makeContext(for: certificate)
+        // SAFETY: sessions that use the old context have a count of it.
+        unsafe SSL_CTX_free(contexts[index])
+        unsafe contexts[index] = unsafe context
+        certificates[index] = certificate
+        chosen = [:]
+    }
+
+    private func makeContext(for certificate: Certificate) throws(TLSError) -> OpaquePointer {
+        let context = unsafe try makeContext(minimum)
+        guard unsafe certificate.install(in: context) else {
+            // SAFETY: it was made above, and nobody else has it.
+            unsafe SSL_CTX_free(context)
+            throw TLSError.setup("the certificate is not accepted")
         }
+        return unsafe context
     }
 
     deinit {

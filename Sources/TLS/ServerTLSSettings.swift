@@ -2,7 +2,15 @@ package import ConfigFile
 
 /// What a listener's `tls { … }` says.
 package struct ServerTLSSettings {
+    /// Where a certificate and its key come from.
+    package struct Files: Equatable, Sendable {
+        package let chain: String
+        package let key: String
+    }
+
     package let certificates: [Certificate]
+    /// Of each certificate.
+    package let files: [Files]
     package let minimum: TLSVersion
 
     /// Reads the block; nil when a part of it is wrong.
@@ -11,6 +19,9 @@ package struct ServerTLSSettings {
         _ = directive.hasArguments(0...0, "{ … }", diagnostics)
         let given = block.all("certificate")
         certificates = given.compactMap { Certificate(reading: $0, files: files, diagnostics) }
+        self.files = given.filter { $0.arguments.count == 2 }.map {
+            Files(chain: diagnostics.path(of: $0.arguments[0]), key: diagnostics.path(of: $0.arguments[1]))
+        }
         minimum = block.one("minimum")?.choice(["1.2": TLSVersion.tls12, "1.3": .tls13], diagnostics) ?? .tls12
         block.finish(later: ["client_certificate", "maximum", "ciphers"])
         if given.isEmpty {

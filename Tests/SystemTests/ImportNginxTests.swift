@@ -63,7 +63,8 @@ import Testing
         _ = try run(
             "/usr/bin/openssl",
             [
-                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3", "-subj", "/CN=a", "-keyout",
+                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "100", "-subj", "/CN=a",
+                "-keyout",
                 folder.path + "/a.key", "-out", folder.path + "/a.crt",
             ])
         let nginx = """

@@ -103,7 +103,8 @@ final class Credentials {
         _ = try run(
             Executable.openssl,
             [
-                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=\(name)",
+                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "100", "-subj",
+                "/CN=\(name)",
                 "-addext", "subjectAltName=" + names.map { ($0.first?.isNumber == true ? "IP:" : "DNS:") + $0 }.joined(separator: ","),
                 "-keyout",
                 "\(folder.path)/\(name).key", "-out", "\(folder.path)/\(name).crt",

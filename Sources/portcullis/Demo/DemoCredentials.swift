@@ -21,7 +21,7 @@ import COpenSSL
         unsafe X509_set_version(certificate, 2)
         unsafe ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1)
         unsafe X509_gmtime_adj(X509_getm_notBefore(certificate), -3_600)
-        unsafe X509_gmtime_adj(X509_getm_notAfter(certificate), 86_400)
+        unsafe X509_gmtime_adj(X509_getm_notAfter(certificate), 90 * 86_400)
         unsafe X509_set_pubkey(certificate, tlsKey)
         let name = unsafe X509_get_subject_name(certificate)
         unsafe X509_NAME_add_entry_by_txt(name, "CN", pc_mbstring_ascii, "localhost", -1, -1, 0)

@@ -1,0 +1,65 @@
+import System
+import TLS
+import Time
+
+/// Finds out when the files of a listener's certificate have changed. A file is looked at by what the system says of it, and read when that is
+/// another than before: so a link that leads elsewhere now, as in a volume of Kubernetes, is seen too.
+final class CertificateWatch {
+    let listener: Int
+    let index: Int
+    let files: ServerTLSSettings.Files
+    private var seen: [[Int64]?]
+    /// What is in use.
+    private var digest: [UInt8]
+    /// Since when the files are others and cannot be used, and whether that was told.
+    private var wrongSince = Instant.never
+    private var isWrongTold = false
+
+    enum Outcome {
+        case unchanged
+        case changed(Certificate, chain: [UInt8], key: [UInt8])
+        /// Told once, when it has been so for a while: chain and key are written one after the other.
+        case wrong(String)
+    }
+
+    /// - Parameters:
+    ///   - chain: as it was read with the configuration, as is `key`.
+    init(listener: Int, index: Int, files: ServerTLSSettings.Files, chain: [UInt8], key: [UInt8]) {
+        self.listener = listener
+        self.index = index
+        self.files = files
+        digest = Digest.sha256(chain) + Digest.sha256(key)
+        // What has changed since they were read is seen at the first look.
+        seen = [nil, nil]
+    }
+
+    func look(at now: Instant) -> Outcome {
+        let signatures = [LocalFiles.signature(of: files.chain), LocalFiles.signature(of: files.key)]
+        guard signatures != seen || wrongSince != .never else { return .unchanged }
+        let isFirstLook = wrongSince == .never
+        seen = signatures
+        do {
+            let (chain, key) = (try LocalFiles.read(files.chain, bytesMax: bytesMax), try LocalFiles.read(files.key, bytesMax: bytesMax))
+            let present = Digest.sha256(chain) + Digest.sha256(key)
+            guard present != digest else {
+                wrongSince = .never
+                isWrongTold = false
+                return .unchanged
+            }
+            let certificate = try Certificate(chainPEM: chain, keyPEM: key)
+            digest = present
+            wrongSince = .never
+            isWrongTold = false
+            return .changed(certificate, chain: chain, key: key)
+        } catch {
+            if isFirstLook { wrongSince = now }
+            guard !isWrongTold, now.since(wrongSince) > patience else { return .unchanged }
+            isWrongTold = true
+            return .wrong((error as? CertificateError)?.explanation ?? (error as? SystemError)?.reason ?? "\(error)")
+        }
+    }
+}
+
+private let bytesMax = 1 << 20
+/// How long the two files may not fit together.
+private let patience = Nanoseconds.seconds(5)
