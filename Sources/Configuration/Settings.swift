@@ -20,7 +20,8 @@ package struct Settings {
         "include", "workers", "user", "drain_timeout", "stream_drain_timeout", "shutdown_delay", "admin", "health", "realm", "timeouts",
         "client_limits", "max_body_size", "token_cache", "limit_table",
         "ticket_rotation", "access_log",
-        "security_log", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "htpasswd", "network",
+        "security_log", "tracing", "listen", "trusted_proxies", "trusted_fields", "redis", "token", "issuer", "authorizer", "htpasswd",
+        "network",
         "limit",
         "upstream",
         "set_header", "remove_header", "sign_in", "cors", "add_response_header", "set_response_header", "remove_response_header", "hsts",
@@ -28,7 +29,7 @@ package struct Settings {
         "error_page", "host", "route", "test", "tests",
     ]
     static let laterDirectives: Set<String> = [
-        "metrics", "tracing", "revocation", "session", "login", "acme", "resolver",
+        "metrics", "revocation", "session", "login", "acme", "resolver",
     ]
 
     package private(set) var workers = 1
@@ -51,6 +52,8 @@ package struct Settings {
     package private(set) var ticketRotation = Nanoseconds.seconds(4 * 3_600)
     package private(set) var accessLog = LogTarget.off
     package private(set) var securityLog = LogTarget.stdout
+    /// Nil where no spans are made.
+    package private(set) var tracing: TracingSettings?
     package private(set) var listeners: [ListenerSettings] = []
     package private(set) var trustedProxies: [IPNetwork] = []
     package private(set) var trustedFields = TrustedFields.any
@@ -187,7 +190,9 @@ package struct Settings {
         tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }
         fieldFilter = FieldFilter(
-            headers: routes.compactMap(\.forwarding).flatMap(\.headerNames) + inheritedHeaderNames(file), hiding: tokenSources.places)
+            headers: routes.compactMap(\.forwarding).flatMap(\.headerNames) + inheritedHeaderNames(file)
+                + (tracing == nil ? [] : ["traceparent"]),
+            proxys: tracing == nil ? [] : ["baggage"], hiding: tokenSources.places)
         file.finish(later: Self.laterDirectives)
         if let own = directives.first(where: { NginxWords.isConfiguration([$0]) }) {
             diagnostics.error(
@@ -298,6 +303,7 @@ package struct Settings {
             ticketRotation = Nanoseconds(given)
         }
         accessLog = file.one("access_log").flatMap { LogTarget($0, diagnostics) } ?? .off
+        tracing = file.one("tracing").flatMap { TracingSettings($0, diagnostics) }
         securityLog = file.one("security_log").flatMap { LogTarget($0, diagnostics) } ?? .stdout
     }
 

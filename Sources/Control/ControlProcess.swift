@@ -23,6 +23,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private let names: Names
     private let checks: HealthChecks
     private let certificates: Certificates
+    private var spans: SpanExporter?
+    private var exemplars = Exemplars()
     private var supervisor: MessageChannel?
     private var workers: [Worker] = []
     /// The memory of the generation's workers, by slot; a worker's lines stay there when it dies.
@@ -61,7 +63,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
     package init(
         settings: Settings, files: FileBundle, environment: [String: String], memory: HostMemory, own: ProcessMemory,
-        supervisor: consuming Descriptor,
+        version: String, supervisor: consuming Descriptor,
         report: @escaping (String) -> Void
     ) throws {
         self.settings = settings
@@ -75,6 +77,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         keySets = try KeySets(settings, files: files, environment: environment, metrics: metrics, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
         certificates = Certificates(settings, at: loop.wallSeconds, report: report)
+        if let tracing = settings.tracing { spans = try SpanExporter(tracing, version: version, metrics, on: loop, report: report) }
         let known = names
         checks = try HealthChecks(
             settings.checkedServers, table: memory.servers, metrics: metrics, addresses: { known.addresses(of: $0) }, on: loop,
@@ -242,7 +245,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         var dropped: UInt64 = 0
         for memory in slots.values {
             let ring = memory.logRing
-            _ = ring.drain { kind, line in logs[kind]?.file.append(line) }
+            _ = ring.drain { kind, line in if kind == .trace { took(spans: line) } else { logs[kind]?.file.append(line) } }
             dropped &+= ring.dropped
         }
         for log in logs.values {
@@ -255,6 +258,13 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             droppedSeen = dropped &+ dropped / 2
         }
         tellEvictions()
+    }
+
+    /// The spans of a request have come from a worker, whose word is not believed beyond that they are spans.
+    private func took(spans bytes: [UInt8]) {
+        guard let spans, let message = SpanMessage.Reading(bytes) else { return }
+        exemplars.take(message, at: loop.wall)
+        spans.take(message)
     }
 
     /// A limit whose key was evicted forgets what it has counted, so the operator should know that the table is too small.
@@ -298,6 +308,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         }
         GatewayGauges(names: settings.names, state: state, memory: memory, keySets: keySets, now: loop.now).add(to: &sum)
         certificates.add(to: &sum)
+        sum.exemplars = exemplars.known
         sum.set(.metricSeriesOverflowed, [], sum.overflowed)
         sum.set(.metricSeries, [], UInt64(sum.count + 1))
         return sum

@@ -51,6 +51,14 @@ package struct HTTPSClient {
     package func exchange(
         _ request: String, with host: String, at address: SocketAddress, through tunnel: Tunnel? = nil, isSecure: Bool = true
     ) throws(Failure) -> Response {
+        try exchange(
+            Array(request.utf8), isHead: request.hasPrefix("HEAD "), with: host, at: address, through: tunnel, isSecure: isSecure)
+    }
+
+    /// As above, for a request whose body may be any bytes.
+    package func exchange(
+        _ request: [UInt8], isHead: Bool, with host: String, at address: SocketAddress, through tunnel: Tunnel? = nil, isSecure: Bool = true
+    ) throws(Failure) -> Response {
         let socket: Descriptor
         do {
             socket = try Socket.connect(to: address)
@@ -65,7 +73,7 @@ package struct HTTPSClient {
         if let tunnel { try open(tunnel, &transport, raw) }
         if isSecure { try secure(&transport, raw, host) }
         try send(request, &transport, raw)
-        return try response(&transport, raw, to: request.hasPrefix("HEAD ") ? .head : .get)
+        return try response(&transport, raw, to: isHead ? .head : .get)
     }
 
     private func secure(_ transport: inout Transport, _ raw: Int32, _ host: String) throws(Failure) {
@@ -81,7 +89,7 @@ package struct HTTPSClient {
         }
     }
 
-    private func send(_ request: String, _ transport: inout Transport, _ raw: Int32) throws(Failure) {
+    private func send(_ request: [UInt8], _ transport: inout Transport, _ raw: Int32) throws(Failure) {
         var outbound = ByteQueue()
         outbound.append(request)
         while !outbound.isEmpty {
@@ -96,7 +104,7 @@ package struct HTTPSClient {
     /// Has a proxy connect; what follows its response is the server's.
     private func open(_ tunnel: Tunnel, _ transport: inout Transport, _ raw: Int32) throws(Failure) {
         let authorization = tunnel.authorization.map { "Proxy-Authorization: \($0)\r\n" } ?? ""
-        try send("CONNECT \(tunnel.authority) HTTP/1.1\r\nHost: \(tunnel.authority)\r\n\(authorization)\r\n", &transport, raw)
+        try send(Array("CONNECT \(tunnel.authority) HTTP/1.1\r\nHost: \(tunnel.authority)\r\n\(authorization)\r\n".utf8), &transport, raw)
         var queue = ByteQueue()
         var parser = ResponseParser()
         var head = ResponseHead()

@@ -69,6 +69,8 @@ extension Exchange {
         outgoing.server = next.server.hostText
         failed.cancel()
         do {
+            outgoing.attempt = attempt
+            if outgoing.trace != nil { try outgoing.render() }
             try next.send(head: outgoing)
         } catch {
             next.cancel()

@@ -3,6 +3,7 @@ import Authentication
 import Bytes
 package import HTTP1
 package import HTTPMessage
+package import Observability
 package import RateLimiting
 import Routing
 import System
@@ -96,6 +97,23 @@ package final class Exchange: UpstreamClient {
 
     /// The request has been told of: another follows.
     package func forgetServer() { server = nil }
+
+    /// Those of the present request, in their order; kept where its trace is.
+    package var tries: [Try] { traced }
+    private var traced: [Try] = []
+
+    private func tryEnded(_ status: Int, _ error: String?, at now: Instant) {
+        guard !traced.isEmpty else { return }
+        traced[traced.count - 1].status = status
+        traced[traced.count - 1].error = error
+        traced[traced.count - 1].endedAt = now
+    }
+
+    /// The trace that the next request belongs to.
+    package func follow(_ trace: TraceContext?) {
+        outgoing.trace = trace
+        if !traced.isEmpty { traced = [] }
+    }
 
     /// What a Host field calls that server.
     package var serverHost: String { server?.hostText ?? "" }
@@ -241,6 +259,7 @@ package final class Exchange: UpstreamClient {
     func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel) {
         let now = Clock.now()
         channel.server.responded(head.status, after: now.since(chosen))
+        if outgoing.trace != nil { tryEnded(head.status, nil, at: now) }
         // Most responses are what the client asked for.
         if head.status >= 502, kept != nil, repeats(for: .of(status: head.status), "status_\(head.status)", after: channel) { return }
         state = .responding
@@ -266,7 +285,10 @@ package final class Exchange: UpstreamClient {
 
     func failed(_ error: ForwardingError, on channel: any UpstreamChannel) {
         self.channel = nil
-        if state == .awaited { channel.server.failed(error, isReused: channel.reached.isReused) }
+        if state == .awaited {
+            channel.server.failed(error, isReused: channel.reached.isReused)
+            if outgoing.trace != nil { tryEnded(0, error.reason, at: Clock.now()) }
+        }
         var outcome = error
         do {
             if try retry(after: error, on: channel) { return }
@@ -283,6 +305,7 @@ package final class Exchange: UpstreamClient {
     func connect(fresh: Bool) throws(ForwardingError) {
         guard let group else { return }
         // What cannot be written must not cost a connection.
+        outgoing.attempt = attempt
         try outgoing.render()
         guard fresh || !group.hasWaiting || wait != nil, let channel = try group.acquire(fresh: fresh, for: outgoing.origin) else {
             if wait == nil { wait = try group.wait(self, of: account) }
@@ -304,6 +327,7 @@ package final class Exchange: UpstreamClient {
         self.channel = channel
         self.server = server
         chosen = group?.now ?? .never
+        if let trace = outgoing.trace, trace.isSampled { traced.append(Try(server: server.address.text, beganAt: chosen)) }
         if holderIndex < 0 { group?.hold(self) }
         channel.begin(self, shape)
     }

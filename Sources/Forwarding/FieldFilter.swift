@@ -27,9 +27,10 @@ package final class FieldFilter: Sendable {
     private let hiddenParameters: [String]
 
     /// - Parameters:
-    ///   - headers: all names that any route sets.
+    ///   - headers: all names that any route sets, and that the gateway does.
+    ///   - proxys: what only a trusted proxy may say, besides what it tells of its client.
     ///   - hidden: where credentials for the gateway may be.
-    package init(headers: [String], hiding hidden: CredentialPlaces) {
+    package init(headers: [String], proxys: [String] = [], hiding hidden: CredentialPlaces) {
         // Authorization is judged for each route: one that sets it has no say in what the others pass on.
         var names = Set(
             headers.map { FieldIdentity.fold($0) }.filter { $0 != authorizationName } + Self.alwaysManaged.map { FieldIdentity.fold($0) })
@@ -45,7 +46,7 @@ package final class FieldFilter: Sendable {
             byLength[name.count].append(Managed(name: name, isProxys: isProxys))
         }
         for name in names { add(name, isProxys: false) }
-        for name in Self.proxyFields.map({ FieldIdentity.fold($0) }) where !names.contains(name) { add(name, isProxys: true) }
+        for name in (Self.proxyFields + proxys).map({ FieldIdentity.fold($0) }) where !names.contains(name) { add(name, isProxys: true) }
         managed = byLength
         var marks = [UInt64](repeating: 0, count: Self.markCount / 64)
         for entry in byLength.joined() {

@@ -4,6 +4,7 @@ package import Bytes
 import ConfigFile
 import HTTP1
 import HTTPMessage
+import Observability
 package import Routing
 import System
 
@@ -19,6 +20,10 @@ package final class OutgoingHead {
     private(set) var ownLines: [UInt8] = []
     /// Field lines that opening a tunnel needs besides those of the client.
     private(set) var tunnelLines: [UInt8] = []
+    /// The trace that the request belongs to; nil where none is followed.
+    var trace: TraceContext?
+    /// How often the request has gone out before.
+    var attempt = 0
     /// The host to name where the client named none.
     var server = ""
     let forwardedFields: ForwardedFields
@@ -60,6 +65,7 @@ package final class OutgoingHead {
         ownLines = []
         tunnelLines = []
         server = ""
+        if trace != nil { trace = nil }
         if inquiry != nil { inquiry = nil }
     }
 
@@ -73,6 +79,11 @@ package final class OutgoingHead {
         if !rule.strippedPrefix.isEmpty {
             lines.append("X-Forwarded-Prefix: ")
             lines += rule.strippedPrefix
+            lines.append("\r\n")
+        }
+        if let trace {
+            lines.append("traceparent: ")
+            trace.append(parent: trace.spanOfTry(attempt), to: &lines)
             lines.append("\r\n")
         }
         ownLines = lines

@@ -253,8 +253,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     private func inOrder(movesOn: Bool) -> [Int] {
         if servers.count == 1 {
             // A server that is alone is not taken out for its failures.
-            guard let health = servers[0].health else { return [0] }
-            return health.isDrained || settings.check != nil && health.check == .down && !settings.triesWhenAllDown ? [] : [0]
+            return servers[0].mayBeAskedAlone ? [0] : []
         }
         let now = loop.now
         var tiers: (well: [Int], backup: [Int], unchecked: [Int], unwell: [Int]) = ([], [], [], [])

@@ -16,6 +16,7 @@ final class UpstreamServer {
     private(set) var latency = 0.0
     private var latencyAt = Instant.past
     private let ejects: Bool
+    private let isLookedAt: Bool
     private let measuresLatency: Bool
     /// What a Host field calls the server.
     let hostText: String
@@ -51,6 +52,7 @@ final class UpstreamServer {
         self.health = health
         self.settings = settings
         ejects = settings.ejection != nil
+        isLookedAt = settings.check != nil
         measuresLatency = settings.balance == .p2c
         metrics = ServerMetrics(own.address.text, of: group.metrics)
         self.buffers = buffers
@@ -68,9 +70,15 @@ final class UpstreamServer {
 
     // MARK: - How it is
 
-    var state: ServerHealth.State { health?.state(at: group.now, isChecked: settings.check != nil) ?? .up }
+    var state: ServerHealth.State { health?.state(at: group.now, isChecked: isLookedAt) ?? .up }
+    /// Whether a group that has no other server asks it.
+    var mayBeAskedAlone: Bool {
+        guard let health else { return true }
+        return !health.isDrained && !(isLookedAt && health.check == .down && !settings.triesWhenAllDown)
+    }
+
     /// Whether it is looked at, and nobody has yet.
-    var isUnchecked: Bool { settings.check != nil && health?.check == .unknown }
+    var isUnchecked: Bool { isLookedAt && health?.check == .unknown }
 
     /// Whether a request may go there: of one that was ejected, and whose time is over, no more than one.
     var mayBeTried: Bool {

@@ -1,3 +1,4 @@
+import Observability
 import Time
 import Authentication
 import Authorization
@@ -134,6 +135,9 @@ final class Passage: AdmissionWaiter, TimerHandler {
     /// Counts requests, so that what was asked for one is not answered to the next.
     private(set) var generation: UInt64 = 0
 
+    /// The trace that the request belongs to; nil where none is followed.
+    var trace: TraceContext?
+
     // For the log.
     var beganAt = Instant.never
     var authenticatedAt = Instant.never
@@ -211,6 +215,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         identity = nil
         refusedIdentity = nil
         knownCredential = nil
+        if trace != nil { trace = nil }
         stream = nil
         expiryTimer?.cancel()
         expiryTimer = nil

@@ -62,6 +62,7 @@ final class RequestLog {
         let context = passage.context
         line.member("time", time: wall)
         line.member("id", context.requestID)
+        writeTrace(passage)
         line.member("client", context.clientIP)
         line.member("method", context.head.copy(context.head.methodRange))
         if !context.host.isEmpty { line.member("host", context.host) }
@@ -75,6 +76,17 @@ final class RequestLog {
         else { return }
         line.member("needs", texts: demands.map { requirements.requirements[$0].summary })
         line.member("held", texts: Self.bounded(requirements.scopes(of: principal)))
+    }
+
+    /// The trace that the request belongs to: as the gateway follows it, or as the client tells of it.
+    private func writeTrace(_ passage: Passage) {
+        guard let trace = passage.trace ?? Tracer.told(passage.context.head) else { return }
+        var text: [UInt8] = []
+        trace.appendTrace(to: &text)
+        line.member("trace_id", text)
+        text.removeAll(keepingCapacity: true)
+        text.append(hexadecimal: trace.span, digits: 16)
+        line.member("span_id", text)
     }
 
     /// The scopes of a token, as far as a line has room for them.

@@ -11,6 +11,7 @@ import Policy
 extension RequestPath {
     /// Takes a question. Its head becomes that of the request that it is about.
     func enter(_ passage: Passage, deciding decisions: DecisionProtocol, _ services: DownstreamServices) {
+        tracer?.begin(passage)
         do {
             // Anybody else could ask in the name of any client.
             guard passage.origin.isPeerTrusted else { throw Refusal.addressNotAllowed("trusted_proxies") }

@@ -61,6 +61,8 @@ final class RequestPath {
     private let log: RequestLog
     let counters: Counters
     let metrics: RequestMetrics
+    /// Nil where no trace is followed.
+    let tracer: Tracer?
     let keyFetches: KeyFetches
     let authorizerCalls: AuthorizerCalls
     private(set) lazy var passwordChecks = PasswordChecks(authenticator.passwords, on: loop) { [unowned self] in resume($0) }
@@ -72,8 +74,9 @@ final class RequestPath {
 
     init(
         settings: Settings, loop: EventLoop, authenticator: Authenticator, limiter: RateLimiter, groups: [UpstreamGroup], log: RequestLog,
-        counters: Counters, metrics: Metrics
+        counters: Counters, metrics: Metrics, tracer: Tracer? = nil
     ) {
+        self.tracer = tracer
         self.settings = settings
         policy = Policy(settings)
         self.loop = loop
@@ -96,6 +99,7 @@ final class RequestPath {
 
     /// Takes a request whose head is complete and whose framing is known.
     func enter(_ passage: Passage) {
+        tracer?.begin(passage)
         run(passage, from: .share)
     }
 
@@ -232,6 +236,7 @@ final class RequestPath {
     private func forward(_ passage: Passage, _ admission: consuming Admission, _ rule: ForwardingRule) throws(Refusal) -> StageResult {
         guard let frontEnd = passage.frontEnd, let account = passage.account else { preconditionFailure("a request of no client") }
         passage.state = .forwarding
+        if passage.trace != nil { passage.exchange.follow(passage.trace) }
         do {
             try passage.exchange.begin(
                 admission, for: frontEnd, rule: rule, origin: passage.origin, method: passage.method,
@@ -255,6 +260,7 @@ final class RequestPath {
 
     /// Takes a request of a listener that sends its clients to https.
     func enter(_ passage: Passage, by redirect: HTTPSRedirect) {
+        tracer?.begin(passage)
         do throws(Refusal) {
             guard let reply = try self.redirect(passage.context, passage.context.head, &passage.context.target, redirect) else {
                 return run(passage, from: .share)
@@ -308,6 +314,7 @@ final class RequestPath {
         if isAnswered { limiter.settle(passage.progress, status: counted, at: loop.now) }
         let record = RequestRecord(passage, isComplete: isComplete, at: Clock.now())
         metrics.count(record)
+        if let tracer { tracer.finish(record) }
         log.write(record, limits: limiter.limits, wall: loop.wall, at: loop.now)
         if let stream = passage.stream {
             metrics.streamEnded(passage, stream.kind)

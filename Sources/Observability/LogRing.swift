@@ -72,7 +72,9 @@ package struct LogRing {
             var line: [UInt8] = []
             line.reserveCapacity(count + 1)
             copyOut(count, at: start &+ UInt64(read + 8), into: &line)
-            if line.span.firstIndex(of: 0x0A) == nil {
+            if kind == .trace {
+                take(kind, line)
+            } else if line.span.firstIndex(of: 0x0A) == nil {
                 line.append(0x0A)
                 take(kind, line)
             } else {

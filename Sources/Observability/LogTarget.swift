@@ -23,7 +23,9 @@ package enum LogTarget: Equatable, Sendable {
     }
 }
 
-/// The two logs that a request can leave a line in.
+/// The two logs that a request can leave a line in, and the spans of its trace, which are none.
 package enum LogKind: UInt8, CaseIterable, Sendable {
     case access, security
+    /// A ``SpanMessage``.
+    case trace
 }

@@ -33,6 +33,9 @@ package enum MetricBuckets: Sendable {
         return fineBounds.firstIndex { duration <= $0 } ?? fineBounds.count
     }
 
+    /// The bucket that a length falls into.
+    package func index(of length: Nanoseconds) -> Int { bounds.firstIndex { length <= $0 } ?? bounds.count }
+
     /// The sum of what was observed, each bucket, and what is above the last bound.
     package var words: Int { bounds.count + 2 }
 }

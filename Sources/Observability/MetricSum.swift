@@ -12,6 +12,8 @@ package struct MetricSum {
     private(set) var values: [Series: [UInt64]] = [:]
     private(set) var texts: [[UInt8]] = [Array("_overflow".utf8)]
     private var numbers: [[UInt8]: Int32] = [Array("_overflow".utf8): 0]
+    /// Told of in OpenMetrics alone.
+    package var exemplars: [MetricExemplar.Place: MetricExemplar] = [:]
     /// Series that did not find room, here or in a process.
     package private(set) var overflowed: UInt64 = 0
 

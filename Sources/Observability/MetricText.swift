@@ -1,3 +1,4 @@
+import Time
 import Bytes
 
 /// An exposition of metrics as text: version 0.0.4 of Prometheus' own format, or OpenMetrics 1.0.
@@ -38,7 +39,10 @@ package struct MetricText {
                     if !labels.isEmpty { labels.append(0x2C) }
                     Self.label(name, sum.texts[Int(number)], &labels)
                 }
-                text.sample(family, labels, values)
+                let texts = series.labels.map { sum.texts[Int($0)] }
+                text.sample(family, labels, values) {
+                    format == .openMetrics ? sum.exemplars[MetricExemplar.Place(family, texts, bucket: $0)] : nil
+                }
             }
         }
         if format == .openMetrics { text.output.append("# EOF\n") }
@@ -64,16 +68,22 @@ package struct MetricText {
         output.append("# HELP \(name) \(definition.help)\n# TYPE \(name) \(kind)\n")
     }
 
-    private mutating func sample(_ family: MetricFamily, _ labels: [UInt8], _ values: [UInt64]) {
+    private mutating func sample(
+        _ family: MetricFamily, _ labels: [UInt8], _ values: [UInt64], exemplar: (_ bucket: Int) -> MetricExemplar?
+    ) {
         let definition = family.definition
         let name = Array((prefix + definition.name).utf8)
         guard case .histogram(let buckets) = definition.kind else {
             return line(name, "", labels, nil) { $0.append(decimal: values.first ?? 0) }
         }
         var total: UInt64 = 0
-        for (bound, count) in zip(buckets.texts + ["+Inf"], values.dropFirst()) {
+        for (index, (bound, count)) in zip(buckets.texts + ["+Inf"], values.dropFirst()).enumerated() {
             total &+= count
-            line(name, "_bucket", labels, bound) { $0.append(decimal: total) }
+            let exemplar = exemplar(index)
+            line(name, "_bucket", labels, bound) { output in
+                output.append(decimal: total)
+                if let exemplar { Self.append(exemplar, to: &output) }
+            }
         }
         line(name, "_sum", labels, nil) { Self.append(seconds: values.first ?? 0, to: &$0) }
         line(name, "_count", labels, nil) { $0.append(decimal: total) }
@@ -111,6 +121,16 @@ package struct MetricText {
             }
         }
         output.append(0x22)
+    }
+
+    private static func append(_ exemplar: MetricExemplar, to output: inout [UInt8]) {
+        output.append(" # {trace_id=\"")
+        output.append(hexadecimal: exemplar.high, digits: 16)
+        output.append(hexadecimal: exemplar.low, digits: 16)
+        output.append("\"} ")
+        append(seconds: exemplar.value.count, to: &output)
+        output.append(0x20)
+        append(seconds: exemplar.wall, to: &output)
     }
 
     /// Nanoseconds as seconds, with all their decimals.

@@ -19,7 +19,7 @@ struct ControlCommand: ParsableCommand {
         let log = makeLogger("portcullis control")
         let control = try ControlProcess(
             settings: inherited.settings, files: inherited.files, environment: Environment.all, memory: inherited.memory,
-            own: inherited.own, supervisor: Descriptor(owning: 3), report: { log.warning("\($0)") })
+            own: inherited.own, version: version, supervisor: Descriptor(owning: 3), report: { log.warning("\($0)") })
         control.run()
     }
 }

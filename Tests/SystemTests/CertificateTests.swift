@@ -111,7 +111,9 @@ import Testing
         // Days are rounded down, and it was made a moment ago.
         usleep(1_100_000)
         let gateway = try gateway(in: folder)
-        #expect(gateway.log.contains("the certificate for localhost expires in 4 day(s): \(folder.path)/now.crt"), "\(gateway.log)")
+        #expect(
+            eventually { gateway.log.contains("the certificate for localhost expires in 4 day(s): \(folder.path)/now.crt") },
+            "\(gateway.log)")
         let file = "\(folder.path)/gateway.conf"
         let lenient = try run(Executable.portcullis, ["check", "-c", file])
         #expect(lenient.status == 0 && lenient.errors.contains("this certificate, for localhost, expires in 4 day(s)"), "\(lenient.errors)")
