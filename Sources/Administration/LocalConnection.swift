@@ -6,7 +6,7 @@ import System
 import Time
 
 /// One connection of an operator's tool: a request, its response, the next request.
-final class LocalConnection: EventHandler, TimerHandler {
+final class LocalConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     private enum State {
         case reading
         /// The request is with the handler.
@@ -69,10 +69,14 @@ final class LocalConnection: EventHandler, TimerHandler {
     }
 
     private func receive() {
+        let before = requestNumber
         while case .reading = state {
             if inbound.count > headBytesMax + bodyBytesMax { return close() }
             switch io.receive(to: &inbound, minimum: 4_096) {
-            case .moved: read()
+            case .moved:
+                read()
+                // One request in each turn.
+                if requestNumber > before { return }
             case .wouldBlock: return
             case .ended, .failed: return close()
             }
@@ -122,6 +126,8 @@ final class LocalConnection: EventHandler, TimerHandler {
 
     private func answer(_ request: LocalRequest) {
         state = .answering
+        // What comes meanwhile is read when its turn comes; only the end of the connection is of interest.
+        io.wait(for: [])
         requestNumber += 1
         let number = requestNumber
         server.loop.set(timer!, after: answerTime)
@@ -154,8 +160,13 @@ final class LocalConnection: EventHandler, TimerHandler {
         state = .reading
         server.loop.set(timer, after: idleTime)
         io.wait(for: .readable)
-        // The next request may be here already.
-        if !inbound.isEmpty { read() }
+        // The next request may be here already; one in each turn of the loop, so that nobody has the process for himself.
+        if !inbound.isEmpty { io.queueTurn(self) }
+    }
+
+    func turnEnded() {
+        io.turnEnded()
+        if case .reading = state { read() }
     }
 }
 

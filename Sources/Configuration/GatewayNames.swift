@@ -10,6 +10,8 @@ package struct GatewayNames {
         package let servers: [String]
         /// Whether the servers are looked at.
         package let isChecked: Bool
+        /// Whether they are taken out for their failures.
+        package let isEjected: Bool
     }
 
     package let routes: [String]
@@ -19,7 +21,9 @@ package struct GatewayNames {
 
     init(_ settings: Settings) {
         routes = settings.routes.map(\.name)
-        upstreams = settings.upstreams.map { Upstream(name: $0.name, servers: $0.servers.map(\.text), isChecked: $0.check != nil) }
+        upstreams = settings.upstreams.map {
+            Upstream(name: $0.name, servers: $0.servers.map(\.text), isChecked: $0.check != nil, isEjected: $0.ejection != nil)
+        }
         limits = settings.limits.map(\.name)
         redis = settings.redis.map(\.name)
     }

@@ -25,6 +25,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private let certificates: Certificates
     private var spans: SpanExporter?
     private var exemplars = Exemplars()
+    private var lastSum: (at: Instant, sum: MetricSum)?
     private var supervisor: MessageChannel?
     private var workers: [Worker] = []
     /// The memory of the generation's workers, by slot; a worker's lines stay there when it dies.
@@ -58,6 +59,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     /// A log file in a class, so that it can stand in a dictionary.
     private final class Log {
         var file: LogFile
+        /// Lines that it has dropped, as far as they are counted.
+        var told: UInt64 = 0
         init(_ file: consuming LogFile) { self.file = file }
     }
 
@@ -151,7 +154,9 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         case .certificate:
             guard let listener = reader.number(), let index = reader.number(), let chain = reader.bytes() else { return }
             certificates.replace(Int(clamping: listener), Int(clamping: index), chain: chain, at: loop.wallSeconds)
-        case .leaveLocalSockets: services.leave()
+        case .leaveLocalSockets:
+            services.leave()
+            checks.stop()
         case .state: if let told = GatewayState(&reader) { state = told }
         case .outcome:
             guard let number = reader.number(), let isDone = reader.number(), let text = reader.text() else { return }
@@ -248,9 +253,12 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             _ = ring.drain { kind, line in if kind == .trace { took(spans: line) } else { logs[kind]?.file.append(line) } }
             dropped &+= ring.dropped
         }
-        for log in logs.values {
+        for (kind, log) in logs {
             log.file.flush()
             dropped &+= log.file.dropped
+            let lost = log.file.dropped &- log.told
+            if lost > 0 { metrics.add(metrics.cell(.logLinesDropped, "\(kind)"), lost) }
+            log.told = log.file.dropped
         }
         if dropped > droppedSeen {
             let cause = logs.values.compactMap { $0.file.failure }.first ?? "the log cannot be written as fast as requests come"
@@ -301,6 +309,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
     /// The metrics of all processes, and what is known here at this moment.
     private func sum() -> MetricSum {
+        // Many who ask at once are told the same.
+        if let (at, sum) = lastSum, loop.now.since(at) < sumKept { return sum }
         var sum = MetricSum()
         for memory in counting.values where memory.metrics.isUsable {
             sum.add(memory.metrics)
@@ -308,9 +318,11 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         }
         GatewayGauges(names: settings.names, state: state, memory: memory, keySets: keySets, now: loop.now).add(to: &sum)
         certificates.add(to: &sum)
+        sum.set(.logLinesDropped, ["ring"], counting.values.reduce(0) { $0 &+ $1.logRing.dropped })
         sum.exemplars = exemplars.known
         sum.set(.metricSeriesOverflowed, [], sum.overflowed)
         sum.set(.metricSeries, [], UInt64(sum.count + 1))
+        lastSum = (loop.now, sum)
         return sum
     }
 
@@ -321,7 +333,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
                 ServerView(
                     upstream: upstream.name, server: server,
                     health: memory.servers.health(of: server, in: upstream.name, at: loop.now),
-                    isChecked: upstream.isChecked, lastFailure: checks.lastFailure(of: server, in: upstream.name), at: loop.now)
+                    isChecked: upstream.isChecked, isEjected: upstream.isEjected,
+                    lastFailure: checks.lastFailure(of: server, in: upstream.name), at: loop.now)
             }
         }
     }
@@ -369,5 +382,6 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 private let drainPause = Nanoseconds.milliseconds(50)
 private let lastResponsesTime = Nanoseconds.seconds(2)
 private let commandsMax = 64
+private let sumKept = Nanoseconds.milliseconds(100)
 private let limitsPause = Nanoseconds.seconds(10)
 private let rememberPause = Nanoseconds.seconds(60)

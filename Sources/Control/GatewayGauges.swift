@@ -30,7 +30,7 @@ struct GatewayGauges {
         for upstream in names.upstreams {
             for server in upstream.servers {
                 let health = memory.servers.health(of: server, in: upstream.name, at: now)
-                let state = health?.state(at: now, isChecked: upstream.isChecked) ?? .up
+                let state = health?.state(at: now, isChecked: upstream.isChecked, isEjected: upstream.isEjected) ?? .up
                 sum.set(.upstreamServerUp, [upstream.name, server], state == .up || state == .probation ? 1 : 0)
                 for word in ServerHealth.State.words {
                     sum.set(.upstreamServerState, [upstream.name, server, word], word == state.word ? 1 : 0)

@@ -193,6 +193,8 @@ package struct HTTPSClient {
     /// Reads on; false at the end of the connection.
     private func more(_ transport: inout Transport, _ queue: inout ByteQueue, _ raw: Int32) throws(Failure) -> Bool {
         while true {
+            // Also of a server that always has something to say.
+            guard Clock.now() < deadline else { throw Failure(reason: "no reply within \(allowed.seconds) s") }
             switch transport.receive(to: &queue, minimum: 16_384) {
             case .moved: return true
             case .wouldBlock: try wait(raw, Int16(POLLIN))

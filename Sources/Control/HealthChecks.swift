@@ -26,6 +26,7 @@ final class HealthChecks: TimerHandler {
     private let report: (String) -> Void
     private var targets: [Target] = []
     private var underWay = 0
+    private var isStopped = false
     private var work: BackgroundWork<(Int, String?)>?
     private var timer: Timer?
 
@@ -47,6 +48,13 @@ final class HealthChecks: TimerHandler {
         loop.set(timer!, at: loop.now)
     }
 
+    /// Another control process looks from now on, by another configuration.
+    func stop() {
+        timer?.cancel()
+        timer = nil
+        isStopped = true
+    }
+
     /// What was wrong with a server the last time that it was looked at.
     func lastFailure(of server: String, in upstream: String) -> String? {
         targets.first { $0.server.name == server && $0.server.upstream == upstream }?.lastFailure
@@ -65,21 +73,22 @@ final class HealthChecks: TimerHandler {
         let server = targets[index].server
         targets[index].health?.touch(at: loop.now)
         targets[index].nextAt = loop.now.adding(Self.jittered(server.rule.interval))
-        let address: SocketAddress
+        let places: [SocketAddress]
         switch server.place {
-        case .socket(.ip(let ip, let port)): address = .ip(ip, port: server.rule.port ?? port)
-        case .socket(let socket): address = socket
+        case .socket(.ip(let ip, let port)): places = [.ip(ip, port: server.rule.port ?? port)]
+        case .socket(let socket): places = [socket]
         case .host(let host, let port):
-            guard let first = addresses(host).first else {
+            // Requests go to those of them that take connections.
+            places = addresses(host).prefix(addressesMax).map { .ip($0, port: server.rule.port ?? port) }
+            guard !places.isEmpty else {
                 // Its name may not be resolved yet; then nothing can be said of it.
                 targets[index].nextAt = loop.now.adding(tick)
                 return
             }
-            address = .ip(first, port: server.rule.port ?? port)
         }
         targets[index].isUnderWay = true
         underWay += 1
-        let check = ServerCheck(server, at: address)
+        let check = ServerCheck(server, at: places)
         work?.start { (index, check.run()) }
     }
 
@@ -93,6 +102,7 @@ final class HealthChecks: TimerHandler {
     private func settled(_ index: Int, _ failure: String?) {
         targets[index].isUnderWay = false
         underWay -= 1
+        if isStopped { return }
         let target = targets[index]
         let (server, rule) = (target.server, target.server.rule)
         metrics.add(metrics.cell(.upstreamChecks, server.upstream, server.name, failure == nil ? "success" : "failure"))
@@ -116,3 +126,4 @@ final class HealthChecks: TimerHandler {
 
 private let tick = Nanoseconds.milliseconds(100)
 private let atOnceMax = 32
+private let addressesMax = 4

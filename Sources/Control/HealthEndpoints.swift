@@ -38,7 +38,7 @@ final class HealthEndpoints: LocalRequestHandler {
             switch state.phase {
             case .starting: "the workers are starting"
             case .leaving, .stopping: "the gateway is stopping"
-            case .serving: "\(state.workers.count { !$0.isDraining && !$0.isReady }) of its workers do not take connections"
+            case .serving: "\(state.workersMissing) of its workers do not take connections"
             }
         return LocalResponse(503, text: "not ready: \(reason)\n")
     }

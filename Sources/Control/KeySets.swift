@@ -27,7 +27,9 @@ final class KeySets: TimerHandler {
 
         var place: Place
         /// The document that was read or fetched last and is a key set.
-        var document: [UInt8]?
+        var document: [UInt8]? { didSet { keys = document.flatMap { try? KeySet($0).keys.count } ?? 0 } }
+        /// How many keys that is.
+        private(set) var keys = 0
         var isFetching = false
         var hasBeenTried = false
         var lastStarted = Instant.past
@@ -105,7 +107,7 @@ final class KeySets: TimerHandler {
     /// For metrics: how many keys each issuer has, and when they were known to be current last, in seconds since 1970.
     var measured: [(name: String, keys: Int, goodAt: UInt64)] {
         zip(issuers, sources).map { issuer, source in
-            (issuer.name, source.document.flatMap { try? KeySet($0).keys.count } ?? 0, source.goodAt)
+            (issuer.name, source.keys, source.goodAt)
         }
     }
 

@@ -26,7 +26,10 @@ final class LocalServices {
     private let sources: Sources
     private let loop: EventLoop
     private let report: (String) -> Void
-    private var servers: [LocalServer] = []
+    /// By role and place.
+    private var servers: [[UInt64]: LocalServer] = [:]
+    /// Those that take no more connections, and have responses on their way.
+    private var leaving: [LocalServer] = []
 
     init(_ settings: Settings, _ sources: Sources, on loop: EventLoop, report: @escaping (String) -> Void) {
         self.settings = settings
@@ -39,21 +42,27 @@ final class LocalServices {
     ///
     /// - Parameter place: among those of this role.
     func serve(_ socket: consuming Descriptor, as role: LocalRole, place: Int) {
+        // It may be told of again.
+        guard servers[[role.rawValue, UInt64(place)]] == nil else { return }
+        let key = [role.rawValue, UInt64(place)]
         do {
             switch role {
             case .admin:
-                guard let admin = settings.admin, let owner = LocalFiles.owner(of: admin.path) else { return }
-                servers.append(
+                guard let admin = settings.admin else { return }
+                guard let owner = LocalFiles.owner(of: admin.path) else {
+                    return report("\(admin.path) is not served: the user of the workers cannot look into its folder")
+                }
+                servers[key] =
                     try LocalServer(
                         socket, on: loop, admission: { Self.mayAdminister($0, owner, mode: admin.mode) },
-                        handler: AdminEndpoints(settings, sources)))
+                        handler: AdminEndpoints(settings, sources))
             case .health:
                 guard settings.health.indices.contains(place) else { return }
                 let health = settings.health[place]
-                servers.append(
+                servers[key] =
                     try LocalServer(
                         socket, on: loop, networks: health.networks,
-                        handler: HealthEndpoints(sources, tellsMetrics: health.tellsMetrics)))
+                        handler: HealthEndpoints(sources, tellsMetrics: health.tellsMetrics))
             }
         } catch {
             report("a local socket cannot be served: \(error)")
@@ -67,10 +76,11 @@ final class LocalServices {
 
     /// Another process serves the sockets from now on.
     func leave() {
-        for server in servers { server.close() }
-        servers.removeAll { !$0.isBusy }
+        for server in servers.values { server.close() }
+        leaving = (leaving + servers.values).filter(\.isBusy)
+        servers = [:]
     }
 
     /// Whether a response is still on its way.
-    var isBusy: Bool { servers.contains(where: \.isBusy) }
+    var isBusy: Bool { servers.values.contains(where: \.isBusy) || leaving.contains(where: \.isBusy) }
 }

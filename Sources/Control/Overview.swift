@@ -65,7 +65,8 @@ struct Overview {
 
     private func routes(_ sum: MetricSum) -> JSON {
         let requests = Dictionary(grouping: sum.series(of: .requests), by: { $0.labels[0] })
-        let durations = Dictionary(uniqueKeysWithValues: sum.series(of: .requestDuration).map { ($0.labels[0], $0.values) })
+        let durations = Dictionary(
+            sum.series(of: .requestDuration).map { ($0.labels[0], $0.values) }, uniquingKeysWith: { first, _ in first })
         let refusals = Dictionary(grouping: sum.series(of: .refusals), by: { $0.labels[0] })
         return .array(
             (names.routes + ["_none"]).map { name in

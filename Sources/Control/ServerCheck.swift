@@ -11,24 +11,26 @@ struct ServerCheck: Sendable {
     private let rule: CheckRule
     private let host: String
     private let tls: ClientContext?
-    private let address: SocketAddress
+    private let addresses: [SocketAddress]
 
-    init(_ server: CheckedServer, at address: SocketAddress) {
+    init(_ server: CheckedServer, at addresses: [SocketAddress]) {
         rule = server.rule
         host = server.host
         tls = server.tls
-        self.address = address
+        self.addresses = addresses
     }
 
-    /// What is wrong; nil where all is well.
+    /// What is wrong; nil where all is well, at one of the addresses at least.
     func run() -> String? {
-        switch rule.kind {
-        case .tcp: connect()
-        case .http: ask()
+        var failure: String?
+        for address in addresses {
+            failure = rule.kind == .tcp ? connect(to: address) : ask(at: address)
+            if failure == nil { return nil }
         }
+        return failure
     }
 
-    private func connect() -> String? {
+    private func connect(to address: SocketAddress) -> String? {
         do {
             let socket = try Socket.connect(to: address)
             var entry = pollfd(fd: socket.raw, events: Int16(POLLOUT), revents: 0)
@@ -41,21 +43,22 @@ struct ServerCheck: Sendable {
         }
     }
 
-    private func ask() -> String? {
+    private func ask(at address: SocketAddress) -> String? {
         var lines = ["GET \(rule.path) HTTP/1.1", "Host: \(rule.host ?? host)", "User-Agent: portcullis-health-check", "Connection: close"]
         for field in rule.fields { lines.append("\(field.name): \(field.value)") }
         do {
-            let context = try tls ?? ClientContext(trustedPEM: nil, certificate: nil)
+            guard let context = tls ?? Self.inClear else { return "no TLS context could be made" }
             let client = HTTPSClient(context, bodyBytesMax: bodyBytesMax, within: rule.timeout)
             let response = try client.exchange(lines.joined(separator: "\r\n") + "\r\n\r\n", with: host, at: address, isSecure: tls != nil)
             // Redirects are not followed: where they lead is another server's health.
             return rule.expected.contains(response.head.status) ? nil : "it answered \(response.head.status)"
-        } catch let failure as HTTPSClient.Failure {
-            return failure.reason
         } catch {
-            return "\(error)"
+            return error.reason
         }
     }
+
+    /// Not used for TLS: made once, because making it reads the system's trust store.
+    private static let inClear = try? ClientContext(trustedPEM: nil, certificate: nil)
 
     private var limit: String { "\(rule.timeout.milliseconds) ms" }
 }

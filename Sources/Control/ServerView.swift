@@ -12,10 +12,10 @@ struct ServerView {
     /// Seconds until it may be tried again; zero where that is not a matter of time.
     let seconds: UInt64
 
-    init(upstream: String, server: String, health: ServerHealth?, isChecked: Bool, lastFailure: String?, at now: Instant) {
+    init(upstream: String, server: String, health: ServerHealth?, isChecked: Bool, isEjected: Bool, lastFailure: String?, at now: Instant) {
         self.upstream = upstream
         self.server = server
-        state = health?.state(at: now, isChecked: isChecked) ?? .up
+        state = health?.state(at: now, isChecked: isChecked, isEjected: isEjected) ?? .up
         switch state {
         case .up: reason = ""
         case .ejected(.consecutive): reason = "it failed again and again"

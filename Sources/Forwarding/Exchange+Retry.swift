@@ -1,3 +1,4 @@
+import Bytes
 import HTTP1
 import HTTPMessage
 
@@ -51,11 +52,11 @@ extension Exchange {
         guard state == .awaited, let group, let rule = group.settings.retry, !condition.isEmpty, rule.conditions.isSuperset(of: condition),
             let body = kept
         else { return false }
-        guard attempt + 1 < rule.tries else {
+        guard repetitions + 1 < rule.tries else {
             group.metrics.retryDenied("tries")
             return false
         }
-        guard group.mayRetry() else {
+        guard group.hasRetry else {
             group.metrics.retryDenied("budget")
             return false
         }
@@ -63,6 +64,8 @@ extension Exchange {
             group.metrics.retryDenied("no_server")
             return false
         }
+        group.retried()
+        repetitions += 1
         attempt += 1
         group.metrics.retried(reason)
         use(next, of: next.server)
@@ -85,4 +88,19 @@ extension Exchange {
         }
         return true
     }
+
+    /// A body that has come to be too long is not kept: then the request goes out once.
+    func keep(_ bytes: Span<UInt8>) {
+        guard var body = exchange(&kept, with: nil), body.count + bytes.count <= keptBytesMax else { return }
+        body.append(bytes)
+        kept = body
+    }
 }
+
+extension RequestShape {
+    /// Whether the body is not known to be too long to be kept.
+    var isShort: Bool { if case .length(let count) = framing { count <= UInt64(keptBytesMax) } else { true } }
+}
+
+/// Of a body that may go out again.
+private let keptBytesMax = 65_536

@@ -54,6 +54,8 @@ package final class Exchange: UpstreamClient {
     let outgoing: OutgoingHead
     var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     var attempt = 0
+    /// How often it went out again for what its server made of it.
+    var repetitions = 0
     /// The place in the group's queue, while there is no free connection.
     private var wait: WaitingList.Entry?
     /// Whose request it is.
@@ -91,6 +93,8 @@ package final class Exchange: UpstreamClient {
     private var chosen = Instant.never
     private var answered = Instant.never
     private var ended = Instant.never
+    /// Whether the request finds out whether its server is well again.
+    private var isTrial = false
     private var server: UpstreamServer?
     /// The server that was used, for the log; empty before there is one.
     package var serverText: String { server?.address.text ?? "" }
@@ -159,6 +163,7 @@ package final class Exchange: UpstreamClient {
         self.shape = shape
         self.group = group
         attempt = 0
+        repetitions = 0
         kept = nil
         if let rule = group.settings.retry, repeatsIdempotent, shape.upgrade == nil, rule.takes(shape.method), shape.isShort {
             kept = []
@@ -183,13 +188,6 @@ package final class Exchange: UpstreamClient {
         channel?.send(bytes)
     }
 
-    /// A body that has come to be too long is not kept: then the request goes out once.
-    private func keep(_ bytes: Span<UInt8>) {
-        guard var body = exchange(&kept, with: nil), body.count + bytes.count <= keptBytesMax else { return }
-        body.append(bytes)
-        kept = body
-    }
-
     /// The request's body is complete; within a tunnel, all that the client has to say.
     ///
     /// - Parameter trailers: whole field lines.
@@ -201,7 +199,7 @@ package final class Exchange: UpstreamClient {
     }
 
     /// Bytes of the request that wait to be sent.
-    package var queuedBytes: Int { channel?.queuedBytes ?? 0 }
+    package var queuedBytes: Int { (channel?.queuedBytes ?? 0) + (kept?.count ?? 0) }
 
     /// Whether there is a connection, so that the request's body can be sent.
     package var isConnected: Bool { channel != nil }
@@ -237,7 +235,6 @@ package final class Exchange: UpstreamClient {
     /// Gives the exchange up, because the client is gone or its request was wrong.
     package func cancel() {
         let channel = self.channel
-        if state == .awaited { channel?.server.givenUp() }
         finish()
         channel?.cancel()
     }
@@ -263,6 +260,7 @@ package final class Exchange: UpstreamClient {
         // Most responses are what the client asked for.
         if head.status >= 502, kept != nil, repeats(for: .of(status: head.status), "status_\(head.status)", after: channel) { return }
         state = .responding
+        if kept != nil { kept = nil }
         answered = now
         downstream?.received(head: head, framing: framing)
         pauseIfFull(channel)
@@ -286,7 +284,7 @@ package final class Exchange: UpstreamClient {
     func failed(_ error: ForwardingError, on channel: any UpstreamChannel) {
         self.channel = nil
         if state == .awaited {
-            channel.server.failed(error, isReused: channel.reached.isReused)
+            channel.server.failed(error, channel.reached)
             if outgoing.trace != nil { tryEnded(0, error.reason, at: Clock.now()) }
         }
         var outcome = error
@@ -323,10 +321,18 @@ package final class Exchange: UpstreamClient {
         }
     }
 
+    private func endTrial() {
+        guard isTrial else { return }
+        isTrial = false
+        server?.endTrial()
+    }
+
     func use(_ channel: any UpstreamChannel, of server: UpstreamServer) {
+        endTrial()
         self.channel = channel
         self.server = server
         chosen = group?.now ?? .never
+        isTrial = server.beginTrial()
         if let trace = outgoing.trace, trace.isSampled { traced.append(Try(server: server.address.text, beganAt: chosen)) }
         if holderIndex < 0 { group?.hold(self) }
         channel.begin(self, shape)
@@ -376,16 +382,10 @@ package final class Exchange: UpstreamClient {
         channel = nil
         group = nil
         if kept != nil { kept = nil }
+        endTrial()
         outgoing.end()
     }
 }
 
-/// Of a body that may go out again.
-private let keptBytesMax = 65_536
 /// How long an exchange may wait for its client in any case.
 private let ownTime = Nanoseconds.seconds(1)
-
-extension RequestShape {
-    /// Whether the body is not known to be too long to be kept.
-    fileprivate var isShort: Bool { if case .length(let count) = framing { count <= UInt64(keptBytesMax) } else { true } }
-}

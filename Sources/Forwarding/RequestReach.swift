@@ -13,12 +13,4 @@ enum RequestReach: Equatable {
     case sent(isReused: Bool)
     /// A part of the response has come: nothing is repeated.
     case responseBegan
-
-    /// Whether the connection had been kept from an exchange before.
-    var isReused: Bool {
-        switch self {
-        case .notSent(let isReused), .sent(let isReused): isReused
-        case .refused, .responseBegan: false
-        }
-    }
 }

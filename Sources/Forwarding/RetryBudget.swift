@@ -21,12 +21,12 @@ struct RetryBudget {
 
     mutating func requestBegan() { left = min(most, left + ofRequest) }
 
-    /// Takes one retry; false when there is none left.
-    mutating func take(at now: Instant) -> Bool {
+    /// Whether there is one retry left.
+    mutating func has(at now: Instant) -> Bool {
         left = min(most, left + ofSecond * Double(now.since(filledAt).count) / 1e9)
         filledAt = now
-        guard left >= 1 else { return false }
-        left -= 1
-        return true
+        return left >= 1
     }
+
+    mutating func take() { left -= 1 }
 }

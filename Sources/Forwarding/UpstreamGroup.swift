@@ -74,41 +74,48 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         var lastError = ForwardingError.unresolved
         var isFull = false
         let preamble = settings.proxyProtocol.map { ProxyProtocol.header($0, origin.addresses) } ?? []
-        var candidates = inOrder(movesOn: !fresh)
-        if let failed, candidates.count > 1, let place = candidates.firstIndex(where: { servers[$0] === failed }) {
-            candidates.append(candidates.remove(at: place))
-        }
-        if candidates.isEmpty {
+        let tiers = inOrder(movesOn: !fresh)
+        // Written out: a key path would be looked up for each request.
+        if tiers.allSatisfy({ $0.isEmpty }) {
             metrics.rejected("no_server")
             throw .noServer
         }
-        for index in candidates {
-            let server = servers[index]
-            // One request finds out whether a server is well again.
-            if candidates.count > 1, !server.mayBeTried { continue }
-            if let stream = server.openStream() { return stream }
-            // A second attempt cannot wait.
-            if !fresh, server.awaitsSettings {
-                isFull = true
-                continue
+        for var candidates in tiers {
+            if let failed, candidates.count > 1, let place = candidates.firstIndex(where: { servers[$0] === failed }) {
+                candidates.append(candidates.remove(at: place))
             }
-            if !fresh, let idle = server.checkOutIdle() { return idle }
-            guard server.connectionCount < settings.connectionsMax else {
-                isFull = true
-                continue
-            }
-            for _ in 0..<server.addressCount {
-                guard let address = server.nextAddress(at: loop.now) else { break }
-                do {
-                    return try server.connect(to: address, preamble: preamble, on: loop)
-                } catch {
-                    server.metrics.connectFailed()
-                    server.refused(address, at: loop.now)
-                    lastError = .connectFailed(error.reason)
+            for index in candidates {
+                let server = servers[index]
+                // One request finds out whether a server is well again.
+                if candidates.count > 1, !server.mayBeTried {
+                    if lastError == .unresolved { lastError = .noServer }
+                    continue
+                }
+                if let stream = server.openStream() { return stream }
+                // A second attempt cannot wait.
+                if !fresh, server.awaitsSettings {
+                    isFull = true
+                    continue
+                }
+                if !fresh, let idle = server.checkOutIdle() { return idle }
+                guard server.connectionCount < settings.connectionsMax else {
+                    isFull = true
+                    continue
+                }
+                for _ in 0..<server.addressCount {
+                    guard let address = server.nextAddress(at: loop.now) else { break }
+                    do {
+                        return try server.connect(to: address, preamble: preamble, on: loop)
+                    } catch {
+                        server.metrics.connectFailed()
+                        server.refused(address, at: loop.now)
+                        lastError = .connectFailed(error.reason)
+                    }
                 }
             }
+            // Those that are busy are worth waiting for: what stands behind them is for when there are none.
+            if isFull { return nil }
         }
-        if isFull { return nil }
         throw lastError
     }
 
@@ -118,15 +125,18 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     package var isChecked: Bool { !servers.contains(where: \.isUnchecked) }
 
     /// Called now and then: what there is at the moment.
-    package func measure() { for server in servers { server.measure() } }
+    package func measure() { for server in servers { server.measure(at: loop.now) } }
 
     // MARK: - Trying again
 
     /// A request that may be tried again has begun.
     func requestBegan() { retryBudget?.requestBegan() }
 
-    /// Whether there may be one more retry now; it is counted.
-    func mayRetry() -> Bool { retryBudget?.take(at: loop.now) ?? false }
+    /// Whether there may be one more retry now.
+    var hasRetry: Bool { retryBudget?.has(at: loop.now) ?? false }
+
+    /// There was one.
+    func retried() { retryBudget?.take() }
 
     // MARK: - Waiting for a connection
 
@@ -248,31 +258,35 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// In how many places a request may be tried.
     var addressCount: Int { servers.reduce(0) { $0 + $1.addressCount } }
 
-    /// The servers in the order in which they are to be tried: those that are well, those that stand in for them, and last, where the file
-    /// has it so, those that are not. Of each the ones that refused a connection lately come last.
-    private func inOrder(movesOn: Bool) -> [Int] {
+    /// The servers in the order in which they are to be tried, tier by tier: those that are well, those that stand in for them, those that
+    /// nobody has looked at yet, and last, where the file has it so, those that are not well. Those that refused a connection lately
+    /// come behind all others.
+    private func inOrder(movesOn: Bool) -> [[Int]] {
         if servers.count == 1 {
             // A server that is alone is not taken out for its failures.
-            return servers[0].mayBeAskedAlone ? [0] : []
+            return servers[0].mayBeAskedAlone ? alone : []
         }
         let now = loop.now
-        var tiers: (well: [Int], backup: [Int], unchecked: [Int], unwell: [Int]) = ([], [], [], [])
+        var tiers: [[Int]] = [[], [], [], []]
         for index in servers.indices {
             switch servers[index].state {
-            case .up where servers[index].isUnchecked: tiers.unchecked.append(index)
-            case .up, .probation: if servers[index].own.isBackup { tiers.backup.append(index) } else { tiers.well.append(index) }
-            case .ejected, .down: tiers.unwell.append(index)
+            case .up where servers[index].isUnchecked: tiers[2].append(index)
+            case .up, .probation: tiers[servers[index].own.isBackup ? 1 : 0].append(index)
+            case .ejected, .down: if settings.triesWhenAllDown { tiers[3].append(index) }
             case .drained: break
             }
         }
-        var chosen = ordered(tiers.well, movesOn)
-        // Backups are there for when none of the others is; a request whose connection fails may go to one.
-        chosen += ordered(tiers.backup, movesOn && chosen.isEmpty)
-        chosen += ordered(tiers.unchecked, movesOn && chosen.isEmpty)
-        if settings.triesWhenAllDown || tiers.well.count + tiers.backup.count > 0 {
-            chosen += ordered(tiers.unwell, movesOn && chosen.isEmpty)
+        var movesOn = movesOn
+        var refusing: [Int] = []
+        var order = tiers.map { tier in
+            let chosen = ordered(tier, movesOn)
+            // A request moves the turn on once.
+            if !chosen.isEmpty { movesOn = false }
+            refusing += chosen.filter { servers[$0].isEjected(at: now) }
+            return chosen.filter { !servers[$0].isEjected(at: now) }
         }
-        return chosen.filter { !servers[$0].isEjected(at: now) } + chosen.filter { servers[$0].isEjected(at: now) }
+        order.append(refusing)
+        return order
     }
 
     private func ordered(_ indices: [Int], _ movesOn: Bool) -> [Int] {
@@ -306,3 +320,5 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
 private let reliefPause = Nanoseconds.milliseconds(250)
 private let relievedAtOnce = 64
+/// The tiers of a group of one server.
+private let alone = [[0]]

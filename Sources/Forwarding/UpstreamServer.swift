@@ -66,11 +66,15 @@ final class UpstreamServer {
     /// Exchanges that are under way.
     var load: Int { active + shared.reduce(0) { $0 + $1.streamCount } }
 
-    func measure() { metrics.connections(active: active + shared.count, idle: idle.count) }
+    func measure(at now: Instant) {
+        metrics.connections(active: active + shared.count, idle: idle.count)
+        // Its entry stays its own for as long as somebody has use of it.
+        health?.touch(at: now)
+    }
 
     // MARK: - How it is
 
-    var state: ServerHealth.State { health?.state(at: group.now, isChecked: isLookedAt) ?? .up }
+    var state: ServerHealth.State { health?.state(at: group.now, isChecked: isLookedAt, isEjected: ejects) ?? .up }
     /// Whether a group that has no other server asks it.
     var mayBeAskedAlone: Bool {
         guard let health else { return true }
@@ -83,8 +87,17 @@ final class UpstreamServer {
     /// Whether a request may go there: of one that was ejected, and whose time is over, no more than one.
     var mayBeTried: Bool {
         guard let health, case .probation = state else { return true }
+        return health.mayBegin(trialAt: group.now)
+    }
+
+    /// A request goes there; whether it is the one that finds out whether the server is well again.
+    func beginTrial() -> Bool {
+        guard ejects, let health, case .probation = state else { return false }
         return health.beginTrial(at: group.now)
     }
+
+    /// The request that found out is over, whatever it has come to.
+    func endTrial() { health?.abandonTrial() }
 
     /// Its part of the requests at the moment.
     var share: Double {
@@ -106,15 +119,19 @@ final class UpstreamServer {
         }
     }
 
-    /// There was no response, or the server could not be reached.
+    /// There was no response.
     ///
-    /// - Parameter isReused: whether the connection had been kept: then the server may just have closed it.
-    func failed(_ error: ForwardingError, isReused: Bool) {
+    /// - Parameter reach: how far the request had come. What never set out, or what the server says it did nothing about, says nothing of how it
+    ///   is: a kept connection may just have been closed. A connection that does not open is counted once, in ``refused(_:at:)``.
+    func failed(_ error: ForwardingError, _ reach: RequestReach) {
+        guard case .sent(isReused: let isReused) = reach else { return }
         metrics.failed()
         switch error {
-        case .connectFailed, .connectTimedOut, .tlsFailed, .responseTimedOut, .badResponse, .unexpectedResponse: failed(error.reason)
+        case .responseTimedOut, .badResponse, .unexpectedResponse: failed(error.reason)
         case .closedEarly: if !isReused { failed(error.reason) }
-        case .unresolved, .noServer, .busy, .queueFull, .gaveWay, .headerUnusable, .pathUnusable: break
+        case .connectFailed, .connectTimedOut, .tlsFailed, .unresolved, .noServer, .busy, .queueFull, .gaveWay, .headerUnusable,
+            .pathUnusable:
+            break
         }
     }
 
@@ -123,9 +140,6 @@ final class UpstreamServer {
         let cause = health.failed(at: group.now, by: rule, countsInRow: countsInRow) { group.mayDoWithout(self) }
         if let cause { group.ejected(self, cause, what) }
     }
-
-    /// Nobody waits for a response any longer.
-    func givenUp() { if case .probation = state { health?.abandonTrial() } }
 
     private func took(_ length: Nanoseconds) {
         let (seconds, now) = (Double(length.count) / 1e9, group.now)
@@ -242,6 +256,8 @@ final class UpstreamServer {
     }
 
     func refused(_ address: SocketAddress?, at now: Instant) {
+        metrics.failed()
+        failed("a connection that did not open")
         for index in places.indices where places[index].address == address {
             // Of several that failed at once, one counts.
             let isNew = places[index].failures == 0 || places[index].ejectedUntil <= now || places[index].isTried

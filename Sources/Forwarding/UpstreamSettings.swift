@@ -119,6 +119,11 @@ package struct UpstreamSettings {
             diagnostics.error(
                 "connections of HTTP/2 serve many clients, and proxy_protocol can name only one", at: word, hint: "use one of the two")
         }
+        if let word = block.one("health_check")?.name, let check, check.kind == .http, version == .http2 || proxyProtocol != nil {
+            diagnostics.error(
+                "a check of http speaks HTTP/1.1 and no PROXY protocol, which these servers do not take", at: word,
+                hint: "look whether they take connections: health_check tcp { … }")
+        }
         block.finish(later: ["sticky", "breaker", "srv"])
         if given.isEmpty { diagnostics.error("an upstream has no server", at: directive.name, hint: "add: server 127.0.0.1:8000;") }
         if diagnostics.count > errors { return nil }

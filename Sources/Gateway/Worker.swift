@@ -143,7 +143,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             control?.close()
             control = try? MessageChannel(descriptor, on: loop, receiver: self)
         case .certificate: received(certificate: message, &reader)
-        case .endStreams: if services.isDraining { endStreams() }
+        case .endStreams: streamsMustEnd()
         case .drain: drain(closingIdle: message.count > 1 && message[1] == 1)
         case .keySet:
             guard let issuer = reader.number(), let document = reader.bytes(), let index = Int(exactly: issuer) else { return }
@@ -266,7 +266,10 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         guard let listener = reader.number(), let index = reader.number(), let chain = reader.bytes(), let key = reader.bytes() else {
             return
         }
-        defer { Secrets.wipe(key) }
+        defer {
+            Secrets.wipe(key)
+            Secrets.wipe(chain)
+        }
         guard let certificate = try? Certificate(chainPEM: chain, keyPEM: key) else {
             return report("a certificate that was changed cannot be used here; the one before stays")
         }
@@ -312,6 +315,13 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         guard !services.isStopping, streamsEndAt > loop.now else { return endStreams() }
         phase = .streaming(until: streamsEndAt)
         for connection in Array(connections.values) where !connection.carriesStream { connection.abort() }
+    }
+
+    /// Other configurations have streams too: those of this one end, and requests have the time that they were promised.
+    private func streamsMustEnd() {
+        guard services.isDraining else { return }
+        streamsEndAt = loop.now
+        if case .draining = phase { path.endStreams() } else { endStreams() }
     }
 
     /// They end in their own terms; what has not by the next tick is cut.

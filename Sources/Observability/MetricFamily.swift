@@ -16,7 +16,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
     case upstreamRequests = 100, upstreamResponseDuration, upstreamConnectDuration
     case upstreamConnections, upstreamConnectFailures, upstreamWaiting, upstreamWaitDuration, upstreamRejections
     case upstreamRetries, upstreamRetriesDenied
-    case upstreamServerUp, upstreamServerState, upstreamChecks, upstreamEjections, upstreamCircuitOpen
+    case upstreamServerUp, upstreamServerState, upstreamChecks, upstreamEjections
     case certificateExpiry = 140, certificateLoads
     case logLinesDropped = 160, traceSpansDropped, metricSeries, metricSeriesOverflowed
 
@@ -101,7 +101,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
             "limit_table_evictions_total", .counter, "Keys that gave way to others because the table was full."),
         .storeRequests: Definition("store_requests_total", .counter, ["redis", "result"], "Requests for limits in Redis."),
         .storeDuration: Definition("store_duration_seconds", .histogram(.fine), ["redis"], "How long Redis took to answer."),
-        .storeUp: Definition("store_up", .gauge, ["redis"], "Workers that have a connection to this Redis."),
+        .storeUp: Definition("store_up", .gauge, ["redis"], "Whether any worker has a connection to this Redis."),
         .upstreamRequests: Definition(
             "upstream_requests_total", .counter, ["upstream", "server", "code_class"], "Requests to servers, by what came back."),
         .upstreamResponseDuration: Definition(
@@ -128,11 +128,10 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
         .upstreamChecks: Definition("upstream_checks_total", .counter, ["upstream", "server", "result"], "Active checks of servers."),
         .upstreamEjections: Definition(
             "upstream_ejections_total", .counter, ["upstream", "server", "reason"], "Servers that were given no requests for a while."),
-        .upstreamCircuitOpen: Definition("upstream_circuit_open", .gauge, ["upstream"], "Whether the breaker of an upstream is open."),
         .certificateExpiry: Definition(
             "certificate_expiry_timestamp_seconds", .gauge, ["name", "source"], "When a certificate is no longer valid."),
         .certificateLoads: Definition("certificate_loads_total", .counter, ["result"], "Certificates that were loaded while running."),
-        .logLinesDropped: Definition("log_lines_dropped_total", .counter, ["log"], "Lines of logs that could not be written."),
+        .logLinesDropped: Definition("log_lines_dropped_total", .counter, ["log"], "Lines of logs, and traces, that could not be written."),
         .traceSpansDropped: Definition("trace_spans_dropped_total", .counter, ["reason"], "Spans that could not be sent."),
         .metricSeries: Definition("metrics_series", .gauge, "Series in this exposition."),
         .metricSeriesOverflowed: Definition(

@@ -28,6 +28,8 @@ package final class Metrics {
         shared = memory.memory
         recentAt = memory.recentAt
         memory.prepare()
+        // What the process before left there is not believed: it may have been in wrong hands.
+        for word in 0..<2 * MetricMemory.recentCount { shared.store(recentAt + word, 0) }
         for number in 0..<memory.nameCount {
             let id = Name(number: UInt16(number + 1))
             if let text = memory.name(id) { names[text] = id }

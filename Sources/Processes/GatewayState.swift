@@ -1,4 +1,6 @@
 /// How the gateway's processes are, as the supervisor sees it; told to the control process, which tells others.
+import Bytes
+
 package struct GatewayState: Equatable, Sendable {
     package struct Worker: Equatable, Sendable {
         package var process: Int32
@@ -6,14 +8,17 @@ package struct GatewayState: Equatable, Sendable {
         /// Whether it takes connections.
         package var isReady: Bool
         package var isDraining: Bool
+        /// Whether it is of the configuration that is in force.
+        package var isCurrent: Bool
         /// Seconds since 1970.
         package var startedAt: UInt64
 
-        package init(process: Int32, slot: Int, isReady: Bool, isDraining: Bool, startedAt: UInt64) {
+        package init(process: Int32, slot: Int, isReady: Bool, isDraining: Bool, isCurrent: Bool, startedAt: UInt64) {
             self.process = process
             self.slot = slot
             self.isReady = isReady
             self.isDraining = isDraining
+            self.isCurrent = isCurrent
             self.startedAt = startedAt
         }
     }
@@ -40,13 +45,16 @@ package struct GatewayState: Equatable, Sendable {
     /// What was wrong with it; empty otherwise.
     package var lastReloadError = ""
     package var workers: [Worker] = []
+    /// How many the configuration that is in force has when all is well.
+    package var workersWanted = 0
 
     package init() {}
 
-    /// Whether all workers of the present configuration take connections.
-    package var isReady: Bool {
-        phase == .serving && workers.contains { !$0.isDraining } && workers.allSatisfy { $0.isDraining || $0.isReady }
-    }
+    /// Workers of the configuration in force that do not take connections, those included that are not there.
+    package var workersMissing: Int { max(0, workersWanted - workers.count { $0.isCurrent && $0.isReady }) }
+
+    /// Whether all workers of the configuration in force take connections.
+    package var isReady: Bool { phase == .serving && workersWanted > 0 && workersMissing == 0 }
 
     package func write(to writer: inout MessageWriter) {
         writer.text(version)
@@ -58,12 +66,13 @@ package struct GatewayState: Equatable, Sendable {
         writer.number(phase.rawValue)
         writer.number(isLastReloadGood ? 1 : 0)
         writer.number(lastReloadAt)
-        writer.text(String(lastReloadError.prefix(errorCharactersMax)))
+        writer.text(lastReloadError.prefix(utf8: errorBytesMax))
+        writer.number(UInt64(workersWanted))
         writer.number(UInt64(workers.count))
         for worker in workers {
             writer.number(UInt64(bitPattern: Int64(worker.process)))
             writer.number(UInt64(worker.slot))
-            writer.number((worker.isReady ? 1 : 0) | (worker.isDraining ? 2 : 0))
+            writer.number((worker.isReady ? 1 : 0) | (worker.isDraining ? 2 : 0) | (worker.isCurrent ? 4 : 0))
             writer.number(worker.startedAt)
         }
     }
@@ -72,7 +81,8 @@ package struct GatewayState: Equatable, Sendable {
     package init?(_ reader: inout MessageReader) {
         guard let version = reader.text(), let process = reader.number(), let startedAt = reader.number(), let path = reader.text(),
             let hash = reader.text(), let loadedAt = reader.number(), let phase = reader.number().flatMap({ Phase(rawValue: $0) }),
-            let isGood = reader.number(), let reloadAt = reader.number(), let error = reader.text(), let count = reader.number(),
+            let isGood = reader.number(), let reloadAt = reader.number(), let error = reader.text(), let wanted = reader.number(),
+            let count = reader.number(),
             count <= UInt64(ProcessMemory.slotsMax)
         else { return nil }
         self.version = version
@@ -85,6 +95,7 @@ package struct GatewayState: Equatable, Sendable {
         isLastReloadGood = isGood == 1
         lastReloadAt = reloadAt
         lastReloadError = error
+        workersWanted = Int(clamping: wanted)
         for _ in 0..<count {
             guard let process = reader.number(), let slot = reader.number(), slot < UInt64(ProcessMemory.slotsMax),
                 let flags = reader.number(), let startedAt = reader.number()
@@ -92,9 +103,10 @@ package struct GatewayState: Equatable, Sendable {
             workers.append(
                 Worker(
                     process: Int32(truncatingIfNeeded: process), slot: Int(slot), isReady: flags & 1 != 0, isDraining: flags & 2 != 0,
+                    isCurrent: flags & 4 != 0,
                     startedAt: startedAt))
         }
     }
 }
 
-private let errorCharactersMax = 16_384
+private let errorBytesMax = 16_384

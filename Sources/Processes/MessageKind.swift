@@ -60,7 +60,7 @@ package enum MessageKind: UInt8, Sendable {
     case countingMemory
     /// A bound socket comes along: a number is its role among ``LocalRole``, another its place among those of the file.
     case localSocket
-    /// Take no more connections at the local sockets: another control process serves them.
+    /// Another control process is in charge: take no more connections at the local sockets, and look at no servers.
     case leaveLocalSockets
     /// A ``GatewayState``.
     case state
@@ -82,4 +82,8 @@ package enum MessageKind: UInt8, Sendable {
     // supervisor to worker and control
     /// A listener's certificate has changed: the listener's number and the certificate's, the chain, and for a worker the key.
     case certificate
+
+    // supervisor to the supervisor that has taken over
+    /// The service manager has been told that it is the service now.
+    case handedOver
 }

@@ -11,6 +11,8 @@ final class CertificateWatch {
     private var seen: [[Int64]?]
     /// What is in use.
     private var digest: [UInt8]
+    /// What was found last, and is in use once that is confirmed.
+    private var found: [UInt8] = []
     /// Since when the files are others and cannot be used, and whether that was told.
     private var wrongSince = Instant.never
     private var isWrongTold = false
@@ -33,23 +35,34 @@ final class CertificateWatch {
         seen = [nil, nil]
     }
 
+    /// What was found is in use.
+    func confirm() {
+        if !found.isEmpty { digest = found }
+        found = []
+        wrongSince = .never
+        isWrongTold = false
+    }
+
     func look(at now: Instant) -> Outcome {
         let signatures = [LocalFiles.signature(of: files.chain), LocalFiles.signature(of: files.key)]
         guard signatures != seen || wrongSince != .never else { return .unchanged }
         let isFirstLook = wrongSince == .never
         seen = signatures
         do {
-            let (chain, key) = (try LocalFiles.read(files.chain, bytesMax: bytesMax), try LocalFiles.read(files.key, bytesMax: bytesMax))
+            let key = try LocalFiles.read(files.key, bytesMax: bytesMax)
+            var isHandedOn = false
+            defer { if !isHandedOn { Secrets.wipe(key) } }
+            let chain = try LocalFiles.read(files.chain, bytesMax: bytesMax)
             let present = Digest.sha256(chain) + Digest.sha256(key)
             guard present != digest else {
-                wrongSince = .never
-                isWrongTold = false
+                confirm()
                 return .unchanged
             }
             let certificate = try Certificate(chainPEM: chain, keyPEM: key)
-            digest = present
-            wrongSince = .never
-            isWrongTold = false
+            found = present
+            // Until it is in use, it is looked at again.
+            if isFirstLook { wrongSince = now }
+            isHandedOn = true
             return .changed(certificate, chain: chain, key: key)
         } catch {
             if isFirstLook { wrongSince = now }

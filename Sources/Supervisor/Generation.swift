@@ -78,6 +78,8 @@ final class Generation {
     var isDraining = false
     var readyBy = Instant.never
     var killAt = Instant.never
+    /// Until then requests may take their time, whatever becomes of streams.
+    var requestsEndAt = Instant.past
     /// What was listened on before this generation; to go back to if it never becomes ready.
     let socketsBefore: ListeningSockets
     /// The slots of all its processes; free again when the control process has read their last lines.
@@ -110,7 +112,11 @@ final class Generation {
         defer { Secrets.wipe(before) }
         guard var decoded = FileBundle(encoded: before) else { return }
         defer { decoded.wipePrivateKeys() }
-        for (path, content) in files { decoded.contents[path] = content.map { $0 } }
+        for (path, content) in files {
+            if let before = decoded.contents[path] { Secrets.wipe(before) }
+            // A copy: what is wiped below is not the caller's.
+            decoded.contents[path] = content.map { $0 }
+        }
         let encoded = decoded.encoded
         defer { Secrets.wipe(encoded) }
         bundle = try LocalFiles.memoryFile(encoded).duplicate(atLeast: descriptorsFrom)

@@ -34,25 +34,28 @@ struct ListeningSockets {
         }
     }
 
-    /// Opens the socket of operators, with the rights that the file gives it.
+    /// Opens the socket of operators, with the rights that the file gives it; of one that is open they are set again.
     mutating func open(_ admin: AdminSettings) throws(ListenError) {
-        guard byAddress[admin.address] == nil else { return }
-        // Nobody connects before the rights are set.
-        let before = umask(0o177)
-        defer { umask(before) }
-        try open([admin.address], count: 1)
-        // SAFETY: the path is lent as a terminated string for the calls.
+        if byAddress[admin.address] == nil {
+            // Nobody connects before the rights are set.
+            let before = umask(0o177)
+            defer { umask(before) }
+            try open([admin.address], count: 1)
+        }
+        // SAFETY: the path is lent as a terminated string for the calls, none of which follows a link that somebody has put there.
         if let group = admin.group {
             guard let entry = unsafe getgrnam(group) else { return restrict(admin, "there is no group '\(group)' on this host") }
-            if unsafe chown(admin.path, uid_t.max, entry.pointee.gr_gid) != 0 { restrict(admin, SystemError("chown").reason) }
+            guard unsafe lchown(admin.path, uid_t.max, entry.pointee.gr_gid) == 0 else {
+                return restrict(admin, SystemError("chown").reason)
+            }
         }
-        if unsafe chmod(admin.path, admin.mode) != 0 { restrict(admin, SystemError("chmod").reason) }
+        if unsafe fchmodat(AT_FDCWD, admin.path, admin.mode, AT_SYMLINK_NOFOLLOW) != 0 { restrict(admin, SystemError("chmod").reason) }
     }
 
     /// Why a socket has not the rights that the file gives it; then it has fewer.
     private(set) var restrictions: [String] = []
     private mutating func restrict(_ admin: AdminSettings, _ reason: String) {
-        restrictions.append("\(admin.path) is for its owner alone: \(reason)")
+        restrictions.append("the rights of \(admin.path) are not as the file has them: \(reason)")
     }
 
     mutating func takeRestrictions() -> [String] { exchange(&restrictions, with: []) }

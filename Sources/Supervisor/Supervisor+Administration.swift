@@ -72,6 +72,7 @@ extension Supervisor {
         state.hash = present?.hash ?? ""
         state.loadedAt = present?.loadedAt ?? 0
         state.phase = isStopping ? .stopping : leavesAt != .never ? .leaving : present?.readyBy == .never ? .serving : .starting
+        state.workersWanted = present?.settings.workers ?? 0
         state.isLastReloadGood = lastReload.error.isEmpty
         state.lastReloadAt = lastReload.at
         state.lastReloadError = lastReload.error
@@ -80,6 +81,7 @@ extension Supervisor {
                 state.workers.append(
                     GatewayState.Worker(
                         process: worker.process, slot: worker.slot ?? 0, isReady: worker.isReady, isDraining: generation.isDraining,
+                        isCurrent: generation === present,
                         startedAt: worker.startedWall))
             }
         }
@@ -111,7 +113,7 @@ extension Supervisor {
         var message = MessageWriter(.outcome)
         message.number(asker.number)
         message.number(isDone ? 1 : 0)
-        message.text(String(text.prefix(outcomeCharactersMax)))
+        message.text(text.prefix(utf8: outcomeBytesMax))
         asker.channel.send(message.output)
     }
 
@@ -152,4 +154,4 @@ extension Supervisor {
     }
 }
 
-private let outcomeCharactersMax = 60_000
+private let outcomeBytesMax = 60_000

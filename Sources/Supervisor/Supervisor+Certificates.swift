@@ -16,8 +16,9 @@ extension Supervisor {
                 switch watch.look(at: now) {
                 case .unchanged: break
                 case .changed(let certificate, let chain, let key):
-                    replace(certificate, chain, key, watch, generation)
+                    if replace(certificate, chain, key, watch, generation) { watch.confirm() } else { count(certificate: "failure") }
                     Secrets.wipe(key)
+                    Secrets.wipe(chain)
                 case .wrong(let reason):
                     count(certificate: "failure")
                     log.error(
@@ -29,22 +30,30 @@ extension Supervisor {
 
     private func replace(
         _ certificate: Certificate, _ chain: [UInt8], _ key: [UInt8], _ watch: CertificateWatch, _ generation: Generation
-    ) {
+    ) -> Bool {
         guard chain.count + key.count < messageBytesMax / 2 else {
-            return log.error("the certificate \(watch.files.chain) is too large to be loaded while the gateway runs; reload it")
+            log.error("the certificate \(watch.files.chain) is too large to be loaded while the gateway runs; reload it")
+            return true
         }
         do {
             // Those who come later find it as if it had been read with the configuration.
-            try generation.replace([watch.files.chain: chain, watch.files.key: key])
+            // Both may stand in one file.
+            var files = [watch.files.chain: chain]
+            files[watch.files.key] = key
+            try generation.replace(files)
         } catch {
-            return log.error("the certificate \(watch.files.chain) has changed and cannot be handed on: \(error)")
+            log.error("the certificate \(watch.files.chain) has changed and cannot be handed on: \(error); that is tried again")
+            return false
         }
-        for worker in generation.workers { worker.channel?.send(Self.message(watch, chain, key)) }
-        generation.control?.channel?.send(Self.message(watch, chain, []))
+        let message = Self.message(watch, chain, key)
+        defer { Secrets.wipe(message) }
+        for worker in generation.workers { worker.channel?.send(message) }
+        generation.control?.channel?.send(Self.message(watch, PEMText.certificates(in: chain), []))
         count(certificate: "success")
         log.info(
             "the certificate for \(certificate.name) is loaded again from \(watch.files.chain); it is valid for \(max(0, certificate.secondsLeft) / 86_400) days"
         )
+        return true
     }
 
     private static func message(_ watch: CertificateWatch, _ chain: [UInt8], _ key: [UInt8]) -> [UInt8] {

@@ -14,7 +14,11 @@ extension Supervisor {
     /// Starts the processes of a new generation.
     func start(_ settings: Settings, _ files: FileBundle) throws {
         if ProcessRights.isRoot, let user = settings.user, !ProcessRights.exists(user: user) { throw StartError.noUser(user) }
-        guard usedSlots.count + settings.workers + 1 <= ProcessMemory.slotsMax else { throw StartError.tooManyWorkers }
+        guard usedSlots.count + settings.workers + 1 <= ProcessMemory.slotsMax else {
+            // What holds them are streams of earlier configurations, which end now.
+            endOldestStreams(butFor: 0)
+            throw StartError.tooManyWorkers
+        }
         let addresses = settings.listeners.map(\.address)
         let before = sockets
         do {
@@ -215,20 +219,26 @@ extension Supervisor {
         generation.readyBy = .never
         let settings = generation.settings
         let allowed = closingIdle ? settings.drainTimeout : max(settings.drainTimeout, settings.streamDrainTimeout)
+        generation.requestsEndAt = loop.now.adding(settings.drainTimeout).adding(killAfterDrain)
         generation.killAt = loop.now.adding(allowed).adding(killAfterDrain)
         for worker in generation.workers {
             worker.channel?.send([MessageKind.drain.rawValue, closingIdle ? 1 : 0])
         }
         generation.workers.removeAll { $0.process < 0 }
+        // While the gateway stops it still tells that it does.
+        if !isStopping { generation.control?.channel?.send(MessageWriter(.leaveLocalSockets).output) }
         finishIfDrained(generation)
         endOldestStreams()
     }
 
     /// Where many configurations still have streams, those of the oldest end.
-    private func endOldestStreams() {
-        let draining = generations.filter(\.isDraining)
-        for generation in draining.dropLast(drainingMax) where generation.killAt > loop.now.adding(killAfterDrain) {
-            generation.killAt = loop.now.adding(killAfterDrain)
+    ///
+    /// - Parameter most: how many may keep theirs.
+    private func endOldestStreams(butFor most: Int = drainingMax) {
+        for generation in generations.filter(\.isDraining).dropLast(most) {
+            let end = max(generation.requestsEndAt, loop.now.adding(killAfterDrain))
+            guard generation.killAt > end else { continue }
+            generation.killAt = end
             for worker in generation.workers { worker.channel?.send(MessageWriter(.endStreams).output) }
         }
     }

@@ -1,3 +1,4 @@
+import Observability
 import Time
 import CLinux
 import Logging
@@ -27,7 +28,7 @@ extension Supervisor {
     // MARK: - The old program
 
     func handOver() {
-        guard !isStopping, successor == nil, !generations.contains(where: { $0.readyBy != .never }) else {
+        guard !isStopping, leavesAt == .never, successor == nil, !generations.contains(where: { $0.readyBy != .never }) else {
             return log.warning("SIGUSR2 is passed over: the gateway is reloading, stopping or handing over already")
         }
         do {
@@ -70,6 +71,10 @@ extension Supervisor {
     func retire(for successor: Successor) {
         log.info("process \(successor.process) has taken over; requests in flight are finished here")
         service.handedOver(to: successor.process)
+        successor.channel.send(MessageWriter(.handedOver).output)
+        for generation in generations { generation.control?.channel?.send(MessageWriter(.leaveLocalSockets).output) }
+        // It was told to stop, and the one that comes after it is too.
+        if leavesAt != .never { kill(successor.process, SIGTERM) }
         isStopping = true
         sockets.closeAll()
         if reloadsAgain { kill(successor.process, SIGHUP) }
@@ -109,17 +114,20 @@ extension Supervisor {
             sockets.adopt(socket, of: address)
         case .sharedMemory:
             guard let descriptor, let count = reader.number(), count <= UInt64(ProcessMemory.slotsMax) else { return }
+            slotsOfPredecessor = Set((0..<count).compactMap { _ in reader.number().flatMap { Int(exactly: $0) } })
+            usedSlots.formUnion(slotsOfPredecessor)
             guard let inherited = HostMemory(inherited: descriptor) else {
                 return log.warning("the memory of the program before has another layout: limits kept in memory start again")
             }
             memory = inherited
-            slotsOfPredecessor = Set((0..<count).compactMap { _ in reader.number().flatMap { Int(exactly: $0) } })
-            usedSlots.formUnion(slotsOfPredecessor)
         case .slotMemory:
             guard let descriptor, let slot = reader.number(), slot < UInt64(ProcessMemory.slotsMax),
                 let memory = ProcessMemory(inherited: descriptor)
             else { return }
             slotMemories[Int(slot)] = memory
+        case .handedOver:
+            service.isMain = true
+            service.ready()
         case .ticketKeys: ticketKeys = Array(message.dropFirst())
         case .remember: remember(message)
         case .bequestComplete: startFirst()
@@ -130,7 +138,8 @@ extension Supervisor {
     func predecessorEnded() {
         predecessor = nil
         usedSlots.subtract(slotsOfPredecessor)
-        // Until now the one before was the service, and has named this one.
+        for slot in slotsOfPredecessor { slotMemories[slot]?.metrics.clearGauges() }
+        // One of an earlier version has not said so.
         service.isMain = true
         if generations.isEmpty {
             log.critical("the program that was to hand over its sockets ended before it had")

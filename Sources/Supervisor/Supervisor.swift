@@ -270,6 +270,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             for generation in generations { drain(generation, closingIdle: true) }
             return
         }
+        // A successor that is not yet ready is to stop too: it would go on alone.
+        if let successor { kill(successor.process, SIGTERM) }
         let delay = generations.last { $0.readyBy == .never }?.settings.shutdownDelay ?? .zero
         if delay > .zero, leavesAt == .never, exitCode == 0 {
             leavesAt = loop.now.adding(delay)
@@ -278,8 +280,6 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
             return tellState()
         }
         isStopping = true
-        // A successor that is not yet ready is to stop too: it would go on alone.
-        if let successor { kill(successor.process, SIGTERM) }
         service.stopping()
         log.info("stopping: requests in flight are finished")
         tellState()

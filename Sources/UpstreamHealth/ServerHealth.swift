@@ -65,13 +65,20 @@ package struct ServerHealth {
         memory.compareExchange(firstWord + word.rawValue, expected: expected, desired: desired).exchanged
     }
 
+    /// Whether nobody has ever had this entry.
+    var isUnused: Bool { load(.key) == 0 }
+
+    /// Whether this entry is the key's.
+    func find(_ key: UInt64, at now: Instant) -> Bool {
+        guard load(.key) == key else { return false }
+        touch(at: now)
+        return true
+    }
+
     /// Whether this entry is the key's, or has become it: free ones, and those that nobody has had use of for a day.
     func take(_ key: UInt64, at now: Instant) -> Bool {
         let present = load(.key)
-        if present == key {
-            touch(at: now)
-            return true
-        }
+        if present == key { return find(key, at: now) }
         let isFree = present == 0 || Instant(nanoseconds: load(.seenAt)).adding(forgottenAfter) < now
         guard isFree, trade(.key, present, key) else { return load(.key) == key }
         for word in 1..<Self.words { memory.store(firstWord + word, 0) }
@@ -89,12 +96,14 @@ package struct ServerHealth {
     package var ejectedUntil: Instant { Instant(nanoseconds: load(.ejectedUntil)) }
     package var ejections: UInt64 { load(.ejections) }
 
-    /// - Parameter isChecked: whether it is looked at: what earlier checks have found says nothing any more where it is not.
-    package func state(at now: Instant, isChecked: Bool = true) -> State {
+    /// - Parameters:
+    ///   - isChecked: whether it is looked at: what earlier checks have found says nothing any more where it is not.
+    ///   - isEjected: whether it is ever taken out for its failures; an earlier configuration may have had it so.
+    package func state(at now: Instant, isChecked: Bool = true, isEjected: Bool = true) -> State {
         if isDrained { return .drained }
         if isChecked, check == .down { return .down }
         let until = load(.ejectedUntil)
-        guard until > 0 else { return .up }
+        guard until > 0, isEjected else { return .up }
         return until > now.nanoseconds ? .ejected(Cause(rawValue: load(.cause)) ?? .consecutive) : .probation
     }
 
@@ -103,11 +112,17 @@ package struct ServerHealth {
 
     // MARK: - Requests
 
+    /// Whether nobody tries the server at the moment.
+    package func mayBegin(trialAt now: Instant) -> Bool {
+        let before = load(.triedAt)
+        return before == 0 || Instant(nanoseconds: before).adding(trialMax) < now
+    }
+
     /// Takes the one request that tries a server after an ejection; false when another request does.
     package func beginTrial(at now: Instant) -> Bool {
         let before = load(.triedAt)
         // Of one that never ended nobody waits for the end.
-        guard before == 0 || Instant(nanoseconds: before).adding(trialMax) < now else { return false }
+        guard mayBegin(trialAt: now) else { return false }
         return trade(.triedAt, before, max(1, now.nanoseconds))
     }
 
@@ -154,7 +169,7 @@ package struct ServerHealth {
 
     /// Nil where another process has done it at the same moment.
     private func eject(_ cause: Cause, _ before: UInt64, _ now: Instant, _ rule: EjectionRule) -> Cause? {
-        let length = rule.length(ofEjection: load(.ejections) + 1)
+        let length = rule.length(ofEjection: load(.ejections) &+ 1)
         guard trade(.ejectedUntil, before, now.adding(length).nanoseconds) else { return nil }
         memory.add(firstWord + Word.ejections.rawValue, 1)
         store(.cause, cause.rawValue)
@@ -174,7 +189,8 @@ package struct ServerHealth {
         }
         let requests = memory.add(firstWord + Word.windowRequests.rawValue, 1)
         let failed = failures > 0 ? memory.add(firstWord + Word.windowFailures.rawValue, failures) : load(.windowFailures)
-        return (requests, failed)
+        // Any worker may write here: no number of it leads out of arithmetic.
+        return (min(requests, countMax), min(failed, countMax))
     }
 
     // MARK: - Checks and operators
@@ -194,4 +210,5 @@ package struct ServerHealth {
 
 /// Longer than any request that tries a server should take.
 private let trialMax = Nanoseconds.seconds(60)
+private let countMax: UInt64 = 1 << 40
 private let forgottenAfter = Nanoseconds.seconds(86_400)

@@ -22,10 +22,15 @@ package struct ServerTable {
     package func health(of server: String, in upstream: String, at now: Instant) -> ServerHealth? {
         let key = max(1, hash.hash(Array("\(upstream)\u{0}\(server)".utf8).span))
         let start = Int(key % UInt64(Self.entriesMax))
-        for step in 0..<Self.entriesMax {
-            let health = ServerHealth(memory, firstWord: firstWord + (start + step) % Self.entriesMax * ServerHealth.words)
-            if health.take(key, at: now) { return health }
+        func entry(_ step: Int) -> ServerHealth {
+            ServerHealth(memory, firstWord: firstWord + (start + step) % Self.entriesMax * ServerHealth.words)
         }
-        return nil
+        // Its own, wherever it stands, before one that has become free in front of it.
+        for step in 0..<Self.entriesMax {
+            let candidate = entry(step)
+            if candidate.find(key, at: now) { return candidate }
+            if candidate.isUnused { break }
+        }
+        return (0..<Self.entriesMax).lazy.map(entry).first { $0.take(key, at: now) }
     }
 }

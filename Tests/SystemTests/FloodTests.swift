@@ -130,7 +130,7 @@ import Testing
         // Each of them holds a queue in each direction at most.
         #expect(Gateway.residentKiB(worker[0]) < residentKiB + 150 * 200)
         let told =
-            ["slow_heads": "heads too slow", "slow_bodies": "bodies too slow", "slow_readers": "answers taken too slowly"][kind] ?? "?"
+            ["slow_heads": "heads too slow", "slow_bodies": "bodies too slow", "slow_readers": "responses taken too slowly"][kind] ?? "?"
         #expect(eventually(within: 15) { stage.gateway.log.contains(told) }, "\(stage.gateway.log)")
     }
 
@@ -182,7 +182,7 @@ import Testing
                 usleep(10_000)
                 return client.take(20_000) == nil
             })
-        #expect(eventually(within: 15) { stage.gateway.log.contains("1 answers taken too slowly") })
+        #expect(eventually(within: 15) { stage.gateway.log.contains("1 responses taken too slowly") })
     }
 
     @Test func headsThatAreTooLargeOrTooSlowAreCountedAndRefused() throws {

@@ -81,7 +81,8 @@ struct AdminConnection {
             complain(
                 """
                 no gateway answers at \(path): \(error.reason)
-                hint: is it running, has it 'admin' in its configuration, and may you use its socket? Another one is named with --socket PATH
+                hint: is it running, has it 'admin' in its configuration, and may you use its socket? Another one is named with --socket PATH;
+                where the file has just moved or removed it, send SIGHUP to the main process
                 """)
             throw ExitCode(3)
         }

@@ -55,13 +55,13 @@ struct StatusScreen {
             )
         }
         for limit in state.list("limits") {
-            let without = ["failed_open", "failed_closed", "local"].reduce(UInt64(0)) { $0 + limit.count($1) }
+            let without = ["failed_open", "failed_closed", "local"].reduce(UInt64(0)) { $0 &+ limit.count($1) }
             lines.append(
                 "limit      \(pad(limit.text("limit"), 14)) allowed \(limit.count("allowed")) refused \(limit.count("refused"))"
                     + (without > 0 ? " without its store \(without)" : ""))
         }
         if case .object(let refusals) = state["refusals"] ?? .null, !refusals.isEmpty {
-            let most = refusals.prefix(5).map { "\($0.name) \($0.value.number?.text ?? "")" }
+            let most = refusals.prefix(5).map { "\(printable($0.name)) \($0.value.number?.text ?? "")" }
             lines.append("refusals   \(most.joined(separator: ", "))")
         }
         return lines.joined(separator: "\n") + "\n"
@@ -78,7 +78,7 @@ struct StatusScreen {
                     "\(upstream.text("upstream")) \(server.text("server")) is \(serverState(server))\(why.isEmpty ? "" : ": \(why)")")
             }
         }
-        for certificate in state.list("certificates") where certificate.count("expires_at") < now + 30 * 86_400 {
+        for certificate in state.list("certificates") where certificate.count("expires_at") < now &+ 30 * 86_400 {
             found.append("the certificate \(certificate.text("name")) is valid for \(left(certificate.count("expires_at")))")
         }
         let config = state["config"] ?? .null
@@ -109,15 +109,21 @@ struct StatusScreen {
 
 /// A text in a column of this width; one that is longer is cut.
 func pad(_ text: String, _ width: Int, right: Bool = false) -> String {
+    let text = printable(text)
     let count = text.count
     if count > width { return text.prefix(width - 1) + "…" }
     let space = String(repeating: " ", count: width - count)
     return right ? space + text : text + space
 }
 
+/// A text without what a terminal obeys.
+func printable(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || 0x7F..<0xA0 ~= $0.value ? "?" : $0 }))
+}
+
 extension JSONValue {
     /// The text of a member; empty where there is none.
-    func text(_ name: String) -> String { self[name]?.string ?? "" }
+    func text(_ name: String) -> String { printable(self[name]?.string ?? "") }
     func count(_ name: String) -> UInt64 { self[name]?.number.flatMap { UInt64($0.text) } ?? 0 }
     func list(_ name: String) -> [JSONValue] { if case .array(let elements) = self[name] ?? .null { elements } else { [] } }
 }

@@ -69,7 +69,7 @@ struct TopScreen {
 
     /// Within the bucket that the quantile falls into, all lengths are taken to be equally frequent.
     private static func quantile(_ share: Double, _ buckets: [UInt64], _ bounds: [UInt64]) -> String {
-        let total = buckets.reduce(0, +)
+        let total = buckets.reduce(0, &+)
         guard total > 0 else { return "-" }
         let wanted = Double(total) * share
         var before: Double = 0
@@ -89,10 +89,12 @@ struct TopScreen {
             ? "\(decimal(nanoseconds / 1e6)) ms" : nanoseconds < 10e9 ? "\(Int(nanoseconds / 1e6)) ms" : "\(Int(nanoseconds / 1e9)) s"
     }
 
-    private static func rate(_ value: Double) -> String { value >= 10 || value == 0 ? "\(Int(value.rounded()))" : decimal(value) }
+    private static func rate(_ value: Double) -> String {
+        value >= 10 || value == 0 ? "\(Int(exactly: min(value, 1e15).rounded()) ?? 0)" : decimal(value)
+    }
 
     private static func decimal(_ value: Double) -> String {
-        let tenths = Int((value * 10).rounded())
+        let tenths = Int((min(value, 1e12) * 10).rounded())
         return "\(tenths / 10).\(tenths % 10)"
     }
 
@@ -100,7 +102,7 @@ struct TopScreen {
     private static func refusals(_ before: JSONValue?, _ after: JSONValue?) -> String {
         guard case .object(let members) = after ?? .null else { return "" }
         let changes = members.map { ($0.name, change((before ?? .null).count($0.name), UInt64($0.value.number?.text ?? "") ?? 0)) }
-        return changes.filter { $0.1 > 0 }.sorted { ($1.1, $0.0) < ($0.1, $1.0) }.prefix(2).map { "\($0.0) \($0.1)" }.joined(
+        return changes.filter { $0.1 > 0 }.sorted { ($1.1, $0.0) < ($0.1, $1.0) }.prefix(2).map { "\(printable($0.0)) \($0.1)" }.joined(
             separator: ", ")
     }
 }
