@@ -74,49 +74,64 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         var lastError = ForwardingError.unresolved
         var isFull = false
         let preamble = settings.proxyProtocol.map { ProxyProtocol.header($0, origin.addresses) } ?? []
-        let tiers = inOrder(movesOn: !fresh)
-        // Written out: a key path would be looked up for each request.
-        if tiers.allSatisfy({ $0.isEmpty }) {
-            metrics.rejected("no_server")
-            throw .noServer
+        if servers.count == 1 {
+            // A server that is alone is not taken out for its failures.
+            guard servers[0].mayBeAskedAlone else { throw noServer() }
+            if let channel = channel(to: servers[0], fresh: fresh, preamble, &isFull, &lastError) { return channel }
+            if isFull { return nil }
+            throw lastError
         }
+        let tiers = inOrder(movesOn: !fresh)
+        if tiers.allSatisfy({ $0.isEmpty }) { throw noServer() }
         for var candidates in tiers {
             if let failed, candidates.count > 1, let place = candidates.firstIndex(where: { servers[$0] === failed }) {
                 candidates.append(candidates.remove(at: place))
             }
             for index in candidates {
-                let server = servers[index]
                 // One request finds out whether a server is well again.
-                if candidates.count > 1, !server.mayBeTried {
+                if candidates.count > 1, !servers[index].mayBeTried {
                     if lastError == .unresolved { lastError = .noServer }
                     continue
                 }
-                if let stream = server.openStream() { return stream }
-                // A second attempt cannot wait.
-                if !fresh, server.awaitsSettings {
-                    isFull = true
-                    continue
-                }
-                if !fresh, let idle = server.checkOutIdle() { return idle }
-                guard server.connectionCount < settings.connectionsMax else {
-                    isFull = true
-                    continue
-                }
-                for _ in 0..<server.addressCount {
-                    guard let address = server.nextAddress(at: loop.now) else { break }
-                    do {
-                        return try server.connect(to: address, preamble: preamble, on: loop)
-                    } catch {
-                        server.metrics.connectFailed()
-                        server.refused(address, at: loop.now)
-                        lastError = .connectFailed(error.reason)
-                    }
-                }
+                if let channel = channel(to: servers[index], fresh: fresh, preamble, &isFull, &lastError) { return channel }
             }
             // Those that are busy are worth waiting for: what stands behind them is for when there are none.
             if isFull { return nil }
         }
         throw lastError
+    }
+
+    private func noServer() -> ForwardingError {
+        metrics.rejected("no_server")
+        return .noServer
+    }
+
+    /// A channel to one server; nil where it has none, because it is busy or cannot be reached.
+    private func channel(
+        to server: UpstreamServer, fresh: Bool, _ preamble: [UInt8], _ isFull: inout Bool, _ lastError: inout ForwardingError
+    ) -> (any UpstreamChannel)? {
+        if let stream = server.openStream() { return stream }
+        // A second attempt cannot wait.
+        if !fresh, server.awaitsSettings {
+            isFull = true
+            return nil
+        }
+        if !fresh, let idle = server.checkOutIdle() { return idle }
+        guard server.connectionCount < settings.connectionsMax else {
+            isFull = true
+            return nil
+        }
+        for _ in 0..<server.addressCount {
+            guard let address = server.nextAddress(at: loop.now) else { break }
+            do {
+                return try server.connect(to: address, preamble: preamble, on: loop)
+            } catch {
+                server.metrics.connectFailed()
+                server.refused(address, at: loop.now)
+                lastError = .connectFailed(error.reason)
+            }
+        }
+        return nil
     }
 
     var now: Instant { loop.now }
@@ -262,10 +277,6 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// nobody has looked at yet, and last, where the file has it so, those that are not well. Those that refused a connection lately
     /// come behind all others.
     private func inOrder(movesOn: Bool) -> [[Int]] {
-        if servers.count == 1 {
-            // A server that is alone is not taken out for its failures.
-            return servers[0].mayBeAskedAlone ? alone : []
-        }
         let now = loop.now
         var tiers: [[Int]] = [[], [], [], []]
         for index in servers.indices {
@@ -320,5 +331,3 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
 private let reliefPause = Nanoseconds.milliseconds(250)
 private let relievedAtOnce = 64
-/// The tiers of a group of one server.
-private let alone = [[0]]

@@ -104,6 +104,21 @@ import Testing
         #expect(try metric("certificate_loads_total{result=\"failure\"") == 1)
     }
 
+    @Test("Chain and key may stand in one file")
+    func combined() throws {
+        let folder = TemporaryFolder()
+        for name in ["now", "next"] {
+            try make(name, days: 60, in: folder)
+            try folder.write("\(name).pem", folder.read("\(name).crt") + folder.read("\(name).key"))
+        }
+        let gateway = try gateway(in: folder, "certificate @DIR@/now.pem @DIR@/now.pem;")
+        let before = try #require(try metric("certificate_expiry_timestamp_seconds"))
+        try folder.write("now.pem", folder.read("next.pem"))
+        #expect(eventually(within: 30) { (try? shown(gateway)) == (try? serial("next", in: folder)) })
+        #expect(gateway.program.isRunning)
+        #expect(try metric("certificate_expiry_timestamp_seconds") ?? 0 >= before)
+    }
+
     @Test("A certificate that runs out soon is told of, and an error where the file is checked strictly")
     func expiry() throws {
         let folder = TemporaryFolder()

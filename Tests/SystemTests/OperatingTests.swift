@@ -116,7 +116,16 @@ import Testing
         let chunked = try RawClient(port: healthPort)
         chunked.send("POST /v1/reload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
         #expect(chunked.read().contains(" 400 "))
+        // Thousands of requests at once, behind a body that made room for them.
+        let eager = try RawClient(port: healthPort)
+        eager.send("POST /readyz HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + String(repeating: "x", count: 60_000))
+        let control = try #require(stage.gateway.children("control").first)
+        for _ in 0..<20 {
+            eager.send(String(repeating: "GET /a HTTP/1.1\r\n\r\n", count: 400))
+            _ = eager.take(1 << 20)
+        }
         #expect(try health("/readyz").status == 200)
+        #expect(stage.gateway.children("control") == [control])
         #expect(try stage.gateway.curl("/orders").status == 401)
         _ = silent.count
     }
