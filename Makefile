@@ -51,6 +51,10 @@ bench: release
 install: release
 	install -D -m 755 .build/release/portcullis $(DESTDIR)$(PREFIX)/bin/portcullis
 	install -D -m 644 deploy/portcullis.service $(DESTDIR)/etc/systemd/system/portcullis.service
+	for shell in bash zsh fish; do .build/release/portcullis --generate-completion-script $$shell > .build/portcullis.$$shell || exit 1; done
+	install -D -m 644 .build/portcullis.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/portcullis
+	install -D -m 644 .build/portcullis.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_portcullis
+	install -D -m 644 .build/portcullis.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/portcullis.fish
 	test -e $(DESTDIR)/etc/portcullis/gateway.conf || install -D -m 640 deploy/gateway.conf $(DESTDIR)/etc/portcullis/gateway.conf
 	install -D -m 644 gateway.conf.example $(DESTDIR)$(PREFIX)/share/doc/portcullis/gateway.conf.example
 

@@ -46,7 +46,9 @@ package struct SpanMessage {
                 defer { index += Int(count) }
                 return Array(bytes[index..<index + Int(count)])
             }
-            guard let high = word(), let low = word(), let duration = word(), let route = part() else { return nil }
+            guard let high = word(), let low = word(), let duration = word(), let route = part(),
+                route.count <= MetricMemory.nameBytesMax
+            else { return nil }
             var spans: [[UInt8]] = []
             while index < bytes.count {
                 guard let span = part(), ProtobufWriter.isMessage(span.span) else { return nil }
