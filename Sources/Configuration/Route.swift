@@ -28,6 +28,8 @@ package final class Route {
     package let responseFields: ResponseFields?
     /// Bytes; nil for no bound.
     package let bodyBytesMax: UInt64?
+    /// Nil where the form of a request is its sender's own matter.
+    package let demands: MessageDemands?
     /// Protocols that a request may change to, in lower case.
     package let upgrades: [String]
     /// What holds for a request that changes to one of them, where that is more than for its method.
@@ -42,7 +44,7 @@ package final class Route {
         id: RouteID, line: SourceLine, name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access,
         action: Action,
         challenge: Challenge, signIn: URLTemplate?, cors: CORSRule?, responseFields: ResponseFields?, errorPages: ErrorPages?,
-        bodyBytesMax: UInt64?,
+        bodyBytesMax: UInt64?, demands: MessageDemands?,
         upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.id = id
@@ -59,6 +61,7 @@ package final class Route {
         self.responseFields = responseFields
         self.errorPages = errorPages
         self.bodyBytesMax = bodyBytesMax
+        self.demands = demands
         self.upgrades = upgrades
         self.tunnelRule = tunnelRule
         self.endsStreamsOnExpiry = endsStreamsOnExpiry

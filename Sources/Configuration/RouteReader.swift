@@ -98,6 +98,7 @@ struct RouteReader {
             methods.append(methodRule(method, accepted, access, shared, &named))
         }
         let body = block.one("max_body_size").map { bodySize($0, diagnostics) } ?? bodyBytesMax
+        let formDemands = MessageDemands(block, diagnostics)
         let upgrades = upgrades(block.one("upgrade"))
         if let upgrade = block.one("upgrade"), !methods.isEmpty, !methods.contains(where: { $0.known.contains(.get) }) {
             diagnostics.error("an upgrade comes with GET, which no method block of this route names", at: upgrade.name)
@@ -154,6 +155,7 @@ struct RouteReader {
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             action: action,
             challenge: ownChallenge, signIn: signIn, cors: cors, responseFields: responseFields, errorPages: errorPages, bodyBytesMax: body,
+            demands: formDemands,
             upgrades: upgrades,
             tunnelRule: tunnelRule,
             endsStreamsOnExpiry: endsStreams,

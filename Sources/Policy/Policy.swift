@@ -75,6 +75,13 @@ package final class Policy {
         let name = head.method == .other ? head.text(head.methodRange) : ""
         guard let rule = route.rule(for: head.method, named: name) else { throw .methodNotAllowed(allowed: route.allowed) }
         if case .length(let count) = form.framing, let most = route.bodyBytesMax, count > most { throw .bodyTooLarge }
+        if let demands = route.demands {
+            do throws(MessageDemands.Unmet) {
+                try demands.check(head, queryBytes: Int(target.query.count), form.framing)
+            } catch {
+                throw .form(error)
+            }
+        }
         guard !route.upgrades.isEmpty || form.extendedProtocol != nil, let upgrade = try upgrade(head, form, route) else {
             return .match(RouteMatch(route: route, rule: rule, upgrade: nil))
         }

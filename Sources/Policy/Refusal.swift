@@ -2,6 +2,7 @@ package import Time
 package import Authentication
 package import Authorization
 package import ConfigFile
+package import Configuration
 import Bytes
 package import Forwarding
 package import HTTPMessage
@@ -28,6 +29,8 @@ package enum Refusal: Error, Sendable {
     /// The client's address is in none of these networks.
     case addressNotAllowed(String)
     case bodyTooLarge
+    /// The request's form is not what the route asks for.
+    case form(MessageDemands.Unmet)
     case headTimeout
     case bodyTimeout
     /// The body comes, but so slowly that it is there to hold a place.
@@ -78,6 +81,9 @@ package enum Refusal: Error, Sendable {
         case .forwarding: 502
         case .addressNotAllowed: 403
         case .bodyTooLarge: 413
+        case .form(.contentType): 415
+        case .form(.query): 414
+        case .form(.fields): 431
         case .headTimeout, .bodyTimeout, .bodyTooSlow: 408
         case .protocolNotOffered: 501
         case .overloaded: 503
@@ -103,6 +109,9 @@ package enum Refusal: Error, Sendable {
         case .forwarding(let error): error.reason
         case .addressNotAllowed: "address_not_allowed"
         case .bodyTooLarge: "body_too_large"
+        case .form(.contentType): "content_type_not_accepted"
+        case .form(.query): "query_too_long"
+        case .form(.fields): "too_many_fields"
         case .headTimeout: "head_timeout"
         case .bodyTimeout: "body_timeout"
         case .bodyTooSlow: "body_too_slow"
@@ -139,6 +148,9 @@ package enum Refusal: Error, Sendable {
         case .forwarding: "The service behind cannot be reached or gave no proper response."
         case .addressNotAllowed: "Clients of this address may not use this resource."
         case .bodyTooLarge: "The request's body is larger than this resource takes."
+        case .form(.contentType(let accepted)): "This resource takes bodies of: \(accepted)."
+        case .form(.query): "The query is longer than this resource takes."
+        case .form(.fields): "The request has more fields than this resource takes."
         case .headTimeout: "The request's head did not come in time."
         case .bodyTimeout: "The request's body did not come in time."
         case .bodyTooSlow: "The request's body comes too slowly."

@@ -142,6 +142,8 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         ("client_limits { head_size 1m; }", "head_size is from 1k to 64k"), ("client_limits { upload_rate 5; }", "'5' is not a rate"),
         ("client_limits { download_rate 5/10ms; }", "no more often than once in a second"),
         ("route /a { upstream app; auth sso; upgrade websocket; method POST { } }", "an upgrade comes with GET"),
+        ("route /v { public; upstream app; require_content_type json; }", "'json' is not a media type"),
+        ("route /v { public; upstream app; max_fields 0; }", "1 to 10000"),
         ("session { }", "'session' is not available yet"),
         ("workers auto 4;", "'workers' has 2 arguments"), ("issuer { }", "'issuer' has 0 arguments"),
     ])

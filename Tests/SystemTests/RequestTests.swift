@@ -336,4 +336,40 @@ import Testing
         let later = try stage.gateway.curl("/", ["-H", "Authorization: Bearer \(token)"])
         _ = try line("access.log", later)
     }
+
+    @Test(arguments: HTTPVersions.all) func aRouteMayAskForTheFormOfARequest(version: String) throws {
+        let stage = try Stage(
+            version: version,
+            routes: """
+                route /json/** { public; upstream app; require_content_type application/json image/*; max_query 10; max_fields 8; }
+                route /** { public; upstream app; }
+                """)
+        func status(_ path: String, _ arguments: [String] = []) throws -> (Int, String) {
+            let answer = try stage.gateway.curl(path, arguments)
+            let problem = (try? JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])?["reason"] as? String
+            return (answer.status, problem ?? "")
+        }
+        func post(_ type: String) throws -> (Int, String) { try status("/json/a", ["-d", "{}", "-H", "Content-Type:\(type)"]) }
+        #expect(try status("/json/a") == (200, ""))
+        for type in [" application/json", " Application/JSON; charset=utf-8", " image/png"] { #expect(try post(type).0 == 200, "\(type)") }
+        for type in [" text/plain", " application/jsonp", " image/", " application/json, text/plain", ""] {
+            #expect(try post(type) == (415, "content_type_not_accepted"), "\(type)")
+        }
+        let twice = ["-d", "{}", "-H", "Content-Type: application/json", "-H", "Content-Type: text/plain"]
+        #expect(try status("/json/a", twice) == (415, "content_type_not_accepted"))
+        // A body of unknown length is one, too.
+        let chunked = ["-d", "{}", "-H", "Transfer-Encoding: chunked", "-H", "Content-Type: text/plain"]
+        #expect(try status("/json/a", chunked).0 == 415)
+        #expect(try status("/json/a?123456789").0 == 200)
+        #expect(try status("/json/a?12345678901") == (414, "query_too_long"))
+        let many = (0..<12).flatMap { ["-H", "X-\($0): a"] }
+        #expect(try status("/json/a", many) == (431, "too_many_fields"))
+        #expect(try status("/other?12345678901", many + ["-d", "{}", "-H", "Content-Type: text/plain"]).0 == 200)
+        let explained = try run(
+            Executable.portcullis,
+            [
+                "explain", "-c", "\(stage.folder.path)/gateway.conf", "GET", "https://127.0.0.1/json/a?12345678901",
+            ])
+        #expect(explained.text.contains("content type application/json image/*, query of 10 bytes"), "\(explained.text)\(explained.errors)")
+    }
 }

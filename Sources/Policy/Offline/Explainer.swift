@@ -145,6 +145,8 @@ package struct Explainer {
         case .methodNotAllowed(let allowed): steps.append(.init(.method, request.method, isMet: false, note: "the route takes \(allowed)"))
         case .originNotAllowed(let origin):
             steps.append(.init(.origin, origin, isMet: false, note: "is not among the origins of the route's cors"))
+        case .form:
+            steps.append(.init(.body, "the request's form", isMet: false, note: "the route asks for \(route.demands?.text ?? "another")"))
         case .bodyTooLarge:
             steps.append(.init(.body, "\(route.bodyBytesMax ?? 0) bytes", isMet: false, note: "is the most that the route takes"))
         default: break

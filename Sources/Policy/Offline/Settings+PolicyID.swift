@@ -77,7 +77,7 @@ private struct PolicyText {
             "route \(hosts(of: route)) \(route.pattern.shape) folds \(route.pathDemand.foldsCase)", access, "\(rules)",
             "upgrade \(route.upgrades.sorted()) \(tunnel)", forwarding(route), "says \(said(route.responseFields, route))",
             "cors \(route.cors?.text ?? "")",
-            "body \(route.bodyBytesMax.map(String.init) ?? "") expiry \(route.endsStreamsOnExpiry)",
+            "body \(route.bodyBytesMax.map(String.init) ?? "") expiry \(route.endsStreamsOnExpiry) form \(route.demands?.text ?? "")",
             "challenge \(route.challenge.fields().map(quoted)) sign_in \(route.signIn.map { text($0.parts, route) } ?? "")",
         ].joined(separator: " | ")
     }
