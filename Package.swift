@@ -67,7 +67,8 @@ let package = Package(
         part(
             "Configuration",
             [
-                "UpstreamHealth", "Connection", "HTTP1", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "Routing", "Authentication",
+                "UpstreamHealth", "Connection", "HTTP1", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "Routing",
+                "Authentication",
                 "Authorization",
                 "RateLimiting", "Redis", "Forwarding", "Observability",
             ]),
