@@ -13,11 +13,12 @@ struct Lexer {
 
     private let bytes: [UInt8]
     private let file: Int
-    private let environment: [String: String]
+    /// Nil where variables are not looked up: for who only wants to know where words stand.
+    private let environment: [String: String]?
     private let diagnostics: Diagnostics
     private var index = 0
 
-    init(bytes: [UInt8], file: Int, environment: [String: String], diagnostics: Diagnostics) {
+    init(bytes: [UInt8], file: Int, environment: [String: String]?, diagnostics: Diagnostics) {
         self.bytes = bytes
         self.file = file
         self.environment = environment
@@ -118,6 +119,7 @@ struct Lexer {
         }
         let name = String(decoding: bytes[(start + 2)..<end], as: UTF8.self)
         index = end + 1
+        guard let environment else { return }
         if let value = environment[name] {
             text.append(contentsOf: value.utf8)
             diagnostics.hide(value, spelling: "${\(name)}")

@@ -178,4 +178,22 @@ import Testing
         #expect(top.text.contains("requests a second") && top.text.contains("token_missing"), "\(top.text)")
         load.program.stop()
     }
+
+    @Test("fmt prints, shows or writes a file that is laid out")
+    func fmt() throws {
+        let folder = TemporaryFolder()
+        let file = try folder.write("a.conf", "route / {\npublic;\n  answer 200;\n}\n")
+        chmod(file, 0o640)
+        let wanted = "route / {\n    public;\n    answer 200;\n}\n"
+        #expect(try run(Executable.portcullis, ["fmt", file]).text == wanted)
+        let shown = try run(Executable.portcullis, ["fmt", "-d", file])
+        #expect(shown.status == 1 && shown.text.contains("-2: public;\n") && shown.text.contains("+2:     public;\n"), "\(shown.text)")
+        #expect(try run(Executable.portcullis, ["fmt", "-w", file]).status == 0)
+        #expect(folder.read("a.conf") == wanted)
+        #expect(try run(Executable.portcullis, ["fmt", "-d", file]).status == 0)
+        var status = stat()
+        #expect(stat(file, &status) == 0 && status.st_mode & 0o777 == 0o640)
+        let wrong = try run(Executable.portcullis, ["fmt", try folder.write("b.conf", "answer \"x;")])
+        #expect(wrong.status == 1 && wrong.errors.contains("this quotation is never closed"))
+    }
 }
