@@ -103,24 +103,9 @@ package struct JSONLine {
             isPlain = false
             break
         }
-        if isPlain { bytes.append(value) } else { escaped(value.text) }
+        if isPlain { bytes.append(value) } else { bytes.append(jsonEscaped: value.text) }
         if isCut { bytes.append("…") }
         bytes.append(0x22)
-    }
-
-    private mutating func escaped(_ text: String) {
-        for scalar in text.unicodeScalars {
-            switch scalar.value {
-            case 0x22, 0x5C:
-                bytes.append(0x5C)
-                bytes.append(UInt8(scalar.value))
-            // Also the controls of Latin-1 and the line separators, which some readers of logs obey.
-            case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029:
-                bytes.append("\\u")
-                bytes.append(hexadecimal: UInt64(scalar.value), digits: 4)
-            default: bytes.append(contentsOf: UTF8.encode(scalar)!)
-            }
-        }
     }
 }
 
