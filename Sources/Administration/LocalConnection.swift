@@ -160,7 +160,7 @@ final class LocalConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         state = .reading
         server.loop.set(timer, after: idleTime)
         io.wait(for: .readable)
-        // The next request may be here already; one in each turn of the loop, so that nobody has the process for himself.
+        // The next request may be here already; one at a time, so that one peer does not keep the process from the others.
         if !inbound.isEmpty { io.queueTurn(self) }
     }
 

@@ -7,7 +7,7 @@ package import HTTPMessage
 package struct MessageDemands: Sendable, Equatable {
     /// Media types of bodies, in lower case; a subtype of `*` is any. Empty for all.
     package let contentTypes: [String]
-    /// Bytes of the query, without its question mark.
+    /// Bytes of the query, with its question mark.
     package let queryBytesMax: Int?
     /// Field lines of the head.
     package let fieldsMax: Int?
@@ -38,7 +38,7 @@ package struct MessageDemands: Sendable, Equatable {
 
     /// Holds a request to them.
     ///
-    /// - Parameter query: without its question mark.
+    /// - Parameter queryBytes: with the question mark; 0 where there is no query.
     package func check(_ head: borrowing RequestHead, queryBytes: Int, _ framing: BodyFraming) throws(Unmet) {
         if let fieldsMax, head.fields.lines.count > fieldsMax { throw .fields }
         if let queryBytesMax, queryBytes > queryBytesMax { throw .query }
