@@ -12,6 +12,7 @@ package struct GatewayNames {
         package let isChecked: Bool
         /// Whether they are taken out for their failures.
         package let isEjected: Bool
+        package let hasBreaker: Bool
     }
 
     package let routes: [String]
@@ -22,7 +23,9 @@ package struct GatewayNames {
     init(_ settings: Settings) {
         routes = settings.routes.map(\.name)
         upstreams = settings.upstreams.map {
-            Upstream(name: $0.name, servers: $0.servers.map(\.text), isChecked: $0.check != nil, isEjected: $0.ejection != nil)
+            Upstream(
+                name: $0.name, servers: $0.servers.map(\.text), isChecked: $0.check != nil, isEjected: $0.ejection != nil,
+                hasBreaker: $0.breaker != nil)
         }
         limits = settings.limits.map(\.name)
         redis = settings.redis.map(\.name)

@@ -28,6 +28,10 @@ struct GatewayGauges {
         sum.set(.limitTableEvictions, [], memory.limitTable.evictions)
         for redis in names.redis { sum.set(.storeUp, [redis], sum.value(.storeUp, [redis]) > 0 ? 1 : 0) }
         for upstream in names.upstreams {
+            if upstream.hasBreaker {
+                let breaker = memory.servers.breaker(of: upstream.name, at: now)?.state(at: now) ?? .up
+                sum.set(.upstreamCircuitOpen, [upstream.name], breaker == .up ? 0 : 1)
+            }
             for server in upstream.servers {
                 let health = memory.servers.health(of: server, in: upstream.name, at: now)
                 let state = health?.state(at: now, isChecked: upstream.isChecked, isEjected: upstream.isEjected) ?? .up

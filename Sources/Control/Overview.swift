@@ -96,6 +96,7 @@ struct Overview {
             names.upstreams.map { upstream in
                 .object([
                     ("upstream", .text(upstream.name)), ("waiting", .number(sum.value(.upstreamWaiting, [upstream.name]))),
+                    ("circuit_open", upstream.hasBreaker ? .bool(sum.value(.upstreamCircuitOpen, [upstream.name]) > 0) : .null),
                     (
                         "servers",
                         .array(

@@ -56,6 +56,10 @@ extension Exchange {
             group.metrics.retryDenied("tries")
             return false
         }
+        guard group.gate?.isOpen != true else {
+            group.metrics.retryDenied("circuit_open")
+            return false
+        }
         guard group.hasRetry else {
             group.metrics.retryDenied("budget")
             return false

@@ -93,6 +93,8 @@ package final class Exchange: UpstreamClient {
     private var chosen = Instant.never
     private var answered = Instant.never
     private var ended = Instant.never
+    /// What the request has taken of its group's gate.
+    private var pass: UpstreamGate.Pass?
     /// Whether the request finds out whether its server is well again.
     private var isTrial = false
     private var server: UpstreamServer?
@@ -175,6 +177,7 @@ package final class Exchange: UpstreamClient {
         answered = .never
         ended = .never
         do {
+            if let gate = group.gate { pass = try gate.enter() }
             try connect(fresh: false)
         } catch {
             finish()
@@ -377,6 +380,10 @@ package final class Exchange: UpstreamClient {
         if let group { ended = group.now }
         if let wait { group?.stopWaiting(wait) }
         wait = nil
+        if let pass {
+            group?.gate?.leave(pass)
+            self.pass = nil
+        }
         if holderIndex >= 0 { group?.release(self) }
         downstream = nil
         channel = nil

@@ -10,6 +10,10 @@ package enum ForwardingError: Error, Equatable, Sendable {
     case busy
     /// As many requests wait as `max_waiting` allows.
     case queueFull
+    /// As many requests are under way as `max_requests` allows.
+    case tooManyRequests
+    /// Too many requests have failed: none goes out for a while.
+    case circuitOpen
     /// The client kept the upstream waiting while others wanted its place.
     case gaveWay
     case connectFailed(String)
@@ -32,6 +36,8 @@ package enum ForwardingError: Error, Equatable, Sendable {
         case .noServer: "upstream_no_server"
         case .busy: "upstream_max_connections"
         case .queueFull: "upstream_max_waiting"
+        case .tooManyRequests: "upstream_max_requests"
+        case .circuitOpen: "upstream_circuit_open"
         case .gaveWay: "upstream_gave_way"
         case .connectFailed: "upstream_connect_failed"
         case .connectTimedOut: "upstream_connect_timeout"
@@ -52,6 +58,8 @@ package enum ForwardingError: Error, Equatable, Sendable {
         case .noServer: "every server of the upstream is down, or taken out"
         case .busy: "all connections that max_connections allows were busy"
         case .queueFull: "as many requests wait for a connection as max_waiting allows"
+        case .tooManyRequests: "as many requests are under way as max_requests allows"
+        case .circuitOpen: "too many requests to the upstream failed: its breaker is open"
         case .gaveWay: "the client kept the upstream waiting while others waited for its connection"
         case .connectFailed(let reason): "connecting failed: \(reason)"
         case .connectTimedOut: "connecting took too long"

@@ -16,6 +16,10 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     let buffers: BufferPool
     let windows: WindowBudget
     let metrics: UpstreamMetrics
+    /// Nil where the upstream takes any number of requests, however many fail.
+    let gate: UpstreamGate?
+    /// What all workers have to do with the upstream; nil where their memory has no room for it.
+    private let load: UpstreamLoad?
     private let loop: EventLoop
     private var servers: [UpstreamServer] = []
     private var order: ServerOrder
@@ -31,15 +35,19 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     /// - Parameters:
     ///   - table: how servers are, for all workers.
+    ///   - load: what the upstream has to do, for all workers.
     ///   - report: takes what an operator should know.
     package init(
         _ settings: UpstreamSettings, buffers: BufferPool, windows: WindowBudget, metrics: Metrics, table: ServerTable? = nil,
+        load: UpstreamLoad? = nil,
         on loop: EventLoop, report: @escaping (String) -> Void = { _ in }
     ) {
         self.report = report
         retryBudget = settings.retry.map { RetryBudget($0, at: loop.now) }
         order = ServerOrder(settings.balance, servers: settings.servers.count, seed: SystemRandom.word())
         self.metrics = UpstreamMetrics(settings, metrics)
+        self.load = load
+        gate = UpstreamGate(settings, load: load, table: table, metrics: self.metrics, on: loop, report: report)
         self.settings = settings
         streamTimeout = settings.timeouts.stream
         speaksHTTP2 = settings.speaksHTTP2
@@ -140,7 +148,11 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     package var isChecked: Bool { !servers.contains(where: \.isUnchecked) }
 
     /// Called now and then: what there is at the moment.
-    package func measure() { for server in servers { server.measure(at: loop.now) } }
+    package func measure() {
+        for server in servers { server.measure(at: loop.now) }
+        load?.touch(at: loop.now)
+        gate?.touch(at: loop.now)
+    }
 
     // MARK: - Trying again
 
@@ -159,7 +171,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     ///
     /// Where as many wait as may, a client of which many more wait gives way to others.
     func wait(_ exchange: Exchange, of account: ClientAccount) throws(ForwardingError) -> WaitingList.Entry {
-        if waiting.count >= settings.waitingMax {
+        if max(waiting.count, load?.total(.waiting) ?? 0) >= settings.waitingMax {
             guard let youngest = waiting.youngestOfLargest(than: account) else {
                 metrics.rejected("max_waiting")
                 throw .queueFull
@@ -172,6 +184,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         let entry = WaitingList.Entry(exchange, lastTicket, from: loop.now, until: loop.now.adding(settings.timeouts.connect), account)
         waiting.add(entry)
         metrics.waitBegan()
+        load?.began(.waiting)
         // It goes on by itself; later ones must not put it off.
         if waiting.count == 1 { armTimer() }
         return entry
@@ -181,7 +194,9 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     func stopWaiting(_ entry: WaitingList.Entry) { leave(entry) }
 
     private func leave(_ entry: WaitingList.Entry) {
-        if waiting.remove(entry) { metrics.waitEnded(after: loop.now.since(entry.beganAt)) }
+        guard waiting.remove(entry) else { return }
+        metrics.waitEnded(after: loop.now.since(entry.beganAt))
+        load?.ended(.waiting)
     }
 
     /// Whether those who came before are still waiting.

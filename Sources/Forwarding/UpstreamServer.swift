@@ -111,6 +111,7 @@ final class UpstreamServer {
     func responded(_ status: Int, after length: Nanoseconds) {
         metrics.responded(status, after: length)
         if measuresLatency { took(length) }
+        if let gate = group.gate { gate.responded(status) }
         guard ejects, let health, let rule = settings.ejection else { return }
         switch status {
         case 502, 503, 504: failed("status \(status)")
@@ -127,12 +128,18 @@ final class UpstreamServer {
         guard case .sent(isReused: let isReused) = reach else { return }
         metrics.failed()
         switch error {
-        case .responseTimedOut, .badResponse, .unexpectedResponse: failed(error.reason)
-        case .closedEarly: if !isReused { failed(error.reason) }
-        case .connectFailed, .connectTimedOut, .tlsFailed, .unresolved, .noServer, .busy, .queueFull, .gaveWay, .headerUnusable,
-            .pathUnusable:
+        case .responseTimedOut, .badResponse, .unexpectedResponse: countFailure(error.reason)
+        case .closedEarly: if !isReused { countFailure(error.reason) }
+        case .connectFailed, .connectTimedOut, .tlsFailed, .unresolved, .noServer, .busy, .queueFull, .tooManyRequests, .circuitOpen,
+            .gaveWay,
+            .headerUnusable, .pathUnusable:
             break
         }
+    }
+
+    private func countFailure(_ what: String) {
+        group.gate?.failed(what)
+        failed(what)
     }
 
     private func failed(_ what: String, countsInRow: Bool = true) {
@@ -257,7 +264,7 @@ final class UpstreamServer {
 
     func refused(_ address: SocketAddress?, at now: Instant) {
         metrics.failed()
-        failed("a connection that did not open")
+        countFailure("a connection that did not open")
         for index in places.indices where places[index].address == address {
             // Of several that failed at once, one counts.
             let isNew = places[index].failures == 0 || places[index].ejectedUntil <= now || places[index].isTried

@@ -35,6 +35,10 @@ package struct UpstreamSettings {
     package var servers: [Address] { serverSettings.map(\.address) }
     /// Nil where no server is taken out for its failures.
     package let ejection: EjectionRule?
+    /// When no server is asked for a while, because too many requests failed at all of them; nil where that does not happen.
+    package let breaker: EjectionRule?
+    /// Requests of all workers that may be under way at once; nil for no bound.
+    package let requestsMax: Int?
     /// Nil where nobody looks.
     package let check: CheckRule?
     /// Nil where no request goes out again but those that never set out.
@@ -50,7 +54,7 @@ package struct UpstreamSettings {
     /// Connections, busy and idle, that a worker has to each server at most; requests beyond that wait for one.
     package let connectionsMax: Int
 
-    /// Requests that wait for one at most; beyond it they are refused at once.
+    /// Requests of all workers that wait for one at most; beyond it they are refused at once.
     package let waitingMax: Int
 
     /// Streams that a connection of HTTP/2 carries at once, if its server agrees.
@@ -89,6 +93,8 @@ package struct UpstreamSettings {
         serverSettings = servers
         let ejectionDirective = block.one("ejection")
         ejection = ejectionDirective.map { EjectionRule($0, diagnostics) } ?? (servers.count > 1 ? EjectionRule() : nil)
+        breaker = block.one("breaker").flatMap { EjectionRule(breaker: $0, diagnostics) }
+        requestsMax = block.one("max_requests")?.integer(1...1_000_000, diagnostics)
         check = block.one("health_check").flatMap { CheckRule($0, diagnostics) }
         retry = block.one("retry").flatMap { RetryRule($0, diagnostics) }
         triesWhenAllDown = block.one("when_all_down")?.choice(["try": true, "refuse": false], diagnostics) ?? true
@@ -124,7 +130,7 @@ package struct UpstreamSettings {
                 "a check of http speaks HTTP/1.1 and no PROXY protocol, which these servers do not take", at: word,
                 hint: "look whether they take connections: health_check tcp { … }")
         }
-        block.finish(later: ["sticky", "breaker", "srv"])
+        block.finish(later: ["sticky", "srv"])
         if given.isEmpty { diagnostics.error("an upstream has no server", at: directive.name, hint: "add: server 127.0.0.1:8000;") }
         if diagnostics.count > errors { return nil }
     }

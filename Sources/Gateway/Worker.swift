@@ -100,7 +100,8 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         let windows = WindowBudget(bytes: Int(clamping: settings.clientLimits.memoryBytes / 8))
         groups = settings.upstreams.map {
             UpstreamGroup(
-                $0, buffers: upstreamBuffers, windows: windows, metrics: metrics, table: memory.servers, on: loop, report: report)
+                $0, buffers: upstreamBuffers, windows: windows, metrics: metrics, table: memory.servers,
+                load: memory.load(of: $0.name, slot: slot, at: loop.now), on: loop, report: report)
         }
         path = RequestPath(
             settings: settings, loop: loop, authenticator: authenticator,

@@ -16,7 +16,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
     case upstreamRequests = 100, upstreamResponseDuration, upstreamConnectDuration
     case upstreamConnections, upstreamConnectFailures, upstreamWaiting, upstreamWaitDuration, upstreamRejections
     case upstreamRetries, upstreamRetriesDenied
-    case upstreamServerUp, upstreamServerState, upstreamChecks, upstreamEjections
+    case upstreamServerUp, upstreamServerState, upstreamChecks, upstreamEjections, upstreamCircuitOpen
     case certificateExpiry = 140, certificateLoads
     case logLinesDropped = 160, traceSpansDropped, metricSeries, metricSeriesOverflowed
 
@@ -128,6 +128,9 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
         .upstreamChecks: Definition("upstream_checks_total", .counter, ["upstream", "server", "result"], "Active checks of servers."),
         .upstreamEjections: Definition(
             "upstream_ejections_total", .counter, ["upstream", "server", "reason"], "Servers that were given no requests for a while."),
+        .upstreamCircuitOpen: Definition(
+            "upstream_circuit_open", .gauge, ["upstream"],
+            "Whether the breaker of an upstream is open, or one request finds out if it may close."),
         .certificateExpiry: Definition(
             "certificate_expiry_timestamp_seconds", .gauge, ["name", "source"], "When a certificate is no longer valid."),
         .certificateLoads: Definition("certificate_loads_total", .counter, ["result"], "Certificates that were loaded while running."),

@@ -77,7 +77,9 @@ package enum Refusal: Error, Sendable {
         case .forwarding(.responseTimedOut), .forwarding(.connectTimedOut): 504
         case .forwarding(.headerUnusable): 403
         case .forwarding(.pathUnusable): 400
-        case .forwarding(.unresolved), .forwarding(.noServer), .forwarding(.busy), .forwarding(.queueFull), .forwarding(.gaveWay): 503
+        case .forwarding(.unresolved), .forwarding(.noServer), .forwarding(.busy), .forwarding(.queueFull),
+            .forwarding(.tooManyRequests), .forwarding(.circuitOpen), .forwarding(.gaveWay):
+            503
         case .forwarding: 502
         case .addressNotAllowed: 403
         case .bodyTooLarge: 413
@@ -232,7 +234,7 @@ package enum Refusal: Error, Sendable {
         case .tooManyAtOnce: 1
         case .admission(.limitExceeded(_, let wait)), .tooManyFailedTokens(let wait): max(1, wait.secondsUp)
         case .admission(.storeUnavailable), .token(.keysUnavailable), .authorizerUnavailable, .forwarding(.unresolved), .forwarding(.busy),
-            .forwarding(.queueFull), .forwarding(.gaveWay), .overloaded:
+            .forwarding(.queueFull), .forwarding(.tooManyRequests), .forwarding(.circuitOpen), .forwarding(.gaveWay), .overloaded:
             2
         default: nil
         }

@@ -180,6 +180,7 @@ extension Supervisor {
         member.channel?.close()
         member.channel = nil
         member.memory.metrics.clearGauges()
+        if let slot = member.slot { memory.processEnded(slot: slot) }
         defer { tellState() }
         if generation.isDraining {
             if member.slot != nil {

@@ -40,6 +40,24 @@ package struct EjectionRule: Sendable, Equatable {
         if diagnostics.count > errors { return nil }
     }
 
+    /// Reads `breaker { rate 50% of 20 in 10s; open 10s; }`: all servers of an upstream as one, which is closed to requests where too many
+    /// fail; nil where a part of it is wrong.
+    package init?(breaker directive: Directive, _ diagnostics: Diagnostics) {
+        let errors = diagnostics.count
+        _ = directive.hasArguments(0...0, "{ … }", diagnostics)
+        let block = Block(of: directive, title: "breaker", diagnostics)
+        consecutive = 0
+        if let rate = block.one("rate") { readRate(rate, diagnostics) }
+        if percent == 0, let rate = block.one("rate") {
+            diagnostics.error("a breaker goes by the rate alone", at: rate.name, hint: "leave the breaker out where none is wanted")
+        }
+        let open = block.one("open")?.duration(diagnostics, in: .milliseconds(100)...(.seconds(3_600)))
+        length = open.map { Nanoseconds($0) } ?? length
+        longest = length
+        block.finish()
+        if diagnostics.count > errors { return nil }
+    }
+
     /// `rate off;` or `rate 50% of 20 in 10s;`.
     private mutating func readRate(_ directive: Directive, _ diagnostics: Diagnostics) {
         let words = directive.words("PERCENT% of REQUESTS in TIME, or off", diagnostics)

@@ -65,27 +65,6 @@ package struct ServerHealth {
         memory.compareExchange(firstWord + word.rawValue, expected: expected, desired: desired).exchanged
     }
 
-    /// Whether nobody has ever had this entry.
-    var isUnused: Bool { load(.key) == 0 }
-
-    /// Whether this entry is the key's.
-    func find(_ key: UInt64, at now: Instant) -> Bool {
-        guard load(.key) == key else { return false }
-        touch(at: now)
-        return true
-    }
-
-    /// Whether this entry is the key's, or has become it: free ones, and those that nobody has had use of for a day.
-    func take(_ key: UInt64, at now: Instant) -> Bool {
-        let present = load(.key)
-        if present == key { return find(key, at: now) }
-        let isFree = present == 0 || Instant(nanoseconds: load(.seenAt)).adding(forgottenAfter) < now
-        guard isFree, trade(.key, present, key) else { return load(.key) == key }
-        for word in 1..<Self.words { memory.store(firstWord + word, 0) }
-        touch(at: now)
-        return true
-    }
-
     /// A process has use of the entry.
     package func touch(at now: Instant) { store(.seenAt, now.nanoseconds) }
 
@@ -129,17 +108,22 @@ package struct ServerHealth {
     /// The request that tried the server has come to no end that tells anything.
     package func abandonTrial() { store(.triedAt, 0) }
 
-    package func succeeded(at now: Instant, by rule: EjectionRule?) {
+    /// A request was answered well.
+    ///
+    /// - Returns: whether that ends an ejection.
+    @discardableResult package func succeeded(at now: Instant, by rule: EjectionRule?) -> Bool {
         if load(.failures) != 0 { store(.failures, 0) }
         let until = load(.ejectedUntil)
-        if until > 0, until <= now.nanoseconds, trade(.ejectedUntil, until, 0) {
+        let isBack = until > 0 && until <= now.nanoseconds && trade(.ejectedUntil, until, 0)
+        if isBack {
             store(.triedAt, 0)
             store(.upSince, now.nanoseconds)
         }
-        guard let rule else { return }
+        guard let rule else { return isBack }
         count(0, at: now, by: rule)
         // A server that has been well for long enough starts from the beginning.
         if load(.ejections) > 0, until == 0, timeUp(at: now) > rule.longest { store(.ejections, 0) }
+        return isBack
     }
 
     /// A request has failed.
@@ -211,4 +195,3 @@ package struct ServerHealth {
 /// Longer than any request that tries a server should take.
 private let trialMax = Nanoseconds.seconds(60)
 private let countMax: UInt64 = 1 << 40
-private let forgottenAfter = Nanoseconds.seconds(86_400)

@@ -72,6 +72,9 @@ struct StatusScreen {
         var found: [String] = []
         if state["ready"] != .bool(true) { found.append("the gateway is not ready: \(state.text("phase"))") }
         for upstream in state.list("upstreams") {
+            if upstream["circuit_open"] == .bool(true) {
+                found.append("\(upstream.text("upstream")) is given no requests: its breaker is open")
+            }
             for server in upstream.list("servers") where serverState(server) != "up" {
                 let why = server.text("reason")
                 found.append(
