@@ -63,7 +63,7 @@ let package = Package(
                 "Authentication",
                 "RateLimiting",
             ]),
-        part("Processes", ["UpstreamHealth", "CLinux", "Bytes", "ConfigFile", "System", "RateLimiting", "Observability"]),
+        part("Processes", ["UpstreamHealth", "CLinux", "Bytes", "ConfigFile", "Time", "System", "RateLimiting", "Observability"]),
         part(
             "Configuration",
             [

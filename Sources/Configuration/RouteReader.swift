@@ -115,7 +115,7 @@ struct RouteReader {
             diagnostics.error("a public route has no credential that could expire", at: onExpiry.name, hint: "remove this line")
         }
         let foldsCase = block.one("case_insensitive").map { $0.hasArguments(0...0, ";", diagnostics) } ?? false
-        block.finish(later: ["cache", "timeout", "retry", "mirror"])
+        block.finish(later: ["cache", "retry", "mirror"])
         if block.all("upstream").isEmpty, answer == nil {
             diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME; or answer STATUS TEXT;")
         }
@@ -176,7 +176,7 @@ struct RouteReader {
             forwardsToken: forwarding.forwardsToken, passesAuthorization: forwarding.passesAuthorization,
             removedHeaders: forwarding.removedHeaders, keptCookies: forwarding.keptCookies, strippedSegments: forwarding.strippedSegments,
             addedPrefix: forwarding.addedPrefix,
-            strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects)
+            strippedPrefix: forwarding.strippedPrefix, rewritesRedirects: forwarding.rewritesRedirects, timeouts: forwarding.timeouts)
     }
 
     /// There is a token to forward only where one let the request in.
@@ -202,7 +202,7 @@ struct RouteReader {
         }
         for name in [
             "set_header", "remove_header", "keep_cookie", "forward_host", "forward_token", "strip_prefix", "add_prefix",
-            "rewrite_redirects", "upgrade", "on_expiry",
+            "rewrite_redirects", "upgrade", "on_expiry", "answer_timeout", "stream_timeout",
         ] {
             for directive in block.all(name) {
                 diagnostics.error("a route that answers forwards nothing", at: directive.name, hint: "remove this line")

@@ -1,9 +1,12 @@
+import Time
 import Bytes
 import HTTP1
 import HTTPMessage
+import Time
+package import System
 
 /// Sending a request once more.
-extension Exchange {
+extension Exchange: TimerHandler {
     /// Sends the request once more where that is safe, and says whether it did.
     ///
     /// A request that never set out, because its connection did not open or was found closed, may go to another server. So
@@ -50,7 +53,7 @@ extension Exchange {
     /// Sends a request again whose server did not answer it well, to another server if there is one; says whether it did.
     func repeats(for condition: RetryRule.Conditions, _ reason: String, after failed: any UpstreamChannel) -> Bool {
         guard state == .awaited, let group, let rule = group.settings.retry, !condition.isEmpty, rule.conditions.isSuperset(of: condition),
-            let body = kept
+            kept != nil
         else { return false }
         guard repetitions + 1 < rule.tries else {
             group.metrics.retryDenied("tries")
@@ -64,14 +67,20 @@ extension Exchange {
             group.metrics.retryDenied("budget")
             return false
         }
+        if rule.backoff > .zero, repetitions > 0 || !group.hasOther(than: failed.server) {
+            willRepeat(reason, in: group)
+            failed.cancel()
+            channel = nil
+            let timer = Timer(self)
+            backoffTimer = timer
+            group.set(timer, after: rule.backoff(before: repetitions))
+            return true
+        }
         guard let next = try? group.acquire(fresh: true, for: outgoing.origin, after: failed.server) else {
             group.metrics.retryDenied("no_server")
             return false
         }
-        group.retried()
-        repetitions += 1
-        attempt += 1
-        group.metrics.retried(reason)
+        willRepeat(reason, in: group)
         use(next, of: next.server)
         outgoing.server = next.server.hostText
         failed.cancel()
@@ -84,13 +93,41 @@ extension Exchange {
             fail(error)
             return true
         }
-        if !body.isEmpty { next.send(body.span) }
+        sendKept(on: next)
+        return true
+    }
+
+    private func willRepeat(_ reason: String, in group: UpstreamGroup) {
+        group.retried()
+        repetitions += 1
+        attempt += 1
+        group.metrics.retried(reason)
+    }
+
+    /// What of the body has gone out before; the rest follows from the client.
+    func sendKept(on channel: any UpstreamChannel) {
+        if let kept, !kept.isEmpty { channel.send(kept.span) }
         if !isUploadOver {
             downstream?.uploadMayContinue()
         } else if !shape.framing.isEmpty {
-            next.endRequest(trailers: [])
+            channel.endRequest(trailers: [])
         }
-        return true
+    }
+
+    /// The pause before a repetition is over.
+    package func fired(_ timer: Timer) {
+        endBackoff()
+        guard state == .awaited else { return }
+        do {
+            try connect(fresh: true)
+        } catch {
+            fail(error)
+        }
+    }
+
+    func endBackoff() {
+        backoffTimer?.cancel()
+        backoffTimer = nil
     }
 
     /// A body that has come to be too long is not kept: then the request goes out once.

@@ -3,7 +3,7 @@ import Authentication
 import Bytes
 package import HTTP1
 package import HTTPMessage
-package import Observability
+import Observability
 package import RateLimiting
 import Routing
 import System
@@ -95,6 +95,8 @@ package final class Exchange: UpstreamClient {
     private var ended = Instant.never
     /// What the request has taken of its group's gate.
     private var pass: UpstreamGate.Pass?
+    /// Fires when a request that is repeated has waited for long enough.
+    var backoffTimer: Timer?
     /// Whether the request finds out whether its server is well again.
     private var isTrial = false
     private var server: UpstreamServer?
@@ -106,21 +108,7 @@ package final class Exchange: UpstreamClient {
 
     /// Those of the present request, in their order; kept where its trace is.
     package var tries: [Try] { traced }
-    private var traced: [Try] = []
-
-    private func tryEnded(_ status: Int, _ error: String?, at now: Instant) {
-        guard !traced.isEmpty else { return }
-        traced[traced.count - 1].status = status
-        traced[traced.count - 1].error = error
-        traced[traced.count - 1].endedAt = now
-    }
-
-    /// The trace that the next request belongs to.
-    package func follow(_ trace: TraceContext?) {
-        outgoing.trace = trace
-        if !traced.isEmpty { traced = [] }
-    }
-
+    var traced: [Try] = []
     /// What a Host field calls that server.
     package var serverHost: String { server?.hostText ?? "" }
 
@@ -138,7 +126,10 @@ package final class Exchange: UpstreamClient {
         precondition(admission.route == rule.route, "an admission to another route")
         outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
         repeatsIdempotent = true
-        let shape = RequestShape(forwarding: method, framing: framing, upgrade: tunnel?.upgrade)
+        var shape = RequestShape(forwarding: method, framing: framing, upgrade: tunnel?.upgrade)
+        shape.silence = group.settings.timeouts.silence
+        if let answer = rule.timeouts.answer { shape.silence.answer = answer }
+        if let stream = rule.timeouts.stream { shape.silence.stream = stream }
         isUploadOver = framing.isEmpty && tunnel == nil
         try begin(shape, for: downstream, group: group, account: account, at: now)
     }
@@ -152,7 +143,8 @@ package final class Exchange: UpstreamClient {
         repeatsIdempotent = isRepeatable
         let framing = bodyBytes > 0 ? BodyFraming.length(UInt64(bodyBytes)) : .none
         isUploadOver = framing.isEmpty
-        let shape = RequestShape(forwarding: Method(head.method.span), framing: framing, upgrade: nil)
+        var shape = RequestShape(forwarding: Method(head.method.span), framing: framing, upgrade: nil)
+        shape.silence = group.settings.timeouts.silence
         try begin(shape, for: downstream, group: group, account: account, at: now)
     }
 
@@ -169,6 +161,7 @@ package final class Exchange: UpstreamClient {
         kept = nil
         if let rule = group.settings.retry, repeatsIdempotent, shape.upgrade == nil, rule.takes(shape.method), shape.isShort {
             kept = []
+            if let perTry = rule.perTry { self.shape.silence.answer = perTry }
             group.requestBegan()
         }
         state = .awaited
@@ -308,7 +301,9 @@ package final class Exchange: UpstreamClient {
         // What cannot be written must not cost a connection.
         outgoing.attempt = attempt
         try outgoing.render()
-        guard fresh || !group.hasWaiting || wait != nil, let channel = try group.acquire(fresh: fresh, for: outgoing.origin) else {
+        guard fresh || !group.hasWaiting || wait != nil,
+            let channel = try group.acquire(fresh: fresh, for: outgoing.origin, after: repetitions > 0 ? server : nil)
+        else {
             if wait == nil { wait = try group.wait(self, of: account) }
             return
         }
@@ -322,6 +317,7 @@ package final class Exchange: UpstreamClient {
             self.channel = nil
             throw error
         }
+        if repetitions > 0 { sendKept(on: channel) }
     }
 
     private func endTrial() {
@@ -380,6 +376,7 @@ package final class Exchange: UpstreamClient {
         if let group { ended = group.now }
         if let wait { group?.stopWaiting(wait) }
         wait = nil
+        if backoffTimer != nil { endBackoff() }
         if let pass {
             group?.gate?.leave(pass)
             self.pass = nil

@@ -56,12 +56,15 @@ package final class ForwardingRule: Sendable {
     package let strippedPrefix: [UInt8]
     /// Whether the upstream's redirects are made to lead where the client has to go.
     package let rewritesRedirects: Bool
+    /// What holds in place of the upstream's own times.
+    package let timeouts: RouteTimeouts
     package var changesPath: Bool { strippedSegments > 0 || !addedPrefix.isEmpty }
 
     package init(
         route: RouteID = RouteID(0), upstream: UpstreamID, headers: [Header] = [], identityHeadersIndex: Int = 0, host: Host = .keep,
         forwardsToken: Bool = false, passesAuthorization: Bool = false, removedHeaders: [[UInt8]] = [], keptCookies: [[UInt8]] = [],
-        strippedSegments: Int = 0, addedPrefix: [UInt8] = [], strippedPrefix: [UInt8] = [], rewritesRedirects: Bool = true
+        strippedSegments: Int = 0, addedPrefix: [UInt8] = [], strippedPrefix: [UInt8] = [], rewritesRedirects: Bool = true,
+        timeouts: RouteTimeouts = RouteTimeouts()
     ) {
         self.route = route
         self.upstream = upstream
@@ -78,6 +81,7 @@ package final class ForwardingRule: Sendable {
         self.addedPrefix = addedPrefix
         self.strippedPrefix = strippedPrefix
         self.rewritesRedirects = rewritesRedirects
+        self.timeouts = timeouts
     }
 
     var removesFields: Bool { !removedHeaders.isEmpty }
@@ -247,6 +251,7 @@ extension ForwardingRule {
         package let addedPrefix: [UInt8]
         package let strippedPrefix: [UInt8]
         package let rewritesRedirects: Bool
+        package let timeouts: RouteTimeouts
 
         /// - Parameter segments: the literal segments that the route's path begins with.
         package init(_ block: Block, leadingLiterals segments: [String]) {
@@ -297,6 +302,7 @@ extension ForwardingRule {
             strippedSegments = strip?.segments.count ?? 0
             strippedPrefix = strip?.segments.flatMap { [0x2F] + Array($0.utf8) } ?? []
             rewritesRedirects = block.one("rewrite_redirects")?.choice(["on": true, "off": false], diagnostics) ?? true
+            timeouts = RouteTimeouts(block, diagnostics)
             let add = block.one("add_prefix").flatMap { directive in
                 directive.word("/PREFIX", diagnostics).flatMap { PathPrefix($0, diagnostics) }
             }

@@ -1,5 +1,7 @@
 import ConfigFile
 import HTTPMessage
+import System
+package import Time
 
 /// `retry { … }`: which requests go to a server once more, besides those that never set out.
 package struct RetryRule: Sendable, Equatable {
@@ -38,6 +40,10 @@ package struct RetryRule: Sendable, Equatable {
     /// Retries, in hundredths of the requests, and how many in a second at least.
     package var budgetPercent = 20
     package var budgetMin = 3
+    /// The longest silence of a server about one try; nil for `answer_timeout`.
+    package var perTry: Nanoseconds?
+    /// How long a request waits before it goes to the same server again, or out a third time; then twice as long each time.
+    package var backoff = Nanoseconds.milliseconds(25)
     /// Whether requests are repeated too whose method does not say that it does no harm.
     package var takesAllMethods = false
 
@@ -60,6 +66,15 @@ package struct RetryRule: Sendable, Equatable {
             }
         }
         if let budget = block.one("budget") { readBudget(budget, diagnostics) }
+        if let directive = block.one("per_try") {
+            perTry = directive.duration(diagnostics, in: .milliseconds(1)...(.seconds(3_600))).map { Nanoseconds($0) }
+            if !conditions.contains(.timeout) {
+                diagnostics.error(
+                    "a try that takes too long is not tried again here", at: directive.name,
+                    hint: "add timeout: on reset timeout 502 503 504;")
+            }
+        }
+        if let given = block.one("backoff")?.duration(diagnostics, in: .zero...(.seconds(10))) { backoff = Nanoseconds(given) }
         takesAllMethods = block.one("methods")?.choice(["idempotent": false, "all": true], diagnostics) ?? false
         block.finish()
         if diagnostics.count > errors { return nil }
@@ -75,5 +90,13 @@ package struct RetryRule: Sendable, Equatable {
         (budgetPercent, budgetMin) = (percent, least)
     }
 
+    /// How long to wait before the n-th repetition: half of it by chance, so that many do not come back at once.
+    func backoff(before repetition: Int) -> Nanoseconds {
+        let whole = min(backoff * (1 << UInt64(min(max(repetition, 1) - 1, 16))), backoffMax)
+        return Nanoseconds(whole.count - SystemRandom.word() % (whole.count / 2 + 1))
+    }
+
     func takes(_ method: Method) -> Bool { takesAllMethods || method.isIdempotent }
 }
+
+private let backoffMax = Nanoseconds.seconds(10)

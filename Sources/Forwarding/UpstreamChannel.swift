@@ -54,6 +54,8 @@ package struct RequestShape {
     let framing: BodyFraming
     /// The protocol that the request wants to change to; nil for a plain request.
     let upgrade: [UInt8]?
+    /// How long the server may be silent about it.
+    var silence = UpstreamTimeouts.Silence()
 
     /// The shape in which a request of this method goes on: one whose method has a meaning for a body, and that has none, says so
     /// (RFC 9110 §8.6); strict servers want it.

@@ -25,7 +25,6 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
 
     let address: SocketAddress
     /// Those of the server, looked up once.
-    let timeouts: UpstreamTimeouts
     /// Of the server's name, when this connection was begun.
     private let resolutions: Int
     private var opening: OpeningConnection?
@@ -97,7 +96,6 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         self.server = server
         self.loop = loop
         self.address = address
-        timeouts = server.settings.timeouts
         resolutions = server.resolutions
         parser = ResponseParser(bytesMax: server.settings.headBytesMax)
         opening = try OpeningConnection(to: server, at: address, preamble: preamble, on: loop, for: self)
@@ -364,9 +362,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func progressed() {
         guard state == .busy, !isReadingPaused, client != nil else { return }
         if isStream {
-            loop.set(timer!, after: timeouts.stream)
+            loop.set(timer!, after: shape.silence.stream)
         } else if upload != .open || !outbound.isEmpty {
-            loop.set(timer!, after: timeouts.response)
+            loop.set(timer!, after: shape.silence.answer)
         } else {
             timer?.clear()
         }

@@ -49,7 +49,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         self.load = load
         gate = UpstreamGate(settings, load: load, table: table, metrics: self.metrics, on: loop, report: report)
         self.settings = settings
-        streamTimeout = settings.timeouts.stream
+        streamTimeout = settings.timeouts.silence.stream
         speaksHTTP2 = settings.speaksHTTP2
         self.buffers = buffers
         self.windows = windows
@@ -155,6 +155,14 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     }
 
     // MARK: - Trying again
+
+    /// Whether a server other than the one that failed may be asked now.
+    func hasOther(than failed: UpstreamServer) -> Bool {
+        servers.contains { $0 !== failed && ($0.state == .up || $0.state == .probation) && $0.mayBeTried }
+    }
+
+    /// Has a timer fire after a while, of an exchange that waits before it tries again.
+    func set(_ timer: Timer, after length: Nanoseconds) { loop.set(timer, after: length) }
 
     /// A request that may be tried again has begun.
     func requestBegan() { retryBudget?.requestBegan() }

@@ -373,9 +373,9 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         let armed = timer ?? Timer(self)
         timer = armed
         if isStream {
-            connection.loop.set(armed, after: server.settings.timeouts.stream)
+            connection.loop.set(armed, after: shape.silence.stream)
         } else if isUploadComplete || !upload.isEmpty {
-            connection.loop.set(armed, after: server.settings.timeouts.response)
+            connection.loop.set(armed, after: shape.silence.answer)
         } else {
             armed.clear()
         }

@@ -176,7 +176,7 @@ final class RequestPath {
             if case .forward(let rule) = match.route.action {
                 let group = groups[rule.upstream.index]
                 passage.willForward(
-                    streamTimeout: group.streamTimeout, isGRPC: passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC)
+                    streamTimeout: rule.timeouts.stream ?? group.streamTimeout, isGRPC: passage.isHTTP2 && group.speaksHTTP2 && head.isGRPC)
             }
             return .next(.limitEarly(match))
         }
