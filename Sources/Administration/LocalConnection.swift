@@ -30,7 +30,11 @@ final class LocalConnection: EventHandler, TimerHandler, EndOfTurnHandler {
     private var outbound = ByteQueue()
     private var requestNumber = 0
 
-    var isBusy: Bool { if case .reading = state { false } else { true } }
+    /// Whether it is reading the only request that it still takes.
+    private var awaitsLast = false
+
+    var isBusy: Bool { if case .reading = state { awaitsLast } else { true } }
+    var isSending: Bool { if case .sending = state { true } else { false } }
 
     init(_ descriptor: consuming Descriptor, number: UInt64, peer: PeerCredentials?, of server: LocalServer) throws(SystemError) {
         self.number = number
@@ -55,7 +59,18 @@ final class LocalConnection: EventHandler, TimerHandler, EndOfTurnHandler {
         server.ended(self)
     }
 
-    func closeAfterResponse() { if isBusy { keepsOpen = false } else { close() } }
+    /// No further request is taken; but one may have been sent by somebody who does not know.
+    func closeAfterResponse() {
+        if isBusy {
+            keepsOpen = false
+        } else if requestNumber == 0 || !inbound.isEmpty {
+            keepsOpen = false
+            awaitsLast = true
+            server.loop.set(timer!, after: lastRequestTime)
+        } else {
+            close()
+        }
+    }
 
     func fired(_ timer: Timer) { close() }
 
@@ -126,6 +141,7 @@ final class LocalConnection: EventHandler, TimerHandler, EndOfTurnHandler {
 
     private func answer(_ request: LocalRequest) {
         state = .answering
+        awaitsLast = false
         // What comes meanwhile is read when its turn comes; only the end of the connection is of interest.
         io.wait(for: [])
         requestNumber += 1
@@ -174,6 +190,7 @@ private let headBytesMax = 16_384
 private let bodyBytesMax = 65_536
 /// How long a request may take to come, its answer to be made, and a response to be taken.
 private let requestTime = Nanoseconds.seconds(10)
+private let lastRequestTime = Nanoseconds.milliseconds(500)
 private let answerTime = Nanoseconds.seconds(60)
 private let sendTime = Nanoseconds.seconds(30)
 private let idleTime = Nanoseconds.seconds(60)

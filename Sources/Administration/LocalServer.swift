@@ -68,8 +68,10 @@ package final class LocalServer: EventHandler, TimerHandler {
             peer = credentials
         }
         if connections.count >= connectionsMax {
-            // Who has said least for longest gives way.
-            guard let oldest = connections.values.filter({ !$0.isBusy }).min(by: { $0.number < $1.number }) else { return }
+            // Who has said nothing for longest gives way, and after that who takes longest to take a response.
+            let idle = connections.values.filter { !$0.isBusy }
+            let candidates = idle.isEmpty ? connections.values.filter(\.isSending) : idle
+            guard let oldest = candidates.min(by: { $0.number < $1.number }) else { return }
             oldest.close()
         }
         lastNumber += 1

@@ -190,9 +190,8 @@ package struct Settings {
         tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }
         fieldFilter = FieldFilter(
-            headers: routes.compactMap(\.forwarding).flatMap(\.headerNames) + inheritedHeaderNames(file)
-                + (tracing == nil ? [] : ["traceparent"]),
-            proxys: tracing == nil ? [] : ["baggage"], hiding: tokenSources.places)
+            headers: routes.compactMap(\.forwarding).flatMap(\.headerNames) + inheritedHeaderNames(file),
+            followsTraces: tracing != nil, hiding: tokenSources.places)
         file.finish(later: Self.laterDirectives)
         if let own = directives.first(where: { NginxWords.isConfiguration([$0]) }) {
             diagnostics.error(

@@ -54,7 +54,8 @@ package struct TracingSettings: Sendable {
             let rest = url.dropFirst(scheme.count)
             let authority = rest.prefix { $0 != "/" }
             let path = String(rest.dropFirst(authority.count))
-            guard !authority.isEmpty, url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), !authority.contains(where: { "@?#".contains($0) })
+            guard let first = authority.first, first != ":", url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }),
+                !authority.contains(where: { "@?#".contains($0) })
             else {
                 return nil
             }

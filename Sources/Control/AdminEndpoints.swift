@@ -34,7 +34,7 @@ final class AdminEndpoints: LocalRequestHandler {
 
     private func read(_ name: String) -> LocalResponse {
         if name == "certificates" { return LocalResponse(200, .object([("certificates", sources.certificates())])) }
-        guard let part = overview.part(name, sources.state(), sources.sum(), sources.servers(), sources.certificates()) else {
+        guard let part = overview.part(name, sources.state(), sources.scrape.sum(), sources.servers(), sources.certificates()) else {
             return .error(404, "there is no /v1/\(name); there are: \(Overview.parts.joined(separator: ", "))")
         }
         return LocalResponse(200, part)

@@ -25,7 +25,6 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private let certificates: Certificates
     private var spans: SpanExporter?
     private var exemplars = Exemplars()
-    private var lastSum: (at: Instant, sum: MetricSum)?
     private var supervisor: MessageChannel?
     private var workers: [Worker] = []
     /// The memory of the generation's workers, by slot; a worker's lines stay there when it dies.
@@ -38,7 +37,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private lazy var services = LocalServices(
         settings,
         LocalServices.Sources(
-            state: { [unowned self] in state }, sum: { [unowned self] in sum() },
+            state: { [unowned self] in state }, scrape: Scrape(on: loop) { [unowned self] in sum() },
             command: { [unowned self] in command($0, $1) }, complaint: { [unowned self] in complaint },
             certificates: { [unowned self] in certificates.json }, servers: { [unowned self] in servers() },
             setDrained: { [unowned self] in setDrained($0, $1, $2) }),
@@ -187,7 +186,10 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         writeLogs()
         tellLimits()
         certificates.tell(at: loop.now, wall: loop.wallSeconds)
-        if endsAt <= loop.now || endsAt != .never && !services.isBusy { return loop.stop() }
+        if endsAt <= loop.now || endsAt != .never && !isBusy {
+            spans?.dropRest()
+            return loop.stop()
+        }
         loop.set(timer, after: drainPause)
     }
 
@@ -301,16 +303,17 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private func finish() {
         writeLogs()
         services.leave()
-        // Who asked for the reload that ends this process is told so first.
-        if services.isBusy { endsAt = loop.now.adding(lastResponsesTime) } else { loop.stop() }
+        spans?.finish()
+        // Who asked for the reload that ends this process is told so first, and the last spans go out.
+        if isBusy { endsAt = loop.now.adding(lastResponsesTime) } else { loop.stop() }
     }
+
+    private var isBusy: Bool { services.isBusy || spans?.isBusy == true }
 
     // MARK: - What others are told
 
     /// The metrics of all processes, and what is known here at this moment.
     private func sum() -> MetricSum {
-        // Many who ask at once are told the same.
-        if let (at, sum) = lastSum, loop.now.since(at) < sumKept { return sum }
         var sum = MetricSum()
         for memory in counting.values where memory.metrics.isUsable {
             sum.add(memory.metrics)
@@ -322,7 +325,6 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         sum.exemplars = exemplars.known
         sum.set(.metricSeriesOverflowed, [], sum.overflowed)
         sum.set(.metricSeries, [], UInt64(sum.count + 1))
-        lastSum = (loop.now, sum)
         return sum
     }
 
@@ -382,6 +384,5 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 private let drainPause = Nanoseconds.milliseconds(50)
 private let lastResponsesTime = Nanoseconds.seconds(2)
 private let commandsMax = 64
-private let sumKept = Nanoseconds.milliseconds(100)
 private let limitsPause = Nanoseconds.seconds(10)
 private let rememberPause = Nanoseconds.seconds(60)

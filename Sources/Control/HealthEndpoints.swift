@@ -45,6 +45,6 @@ final class HealthEndpoints: LocalRequestHandler {
 
     private func metrics(accept: String) -> LocalResponse {
         let format = MetricText.Format(accept: accept)
-        return LocalResponse(200, format.contentType, MetricText.of(sources.sum(), as: format))
+        return LocalResponse(200, format.contentType, sources.scrape.text(format))
     }
 }

@@ -11,7 +11,7 @@ final class LocalServices {
     /// What the answers are made of.
     struct Sources {
         let state: () -> GatewayState
-        let sum: () -> MetricSum
+        let scrape: Scrape
         /// Has the supervisor do something; then the outcome.
         let command: (String, @escaping (_ isDone: Bool, _ text: String) -> Void) -> Void
         /// What is wrong with the process itself; nil while it is well.
@@ -71,7 +71,7 @@ final class LocalServices {
 
     /// Root, the owner of the socket, and those of its group, as its mode has it. The mode alone would do; this holds too where it was changed by hand.
     private static func mayAdminister(_ peer: PeerCredentials, _ owner: (user: UInt32, group: UInt32), mode: UInt32) -> Bool {
-        peer.user == 0 || peer.user == owner.user || mode & 0o006 != 0 || mode & 0o020 != 0 && peer.groups.contains(owner.group)
+        peer.user == 0 || peer.user == owner.user || mode & 0o002 != 0 || mode & 0o020 != 0 && peer.groups.contains(owner.group)
     }
 
     /// Another process serves the sockets from now on.

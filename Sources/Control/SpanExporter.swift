@@ -6,8 +6,8 @@ import System
 import TLS
 import Time
 
-/// Sends spans to a collector: many at once, one request after the other. What it does not take in time is dropped and counted; nobody waits for
-/// it. Source: OTLP 1.x over HTTP, binary.
+/// Sends spans to a collector: many at once, one request after the other. A request that it could not take is sent again a few times; what does
+/// not fit meanwhile is dropped and counted, and nobody waits for it. Source: OTLP 1.x over HTTP, binary.
 final class SpanExporter: TimerHandler {
     private let settings: TracingSettings
     private let loop: EventLoop
@@ -17,16 +17,35 @@ final class SpanExporter: TimerHandler {
     private let scope: [UInt8]
     private var spans: [[UInt8]] = []
     private var waitingBytes = 0
-    private var underWay = 0
+    /// The request that is with the collector, or goes there again.
+    private var batch: Batch?
+    private var isUnderWay = false
+    /// Whether what is left goes out at once, because the process ends.
+    private var isEnding = false
     private var isAway = false
-    private var work: BackgroundWork<String?>?
+    /// Not used for TLS where the endpoint is in clear; made once, because making it reads the system's trust store.
+    private let context: ClientContext
+    private var work: BackgroundWork<Outcome>?
     private var timer: Timer?
+
+    private struct Batch {
+        let count: Int
+        let body: [UInt8]
+        var tries = 0
+    }
+
+    private enum Outcome: Sendable {
+        /// - rejected: how many of the spans the collector does not want.
+        case taken(rejected: UInt64)
+        case failed(String, isWorthRepeating: Bool)
+    }
 
     init(_ settings: TracingSettings, version: String, _ metrics: Metrics, on loop: EventLoop, report: @escaping (String) -> Void) throws {
         self.settings = settings
         self.loop = loop
         self.metrics = metrics
         self.report = report
+        context = try ClientContext(trustedPEM: nil, certificate: nil)
         var resource = ProtobufWriter()
         for (name, value) in [("service.name", settings.service), ("service.version", version), ("telemetry.sdk.language", "swift")] {
             resource.message(1) { pair in
@@ -59,14 +78,36 @@ final class SpanExporter: TimerHandler {
         loop.set(timer, after: pause)
     }
 
+    /// Whether spans are still on their way.
+    var isBusy: Bool { batch != nil || !spans.isEmpty }
+
+    /// The process ends: what is left goes out without a pause.
+    func finish() {
+        isEnding = true
+        send()
+    }
+
+    /// The time for that is over.
+    func dropRest() {
+        let left = spans.count + (batch?.count ?? 0)
+        if left > 0 { metrics.add(metrics.cell(.traceSpansDropped, "shutdown"), UInt64(left)) }
+        spans = []
+        batch = nil
+    }
+
     private func send() {
-        guard underWay == 0, !spans.isEmpty else { return }
-        let batch = Array(spans.prefix(batchMax))
-        spans.removeFirst(batch.count)
-        waitingBytes -= batch.reduce(0) { $0 + $1.count }
-        underWay = batch.count
-        let (settings, body) = (settings, encoded(batch))
-        work?.start { Self.post(body, to: settings) }
+        guard !isUnderWay else { return }
+        if batch == nil, !spans.isEmpty {
+            let next = Array(spans.prefix(batchMax))
+            spans.removeFirst(next.count)
+            waitingBytes -= next.reduce(0) { $0 + $1.count }
+            batch = Batch(count: next.count, body: encoded(next))
+        }
+        guard let body = batch?.body else { return }
+        batch?.tries += 1
+        isUnderWay = true
+        let (settings, context) = (settings, context)
+        work?.start { Self.post(body, to: settings, context) }
     }
 
     private func encoded(_ batch: [[UInt8]]) -> [UInt8] {
@@ -81,45 +122,68 @@ final class SpanExporter: TimerHandler {
         return request.output
     }
 
-    /// Blocks, on a thread of its own; why it was not taken, or nil.
-    private static func post(_ body: [UInt8], to settings: TracingSettings) -> String? {
+    /// Blocks, on a thread of its own.
+    private static func post(_ body: [UInt8], to settings: TracingSettings, _ context: ClientContext) -> Outcome {
         let addresses = IPAddress(settings.host).map { [$0] } ?? NameLookup(host: settings.host).run()
-        guard let address = addresses.first else { return "\(settings.host) cannot be resolved" }
-        do {
-            let context = try ClientContext(trustedPEM: nil, certificate: nil)
-            let client = HTTPSClient(context, bodyBytesMax: 1 << 20, within: .seconds(5))
-            let head =
-                "POST \(settings.path) HTTP/1.1\r\nHost: \(settings.host):\(settings.port)\r\nContent-Type: application/x-protobuf\r\n"
-                + "Content-Length: \(body.count)\r\nUser-Agent: portcullis\r\nConnection: close\r\n\r\n"
-            let response = try client.exchange(
-                Array(head.utf8) + body, isHead: false, with: settings.host, at: .ip(address, port: settings.port),
-                isSecure: settings.isSecure)
-            return 200..<300 ~= response.head.status ? nil : "it answered \(response.head.status)"
-        } catch let failure as HTTPSClient.Failure {
-            return failure.reason
-        } catch {
-            return "\(error)"
+        let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
+        let head =
+            "POST \(settings.path) HTTP/1.1\r\nHost: \(host):\(settings.port)\r\nContent-Type: application/x-protobuf\r\n"
+            + "Content-Length: \(body.count)\r\nUser-Agent: portcullis\r\nConnection: close\r\n\r\n"
+        var last = "\(settings.host) cannot be resolved"
+        // A few addresses, each with a time of its own: the first may lead nowhere.
+        for address in addresses.prefix(3) {
+            do {
+                let client = HTTPSClient(context, bodyBytesMax: 1 << 20, within: .seconds(5))
+                let response = try client.exchange(
+                    Array(head.utf8) + body, isHead: false, with: settings.host, at: .ip(address, port: settings.port),
+                    isSecure: settings.isSecure)
+                let status = response.head.status
+                if 200..<300 ~= status { return .taken(rejected: rejected(response.body)) }
+                // Source: OTLP 1.x, "Retryable Response Codes".
+                return .failed("it answered \(status)", isWorthRepeating: [429, 502, 503, 504].contains(status))
+            } catch {
+                last = error.reason
+            }
         }
+        return .failed(last, isWorthRepeating: true)
     }
 
-    private func settled(_ failure: String?) {
-        let count = underWay
-        underWay = 0
-        if let failure {
-            metrics.add(metrics.cell(.traceSpansDropped, "collector"), UInt64(count))
-            if !isAway {
-                report("the collector of traces at \(settings.host):\(settings.port) takes no spans, which are dropped: \(failure)")
+    /// How many spans a collector says that it has thrown away: `rejected_spans` of `partial_success`.
+    private static func rejected(_ response: [UInt8]) -> UInt64 {
+        var (outer, inner) = (ProtobufReader(), ProtobufReader())
+        while case .some((1, .bytes(let range))) = try? outer.next(in: response.span) {
+            let part = Array(response[range])
+            while case .some((let field, let value)) = try? inner.next(in: part.span) {
+                if field == 1, case .number(let count) = value { return count }
             }
-        } else if isAway {
-            report("the collector of traces takes spans again")
         }
-        isAway = failure != nil
-        // Where more is waiting it goes at once; to one that is away, at its time.
-        if failure == nil, spans.count >= batchMax { send() }
+        return 0
+    }
+
+    private func settled(_ outcome: Outcome) {
+        isUnderWay = false
+        guard let batch else { return }
+        switch outcome {
+        case .taken(let rejected):
+            self.batch = nil
+            if rejected > 0 { metrics.add(metrics.cell(.traceSpansDropped, "collector"), min(rejected, UInt64(batch.count))) }
+            if isAway { report("the collector of traces takes spans again") }
+            isAway = false
+            // Where more is waiting it goes at once; to one that is away, at its time.
+            if isEnding || spans.count >= batchMax { send() }
+        case .failed(let reason, let isWorthRepeating):
+            if !isAway { report("the collector of traces at \(settings.host):\(settings.port) takes no spans: \(reason)") }
+            isAway = true
+            if isWorthRepeating, batch.tries < triesMax { return }
+            self.batch = nil
+            metrics.add(metrics.cell(.traceSpansDropped, "collector"), UInt64(batch.count))
+        }
     }
 }
 
 private let pause = Nanoseconds.milliseconds(500)
 private let batchMax = 512
+/// How often a request goes to a collector that does not take it.
+private let triesMax = 3
 private let spansMax = 8_192
 private let bytesMax = 8 << 20

@@ -45,7 +45,7 @@ extension Exchange: TimerHandler {
     /// Hands a request that did nothing on to another connection; false where there is none.
     private func move(from failed: any UpstreamChannel, in group: UpstreamGroup) throws(ForwardingError) -> Bool {
         guard let channel = try group.acquire(fresh: true, for: outgoing.origin) else { return false }
-        use(channel, of: channel.server)
+        use(channel, of: channel.server, isMoved: true)
         failed.moveUnsent(to: channel)
         return true
     }
@@ -69,6 +69,7 @@ extension Exchange: TimerHandler {
         }
         if rule.backoff > .zero, repetitions > 0 || !group.hasOther(than: failed.server) {
             willRepeat(reason, in: group)
+            if tryCount > 0 { tryEnded(at: group.now) }
             failed.cancel()
             channel = nil
             let timer = Timer(self)
@@ -81,11 +82,11 @@ extension Exchange: TimerHandler {
             return false
         }
         willRepeat(reason, in: group)
+        outgoing.attempt = tryCount
         use(next, of: next.server)
         outgoing.server = next.server.hostText
         failed.cancel()
         do {
-            outgoing.attempt = attempt
             if outgoing.trace != nil { try outgoing.render() }
             try next.send(head: outgoing)
         } catch {

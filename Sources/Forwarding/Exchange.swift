@@ -53,11 +53,13 @@ package final class Exchange: UpstreamClient {
     var group: UpstreamGroup?
     let outgoing: OutgoingHead
     var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
+    /// How long its server may say nothing.
+    private var silence = UpstreamTimeouts.Silence()
     var attempt = 0
     /// How often it went out again for what its server made of it.
     var repetitions = 0
     /// The place in the group's queue, while there is no free connection.
-    private var wait: WaitingList.Entry?
+    var wait: WaitingList.Entry?
     /// Whose request it is.
     private(set) var account = ClientAccount()
     /// Where the exchange stands among those that hold a place of the group; negative while it does not.
@@ -104,11 +106,15 @@ package final class Exchange: UpstreamClient {
     package var serverText: String { server?.address.text ?? "" }
 
     /// The request has been told of: another follows.
-    package func forgetServer() { server = nil }
+    package func forgetServer() {
+        server = nil
+        if tryCount > 0 { forgetTries() }
+    }
 
     /// Those of the present request, in their order; kept where its trace is.
     package var tries: [Try] { traced }
     var traced: [Try] = []
+    var tryCount = 0
     /// What a Host field calls that server.
     package var serverHost: String { server?.hostText ?? "" }
 
@@ -126,10 +132,10 @@ package final class Exchange: UpstreamClient {
         precondition(admission.route == rule.route, "an admission to another route")
         outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
         repeatsIdempotent = true
-        var shape = RequestShape(forwarding: method, framing: framing, upgrade: tunnel?.upgrade)
-        shape.silence = group.settings.timeouts.silence
-        if let answer = rule.timeouts.answer { shape.silence.answer = answer }
-        if let stream = rule.timeouts.stream { shape.silence.stream = stream }
+        let shape = RequestShape(forwarding: method, framing: framing, upgrade: tunnel?.upgrade)
+        silence = group.settings.timeouts.silence
+        if let answer = rule.timeouts.answer { silence.answer = answer }
+        if let stream = rule.timeouts.stream { silence.stream = stream }
         isUploadOver = framing.isEmpty && tunnel == nil
         try begin(shape, for: downstream, group: group, account: account, at: now)
     }
@@ -143,8 +149,8 @@ package final class Exchange: UpstreamClient {
         repeatsIdempotent = isRepeatable
         let framing = bodyBytes > 0 ? BodyFraming.length(UInt64(bodyBytes)) : .none
         isUploadOver = framing.isEmpty
-        var shape = RequestShape(forwarding: Method(head.method.span), framing: framing, upgrade: nil)
-        shape.silence = group.settings.timeouts.silence
+        let shape = RequestShape(forwarding: Method(head.method.span), framing: framing, upgrade: nil)
+        silence = group.settings.timeouts.silence
         try begin(shape, for: downstream, group: group, account: account, at: now)
     }
 
@@ -161,7 +167,7 @@ package final class Exchange: UpstreamClient {
         kept = nil
         if let rule = group.settings.retry, repeatsIdempotent, shape.upgrade == nil, rule.takes(shape.method), shape.isShort {
             kept = []
-            if let perTry = rule.perTry { self.shape.silence.answer = perTry }
+            if let perTry = rule.perTry { silence.answer = perTry }
             group.requestBegan()
         }
         state = .awaited
@@ -252,7 +258,7 @@ package final class Exchange: UpstreamClient {
     func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel) {
         let now = Clock.now()
         channel.server.responded(head.status, after: now.since(chosen))
-        if outgoing.trace != nil { tryEnded(head.status, nil, at: now) }
+        if outgoing.trace != nil { tryResponded(head.status) }
         // Most responses are what the client asked for.
         if head.status >= 502, kept != nil, repeats(for: .of(status: head.status), "status_\(head.status)", after: channel) { return }
         state = .responding
@@ -281,8 +287,8 @@ package final class Exchange: UpstreamClient {
         self.channel = nil
         if state == .awaited {
             channel.server.failed(error, channel.reached)
-            if outgoing.trace != nil { tryEnded(0, error.reason, at: Clock.now()) }
         }
+        if outgoing.trace != nil { tryFailed(error, at: Clock.now()) }
         var outcome = error
         do {
             if try retry(after: error, on: channel) { return }
@@ -299,7 +305,7 @@ package final class Exchange: UpstreamClient {
     func connect(fresh: Bool) throws(ForwardingError) {
         guard let group else { return }
         // What cannot be written must not cost a connection.
-        outgoing.attempt = attempt
+        outgoing.attempt = tryCount
         try outgoing.render()
         guard fresh || !group.hasWaiting || wait != nil,
             let channel = try group.acquire(fresh: fresh, for: outgoing.origin, after: repetitions > 0 ? server : nil)
@@ -326,39 +332,21 @@ package final class Exchange: UpstreamClient {
         server?.endTrial()
     }
 
-    func use(_ channel: any UpstreamChannel, of server: UpstreamServer) {
+    /// - Parameter isMoved: whether the head goes there as it was written for another server.
+    func use(_ channel: any UpstreamChannel, of server: UpstreamServer, isMoved: Bool = false) {
         endTrial()
         self.channel = channel
         self.server = server
         chosen = group?.now ?? .never
         isTrial = server.beginTrial()
-        if let trace = outgoing.trace, trace.isSampled { traced.append(Try(server: server.address.text, beganAt: chosen)) }
+        if let trace = outgoing.trace, trace.isSampled { tryBegan(at: chosen, server, isMoved: isMoved) }
         if holderIndex < 0 { group?.hold(self) }
-        channel.begin(self, shape)
-    }
-
-    /// Tries again to begin, after waiting.
-    ///
-    /// - Returns: whether the place in the queue is free.
-    func connectionMayBeHad(_ ticket: UInt64, of group: UpstreamGroup) -> Bool {
-        guard ticket == wait?.ticket, group === self.group else { return true }
-        do {
-            try connect(fresh: false)
-        } catch {
-            fail(error)
-            return true
-        }
-        guard wait == nil else { return false }
-        downstream?.uploadMayContinue()
-        return true
-    }
-
-    func waitedInVain(_ ticket: UInt64, for group: UpstreamGroup, _ error: ForwardingError) {
-        if ticket == wait?.ticket, group === self.group { fail(error) }
+        channel.begin(self, shape, silence)
     }
 
     func fail(_ error: ForwardingError) {
         let downstream = self.downstream
+        if outgoing.trace != nil { tryFailed(error, at: Clock.now()) }
         finish()
         downstream?.responseFailed(error)
     }
@@ -374,6 +362,7 @@ package final class Exchange: UpstreamClient {
     private func finish() {
         state = .over
         if let group { ended = group.now }
+        if tryCount > 0 { tryEnded(at: ended) }
         if let wait { group?.stopWaiting(wait) }
         wait = nil
         if backoffTimer != nil { endBackoff() }

@@ -19,7 +19,8 @@ extension FieldFilter {
         _ head: borrowing RequestHead, _ identity: Identity?, by rule: ForwardingRule
     ) -> [(name: String, reason: Reason)] {
         let sender = Sender(
-            hasIdentity: identity != nil, isTrusted: false, authorizations: head.fields.count(of: .authorization),
+            hasIdentity: identity != nil, speaks: head.toldTrace == nil ? [] : .traced,
+            authorizations: head.fields.count(of: .authorization),
             authorization: rule.authorization(identity))
         var result: [(name: String, reason: Reason)] = []
         for line in head.fields.lines {

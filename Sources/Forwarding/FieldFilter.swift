@@ -10,8 +10,21 @@ package import HTTPMessage
 package final class FieldFilter: Sendable {
     private struct Managed {
         let name: [UInt8]
-        /// Whether a trusted proxy may say it.
-        let isProxys: Bool
+        /// Who may say it; empty for nobody.
+        let speakers: Speakers
+    }
+
+    /// What a sender may speak as.
+    struct Speakers: OptionSet {
+        let rawValue: UInt8
+        init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// A proxy that is believed what it tells of its client.
+        static let proxy = Speakers(rawValue: 1)
+        /// A peer that is trusted.
+        static let trusted = Speakers(rawValue: 2)
+        /// A request that belongs to a trace that can be read.
+        static let traced = Speakers(rawValue: 4)
+        static let all: Speakers = [.proxy, .trusted, .traced]
     }
 
     /// Names by their length.
@@ -28,9 +41,9 @@ package final class FieldFilter: Sendable {
 
     /// - Parameters:
     ///   - headers: all names that any route sets, and that the gateway does.
-    ///   - proxys: what only a trusted proxy may say, besides what it tells of its client.
+    ///   - followsTraces: whether the gateway takes part in traces: then it says itself where the request stands.
     ///   - hidden: where credentials for the gateway may be.
-    package init(headers: [String], proxys: [String] = [], hiding hidden: CredentialPlaces) {
+    package init(headers: [String], followsTraces: Bool = false, hiding hidden: CredentialPlaces) {
         // Authorization is judged for each route: one that sets it has no say in what the others pass on.
         var names = Set(
             headers.map { FieldIdentity.fold($0) }.filter { $0 != authorizationName } + Self.alwaysManaged.map { FieldIdentity.fold($0) })
@@ -41,12 +54,15 @@ package final class FieldFilter: Sendable {
         hiddenSchemes = hidden.schemes.compactMap { if case .other(let name) = $0 { name } else { nil } }
         hiddenParameters = hidden.parameters
         var byLength: [[Managed]] = []
-        func add(_ name: [UInt8], isProxys: Bool) {
+        func add(_ name: [UInt8], _ speakers: Speakers) {
             while byLength.count <= name.count { byLength.append([]) }
-            byLength[name.count].append(Managed(name: name, isProxys: isProxys))
+            byLength[name.count].append(Managed(name: name, speakers: speakers))
         }
-        for name in names { add(name, isProxys: false) }
-        for name in (Self.proxyFields + proxys).map({ FieldIdentity.fold($0) }) where !names.contains(name) { add(name, isProxys: true) }
+        if followsTraces { names.insert(FieldIdentity.fold("traceparent")) }
+        for name in names { add(name, []) }
+        let others =
+            Self.proxyFields.map { ($0, Speakers.proxy) } + (followsTraces ? [("baggage", .trusted), ("tracestate", .traced)] : [])
+        for (name, speakers) in others.map({ (FieldIdentity.fold($0), $1) }) where !names.contains(name) { add(name, speakers) }
         managed = byLength
         var marks = [UInt64](repeating: 0, count: Self.markCount / 64)
         for entry in byLength.joined() {
@@ -61,8 +77,7 @@ package final class FieldFilter: Sendable {
     struct Sender {
         /// Whether the request was let in by a token. Then no other credential goes with it that a service behind might believe instead.
         let hasIdentity: Bool
-        /// Whether it comes from a proxy that may speak for others in these fields.
-        let isTrusted: Bool
+        let speaks: Speakers
         /// How many Authorization fields it has.
         let authorizations: Int
         var authorization = Authorization.filtered
@@ -107,36 +122,36 @@ package final class FieldFilter: Sendable {
             return sender.authorizations == 1 && Credential.isForeign(value) ? .keep : .drop
         default:
             if line.id.isHopByHop { return .drop }
-            return isManaged(bytes.extracting(line.name.range), fromTrustedProxy: sender.isTrusted) ? .drop : .keep
+            return isManaged(bytes.extracting(line.name.range), from: sender.speaks) ? .drop : .keep
         }
     }
 
     /// Whether a trailer of this name reaches an upstream: not one that the gateway sets, and none that a proxy tells.
-    package func passes(trailer name: Span<UInt8>) -> Bool { !isManaged(name, fromTrustedProxy: false) }
+    package func passes(trailer name: Span<UInt8>) -> Bool { !isManaged(name, from: []) }
 
-    /// Whether a name is, or is another spelling of, one that the gateway sets or that only a trusted proxy may send.
-    private func isManaged(_ name: Span<UInt8>, fromTrustedProxy: Bool) -> Bool {
+    /// Whether a name is, or is another spelling of, one that the gateway sets or that this sender may not send.
+    private func isManaged(_ name: Span<UInt8>, from speaks: Speakers) -> Bool {
         if name.count >= forwardedPrefix.count, name[0] | 0x20 == UInt8(ascii: "x"),
             isSame(name.extracting(0..<forwardedPrefix.count), forwardedPrefix)
         {
-            return !fromTrustedProxy || !FieldIdentity.isUsualSpelling(name) || isListed(name, fromTrustedProxy: true)
+            return !speaks.contains(.proxy) || !FieldIdentity.isUsualSpelling(name) || isListed(name, from: speaks)
         }
-        return isListed(name, fromTrustedProxy: fromTrustedProxy)
+        return isListed(name, from: speaks)
     }
 
-    private func isListed(_ name: Span<UInt8>, fromTrustedProxy: Bool) -> Bool {
+    private func isListed(_ name: Span<UInt8>, from speaks: Speakers) -> Bool {
         guard name.count < managed.count, !name.isEmpty else { return false }
         let mark = Self.mark(name)
         guard marks[mark >> 6] >> UInt64(mark & 63) & 1 != 0 else { return false }
         for candidate in managed[name.count] where isSame(name, candidate.name) {
-            return !candidate.isProxys || !fromTrustedProxy || !FieldIdentity.isUsualSpelling(name)
+            return speaks.isDisjoint(with: candidate.speakers) || !FieldIdentity.isUsualSpelling(name)
         }
         return false
     }
 
     /// Whether only a trusted proxy may send a field of this name.
     func isProxys(_ name: Span<UInt8>) -> Bool {
-        isManaged(name, fromTrustedProxy: false) && !isManaged(name, fromTrustedProxy: true)
+        isManaged(name, from: []) && !isManaged(name, from: .all)
     }
 
     private static let markCount = 1_024

@@ -22,7 +22,7 @@ package final class OutgoingHead {
     private(set) var tunnelLines: [UInt8] = []
     /// The trace that the request belongs to; nil where none is followed.
     var trace: TraceContext?
-    /// How often the request has gone out before.
+    /// Which of its spans the next server is told.
     var attempt = 0
     /// The host to name where the client named none.
     var server = ""
@@ -54,8 +54,11 @@ package final class OutgoingHead {
 
     /// What is known of who sends the request, for the filter of its fields.
     func sender(_ head: borrowing RequestHead) -> FieldFilter.Sender {
-        FieldFilter.Sender(
-            hasIdentity: identity != nil, isTrusted: origin.isPeerTrusted && forwardedFields.trusted != .forwarded,
+        var speaks: FieldFilter.Speakers = []
+        if origin.isPeerTrusted { speaks = forwardedFields.trusted == .forwarded ? .trusted : [.trusted, .proxy] }
+        if let trace, trace.parent != 0 { speaks.insert(.traced) }
+        return FieldFilter.Sender(
+            hasIdentity: identity != nil, speaks: speaks,
             authorizations: head.fields.count(of: .authorization), authorization: rule.authorization(identity))
     }
 

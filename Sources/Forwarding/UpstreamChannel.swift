@@ -13,7 +13,9 @@ protocol UpstreamChannel: AnyObject {
     var queuedBytes: Int { get }
 
     /// Begins an exchange. The request's head follows, or is moved here from a channel where it never set out.
-    func begin(_ client: any UpstreamClient, _ shape: RequestShape)
+    ///
+    /// - Parameter silence: how long the server may say nothing.
+    func begin(_ client: any UpstreamClient, _ shape: RequestShape, _ silence: UpstreamTimeouts.Silence)
     func send(head: OutgoingHead) throws(ForwardingError)
     /// Sends bytes of the request's body.
     func send(_ bytes: Span<UInt8>)
@@ -54,8 +56,6 @@ package struct RequestShape {
     let framing: BodyFraming
     /// The protocol that the request wants to change to; nil for a plain request.
     let upgrade: [UInt8]?
-    /// How long the server may be silent about it.
-    var silence = UpstreamTimeouts.Silence()
 
     /// The shape in which a request of this method goes on: one whose method has a meaning for a body, and that has none, says so
     /// (RFC 9110 §8.6); strict servers want it.

@@ -39,6 +39,7 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     var head = ResponseHead()
     var body = Body.none
     var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
+    private var silence = UpstreamTimeouts.Silence()
     var isReadingPaused = false
     var upload = Upload.open
     var delivery = Delivery.nothing
@@ -101,9 +102,10 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         opening = try OpeningConnection(to: server, at: address, preamble: preamble, on: loop, for: self)
     }
 
-    func begin(_ client: any UpstreamClient, _ shape: RequestShape) {
+    func begin(_ client: any UpstreamClient, _ shape: RequestShape, _ silence: UpstreamTimeouts.Silence) {
         self.client = client
         self.shape = shape
+        self.silence = silence
         upload = .open
         delivery = .nothing
         following = .undecided
@@ -362,9 +364,9 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
     func progressed() {
         guard state == .busy, !isReadingPaused, client != nil else { return }
         if isStream {
-            loop.set(timer!, after: shape.silence.stream)
+            loop.set(timer!, after: silence.stream)
         } else if upload != .open || !outbound.isEmpty {
-            loop.set(timer!, after: shape.silence.answer)
+            loop.set(timer!, after: silence.answer)
         } else {
             timer?.clear()
         }

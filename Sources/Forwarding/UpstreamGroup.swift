@@ -56,7 +56,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         self.loop = loop
         servers = settings.serverSettings.map { own in
             let health = table?.health(of: own.address.text, in: settings.name, at: loop.now)
-            let server = UpstreamServer(own, settings, buffers, health: health, of: self)
+            let server = UpstreamServer(own, settings, buffers, health: health, gate: gate, of: self)
             if case .socket(let socket) = own.address { server.resolve(to: [socket]) }
             return server
         }

@@ -15,6 +15,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
     /// Held while its exchange is under way.
     private var client: (any UpstreamClient)?
     private var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
+    private var silence = UpstreamTimeouts.Silence()
     /// Nil until the request is with the session, and once the stream is over.
     private var id: StreamID?
     private var submittedAt = Instant.never
@@ -78,9 +79,10 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
 
     // MARK: - The request
 
-    func begin(_ client: any UpstreamClient, _ shape: RequestShape) {
+    func begin(_ client: any UpstreamClient, _ shape: RequestShape, _ silence: UpstreamTimeouts.Silence) {
         self.client = client
         self.shape = shape
+        self.silence = silence
         isUploadComplete = shape.framing.isEmpty
     }
 
@@ -373,9 +375,9 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         let armed = timer ?? Timer(self)
         timer = armed
         if isStream {
-            connection.loop.set(armed, after: shape.silence.stream)
+            connection.loop.set(armed, after: silence.stream)
         } else if isUploadComplete || !upload.isEmpty {
-            connection.loop.set(armed, after: shape.silence.answer)
+            connection.loop.set(armed, after: silence.answer)
         } else {
             armed.clear()
         }

@@ -22,6 +22,7 @@ final class UpstreamServer {
     let hostText: String
     let settings: UpstreamSettings
     let buffers: BufferPool
+    private let gate: UpstreamGate?
     private unowned let group: UpstreamGroup
     let metrics: ServerMetrics
     var windows: WindowBudget { group.windows }
@@ -46,10 +47,12 @@ final class UpstreamServer {
     private var nextIndex = 0
 
     init(
-        _ own: ServerSettings, _ settings: UpstreamSettings, _ buffers: BufferPool, health: ServerHealth?, of group: UpstreamGroup
+        _ own: ServerSettings, _ settings: UpstreamSettings, _ buffers: BufferPool, health: ServerHealth?, gate: UpstreamGate?,
+        of group: UpstreamGroup
     ) {
         self.own = own
         self.health = health
+        self.gate = gate
         self.settings = settings
         ejects = settings.ejection != nil
         isLookedAt = settings.check != nil
@@ -111,7 +114,7 @@ final class UpstreamServer {
     func responded(_ status: Int, after length: Nanoseconds) {
         metrics.responded(status, after: length)
         if measuresLatency { took(length) }
-        if let gate = group.gate { gate.responded(status) }
+        if let gate { gate.responded(status) }
         guard ejects, let health, let rule = settings.ejection else { return }
         switch status {
         case 502, 503, 504: failed("status \(status)")
@@ -138,7 +141,7 @@ final class UpstreamServer {
     }
 
     private func countFailure(_ what: String) {
-        group.gate?.failed(what)
+        gate?.failed(what)
         failed(what)
     }
 

@@ -66,7 +66,7 @@ final class RequestLog {
         line.member("client", context.clientIP)
         line.member("method", context.head.copy(context.head.methodRange))
         if !context.host.isEmpty { line.member("host", context.host) }
-        line.member("path", pathOnly(context))
+        line.member("path", context.head.copy(context.head.rawPathRange))
         if passage.route != nil { line.member("route", context.routeName) }
         line.member("status", number: UInt64(passage.status))
         line.member("policy", policyID)
@@ -80,7 +80,7 @@ final class RequestLog {
 
     /// The trace that the request belongs to: as the gateway follows it, or as the client tells of it.
     private func writeTrace(_ passage: Passage) {
-        guard let trace = passage.trace ?? Tracer.told(passage.context.head) else { return }
+        guard let trace = passage.trace ?? passage.context.head.toldTrace else { return }
         var text: [UInt8] = []
         trace.appendTrace(to: &text)
         line.member("trace_id", text)
@@ -143,12 +143,6 @@ final class RequestLog {
         } else if let claimed = passage.claimedSubject {
             line.member("claimed_subject", claimed)
         }
-    }
-
-    /// The path without the query, in which secrets may stand; as received when it could not be normalised.
-    private func pathOnly(_ context: RequestContext) -> [UInt8] {
-        let raw = context.head.copy(context.head.targetRange)
-        return Array(raw.prefix { $0 != 0x3F && $0 != 0x23 })
     }
 }
 

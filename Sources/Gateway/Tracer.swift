@@ -37,19 +37,12 @@ final class Tracer {
 
     /// A request begins. Who asks may say to which trace it belongs; whether that is kept is a trusted peer's to say alone.
     func begin(_ passage: Passage) {
-        let told = Self.told(passage.context.head)
+        let told = passage.context.head.toldTrace
         var trace =
             told ?? TraceContext(high: word(), low: max(1, word()), parent: 0, span: 1, isSampled: false)
         trace.span = max(1, word())
         if told == nil || !passage.origin.isPeerTrusted { trace.isSampled = threshold > 0 && word() <= threshold }
         passage.trace = trace
-    }
-
-    /// What the request itself says of its trace.
-    static func told(_ head: borrowing RequestHead) -> TraceContext? {
-        let name = "traceparent".utf8
-        guard let line = head.fields.first(named: name.span, in: head.bytes) else { return nil }
-        return TraceContext(traceparent: head.bytes.extracting(line.value.range))
     }
 
     private func word() -> UInt64 {
@@ -85,11 +78,11 @@ final class Tracer {
         span.attribute("http.request.method", method)
         if let route = passage.route { span.attribute("http.route", route.name) }
         // Without its query, in which secrets may stand.
-        span.attribute("url.path", context.head.copy(context.head.targetRange).prefix { $0 != 0x3F && $0 != 0x23 }.map { $0 })
+        span.attribute("url.path", context.head.copy(context.head.rawPathRange))
         span.attribute("url.scheme", context.isHTTPS ? "https" : "http")
         if !context.host.isEmpty { span.attribute("server.address", context.host) }
         span.attribute("client.address", context.clientIP)
-        span.attribute("network.protocol.version", passage.isHTTP2 ? "2" : "1.1")
+        span.attribute("network.protocol.version", passage.isHTTP2 ? "2" : passage.version == .http10 ? "1.0" : "1.1")
         span.attribute("portcullis.request_id", context.requestID)
         if passage.status > 0 { span.attribute("http.response.status_code", number: UInt64(passage.status)) }
         if passage.authenticatedAt != .never, let credential = passage.knownCredential {
@@ -102,6 +95,10 @@ final class Tracer {
                     ("portcullis.limit", gateway.limits[state.limit.index].name), ("portcullis.remaining", String(state.remaining)),
                 ])
         }
+        for (before, next) in zip(passage.exchange.tries, passage.exchange.tries.dropFirst()) {
+            span.event("retry", at: wall(next.beganAt), [("portcullis.reason", before.error ?? "status_\(before.status)")])
+        }
+        if record.outcome == .ended, let reason = record.reason { span.attribute("error.type", reason) }
         if record.outcome == .refused || record.outcome == .brokenOff {
             let reason = record.reason ?? "client_gone"
             span.attribute("error.type", reason)
@@ -117,17 +114,23 @@ final class Tracer {
         let upstream = record.passage.match?.route.forwarding.map { gateway.upstream($0.upstream).name } ?? ""
         let method = record.passage.method == .other ? "_OTHER" : record.passage.context.head.text(record.passage.context.head.methodRange)
         span.begin(
-            trace, span: trace.spanOfTry(index), parent: trace.span, .client, name: "\(method) \(upstream)", began: wall(attempt.beganAt),
+            trace, span: trace.spanOfTry(attempt.number), parent: trace.span, .client, name: "\(method) \(upstream)",
+            began: wall(attempt.beganAt),
             ended: wall(attempt.endedAt == .never ? record.endedAt : attempt.endedAt))
         span.attribute("http.request.method", method)
-        span.attribute("server.address", attempt.server)
+        let colon = attempt.server.hasPrefix("unix:") ? nil : attempt.server.lastIndex(of: ":")
+        span.attribute("server.address", String(attempt.server[..<(colon ?? attempt.server.endIndex)]))
+        if let colon, let port = UInt64(attempt.server[attempt.server.index(after: colon)...]) {
+            span.attribute("server.port", number: port)
+        }
         span.attribute("portcullis.upstream", upstream)
         if index > 0 { span.attribute("http.request.resend_count", number: UInt64(index)) }
         if attempt.status > 0 { span.attribute("http.response.status_code", number: UInt64(attempt.status)) }
         if let error = attempt.error {
             span.attribute("error.type", error)
             span.fail(error)
-        } else if attempt.status >= 500 {
+        } else if attempt.status >= 400 {
+            // To who asks, what it did wrong is an error too (OpenTelemetry, "Semantic conventions for HTTP spans").
             span.attribute("error.type", String(attempt.status))
             span.fail("")
         }

@@ -14,7 +14,8 @@ import Testing
 
     private func passes(_ line: String, hasIdentity: Bool = true, isTrusted: Bool = false, authorizations: Int = 1) throws -> Bool {
         let head = try Heads.request("GET / HTTP/1.1", line)
-        let sender = FieldFilter.Sender(hasIdentity: hasIdentity, isTrusted: isTrusted, authorizations: authorizations)
+        let sender = FieldFilter.Sender(
+            hasIdentity: hasIdentity, speaks: isTrusted ? [.proxy, .trusted] : [], authorizations: authorizations)
         return filter.verdict(on: head.fields.lines[0], in: head.bytes, from: sender) == .keep
     }
 
@@ -79,7 +80,7 @@ import Testing
         let head = try Heads.request("GET / HTTP/1.1", "Authorization: Basic x, Bearer B")
         #expect(
             cookies.verdict(
-                on: head.fields.lines[0], in: head.bytes, from: FieldFilter.Sender(hasIdentity: false, isTrusted: false, authorizations: 1))
+                on: head.fields.lines[0], in: head.bytes, from: FieldFilter.Sender(hasIdentity: false, speaks: [], authorizations: 1))
                 == .keep)
     }
 

@@ -50,9 +50,38 @@ import Time
     func roundTrip() throws {
         let reading = try #require(SpanMessage.Reading(try message()))
         #expect(reading.spans.count == 2 && reading.route == Array("/a".utf8) && reading.duration == .milliseconds(3))
-        let first = reading.spans[0]
-        let isMessage = ProtobufWriter.isMessage(first.span)
-        #expect(reading.high == 0x0AF7_6519_16CD_43DD && isMessage)
+        #expect(reading.high == 0x0AF7_6519_16CD_43DD)
+        // As opentelemetry-proto numbers them.
+        var reader = ProtobufReader()
+        var fields: [String] = []
+        let span = reading.spans[0]
+        while let (field, value) = try reader.next(in: span.span) {
+            switch value {
+            case .number(let number): fields.append("\(field)=\(number)")
+            case .fixed64(let number): fields.append("\(field)=64:\(number)")
+            case .bytes(let range) where field == 5: fields.append("5=" + String(decoding: span[range], as: UTF8.self))
+            case .bytes(let range): fields.append("\(field):\(range.count)")
+            }
+        }
+        #expect(fields.prefix(7) == ["1:16", "2:8", "4:8", "5=GET /a", "6=2", "7=64:1", "8=64:2"])
+        #expect(fields.dropFirst(7).map { $0.prefix { $0 != ":" } } == ["9", "9", "11", "15"])
+        let status: [UInt8] = [0x7A, 7, 0x12, 3, 0x77, 0x68, 0x79, 0x18, 2]
+        #expect(Array(span.suffix(9)) == status)
+    }
+
+    @Test(
+        "What a collector would refuse is no span",
+        arguments: [
+            [], [0x08, 0x01], [0x0A, 0x02, 1, 1], [0x2A, 0x01, 0xFF], [0x4A, 0x01, 0xFF], [0x4A, 0x02, 0x0A, 0x05], [0x39, 1, 2],
+            [0xFA, 0xFF, 0xFF, 0xFF, 0x7F, 0], [0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F], [0x1A, 0x00],
+            [0x35, 0, 0, 0, 0],
+        ] as [[UInt8]])
+    func noSpan(bytes: [UInt8]) throws {
+        let fits = SpanShape.fits(bytes.span)
+        #expect(!fits)
+        var message = SpanMessage(try #require(read(Self.value)), .zero, route: "")
+        message.append(bytes)
+        #expect(SpanMessage.Reading(message.bytes) == nil)
     }
 
     @Test("Bytes of a worker in wrong hands are spans or nothing, and end nothing")
@@ -68,15 +97,11 @@ import Time
                 default: bytes.insert(.random(in: 0...255, using: &generator), at: Int.random(in: 0..<bytes.count, using: &generator))
                 }
             }
-            for span in SpanMessage.Reading(bytes)?.spans ?? [] {
-                let isMessage = ProtobufWriter.isMessage(span.span)
-                #expect(isMessage)
-            }
+            for span in SpanMessage.Reading(bytes)?.spans ?? [] { #expect(span.count <= bytes.count) }
         }
         // A route that is longer than any.
         let trace = try #require(read(Self.value))
-        var long = SpanMessage(trace, .zero, route: "")
-        long.append([])
+        let long = SpanMessage(trace, .zero, route: "")
         var bytes = long.bytes
         bytes.replaceSubrange(24..<32, with: [0xFF, 0xFF, 0, 0, 0, 0, 0, 0])
         bytes += [UInt8](repeating: 0x61, count: 70_000)

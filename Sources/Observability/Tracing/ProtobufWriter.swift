@@ -54,35 +54,4 @@ package struct ProtobufWriter {
         }
         output.append(UInt8(truncatingIfNeeded: rest))
     }
-
-    /// Whether bytes are fields one after the other, to their end: what comes from a process that may be in wrong hands must not spoil what stands
-    /// beside it.
-    package static func isMessage(_ bytes: Span<UInt8>) -> Bool {
-        var index = 0
-        func readVarint(_ bytes: Span<UInt8>, _ index: inout Int) -> UInt64? {
-            var value: UInt64 = 0
-            for place in 0..<10 {
-                guard index < bytes.count else { return nil }
-                let byte = bytes[index]
-                index += 1
-                value |= UInt64(byte & 0x7F) << UInt64(place * 7)
-                if byte < 0x80 { return value }
-            }
-            return nil
-        }
-        while index < bytes.count {
-            guard let key = readVarint(bytes, &index), key >> 3 > 0 else { return false }
-            switch key & 7 {
-            case 0: guard readVarint(bytes, &index) != nil else { return false }
-            case 1: index += 8
-            case 2:
-                guard let count = readVarint(bytes, &index), count <= UInt64(bytes.count - index) else { return false }
-                index += Int(count)
-            case 5: index += 4
-            default: return false
-            }
-            guard index <= bytes.count else { return false }
-        }
-        return true
-    }
 }

@@ -33,7 +33,7 @@ package struct SpanMessage {
         package let route: [UInt8]
         package let spans: [[UInt8]]
 
-        /// Nil for bytes that are none, or whose spans are no messages.
+        /// Nil for bytes that are none, or whose spans are none.
         package init?(_ bytes: [UInt8]) {
             var index = 0
             func word() -> UInt64? {
@@ -51,7 +51,7 @@ package struct SpanMessage {
             else { return nil }
             var spans: [[UInt8]] = []
             while index < bytes.count {
-                guard let span = part(), ProtobufWriter.isMessage(span.span) else { return nil }
+                guard let span = part(), SpanShape.fits(span.span) else { return nil }
                 spans.append(span)
             }
             self.high = high
