@@ -1,8 +1,8 @@
 # The two commands: `make demo` shows the gateway at work, `make test` runs all tests. Each installs what it lacks.
 SWIFT ?= swift
 PREFIX ?= /usr/local
-BUILD_PACKAGES = libssl-dev libhiredis-dev libnghttp2-dev pkg-config
-TEST_PACKAGES = git mercurial nginx caddy lighttpd prometheus redis-server curl openssl nghttp2-client python3-venv chromium
+BUILD_PACKAGES = libssl-dev libhiredis-dev libnghttp2-dev zlib1g-dev libbrotli-dev libzstd-dev pkg-config
+TEST_PACKAGES = brotli zstd git mercurial nginx caddy lighttpd prometheus redis-server curl openssl nghttp2-client python3-venv chromium
 FUZZ_SECONDS ?= 300
 
 .PHONY: help demo build release test lint format fuzz bench install packages test-packages clean

@@ -38,6 +38,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CCompression", providers: [.apt(["zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
 
         part("Bytes"),
         part("Time"),
@@ -50,6 +51,7 @@ let package = Package(
         part("Connection", ["Bytes", "Time", "System", "TLS"]),
         part("HTTP1", ["Bytes", "HTTPMessage"]),
         part("HTTP2", ["CNghttp2", "Bytes", "HTTPMessage"]),
+        part("Compression", ["CCompression", "Bytes"]),
         part("Routing", ["Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authentication", ["COpenSSL", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "Routing"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
@@ -67,7 +69,8 @@ let package = Package(
         part(
             "Configuration",
             [
-                "UpstreamHealth", "Connection", "HTTP1", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "Routing",
+                "UpstreamHealth", "Connection", "HTTP1", "Compression", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS",
+                "Routing",
                 "Authentication",
                 "Authorization",
                 "RateLimiting", "Redis", "Forwarding", "Observability",
@@ -86,7 +89,8 @@ let package = Package(
             [
                 "Connection",
                 "Bytes", "HTTPMessage", "Time", "System", "TLS", "HTTP1", "HTTP2", "Routing", "Authentication",
-                "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration", "Policy",
+                "Authorization", "RateLimiting", "Redis", "Forwarding", "Observability", "Processes", "Configuration", "Compression",
+                "Policy",
             ]),
         part(
             "Administration",
@@ -129,6 +133,7 @@ let package = Package(
         tests("TLS", ["Bytes", "System"]),
         tests("HTTP1", ["Bytes", "HTTPMessage", "TestSupport"]),
         tests("HTTP2", ["Bytes", "HTTPMessage"]),
+        tests("Compression", ["Bytes"]),
         tests("Routing", ["Bytes", "HTTP1", "HTTPMessage", "ConfigFile", "TestSupport"]),
         tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "TestSupport"]),

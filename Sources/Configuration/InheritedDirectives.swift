@@ -8,7 +8,7 @@ import HTTPMessage
 /// lost where a route adds something of its own (as it would be in nginx).
 struct InheritedDirectives {
     /// Those that a route inherits.
-    static let names = ["set_header", "remove_header", "sign_in", "cors"] + ResponseFields.directives + ["error_page"]
+    static let names = ["set_header", "remove_header", "sign_in", "cors", "compress"] + ResponseFields.directives + ["error_page"]
 
     private let directives: [Directive]
     /// The claims that a route's credentials may have, by its `auth`; nil for any.
@@ -37,7 +37,7 @@ struct InheritedDirectives {
 
     /// `NAME off;`: a route that does not want what the file says.
     private static func isOff(_ directive: Directive) -> Bool {
-        ["sign_in", "cors", "hsts", "security_headers", "error_page"].contains(directive.name.text)
+        ["sign_in", "cors", "hsts", "security_headers", "error_page", "compress"].contains(directive.name.text)
             && directive.arguments.map(\.text) == ["off"] && directive.block == nil
     }
 
@@ -74,7 +74,7 @@ struct InheritedDirectives {
     private func applies(_ directive: Directive, to own: [Directive]) -> Bool {
         let has: (String) -> Bool = { name in own.contains { $0.name.text == name } }
         switch directive.name.text {
-        case "set_header" where has("answer"), "remove_header" where has("answer"): return false
+        case "set_header" where has("answer"), "remove_header" where has("answer"), "compress" where has("answer"): return false
         case "sign_in" where has("public"): return false
         default: break
         }

@@ -23,12 +23,7 @@ package struct MessageDemands: Sendable, Equatable {
     init?(_ block: Block, _ diagnostics: Diagnostics) {
         var types: [String] = []
         for word in block.all("require_content_type").flatMap({ $0.words("TYPE/SUBTYPE …", diagnostics) }) {
-            let parts = word.text.split(separator: "/", omittingEmptySubsequences: false)
-            guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy(ASCII.isToken) }), parts[0] != "*" else {
-                diagnostics.error("'\(word.text)' is not a media type", at: word, hint: "write application/json, or image/*")
-                continue
-            }
-            types.append(word.text.lowercased())
+            if let type = Self.mediaType(word, diagnostics) { types.append(type) }
         }
         contentTypes = types
         queryBytesMax = block.one("max_query")?.size(diagnostics).map { Int(clamping: $0) }
@@ -49,12 +44,24 @@ package struct MessageDemands: Sendable, Equatable {
         }
     }
 
-    /// What stands before the parameters is compared (RFC 9110 §8.3.1).
-    private func accepts(_ value: Span<UInt8>) -> Bool {
+    private func accepts(_ value: Span<UInt8>) -> Bool { Self.matches(value, anyOf: contentTypes) }
+
+    /// A media type as the file names it, in lower case.
+    static func mediaType(_ word: Word, _ diagnostics: Diagnostics) -> String? {
+        let parts = word.text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy(ASCII.isToken) }), parts[0] != "*" else {
+            diagnostics.error("'\(word.text)' is not a media type", at: word, hint: "write application/json, or image/*")
+            return nil
+        }
+        return word.text.lowercased()
+    }
+
+    /// Whether the value of a Content-Type is of one of these types: what stands before the parameters is compared (RFC 9110 §8.3.1).
+    static func matches(_ value: Span<UInt8>, anyOf types: [String]) -> Bool {
         var end = 0
         while end < value.count, value[end] != UInt8(ascii: ";"), value[end] != 0x20, value[end] != 0x09 { end += 1 }
         let type = value.extracting(0..<end)
-        return contentTypes.contains { accepted in
+        return types.contains { accepted in
             let utf8 = accepted.utf8
             let wanted = utf8.span
             guard wanted[wanted.count - 1] == UInt8(ascii: "*") else { return type.equalsIgnoringCase(wanted) }

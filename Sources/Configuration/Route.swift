@@ -30,6 +30,8 @@ package final class Route {
     package let bodyBytesMax: UInt64?
     /// Nil where the form of a request is its sender's own matter.
     package let demands: MessageDemands?
+    /// Nil where responses go on in the coding in which they come.
+    package let compression: CompressionRule?
     /// Protocols that a request may change to, in lower case.
     package let upgrades: [String]
     /// What holds for a request that changes to one of them, where that is more than for its method.
@@ -44,7 +46,7 @@ package final class Route {
         id: RouteID, line: SourceLine, name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access,
         action: Action,
         challenge: Challenge, signIn: URLTemplate?, cors: CORSRule?, responseFields: ResponseFields?, errorPages: ErrorPages?,
-        bodyBytesMax: UInt64?, demands: MessageDemands?,
+        bodyBytesMax: UInt64?, demands: MessageDemands?, compression: CompressionRule?,
         upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.id = id
@@ -62,6 +64,7 @@ package final class Route {
         self.errorPages = errorPages
         self.bodyBytesMax = bodyBytesMax
         self.demands = demands
+        self.compression = compression
         self.upgrades = upgrades
         self.tunnelRule = tunnelRule
         self.endsStreamsOnExpiry = endsStreamsOnExpiry

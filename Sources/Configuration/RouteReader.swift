@@ -108,6 +108,7 @@ struct RouteReader {
         let signIn = block.one("sign_in").flatMap { readSignIn($0, access) }
         let cors = block.one("cors").flatMap { readCORS($0, access) }
         let responseFields = ResponseFields(block, ownsCORS: cors != nil)
+        let compression = block.one("compress").flatMap { CompressionRule($0, responseFields, diagnostics) }
         let errorPages = ErrorPages(block.all("error_page"), files: files, diagnostics)
         let onExpiry = block.one("on_expiry")
         let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
@@ -155,7 +156,7 @@ struct RouteReader {
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             action: action,
             challenge: ownChallenge, signIn: signIn, cors: cors, responseFields: responseFields, errorPages: errorPages, bodyBytesMax: body,
-            demands: formDemands,
+            demands: formDemands, compression: compression,
             upgrades: upgrades,
             tunnelRule: tunnelRule,
             endsStreamsOnExpiry: endsStreams,
@@ -202,7 +203,7 @@ struct RouteReader {
         }
         for name in [
             "set_header", "remove_header", "keep_cookie", "forward_host", "forward_token", "strip_prefix", "add_prefix",
-            "rewrite_redirects", "upgrade", "on_expiry", "answer_timeout", "stream_timeout",
+            "rewrite_redirects", "upgrade", "on_expiry", "answer_timeout", "stream_timeout", "compress",
         ] {
             for directive in block.all(name) {
                 diagnostics.error("a route that answers forwards nothing", at: directive.name, hint: "remove this line")

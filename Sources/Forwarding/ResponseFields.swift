@@ -52,6 +52,13 @@ package final class ResponseFields: Sendable {
 
     package var variables: [Variable] { fields.flatMap(\.value.variables) }
 
+    /// The same without fields that speak of the body's bytes, for a response whose body goes on in another coding.
+    package static func ofCoded(_ own: ResponseFields?) -> ResponseFields {
+        ResponseFields(
+            fields: own?.fields ?? [],
+            removed: (own?.removed ?? []) + ["etag", "accept-ranges", "content-md5", "digest", "content-digest"])
+    }
+
     /// Whether a field of the upstream's does not go on.
     package func drops(_ name: Span<UInt8>) -> Bool {
         for key in dropped where key.count == name.count && name.equalsIgnoringCase(key.span) { return true }

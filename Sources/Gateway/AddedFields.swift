@@ -1,3 +1,4 @@
+import Compression
 import Forwarding
 import Time
 import Bytes
@@ -9,8 +10,11 @@ import Routing
 /// The fields that the gateway adds to every response, its own and the upstreams': who asked for it is to be found in the log by
 /// the first, how much of each limit is left by the next (draft-ietf-httpapi-ratelimit-headers), and which pages may read it by the
 /// last, on routes with ``CORSRule``.
-struct AddedFields {
+final class AddedFields {
     private let requestID = FieldStart("X-Request-Id", isFleeting: true)
+    private let vary = FieldStart("Vary", "Accept-Encoding")
+    private let contentEncoding = FieldStart("Content-Encoding")
+    private let entityTag = FieldStart("ETag")
     /// By limit: RateLimit-Policy, and the beginning of RateLimit.
     private let policies: [FieldStart]
     private let states: [FieldStart]
@@ -35,6 +39,7 @@ struct AddedFields {
             own.append(passage.identity, passage.context, present: passage.presentFields, to: &output)
         }
         if passage.ownsCORS, let cors = passage.route?.cors { cors.append(for: passage.context.head, to: &output) }
+        if passage.compression != nil { appendCoding(passage, to: &output) }
         let asked = passage.progress.states
         guard !asked.isEmpty else { return }
         for index in asked.indices { Self.begin(policies[asked[index].limit.index], isFirst: index == 0, &output) }
@@ -46,6 +51,22 @@ struct AddedFields {
             output.append(";t=")
             output.append(decimal: state.resetAfter.secondsUp)
         }
+        output.end()
+    }
+
+    private func appendCoding<Output: FieldOutput & ~Copyable>(_ passage: Passage, to output: inout Output) {
+        if passage.variesByCoding {
+            output.begin(vary)
+            output.end()
+        }
+        guard let encoding = passage.encoding else { return }
+        output.begin(contentEncoding)
+        output.append(encoding.encoder.coding.rawValue)
+        output.end()
+        guard !encoding.entityTag.isEmpty else { return }
+        output.begin(entityTag)
+        let tag = encoding.entityTag
+        output.append(tag.span)
         output.end()
     }
 

@@ -78,6 +78,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
     private(set) var ownsCORS = false
     /// What the route says in responses itself.
     private(set) var responseFields: ResponseFields?
+    /// The same for a response of the upstream, whose body may be coded.
+    var upstreamsFields: ResponseFields? { encoding == nil ? responseFields : encoding?.responseFields }
     /// What the upstream says of that which the route says only where nothing is there.
     var presentFields: UInt64 = 0
     /// Set when the request counts among those of its token's subject.
@@ -112,6 +114,20 @@ final class Passage: AdmissionWaiter, TimerHandler {
         case .drained, nil: nil
         }
     }
+    /// What makes the responses of the route shorter.
+    private(set) var compression: CompressionRule?
+    /// The coding of the response's body, where it has one of ours.
+    var encoding: ResponseEncoding?
+    /// Whether another client might get the response in another coding.
+    var variesByCoding = false
+
+    func takeEncoding() -> ResponseEncoding? {
+        guard let present = encoding else { return nil }
+        encoding = nil
+        path.encoders.giveBack()
+        return present
+    }
+
     /// The response goes on for as long as both sides like.
     private(set) var stream: LiveStream?
     private var expiryTimer: Timer?
@@ -208,6 +224,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
         authorizerCall?.abandon(self)
         frontEnd = nil
         exchange.forgetServer()
+        if compression != nil { forgetCompression() }
         account?.requestEnded()
         account = nil
         connectionAccount = nil
@@ -231,6 +248,13 @@ final class Passage: AdmissionWaiter, TimerHandler {
         self.route = route
         ownsCORS = route.cors != nil
         responseFields = route.responseFields
+        if route.compression != nil { compression = route.compression }
+    }
+
+    private func forgetCompression() {
+        compression = nil
+        variesByCoding = false
+        _ = takeEncoding()
     }
 
     func willForward(streamTimeout: Nanoseconds, isGRPC: Bool) {

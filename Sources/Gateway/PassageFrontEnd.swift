@@ -29,7 +29,10 @@ protocol PassageFrontEnd: ExchangeDownstream {
 
 extension PassageFrontEnd {
     func received(body: Span<UInt8>) {
-        guard let stream = passage.stream, stream.isTunnel else { return send(body: body) }
+        guard let stream = passage.stream, stream.isTunnel else {
+            if let encoding = passage.encoding { return sendEncoded(body, by: encoding) }
+            return send(body: body)
+        }
         let count = stream.passDown(body)
         if count > 0 { send(body: body.extracting(0..<count)) }
         if stream.pendingClose != nil, count < body.count || stream.mayClose { closeTunnel() }

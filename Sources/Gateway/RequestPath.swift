@@ -63,6 +63,9 @@ final class RequestPath {
     let metrics: RequestMetrics
     /// Nil where no trace is followed.
     let tracer: Tracer?
+    let encoders = BodyEncoders()
+    /// Whether anybody is told when a request came how far.
+    private let tellsMoments: Bool
     let keyFetches: KeyFetches
     let authorizerCalls: AuthorizerCalls
     private(set) lazy var passwordChecks = PasswordChecks(authenticator.passwords, on: loop) { [unowned self] in resume($0) }
@@ -77,6 +80,7 @@ final class RequestPath {
         counters: Counters, metrics: Metrics, tracer: Tracer? = nil
     ) {
         self.tracer = tracer
+        tellsMoments = log.isOn || tracer != nil
         self.settings = settings
         policy = Policy(settings)
         self.loop = loop
@@ -224,7 +228,7 @@ final class RequestPath {
             throw .admission(error)
         }
         guard let admission = consume admission else { preconditionFailure("limits that were decided and admit nothing") }
-        if log.isOn { passage.admittedAt = Clock.now() }
+        if tellsMoments { passage.admittedAt = Clock.now() }
         switch match.route.action {
         case .forward(let rule):
             if passage.decisions != nil { return .reply(try decided(passage, rule)) }
@@ -286,6 +290,9 @@ final class RequestPath {
     /// Refuses a request, at whatever stage it is.
     func refuse(_ passage: Passage, _ refusal: Refusal) {
         passage.verdict = .refused(refusal)
+        if passage.encoding != nil { _ = passage.takeEncoding() }
+        // Of what was refused before it was read, too, there is a trace.
+        if let tracer, passage.trace == nil { tracer.begin(passage) }
         counters.add(refusal)
         let reply = policy.reply(to: refusal, passage.route, passage.knownIdentity, in: passage.context, form: form(passage))
         // A call of gRPC is answered 200; the log has the status that says more.

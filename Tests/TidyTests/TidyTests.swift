@@ -24,9 +24,10 @@ import Testing
 
     /// The targets in the order of a request's path: each may import those before it.
     private static let order = [
-        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "TLS", "Observability",
+        "CLinux", "COpenSSL", "CHiredis", "CNghttp2", "CCompression", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "TLS",
+        "Observability",
         "UpstreamHealth",
-        "Connection", "HTTP1", "HTTP2",
+        "Connection", "HTTP1", "HTTP2", "Compression",
         "Routing", "Authentication", "Authorization", "RateLimiting", "Redis", "Forwarding", "Processes", "Configuration",
         "Policy", "Import", "Gateway", "Administration", "Control",
         "Supervisor", "portcullis",
@@ -36,6 +37,7 @@ import Testing
     /// The files outside the shell in which a C library is called.
     private static let wrappers: Set<String> = [
         "Authentication/JWT/VerificationKey.swift", "Authentication/JWT/SharedSecret.swift", "HTTP2/Callbacks.swift", "HTTP2/Session.swift",
+        "Compression/GzipCoder.swift", "Compression/BrotliCoder.swift", "Compression/ZstdCoder.swift",
     ]
 
     private func imports(_ source: Source) -> [String] {

@@ -49,13 +49,14 @@ extension HTTP1Connection: PassageFrontEnd {
         if head.status == 101 { return tunnelOpened(head) }
         let version = passage.version
         var sent = framing
-        if framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
+        if passage.compression != nil { passage.beginEncoding(head, framing) }
+        if passage.encoding != nil || framing == .chunked || framing == .close { sent = version == .http11 ? .chunked : .close }
         if !isRequestComplete || sent == .close || services.isDraining { keepAlive = false }
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
         var queue = exchange(&outbound, with: ByteQueue())
         response = queue.isEmpty ? .held(sent) : .sending(sent)
         queue.prepare(from: services.buffers)
-        ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: passage.ownsCORS, passage.responseFields, to: &queue)
+        ResponseHeadWriter.write(head, framing: sent, rewriter, dropsCORS: passage.ownsCORS, passage.upstreamsFields, to: &queue)
         // Anyone who passes on a response without a date gives it one (RFC 9110 §6.6.1).
         if !head.fields.has(.date) {
             queue.append("Date: ")
@@ -110,6 +111,7 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func responseEnded() {
+        if passage.encoding != nil { endEncoding() }
         if case .chunked = response.framing {
             let trailers = responseTrailers
             withOutbound { ChunkWriter.appendEnd(trailers: trailers, to: &$0) }

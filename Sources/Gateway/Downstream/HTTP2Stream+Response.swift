@@ -96,10 +96,12 @@ extension HTTP2Stream: PassageFrontEnd {
         passage.status = head.status
         if let own = passage.responseFields { passage.presentFields = own.present(in: head) }
         response = .begun
+        if passage.compression != nil { passage.beginEncoding(head, framing) }
+        let framing = passage.encoding == nil ? framing : .chunked
         responseFraming = framing
         var block = connection.takeBlock()
         let rewriter = RedirectRewriter.mayConcern(head) ? passage.redirectRewriter(head) : nil
-        ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: passage.ownsCORS, passage.responseFields, to: &block)
+        ResponseHeadWriter.write(head, framing: framing, rewriter, dropsCORS: passage.ownsCORS, passage.upstreamsFields, to: &block)
         if !head.fields.has(.date) { block.append("date", TimeText.fieldDate(services.loop.wall)) }
         services.path.addedFields.append(passage, to: &block)
         connection.putBack(block)
@@ -143,6 +145,7 @@ extension HTTP2Stream: PassageFrontEnd {
     }
 
     func responseEnded() {
+        if passage.encoding != nil { endEncoding() }
         response = .complete
         services.path.finish(passage, isComplete: true)
         goOn()
