@@ -8,7 +8,8 @@ import HTTPMessage
 /// lost where a route adds something of its own (as it would be in nginx).
 struct InheritedDirectives {
     /// Those that a route inherits.
-    static let names = ["set_header", "remove_header", "sign_in", "cors", "compress"] + ResponseFields.directives + ["error_page"]
+    static let names =
+        ["set_header", "remove_header", "sign_in", "cors", "compress", "maintenance"] + ResponseFields.directives + ["error_page"]
 
     private let directives: [Directive]
     /// The claims that a route's credentials may have, by its `auth`; nil for any.

@@ -30,6 +30,8 @@ package final class Route {
     package let bodyBytesMax: UInt64?
     /// Nil where the form of a request is its sender's own matter.
     package let demands: MessageDemands?
+    /// When it is closed.
+    package let maintenance: MaintenanceRule
     /// Nil where responses go on in the coding in which they come.
     package let compression: CompressionRule?
     /// Protocols that a request may change to, in lower case.
@@ -46,7 +48,7 @@ package final class Route {
         id: RouteID, line: SourceLine, name: String, pattern: PathPattern, hosts: [HostPattern], pathDemand: PathDemand, access: Access,
         action: Action,
         challenge: Challenge, signIn: URLTemplate?, cors: CORSRule?, responseFields: ResponseFields?, errorPages: ErrorPages?,
-        bodyBytesMax: UInt64?, demands: MessageDemands?, compression: CompressionRule?,
+        bodyBytesMax: UInt64?, demands: MessageDemands?, compression: CompressionRule?, maintenance: MaintenanceRule,
         upgrades: [String], tunnelRule: MethodRule?, endsStreamsOnExpiry: Bool, anyMethod: MethodRule?, methods: [MethodRule]
     ) {
         self.id = id
@@ -65,6 +67,7 @@ package final class Route {
         self.bodyBytesMax = bodyBytesMax
         self.demands = demands
         self.compression = compression
+        self.maintenance = maintenance
         self.upgrades = upgrades
         self.tunnelRule = tunnelRule
         self.endsStreamsOnExpiry = endsStreamsOnExpiry

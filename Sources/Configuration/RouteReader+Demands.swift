@@ -135,6 +135,14 @@ extension RouteReader {
         return demands
     }
 
+    mutating func readMaintenance(_ directive: Directive) -> MaintenanceRule? {
+        for (index, network) in networks.enumerated()
+        where directive.block?.contains(where: { $0.arguments.contains { $0.text == network.name } }) ?? false {
+            usedNetworks.insert(index)
+        }
+        return MaintenanceRule(directive, Dictionary(networks.map { ($0.name, $0) }) { first, _ in first }, diagnostics)
+    }
+
     mutating func methodRule(
         _ directive: Directive, _ accepted: [ScopeRequirement.Holder], _ access: Route.Access?, _ shared: Demands,
         _ named: inout Set<String>

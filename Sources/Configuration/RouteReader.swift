@@ -109,6 +109,7 @@ struct RouteReader {
         let cors = block.one("cors").flatMap { readCORS($0, access) }
         let responseFields = ResponseFields(block, ownsCORS: cors != nil)
         let compression = block.one("compress").flatMap { CompressionRule($0, responseFields, diagnostics) }
+        let maintenance = block.one("maintenance").flatMap { readMaintenance($0) } ?? .usual
         let errorPages = ErrorPages(block.all("error_page"), files: files, diagnostics)
         let onExpiry = block.one("on_expiry")
         let endsStreams = onExpiry?.choice(["close": true, "keep": false], diagnostics) ?? true
@@ -156,7 +157,7 @@ struct RouteReader {
             pathDemand: PathDemand(foldsCase: foldsCase, captures: segments(variables, pattern)), access: access,
             action: action,
             challenge: ownChallenge, signIn: signIn, cors: cors, responseFields: responseFields, errorPages: errorPages, bodyBytesMax: body,
-            demands: formDemands, compression: compression,
+            demands: formDemands, compression: compression, maintenance: maintenance,
             upgrades: upgrades,
             tunnelRule: tunnelRule,
             endsStreamsOnExpiry: endsStreams,

@@ -34,7 +34,10 @@ final class AdminEndpoints: LocalRequestHandler {
 
     private func read(_ name: String) -> LocalResponse {
         if name == "certificates" { return LocalResponse(200, .object([("certificates", sources.certificates())])) }
-        guard let part = overview.part(name, sources.state(), sources.scrape.sum(), sources.servers(), sources.certificates()) else {
+        guard
+            let part = overview.part(
+                name, sources.state(), isClosed: sources.isClosed(), sources.scrape.sum(), sources.servers(), sources.certificates())
+        else {
             return .error(404, "there is no /v1/\(name); there are: \(Overview.parts.joined(separator: ", "))")
         }
         return LocalResponse(200, part)
@@ -47,8 +50,28 @@ final class AdminEndpoints: LocalRequestHandler {
                 reply(isDone ? LocalResponse(200, .object([("result", .text("done")), ("text", .text(text))])) : .error(422, text))
             }
         case "servers": reply(changeServer(body))
+        case "maintenance": reply(changeMaintenance(body))
         default: reply(.error(404, "nothing is to be done at /v1/\(name)"))
         }
+    }
+
+    /// `{"state": "on"}`, or `"off"`.
+    private func changeMaintenance(_ body: [UInt8]) -> LocalResponse {
+        guard let state = (try? JSONReader.read(body))?["state"]?.string, ["on", "off"].contains(state) else {
+            return .error(400, "the body names the state, which is on or off")
+        }
+        sources.setClosed(state == "on")
+        return LocalResponse(
+            200,
+            .object([
+                ("result", .text("done")),
+                (
+                    "text",
+                    .text(
+                        state == "on" ? "the gateway is closed for maintenance, but for routes with maintenance off" : "the gateway is open"
+                    )
+                ),
+            ]))
     }
 
     /// `{"upstream": "app", "server": "127.0.0.1:9000", "state": "drained"}`, or `"up"`.

@@ -40,6 +40,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             state: { [unowned self] in state }, scrape: Scrape(on: loop) { [unowned self] in sum() },
             command: { [unowned self] in command($0, $1) }, complaint: { [unowned self] in complaint },
             certificates: { [unowned self] in certificates.json }, servers: { [unowned self] in servers() },
+            setClosed: { [unowned self] in setClosed($0) }, isClosed: { [unowned self] in memory.isClosed },
             setDrained: { [unowned self] in setDrained($0, $1, $2) }),
         on: loop, report: report)
     private var commands: [UInt64: (Bool, String) -> Void] = [:]
@@ -339,6 +340,11 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
                     lastFailure: checks.lastFailure(of: server, in: upstream.name), at: loop.now)
             }
         }
+    }
+
+    private func setClosed(_ isClosed: Bool) {
+        memory.isClosed = isClosed
+        report("an operator has \(isClosed ? "closed the gateway for maintenance" : "opened the gateway again")")
     }
 
     /// Takes a server out, or back in; false where there is none of these names.

@@ -18,6 +18,9 @@ final class LocalServices {
         let complaint: () -> String?
         let certificates: () -> JSON
         let servers: () -> [ServerView]
+        /// Closes the gateway for maintenance, or opens it.
+        let setClosed: (Bool) -> Void
+        let isClosed: () -> Bool
         /// Takes a server out, or back in, by its own name and its upstream's; false where there is none.
         let setDrained: (_ isDrained: Bool, _ server: String, _ upstream: String) -> Bool
     }

@@ -18,11 +18,13 @@ struct Overview {
     }
 
     /// Nil where there is no part of this name.
-    func part(_ name: String, _ state: GatewayState, _ sum: MetricSum, _ servers: [ServerView], _ certificates: JSON) -> JSON? {
+    func part(_ name: String, _ state: GatewayState, isClosed: Bool, _ sum: MetricSum, _ servers: [ServerView], _ certificates: JSON)
+        -> JSON?
+    {
         switch name {
         case "overview":
             .object(
-                gateway(state) + [
+                gateway(state, isClosed) + [
                     ("workers", workers(state)), ("routes", routes(sum)), ("upstreams", upstreams(sum, servers)),
                     ("certificates", certificates), ("issuers", issuers(sum)),
                     ("limits", limits(sum)), ("refusals", refusals(sum)),
@@ -32,15 +34,15 @@ struct Overview {
         case "issuers": .object([("issuers", issuers(sum))])
         case "limits": .object([("limits", limits(sum))])
         case "workers": .object([("workers", workers(state))])
-        case "config": .object(gateway(state))
+        case "config": .object(gateway(state, isClosed))
         default: nil
         }
     }
 
-    private func gateway(_ state: GatewayState) -> [(String, JSON)] {
+    private func gateway(_ state: GatewayState, _ isClosed: Bool) -> [(String, JSON)] {
         [
             ("version", .text(state.version)), ("process", .number(UInt64(max(0, state.process)))), ("phase", .text("\(state.phase)")),
-            ("ready", .bool(state.isReady)), ("started_at", .number(state.startedAt)),
+            ("ready", .bool(state.isReady)), ("maintenance", .bool(isClosed)), ("started_at", .number(state.startedAt)),
             (
                 "config",
                 .object([

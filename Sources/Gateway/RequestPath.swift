@@ -6,6 +6,7 @@ import Forwarding
 import HTTPMessage
 import Observability
 import Policy
+import Processes
 import RateLimiting
 import Routing
 import System
@@ -64,6 +65,8 @@ final class RequestPath {
     /// Nil where no trace is followed.
     let tracer: Tracer?
     let encoders = BodyEncoders()
+    /// Tells whether an operator has closed the gateway.
+    private let host: HostMemory?
     /// Whether anybody is told when a request came how far.
     private let tellsMoments: Bool
     let keyFetches: KeyFetches
@@ -77,8 +80,10 @@ final class RequestPath {
 
     init(
         settings: Settings, loop: EventLoop, authenticator: Authenticator, limiter: RateLimiter, groups: [UpstreamGroup], log: RequestLog,
-        counters: Counters, metrics: Metrics, tracer: Tracer? = nil
+        counters: Counters, metrics: Metrics, tracer: Tracer? = nil,
+        host: HostMemory? = nil
     ) {
+        self.host = host
         self.tracer = tracer
         tellsMoments = log.isOn || tracer != nil
         self.settings = settings
@@ -176,6 +181,10 @@ final class RequestPath {
         case .reply(let reply): return .reply(reply)
         case .match(let match):
             passage.matched(match)
+            let isClosed = host?.isClosed ?? false
+            if isClosed || match.route.maintenance !== MaintenanceRule.usual {
+                try policy.checkMaintenance(match, isClosed: isClosed, in: passage.context)
+            }
             if !match.rule.from.isEmpty { try policy.checkAddress(match, in: passage.context) }
             if case .forward(let rule) = match.route.action {
                 let group = groups[rule.upstream.index]

@@ -109,7 +109,8 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
                 limits: settings.limits, table: memory.limitTable, stores: stores, metrics: LimitMetrics(settings.limits, metrics)),
             groups: groups,
             log: RequestLog(ring: own.logRing, settings), counters: counters, metrics: metrics,
-            tracer: settings.tracing.map { Tracer($0, settings, ring: own.logRing, metrics, on: loop) })
+            tracer: settings.tracing.map { Tracer($0, settings, ring: own.logRing, metrics, on: loop) },
+            host: memory)
         services = DownstreamServices(
             loop: loop, path: path, settings: settings, counters: counters,
             buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs(), windows: windows)

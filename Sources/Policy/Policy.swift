@@ -96,6 +96,14 @@ package final class Policy {
         for demand in match.rule.from where !demand.contains(context.clientIP) { throw .addressNotAllowed(demand.text) }
     }
 
+    /// Whether the route is closed for a while.
+    ///
+    /// - Parameter isClosed: whether an operator has closed the gateway.
+    package func checkMaintenance(_ match: RouteMatch, isClosed: Bool, in context: RequestContext) throws(Refusal) {
+        let rule = match.route.maintenance
+        if rule.refuses(context.clientIP, isClosed: isClosed) { throw .maintenance(retryAfter: rule.retryAfter) }
+    }
+
     /// The location that a listener sends a request to which has to come over https; nil where it is served in clear.
     ///
     /// - Parameter port: of https, where the listener names none.

@@ -37,6 +37,8 @@ package enum Refusal: Error, Sendable {
     case bodyTooSlow
     /// An extended CONNECT for a protocol that the route does not name.
     case protocolNotOffered
+    /// The route is closed for a while.
+    case maintenance(retryAfter: Nanoseconds)
     /// The worker holds as much memory as it may.
     case overloaded
     /// The client, or its token's subject, has as many requests under way as it may.
@@ -88,7 +90,7 @@ package enum Refusal: Error, Sendable {
         case .form(.fields): 431
         case .headTimeout, .bodyTimeout, .bodyTooSlow: 408
         case .protocolNotOffered: 501
-        case .overloaded: 503
+        case .overloaded, .maintenance: 503
         case .tooManyAtOnce, .tooManyFailedTokens: 429
         case .crossOrigin, .originNotAllowed: 403
         }
@@ -119,6 +121,7 @@ package enum Refusal: Error, Sendable {
         case .bodyTooSlow: "body_too_slow"
         case .protocolNotOffered: "protocol_not_offered"
         case .overloaded: "overloaded"
+        case .maintenance: "maintenance"
         case .tooManyAtOnce(let isSubject): isSubject ? "too_many_requests_of_subject" : "too_many_requests_at_once"
         case .tooManyFailedTokens: "too_many_failed_tokens"
         case .crossOrigin: "csrf_refused"
@@ -157,6 +160,7 @@ package enum Refusal: Error, Sendable {
         case .bodyTimeout: "The request's body did not come in time."
         case .bodyTooSlow: "The request's body comes too slowly."
         case .protocolNotOffered: "This resource does not speak that protocol."
+        case .maintenance: "This is closed for maintenance. Come again after what Retry-After says."
         case .overloaded: "The gateway has as much to do as it can hold. Try again soon."
         case .tooManyAtOnce: "Too many requests at once. Wait for a response before the next request."
         case .tooManyFailedTokens: "Too many access tokens from this address were not valid. Wait as long as Retry-After says."
@@ -186,7 +190,7 @@ package enum Refusal: Error, Sendable {
         switch self {
         case .forwarding(.headerUnusable), .forwarding(.pathUnusable): true
         case .forwarding, .noRoute, .methodNotAllowed, .headTimeout, .bodyTimeout, .bodyTooSlow,
-            .protocolNotOffered, .overloaded, .answerUnusable,
+            .protocolNotOffered, .overloaded, .maintenance, .answerUnusable,
             .token(.keysUnavailable), .authorizerUnavailable,
             .admission(.storeUnavailable):
             false
@@ -232,6 +236,7 @@ package enum Refusal: Error, Sendable {
     var retryAfter: UInt64? {
         switch self {
         case .tooManyAtOnce: 1
+        case .maintenance(let wait): max(1, wait.secondsUp)
         case .admission(.limitExceeded(_, let wait)), .tooManyFailedTokens(let wait): max(1, wait.secondsUp)
         case .admission(.storeUnavailable), .token(.keysUnavailable), .authorizerUnavailable, .forwarding(.unresolved), .forwarding(.busy),
             .forwarding(.queueFull), .forwarding(.tooManyRequests), .forwarding(.circuitOpen), .forwarding(.gaveWay), .overloaded:

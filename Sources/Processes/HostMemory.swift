@@ -48,6 +48,12 @@ package struct HostMemory {
     /// Gives back what the process of a slot has taken.
     package func processEnded(slot: Int) { loads.ended(slot: slot) }
 
+    /// Whether an operator has closed the gateway for maintenance. It stays so over reloads and upgrades.
+    package var isClosed: Bool {
+        get { memory.load(3) != 0 }
+        nonmutating set { memory.store(3, newValue ? 1 : 0) }
+    }
+
     private static let headerWords = 8
     private static let limitsFrom = headerWords + ServerTable.words + LoadTable.words(slots: ProcessMemory.slotsMax)
     /// Tells one layout from another: it goes up whenever the meaning of a word changes.

@@ -10,7 +10,8 @@ struct Portcullis: ParsableCommand {
         abstract: "A reverse proxy that verifies tokens, checks scopes and limits rates in its own process.",
         version: version,
         subcommands: [
-            Run.self, Check.self, Reload.self, Status.self, Top.self, Health.self, Server.self, Fmt.self, Explain.self, Test.self,
+            Run.self, Check.self, Reload.self, Status.self, Top.self, Health.self, Server.self, Maintenance.self, Fmt.self, Explain.self,
+            Test.self,
             ImportNginx.self,
             Demo.self,
             JWS.self, Token.self, WorkerCommand.self,

@@ -179,6 +179,51 @@ import Testing
         load.program.stop()
     }
 
+    @Test("Maintenance closes what the file does not keep open, over reloads, in both versions of HTTP, and says until when")
+    func maintenance() throws {
+        let routes = """
+            maintenance by_operator { retry_after 10m; }
+            route /open  { public; answer 200 open; maintenance off; }
+            route /shut  { public; answer 200 shut; maintenance on { retry_after 1h; } }
+            route /staff { public; answer 200 staff; maintenance on { except 127.0.0.1; } }
+            route /** { auth sso; upstream app; }
+            """
+        let stage = try stage(routes: routes)
+        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token())"]
+        func statuses(_ path: String, _ more: [String] = []) throws -> [Int] {
+            try [HTTPVersions.one, HTTPVersions.two].map { version in
+                stage.gateway.version = version
+                return try stage.gateway.curl(path, more).status
+            }
+        }
+        #expect(try statuses("/", bearer) == [200, 200])
+        #expect(try statuses("/shut") == [503, 503])
+        #expect(try statuses("/staff") == [200, 200])
+        let closed = try portcullis(["maintenance", "on"], stage)
+        #expect(closed.status == 0 && closed.text.hasPrefix("the gateway is closed for maintenance"), "\(closed.errors)")
+        #expect(try statuses("/", bearer) == [503, 503])
+        #expect(try statuses("/open") == [200, 200])
+        #expect(stage.gateway.reload())
+        #expect(try statuses("/", bearer) == [503, 503])
+        for worker in stage.gateway.children("worker") { kill(worker, SIGKILL) }
+        #expect(eventually { (try? statuses("/", bearer)) == [503, 503] })
+        let file = "\(stage.folder.path)/head"
+        let refusal = try stage.gateway.curl("/", ["-D", file, "-H", "Accept: application/json"] + bearer)
+        #expect(stage.folder.read("head").lowercased().contains("retry-after: 600"))
+        #expect(refusal.body.contains("\"maintenance\""), "\(refusal.body)")
+        #expect(try portcullis(["status"], stage).text.contains("! the gateway is closed for maintenance"))
+        #expect(stage.gateway.log.contains("an operator has closed the gateway for maintenance"))
+        #expect(try portcullis(["maintenance", "off"], stage).text == "the gateway is open\n")
+        #expect(try statuses("/", bearer) == [200, 200])
+        let folder = try stage.folder.write(
+            "wrong.conf",
+            "route /a { public; answer 200 a; maintenance maybe; }\nroute /b { public; answer 200 b; maintenance off { retry_after 1s; } }")
+        let check = try run(Executable.portcullis, ["check", "-c", folder])
+        #expect(
+            check.status == 1 && check.errors.contains("wrong.conf:1:")
+                && check.errors.contains("a route that stays open has nothing to tell"), "\(check.errors)")
+    }
+
     @Test("fmt prints, shows or writes a file that is laid out")
     func fmt() throws {
         let folder = TemporaryFolder()

@@ -71,6 +71,7 @@ struct StatusScreen {
     private var attention: [String] {
         var found: [String] = []
         if state["ready"] != .bool(true) { found.append("the gateway is not ready: \(state.text("phase"))") }
+        if state["maintenance"] == .bool(true) { found.append("the gateway is closed for maintenance: portcullis maintenance off") }
         for upstream in state.list("upstreams") {
             if upstream["circuit_open"] == .bool(true) {
                 found.append("\(upstream.text("upstream")) is given no requests: its breaker is open")
