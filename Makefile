@@ -2,7 +2,7 @@
 SWIFT ?= swift
 PREFIX ?= /usr/local
 BUILD_PACKAGES = libssl-dev libhiredis-dev libnghttp2-dev zlib1g-dev libbrotli-dev libzstd-dev pkg-config
-TEST_PACKAGES = brotli zstd git mercurial nginx caddy lighttpd prometheus redis-server curl openssl nghttp2-client python3-venv chromium
+TEST_PACKAGES = brotli zstd vim git mercurial nginx caddy lighttpd prometheus redis-server curl openssl nghttp2-client python3-venv chromium
 FUZZ_SECONDS ?= 300
 
 .PHONY: help demo build release test lint format fuzz bench install packages test-packages clean
@@ -29,6 +29,7 @@ release: packages
 
 # The system tests start the program as it is built for use.
 test: packages test-packages release
+	$(SWIFT) build --product generate-manual
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build
 
@@ -55,6 +56,10 @@ install: release
 	install -D -m 644 .build/portcullis.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/portcullis
 	install -D -m 644 .build/portcullis.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_portcullis
 	install -D -m 644 .build/portcullis.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/portcullis.fish
+	.ci/manual .build/release/portcullis .build/man
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 .build/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	for kind in syntax ftdetect; do install -D -m 644 deploy/editors/vim/$$kind/gateway-conf.vim $(DESTDIR)$(PREFIX)/share/vim/vimfiles/$$kind/gateway-conf.vim || exit 1; done
 	test -e $(DESTDIR)/etc/portcullis/gateway.conf || install -D -m 640 deploy/gateway.conf $(DESTDIR)/etc/portcullis/gateway.conf
 	install -D -m 644 gateway.conf.example $(DESTDIR)$(PREFIX)/share/doc/portcullis/gateway.conf.example
 

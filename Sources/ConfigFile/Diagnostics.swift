@@ -82,6 +82,31 @@ package final class Diagnostics {
         }
     }
 
+    /// An error or a warning, for programs.
+    package struct Report: Sendable {
+        package let isError: Bool
+        /// Nil where it is of no place.
+        package let file: String?
+        /// From 1 on.
+        package let line: Int
+        package let column: Int
+        package let message: String
+        package let hint: String?
+    }
+
+    /// All errors, then all warnings, in the order of the file.
+    package var reports: [Report] { reports(entries, areErrors: true) + reports(doubts, areErrors: false) }
+
+    private func reports(_ entries: [Entry], areErrors: Bool) -> [Report] {
+        sorted(entries).map { entry in
+            let source = entry.position.flatMap { sources.indices.contains($0.file) ? sources[$0.file] : nil }
+            let place = source?.place(of: entry.position?.offset ?? 0)
+            return Report(
+                isError: areErrors, file: source?.name, line: place?.line ?? 0, column: place?.column ?? 0, message: entry.message,
+                hint: entry.hint)
+        }
+    }
+
     /// Every error with its line, a caret below the word, and the hint.
     package func rendered() -> String {
         rendered(entries, "error") + (entries.count >= errorsMax ? "only the first \(errorsMax) errors are shown\n" : "")

@@ -90,4 +90,41 @@ import Testing
         #expect(expired.status == 1)
         #expect(expired.text.contains("token_expired"))
     }
+
+    @Test("check --json tells editors and pipelines what is wrong, and where")
+    func checkAsJSON() throws {
+        let folder = TemporaryFolder()
+        let path = try folder.write("gateway.conf", "listen 127.0.0.1:1 { plaintext; }\nroute /a { public; answer 200 a; bogus; }\n")
+        let wrong = try run(Executable.portcullis, ["check", "--json", "-c", path])
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(wrong.text.utf8)) as? [String: Any])
+        #expect(wrong.status == 1 && report["ok"] as? Bool == false && wrong.errors.isEmpty)
+        let first = try #require((report["reports"] as? [[String: Any]])?.first)
+        #expect(
+            first["line"] as? Int == 2 && first["column"] as? Int == 34 && first["severity"] as? String == "error"
+                && first["file"] as? String == path)
+        #expect((first["message"] as? String)?.contains("'bogus'") ?? false)
+        // Warnings alone are no failure, but for who is strict.
+        let doubtful = try folder.write(
+            "doubtful.conf", "listen 127.0.0.1:1 { plaintext; }\nupstream u { server 127.0.0.1:2; }\nroute /a { public; answer 200 a; }\n")
+        for (arguments, status) in [([], 0), (["--strict"], 1)] as [([String], Int32)] {
+            let output = try run(Executable.portcullis, ["check", "--json", "-c", doubtful] + arguments)
+            let report = try #require(try JSONSerialization.jsonObject(with: Data(output.text.utf8)) as? [String: Any])
+            #expect(output.status == status && report["ok"] as? Bool == (status == 0), "\(output.text)")
+        }
+    }
+
+    @Test("There is a manual page for each command that users call, and for no other")
+    func manual() throws {
+        let folder = TemporaryFolder()
+        let made = try run("\(Executable.root)/.ci/manual", [Executable.portcullis, "\(folder.path)/man"])
+        #expect(made.status == 0, "\(made.errors)")
+        let pages = try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/man").sorted()
+        let help = try run(Executable.portcullis, ["--help"]).text
+        let commands = help.split(separator: "\n").compactMap { $0.wholeMatch(of: #/ {2}([a-z][a-z-]*) .*/#).map { String($0.1) } }
+        #expect(commands.count > 10 && commands.allSatisfy { pages.contains("portcullis.\($0).8") }, "\(pages)")
+        #expect(
+            pages.allSatisfy { page in page == "portcullis.8" || commands.contains { page.hasPrefix("portcullis.\($0).") } }, "\(pages)")
+        let main = folder.read("man/portcullis.8")
+        #expect(!main.contains("worker") && !main.contains("control 8") && !main.hasSuffix(",\n"), "\(main)")
+    }
 }

@@ -1,0 +1,2 @@
+" The usual names of Portcullis' configuration.
+au BufRead,BufNewFile gateway.conf,*/portcullis/*.conf setfiletype gateway-conf
