@@ -59,7 +59,7 @@ install: release
 	.ci/manual .build/release/portcullis .build/man
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 .build/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	for kind in syntax ftdetect; do install -D -m 644 deploy/editors/vim/$$kind/gateway-conf.vim $(DESTDIR)$(PREFIX)/share/vim/vimfiles/$$kind/gateway-conf.vim || exit 1; done
+	for kind in syntax ftdetect; do install -D -m 644 deploy/editors/vim/$$kind/gateway-conf.vim $(DESTDIR)/usr/share/vim/vimfiles/$$kind/gateway-conf.vim || exit 1; done
 	test -e $(DESTDIR)/etc/portcullis/gateway.conf || install -D -m 640 deploy/gateway.conf $(DESTDIR)/etc/portcullis/gateway.conf
 	install -D -m 644 gateway.conf.example $(DESTDIR)$(PREFIX)/share/doc/portcullis/gateway.conf.example
 

@@ -20,12 +20,14 @@ package final class BodyEncoder {
 
     /// Codes a piece of the body.
     ///
-    /// - Parameter flushes: whether what has come so far is of use to the client by itself.
     /// - Throws: where the library fails; then the body cannot go on.
-    package func append(_ piece: Span<UInt8>, flushes: Bool, to output: inout [UInt8]) throws(CodingFailed) {
+    package func append(_ piece: Span<UInt8>, to output: inout [UInt8]) throws(CodingFailed) {
         guard !piece.isEmpty else { return }
-        try coder.code(piece, flushes ? .flush : .goOn, to: &output)
+        try coder.code(piece, .goOn, to: &output)
     }
+
+    /// What has come so far becomes of use to the client by itself.
+    package func flush(to output: inout [UInt8]) throws(CodingFailed) { try coder.code(Span(), .flush, to: &output) }
 
     /// The body is complete.
     package func finish(to output: inout [UInt8]) throws(CodingFailed) { try coder.code(Span(), .finish, to: &output) }

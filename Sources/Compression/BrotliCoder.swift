@@ -5,6 +5,8 @@ import CCompression
 @safe final class BrotliCoder: Coder {
     private let state: OpaquePointer
 
+    private var scratch = [UInt8](repeating: 0, count: scratchBytes)
+
     init?() {
         // SAFETY: freed in deinit; the functions for memory are the library's own.
         guard let state = unsafe BrotliEncoderCreateInstance(nil, nil, nil) else { return nil }
@@ -24,7 +26,6 @@ import CCompression
             case .flush: BROTLI_OPERATION_FLUSH
             case .finish: BROTLI_OPERATION_FINISH
             }
-        var scratch = [UInt8](repeating: 0, count: scratchBytes)
         var isGood = true
         // SAFETY: the library reads `left` bytes of the piece, which lives for the closure, and writes as many as there is room for.
         unsafe piece.withUnsafeBufferPointer { source in

@@ -5,6 +5,8 @@ import CCompression
 @safe final class GzipCoder: Coder {
     private let stream: UnsafeMutablePointer<z_stream>
 
+    private var scratch = [UInt8](repeating: 0, count: scratchBytes)
+
     init?() {
         // SAFETY: one stream, at a place of its own, which zlib wants to stay where it is; freed in deinit.
         unsafe stream = .allocate(capacity: 1)
@@ -29,7 +31,6 @@ import CCompression
             case .finish: Z_FINISH
             }
         guard let count = uInt(exactly: piece.count) else { throw BodyEncoder.CodingFailed() }
-        var scratch = [UInt8](repeating: 0, count: scratchBytes)
         var isDone = false
         // SAFETY: zlib reads what avail_in says of the piece, which lives for the closure, and writes what avail_out says.
         unsafe piece.withUnsafeBufferPointer { source in

@@ -5,6 +5,8 @@ import CCompression
 @safe final class ZstdCoder: Coder {
     private let stream: OpaquePointer
 
+    private var scratch = [UInt8](repeating: 0, count: scratchBytes)
+
     init?() {
         // SAFETY: freed in deinit.
         guard let stream = unsafe ZSTD_createCCtx() else { return nil }
@@ -24,7 +26,6 @@ import CCompression
             case .flush: ZSTD_e_flush
             case .finish: ZSTD_e_end
             }
-        var scratch = [UInt8](repeating: 0, count: scratchBytes)
         var isGood = true
         // SAFETY: the library reads the piece, which lives for the closure, from `pos` to `size`, and writes as many bytes as there is room for.
         unsafe piece.withUnsafeBufferPointer { source in

@@ -32,6 +32,8 @@ package final class Route {
     package let demands: MessageDemands?
     /// When it is closed.
     package let maintenance: MaintenanceRule
+    /// Whether the file says anything of that.
+    package let saysMaintenance: Bool
     /// Nil where responses go on in the coding in which they come.
     package let compression: CompressionRule?
     /// Protocols that a request may change to, in lower case.
@@ -68,6 +70,7 @@ package final class Route {
         self.demands = demands
         self.compression = compression
         self.maintenance = maintenance
+        saysMaintenance = maintenance !== MaintenanceRule.usual
         self.upgrades = upgrades
         self.tunnelRule = tunnelRule
         self.endsStreamsOnExpiry = endsStreamsOnExpiry

@@ -150,9 +150,10 @@ final class SpanExporter: TimerHandler {
 
     /// How many spans a collector says that it has thrown away: `rejected_spans` of `partial_success`.
     private static func rejected(_ response: [UInt8]) -> UInt64 {
-        var (outer, inner) = (ProtobufReader(), ProtobufReader())
+        var outer = ProtobufReader()
         while case .some((1, .bytes(let range))) = try? outer.next(in: response.span) {
             let part = Array(response[range])
+            var inner = ProtobufReader()
             while case .some((let field, let value)) = try? inner.next(in: part.span) {
                 if field == 1, case .number(let count) = value { return count }
             }

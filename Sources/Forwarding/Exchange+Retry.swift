@@ -119,6 +119,7 @@ extension Exchange: TimerHandler {
     package func fired(_ timer: Timer) {
         endBackoff()
         guard state == .awaited else { return }
+        if group?.gate?.isOpen == true { return fail(.circuitOpen) }
         do {
             try connect(fresh: true)
         } catch {
@@ -133,7 +134,11 @@ extension Exchange: TimerHandler {
 
     /// A body that has come to be too long is not kept: then the request goes out once.
     func keep(_ bytes: Span<UInt8>) {
-        guard var body = exchange(&kept, with: nil), body.count + bytes.count <= keptBytesMax else { return }
+        guard var body = exchange(&kept, with: nil), body.count + bytes.count <= keptBytesMax else {
+            silence.ofTry = nil
+            channel?.isLastTry()
+            return
+        }
         body.append(bytes)
         kept = body
     }

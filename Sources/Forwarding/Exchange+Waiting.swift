@@ -5,6 +5,10 @@ extension Exchange {
     /// - Returns: whether the place in the queue is free.
     func connectionMayBeHad(_ ticket: UInt64, of group: UpstreamGroup) -> Bool {
         guard ticket == wait?.ticket, group === self.group else { return true }
+        if group.gate?.isOpen == true {
+            fail(.circuitOpen)
+            return true
+        }
         do {
             try connect(fresh: false)
         } catch {
@@ -18,5 +22,16 @@ extension Exchange {
 
     func waitedInVain(_ ticket: UInt64, for group: UpstreamGroup, _ error: ForwardingError) {
         if ticket == wait?.ticket, group === self.group { fail(error) }
+    }
+
+    /// A try has failed: a breaker counts it, as an ejection does.
+    func tellGate(of error: ForwardingError, _ reach: RequestReach) {
+        switch (error, reach) {
+        case (.connectFailed, .notSent(isReused: false)), (.connectTimedOut, .notSent(isReused: false)),
+            (.tlsFailed, .notSent(isReused: false)),
+            (.responseTimedOut, .sent), (.badResponse, .sent), (.unexpectedResponse, .sent), (.closedEarly, .sent(isReused: false)):
+            group?.gate?.failed(error.reason, &pass)
+        default: break
+        }
     }
 }

@@ -54,7 +54,7 @@ package final class Exchange: UpstreamClient {
     let outgoing: OutgoingHead
     var shape = RequestShape(method: .other, framing: .none, upgrade: nil)
     /// How long its server may say nothing.
-    private var silence = UpstreamTimeouts.Silence()
+    var silence = UpstreamTimeouts.Silence()
     var attempt = 0
     /// How often it went out again for what its server made of it.
     var repetitions = 0
@@ -96,7 +96,7 @@ package final class Exchange: UpstreamClient {
     private var answered = Instant.never
     private var ended = Instant.never
     /// What the request has taken of its group's gate.
-    private var pass: UpstreamGate.Pass?
+    var pass: UpstreamGate.Pass?
     /// Fires when a request that is repeated has waited for long enough.
     var backoffTimer: Timer?
     /// Whether the request finds out whether its server is well again.
@@ -133,9 +133,10 @@ package final class Exchange: UpstreamClient {
         outgoing.begin(admission.identity, rule, from: origin, tunnelLines: tunnel?.lines ?? [])
         repeatsIdempotent = true
         let shape = RequestShape(forwarding: method, framing: framing, upgrade: tunnel?.upgrade)
-        silence = group.settings.timeouts.silence
+        var silence = group.settings.timeouts.silence
         if let answer = rule.timeouts.answer { silence.answer = answer }
         if let stream = rule.timeouts.stream { silence.stream = stream }
+        self.silence = silence
         isUploadOver = framing.isEmpty && tunnel == nil
         try begin(shape, for: downstream, group: group, account: account, at: now)
     }
@@ -167,7 +168,7 @@ package final class Exchange: UpstreamClient {
         kept = nil
         if let rule = group.settings.retry, repeatsIdempotent, shape.upgrade == nil, rule.takes(shape.method), shape.isShort {
             kept = []
-            if let perTry = rule.perTry { silence.answer = perTry }
+            if let perTry = rule.perTry { silence.ofTry = min(perTry, silence.answer) }
             group.requestBegan()
         }
         state = .awaited
@@ -176,7 +177,7 @@ package final class Exchange: UpstreamClient {
         answered = .never
         ended = .never
         do {
-            if let gate = group.gate { pass = try gate.enter() }
+            if let gate = group.gate { pass = try gate.enter(hasBody: !shape.framing.isEmpty) }
             try connect(fresh: false)
         } catch {
             finish()
@@ -258,11 +259,15 @@ package final class Exchange: UpstreamClient {
     func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel) {
         let now = Clock.now()
         channel.server.responded(head.status, after: now.since(chosen))
+        if pass != nil { group?.gate?.responded(head.status, &pass) }
         if outgoing.trace != nil { tryResponded(head.status) }
         // Most responses are what the client asked for.
         if head.status >= 502, kept != nil, repeats(for: .of(status: head.status), "status_\(head.status)", after: channel) { return }
         state = .responding
-        if kept != nil { kept = nil }
+        if kept != nil {
+            kept = nil
+            if silence.ofTry != nil { channel.isLastTry() }
+        }
         answered = now
         downstream?.received(head: head, framing: framing)
         pauseIfFull(channel)
@@ -287,6 +292,7 @@ package final class Exchange: UpstreamClient {
         self.channel = nil
         if state == .awaited {
             channel.server.failed(error, channel.reached)
+            if pass != nil { tellGate(of: error, channel.reached) }
         }
         if outgoing.trace != nil { tryFailed(error, at: Clock.now()) }
         var outcome = error

@@ -56,7 +56,7 @@ package final class ResponseFields: Sendable {
     package static func ofCoded(_ own: ResponseFields?) -> ResponseFields {
         ResponseFields(
             fields: own?.fields ?? [],
-            removed: (own?.removed ?? []) + ["etag", "accept-ranges", "content-md5", "digest", "content-digest"])
+            removed: (own?.removed ?? []) + ["etag", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"])
     }
 
     /// Whether a field of the upstream's does not go on.

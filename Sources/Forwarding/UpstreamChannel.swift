@@ -16,6 +16,8 @@ protocol UpstreamChannel: AnyObject {
     ///
     /// - Parameter silence: how long the server may say nothing.
     func begin(_ client: any UpstreamClient, _ shape: RequestShape, _ silence: UpstreamTimeouts.Silence)
+    /// The request will not go out again: the server has all the time that there is.
+    func isLastTry()
     func send(head: OutgoingHead) throws(ForwardingError)
     /// Sends bytes of the request's body.
     func send(_ bytes: Span<UInt8>)

@@ -118,6 +118,11 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         }
     }
 
+    func isLastTry() {
+        silence.ofTry = nil
+        progressed()
+    }
+
     func send(head: OutgoingHead) throws(ForwardingError) {
         var queue = exchange(&outbound, with: ByteQueue())
         do {
@@ -366,11 +371,13 @@ final class UpstreamConnection: UpstreamChannel, OpeningClient, TimerHandler, En
         if isStream {
             loop.set(timer!, after: silence.stream)
         } else if upload != .open || !outbound.isEmpty {
-            loop.set(timer!, after: silence.answer)
+            loop.set(timer!, after: awaitsHead ? silence.ofTry ?? silence.answer : silence.answer)
         } else {
             timer?.clear()
         }
     }
+
+    private var awaitsHead: Bool { if case .head = body { true } else { false } }
 
     func updateInterest() { io?.wait(toRead: !isReadingPaused, toWrite: !outbound.isEmpty) }
 }

@@ -29,8 +29,9 @@ final class UpstreamGate {
 
     /// A request wants to go out. What it takes is given back with ``leave(_:)``.
     ///
-    /// - Returns: whether it is the one that finds out whether a breaker may close.
-    func enter() throws(ForwardingError) -> Pass {
+    /// - Parameter hasBody: a client that takes its time to send one is to hold nobody up: as the one that finds out whether the breaker may
+    ///   close it is taken only where no other has come for a while.
+    func enter(hasBody: Bool) throws(ForwardingError) -> Pass {
         var isTrial = false
         if let breaker {
             switch breaker.state(at: loop.now) {
@@ -38,7 +39,8 @@ final class UpstreamGate {
                 metrics.rejected("circuit_open")
                 throw .circuitOpen
             case .probation:
-                guard breaker.beginTrial(at: loop.now) else {
+                let mayTry = !hasBody || breaker.ejectedUntil.adding(bodylessFirst) < loop.now
+                guard mayTry, breaker.beginTrial(at: loop.now) else {
                     metrics.rejected("circuit_open")
                     throw .circuitOpen
                 }
@@ -58,7 +60,8 @@ final class UpstreamGate {
 
     /// What a request has taken.
     struct Pass {
-        let isTrial: Bool
+        /// Whether it finds out whether the breaker may close, and has not yet.
+        fileprivate(set) var isTrial: Bool
     }
 
     /// The request is over.
@@ -71,22 +74,34 @@ final class UpstreamGate {
     /// Whether the breaker is open, so that nothing is sent once more.
     var isOpen: Bool { if case .ejected = breaker?.state(at: loop.now) { true } else { false } }
 
-    /// A server has responded to a request.
-    func responded(_ status: Int) {
+    /// A server has responded to a request that passed here.
+    func responded(_ status: Int, _ pass: inout Pass?) {
         guard let breaker, let rule = settings.breaker else { return }
-        if 502...504 ~= status { return failed("status \(status)") }
-        if breaker.succeeded(at: loop.now, by: rule) { report("upstream \(settings.name): its breaker is closed again") }
+        if 502...504 ~= status { return failed("status \(status)", &pass) }
+        guard counts(&pass, for: breaker), breaker.succeeded(at: loop.now, by: rule) else { return }
+        report("upstream \(settings.name): its breaker is closed again")
     }
 
-    /// A server has not responded to a request, or with a status that says that it cannot.
-    func failed(_ what: String) {
-        guard let breaker, let rule = settings.breaker, breaker.failed(at: loop.now, by: rule, mayEject: { true }) != nil else { return }
+    /// A server has not responded to it, or with a status that says that it cannot.
+    func failed(_ what: String, _ pass: inout Pass?) {
+        guard let breaker, let rule = settings.breaker, counts(&pass, for: breaker),
+            breaker.failed(at: loop.now, by: rule, mayEject: { true }) != nil
+        else { return }
         let length = breaker.ejectedUntil.since(loop.now)
         report(
             "upstream \(settings.name): its breaker opens: no request goes out for \(max(1, length.secondsUp)) s, because too many failed, "
                 + "last with \(what)")
     }
 
+    /// Of what went out before a breaker opened, nothing decides whether it closes: that is for the one which finds out.
+    private func counts(_ pass: inout Pass?, for breaker: ServerHealth) -> Bool {
+        let isTrial = pass?.isTrial ?? false
+        if isTrial { pass?.isTrial = false }
+        return isTrial || breaker.state(at: loop.now) == .up
+    }
+
     /// The entries stay its own for as long as somebody has use of them.
     func touch(at now: Instant) { breaker?.touch(at: now) }
 }
+
+private let bodylessFirst = Nanoseconds.seconds(5)

@@ -56,7 +56,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         self.loop = loop
         servers = settings.serverSettings.map { own in
             let health = table?.health(of: own.address.text, in: settings.name, at: loop.now)
-            let server = UpstreamServer(own, settings, buffers, health: health, gate: gate, of: self)
+            let server = UpstreamServer(own, settings, buffers, health: health, of: self)
             if case .socket(let socket) = own.address { server.resolve(to: [socket]) }
             return server
         }
@@ -179,7 +179,9 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     ///
     /// Where as many wait as may, a client of which many more wait gives way to others.
     func wait(_ exchange: Exchange, of account: ClientAccount) throws(ForwardingError) -> WaitingList.Entry {
-        if max(waiting.count, load?.total(.waiting) ?? 0) >= settings.waitingMax {
+        // A part is each worker's own, so that those who fill the queue of one keep nobody from another's.
+        let isFull = waiting.count >= settings.waitingMax || waiting.count >= settings.waitingMax / 16 && hostWaiting >= settings.waitingMax
+        if isFull {
             guard let youngest = waiting.youngestOfLargest(than: account) else {
                 metrics.rejected("max_waiting")
                 throw .queueFull
@@ -200,6 +202,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     /// An exchange does not wait any longer.
     func stopWaiting(_ entry: WaitingList.Entry) { leave(entry) }
+
+    private var hostWaiting: Int { load?.total(.waiting) ?? 0 }
 
     private func leave(_ entry: WaitingList.Entry) {
         guard waiting.remove(entry) else { return }

@@ -86,6 +86,11 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         isUploadComplete = shape.framing.isEmpty
     }
 
+    func isLastTry() {
+        silence.ofTry = nil
+        progressed()
+    }
+
     func send(head: OutgoingHead) throws(ForwardingError) {
         do {
             try head.write(shape, isTLS: connection.isTLS, to: &block)
@@ -377,7 +382,7 @@ final class UpstreamHTTP2Stream: UpstreamChannel, TimerHandler {
         if isStream {
             connection.loop.set(armed, after: silence.stream)
         } else if isUploadComplete || !upload.isEmpty {
-            connection.loop.set(armed, after: silence.answer)
+            connection.loop.set(armed, after: hasHead ? silence.answer : silence.ofTry ?? silence.answer)
         } else {
             armed.clear()
         }

@@ -22,7 +22,6 @@ final class UpstreamServer {
     let hostText: String
     let settings: UpstreamSettings
     let buffers: BufferPool
-    private let gate: UpstreamGate?
     private unowned let group: UpstreamGroup
     let metrics: ServerMetrics
     var windows: WindowBudget { group.windows }
@@ -47,12 +46,10 @@ final class UpstreamServer {
     private var nextIndex = 0
 
     init(
-        _ own: ServerSettings, _ settings: UpstreamSettings, _ buffers: BufferPool, health: ServerHealth?, gate: UpstreamGate?,
-        of group: UpstreamGroup
+        _ own: ServerSettings, _ settings: UpstreamSettings, _ buffers: BufferPool, health: ServerHealth?, of group: UpstreamGroup
     ) {
         self.own = own
         self.health = health
-        self.gate = gate
         self.settings = settings
         ejects = settings.ejection != nil
         isLookedAt = settings.check != nil
@@ -114,7 +111,6 @@ final class UpstreamServer {
     func responded(_ status: Int, after length: Nanoseconds) {
         metrics.responded(status, after: length)
         if measuresLatency { took(length) }
-        if let gate { gate.responded(status) }
         guard ejects, let health, let rule = settings.ejection else { return }
         switch status {
         case 502, 503, 504: failed("status \(status)")
@@ -131,18 +127,13 @@ final class UpstreamServer {
         guard case .sent(isReused: let isReused) = reach else { return }
         metrics.failed()
         switch error {
-        case .responseTimedOut, .badResponse, .unexpectedResponse: countFailure(error.reason)
-        case .closedEarly: if !isReused { countFailure(error.reason) }
+        case .responseTimedOut, .badResponse, .unexpectedResponse: failed(error.reason)
+        case .closedEarly: if !isReused { failed(error.reason) }
         case .connectFailed, .connectTimedOut, .tlsFailed, .unresolved, .noServer, .busy, .queueFull, .tooManyRequests, .circuitOpen,
             .gaveWay,
             .headerUnusable, .pathUnusable:
             break
         }
-    }
-
-    private func countFailure(_ what: String) {
-        gate?.failed(what)
-        failed(what)
     }
 
     private func failed(_ what: String, countsInRow: Bool = true) {
@@ -267,7 +258,7 @@ final class UpstreamServer {
 
     func refused(_ address: SocketAddress?, at now: Instant) {
         metrics.failed()
-        countFailure("a connection that did not open")
+        failed("a connection that did not open")
         for index in places.indices where places[index].address == address {
             // Of several that failed at once, one counts.
             let isNew = places[index].failures == 0 || places[index].ejectedUntil <= now || places[index].isTried

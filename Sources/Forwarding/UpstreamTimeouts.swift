@@ -14,6 +14,8 @@ package struct UpstreamTimeouts: Sendable {
     package struct Silence: Sendable {
         /// Of a server that owes a response.
         package var answer = Nanoseconds.zero
+        /// Before the head of the response to a request that may go out again; nil for `answer`.
+        package var ofTry: Nanoseconds?
         /// Of a response that is a stream, and of a tunnel.
         package var stream = Nanoseconds.zero
     }

@@ -305,7 +305,7 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     /// Whether a trailer of the upstream's response goes on.
     func passes(trailer name: Span<UInt8>) -> Bool {
-        if let responseFields, responseFields.drops(name) { return false }
+        if let own = upstreamsFields, own.drops(name) { return false }
         return !ownsCORS || !ResponseHeadWriter.isAboutPages(name)
     }
 

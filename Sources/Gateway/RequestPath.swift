@@ -182,7 +182,7 @@ final class RequestPath {
         case .match(let match):
             passage.matched(match)
             let isClosed = host?.isClosed ?? false
-            if isClosed || match.route.maintenance !== MaintenanceRule.usual {
+            if isClosed || match.route.saysMaintenance {
                 try policy.checkMaintenance(match, isClosed: isClosed, in: passage.context)
             }
             if !match.rule.from.isEmpty { try policy.checkAddress(match, in: passage.context) }

@@ -5,14 +5,17 @@ import Configuration
 import Forwarding
 import HTTP1
 import HTTPMessage
+import System
 
 /// The coding of a response's body on its way to the client (RFC 9110 §8.4).
-final class ResponseEncoding {
+final class ResponseEncoding: EndOfTurnHandler {
     let encoder: BodyEncoder
     /// What names the coded body in place of the upstream's ETag; empty where there is none.
     let entityTag: [UInt8]
-    /// Whether each piece goes out as it comes: nobody knows when the next one will.
-    let flushes: Bool
+    /// Whether what has come goes out at the end of each turn: nobody knows when there will be more.
+    private let flushes: Bool
+    private var isQueued = false
+    private weak var passage: Passage?
     /// What the route says in the response.
     let responseFields: ResponseFields
 
@@ -21,6 +24,19 @@ final class ResponseEncoding {
         self.encoder = encoder
         self.entityTag = entityTag
         self.flushes = flushes
+    }
+
+    func pieceCame(of passage: Passage) {
+        guard flushes, !isQueued else { return }
+        isQueued = true
+        self.passage = passage
+        passage.path.loop.atEndOfTurn(self)
+    }
+
+    func turnEnded() {
+        isQueued = false
+        guard let passage, passage.encoding === self else { return }
+        passage.frontEnd?.flushEncoding()
     }
 }
 
@@ -42,25 +58,35 @@ private let encodersMax = 128
 extension Passage {
     /// Has the body of an upstream's response coded from here on, on a route that compresses.
     @inline(never) func beginEncoding(_ head: borrowing ResponseHead, _ framing: BodyFraming) {
-        guard let rule = compression, isWorthCoding(head, framing, by: rule) else { return }
-        let varies = head.bytes
-        variesByCoding = !head.fields.lines.contains { line in
-            varies.extracting(line.name.range).isNamed("vary")
-                && varies.extracting(line.value.range).text.lowercased().contains("accept-encoding")
-        }
-        guard !mayLeak(head), let coding = ContentCoding.chosen(accepted, of: rule.codings), let encoder = path.encoders.take(coding) else {
-            return
-        }
+        guard let rule = compression, !isGRPC, isOfKind(head, rule) else { return }
+        let bytes = head.bytes
+        let vary = "vary".utf8
+        // What the route takes out of the upstream's head tells nobody.
+        let isTold =
+            !(responseFields?.drops(vary.span) ?? false)
+            && head.fields.lines.contains { line in
+                bytes.extracting(line.name.range).isNamed("vary")
+                    && bytes.extracting(line.value.range).text.lowercased().contains("accept-encoding")
+            }
+        variesByCoding = !isTold
+        guard isWorthCoding(head, framing, by: rule), !mayLeak(head), let coding = ContentCoding.chosen(accepted, of: rule.codings),
+            let encoder = path.encoders.take(coding)
+        else { return }
         let isLengthKnown = if case .length = framing { true } else { false }
         encoding = ResponseEncoding(
             encoder: encoder, entityTag: weakTag(head), flushes: !isLengthKnown, responseFields: rule.responseFields)
     }
 
-    /// Whether there is a body that is not coded yet, of a kind that gets shorter.
+    /// Whether another client's response of this kind might be coded: that of GET, where this is one of HEAD or says that nothing has changed.
+    private func isOfKind(_ head: borrowing ResponseHead, _ rule: CompressionRule) -> Bool {
+        if head.status == 304 { return true }
+        guard head.status >= 200, let type = head.fields.first(.contentType)?.value.range, !head.isStream else { return false }
+        return rule.takes(head.bytes.extracting(type))
+    }
+
+    /// Whether there is a body that is not coded yet, and long enough.
     private func isWorthCoding(_ head: borrowing ResponseHead, _ framing: BodyFraming, by rule: CompressionRule) -> Bool {
-        guard head.status >= 200, head.status != 206, !framing.isEmpty, method != .head, !head.isStream,
-            let type = head.fields.first(.contentType)?.value.range, rule.takes(head.bytes.extracting(type))
-        else { return false }
+        guard head.status != 206, head.status != 304, !framing.isEmpty, method != .head else { return false }
         if case .length(let count) = framing, count < rule.bytesMin { return false }
         for line in head.fields.lines where line.id == .other {
             let name = head.bytes.extracting(line.name.range)
@@ -112,20 +138,44 @@ extension PassageFrontEnd {
     @inline(never) func sendEncoded(_ piece: Span<UInt8>, by encoding: ResponseEncoding) {
         var output: [UInt8] = []
         do {
-            try encoding.encoder.append(piece, flushes: encoding.flushes, to: &output)
+            try encoding.encoder.append(piece, to: &output)
         } catch {
-            passage.exchange.cancel()
-            return responseFailed(.unexpectedResponse("its body could not be compressed"))
+            return encodingFailed()
+        }
+        if !output.isEmpty { send(body: output.span) }
+        encoding.pieceCame(of: passage)
+    }
+
+    /// What has come so far goes out.
+    func flushEncoding() {
+        guard let encoding = passage.encoding else { return }
+        var output: [UInt8] = []
+        do {
+            try encoding.encoder.flush(to: &output)
+        } catch {
+            return encodingFailed()
         }
         if !output.isEmpty { send(body: output.span) }
     }
 
+    private func encodingFailed() {
+        passage.exchange.cancel()
+        responseFailed(.unexpectedResponse("its body could not be compressed"))
+    }
+
     /// The body is complete: sends what the coder has held back.
-    @inline(never) func endEncoding() {
-        guard let encoding = passage.takeEncoding() else { return }
+    ///
+    /// - Returns: false where that fails, which the client has been told.
+    @inline(never) func endEncoding() -> Bool {
+        guard let encoding = passage.takeEncoding() else { return true }
         var output: [UInt8] = []
-        // A coder that took all pieces has nothing more that could fail than memory.
-        try? encoding.encoder.finish(to: &output)
+        do {
+            try encoding.encoder.finish(to: &output)
+        } catch {
+            encodingFailed()
+            return false
+        }
         if !output.isEmpty { send(body: output.span) }
+        return true
     }
 }

@@ -117,7 +117,9 @@ extension Supervisor {
             slotsOfPredecessor = Set((0..<count).compactMap { _ in reader.number().flatMap { Int(exactly: $0) } })
             usedSlots.formUnion(slotsOfPredecessor)
             guard let inherited = HostMemory(inherited: descriptor) else {
-                return log.warning("the memory of the program before has another layout: limits kept in memory start again")
+                return log.warning(
+                    "the memory of the program before has another layout: limits kept in memory, how servers are and maintenance start again"
+                )
             }
             memory = inherited
         case .slotMemory:
@@ -138,7 +140,10 @@ extension Supervisor {
     func predecessorEnded() {
         predecessor = nil
         usedSlots.subtract(slotsOfPredecessor)
-        for slot in slotsOfPredecessor { slotMemories[slot]?.metrics.clearGauges() }
+        for slot in slotsOfPredecessor {
+            slotMemories[slot]?.metrics.clearGauges()
+            memory.processEnded(slot: slot)
+        }
         // One of an earlier version has not said so.
         service.isMain = true
         if generations.isEmpty {

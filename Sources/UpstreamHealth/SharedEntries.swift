@@ -43,7 +43,8 @@ struct SharedEntries {
             guard isFree, memory.compareExchange(entry, expected: present, desired: key).exchanged else {
                 return memory.load(entry) == key
             }
-            for word in 1..<words { memory.store(entry + word, 0) }
+            // New memory is zero: others may have found the key, and use the entry.
+            if present != 0 { for word in 1..<words { memory.store(entry + word, 0) } }
         }
         _ = touched(entry, at: now)
         return true

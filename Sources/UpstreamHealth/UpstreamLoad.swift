@@ -50,7 +50,10 @@ package struct UpstreamLoad {
     /// Of all workers.
     package func total(_ part: Part) -> Int {
         // Any worker may write here: no number of it leads out of arithmetic.
-        (0..<Int(min(memory.load(firstWord + 2), UInt64(slots)))).reduce(0) { $0 + Int(min(memory.load(word(part, $1)), countMax)) }
+        (0..<Int(min(memory.load(firstWord + 2), UInt64(slots)))).reduce(0) { sum, slot in
+            let count = memory.load(word(part, slot))
+            return count <= countMax ? sum + Int(count) : sum
+        }
     }
 
     private func word(_ part: Part, _ slot: Int) -> Int { firstWord + headWords + part.rawValue * slots + slot }

@@ -32,7 +32,8 @@ import Testing
         var output: [UInt8] = []
         var afterFirst = 0
         for (index, piece) in pieces.enumerated() {
-            try encoder.append(piece.span, flushes: flushes, to: &output)
+            try encoder.append(piece.span, to: &output)
+            if flushes { try encoder.flush(to: &output) }
             if index == 0 { afterFirst = output.count }
         }
         try encoder.finish(to: &output)

@@ -111,7 +111,7 @@ extension HTTP1Connection: PassageFrontEnd {
     }
 
     func responseEnded() {
-        if passage.encoding != nil { endEncoding() }
+        if passage.encoding != nil, !endEncoding() { return }
         if case .chunked = response.framing {
             let trailers = responseTrailers
             withOutbound { ChunkWriter.appendEnd(trailers: trailers, to: &$0) }

@@ -145,7 +145,7 @@ extension HTTP2Stream: PassageFrontEnd {
     }
 
     func responseEnded() {
-        if passage.encoding != nil { endEncoding() }
+        if passage.encoding != nil, !endEncoding() { return }
         response = .complete
         services.path.finish(passage, isComplete: true)
         goOn()

@@ -5,7 +5,7 @@ struct Maintenance: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Close the gateway for maintenance, or open it again.",
         discussion:
-            "Requests get 503 with Retry-After, but for routes that have `maintenance off;` and clients that `except` names. It stays so over reloads and upgrades.",
+            "Requests get 503 with Retry-After, but for routes that have `maintenance off;` and clients that `except` names. It stays so over reloads and upgrades, until the service is restarted.",
         subcommands: [On.self, Off.self])
 
     struct On: ParsableCommand {
