@@ -44,7 +44,7 @@ extension Exchange: TimerHandler {
 
     /// Hands a request that did nothing on to another connection; false where there is none.
     private func move(from failed: any UpstreamChannel, in group: UpstreamGroup) throws(ForwardingError) -> Bool {
-        guard let channel = try group.acquire(fresh: true, for: outgoing.origin) else { return false }
+        guard let channel = try group.acquire(fresh: true, for: outgoing.origin, key: key(in: group)) else { return false }
         use(channel, of: channel.server, isMoved: true)
         failed.moveUnsent(to: channel)
         return true
@@ -77,7 +77,7 @@ extension Exchange: TimerHandler {
             group.set(timer, after: rule.backoff(before: repetitions))
             return true
         }
-        guard let next = try? group.acquire(fresh: true, for: outgoing.origin, after: failed.server) else {
+        guard let next = try? group.acquire(fresh: true, for: outgoing.origin, after: failed.server, key: key(in: group)) else {
             group.metrics.retryDenied("no_server")
             return false
         }
@@ -96,6 +96,12 @@ extension Exchange: TimerHandler {
         }
         sendKept(on: next)
         return true
+    }
+
+    /// What of the request decides which server it goes to; nil where nothing does, or the request has no such thing.
+    func key(in group: UpstreamGroup) -> UInt64? {
+        guard let variable = group.keyVariable, let value = outgoing.value(of: variable), !value.isEmpty else { return nil }
+        return UpstreamGroup.hash(value)
     }
 
     private func willRepeat(_ reason: String, in group: UpstreamGroup) {

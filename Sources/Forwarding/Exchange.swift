@@ -314,7 +314,9 @@ package final class Exchange: UpstreamClient {
         outgoing.attempt = tryCount
         try outgoing.render()
         guard fresh || !group.hasWaiting || wait != nil,
-            let channel = try group.acquire(fresh: fresh, for: outgoing.origin, after: repetitions > 0 ? server : nil)
+            let channel = try group.acquire(
+                fresh: fresh, for: outgoing.origin, after: repetitions > 0 ? server : nil,
+                key: group.keyVariable == nil ? nil : key(in: group))
         else {
             if wait == nil { wait = try group.wait(self, of: account) }
             return

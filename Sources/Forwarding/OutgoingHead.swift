@@ -62,6 +62,13 @@ package final class OutgoingHead {
             authorizations: head.fields.count(of: .authorization), authorization: rule.authorization(identity))
     }
 
+    /// The value of a variable of the request; nil where it has none, and for a request of the gateway's own.
+    func value(of variable: Variable) -> [UInt8]? {
+        guard inquiry == nil else { return nil }
+        guard case .claim(let name) = variable else { return context.value(of: variable) }
+        return identity?.principal.claims.texts(name).map { Array($0.joined(separator: "\u{0}").utf8) }
+    }
+
     /// Forgets who asked, and what was written for them.
     func end() {
         identity = nil

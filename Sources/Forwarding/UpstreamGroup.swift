@@ -1,3 +1,4 @@
+import ConfigFile
 package import Time
 package import Bytes
 package import HTTP2
@@ -16,6 +17,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     let buffers: BufferPool
     let windows: WindowBudget
     let metrics: UpstreamMetrics
+    /// What decides which server a request goes to; nil where nothing of the request does.
+    let keyVariable: Variable?
     /// Nil where the upstream takes any number of requests, however many fail.
     let gate: UpstreamGate?
     /// What all workers have to do with the upstream; nil where their memory has no room for it.
@@ -44,7 +47,10 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     ) {
         self.report = report
         retryBudget = settings.retry.map { RetryBudget($0, at: loop.now) }
-        order = ServerOrder(settings.balance, servers: settings.servers.count, seed: SystemRandom.word())
+        if case .hash(let variable) = settings.balance { keyVariable = variable } else { keyVariable = nil }
+        order = ServerOrder(
+            settings.balance, servers: settings.servers.count, names: settings.servers.map { Self.hash(Array($0.text.utf8)) },
+            seed: SystemRandom.word())
         self.metrics = UpstreamMetrics(settings, metrics)
         self.load = load
         gate = UpstreamGate(settings, load: load, table: table, metrics: self.metrics, on: loop, report: report)
@@ -76,9 +82,12 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     ///   - fresh: whether a connection that waits will not do.
     ///   - origin: the client that a new connection announces, where the upstream asks for it.
     ///   - failed: a server that comes last, because it has just failed the request.
-    func acquire(fresh: Bool, for origin: DownstreamOrigin, after failed: UpstreamServer? = nil) throws(ForwardingError) -> (
-        any UpstreamChannel
-    )? {
+    ///   - key: see ``key(of:)``.
+    func acquire(fresh: Bool, for origin: DownstreamOrigin, after failed: UpstreamServer? = nil, key: UInt64? = nil) throws(ForwardingError)
+        -> (
+            any UpstreamChannel
+        )?
+    {
         var lastError = ForwardingError.unresolved
         var isFull = false
         let preamble = settings.proxyProtocol.map { ProxyProtocol.header($0, origin.addresses) } ?? []
@@ -89,7 +98,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
             if isFull { return nil }
             throw lastError
         }
-        let tiers = inOrder(movesOn: !fresh)
+        let tiers = inOrder(movesOn: !fresh, key)
         if tiers.allSatisfy({ $0.isEmpty }) { throw noServer() }
         for var candidates in tiers {
             if let failed, candidates.count > 1, let place = candidates.firstIndex(where: { servers[$0] === failed }) {
@@ -108,6 +117,9 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         }
         throw lastError
     }
+
+    /// What stands for a text where requests go by one. No secret: all gateways are to make the same of it.
+    static func hash(_ text: [UInt8]) -> UInt64 { SipHash(key0: 0, key1: 0).hash(text.span) }
 
     private func noServer() -> ForwardingError {
         metrics.rejected("no_server")
@@ -303,7 +315,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// The servers in the order in which they are to be tried, tier by tier: those that are well, those that stand in for them, those that
     /// nobody has looked at yet, and last, where the file has it so, those that are not well. Those that refused a connection lately
     /// come behind all others.
-    private func inOrder(movesOn: Bool) -> [[Int]] {
+    private func inOrder(movesOn: Bool, _ key: UInt64?) -> [[Int]] {
         let now = loop.now
         var tiers: [[Int]] = [[], [], [], []]
         for index in servers.indices {
@@ -317,7 +329,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         var movesOn = movesOn
         var refusing: [Int] = []
         var order = tiers.map { tier in
-            let chosen = ordered(tier, movesOn)
+            let chosen = ordered(tier, movesOn, key)
             // A request moves the turn on once.
             if !chosen.isEmpty { movesOn = false }
             refusing += chosen.filter { servers[$0].isEjected(at: now) }
@@ -327,13 +339,13 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         return order
     }
 
-    private func ordered(_ indices: [Int], _ movesOn: Bool) -> [Int] {
+    private func ordered(_ indices: [Int], _ movesOn: Bool, _ key: UInt64?) -> [Int] {
         if indices.count < 2 { return indices }
         let candidates = indices.map { index in
             let server = servers[index]
             return ServerOrder.Candidate(index: index, share: server.share, load: server.load, latency: server.latency)
         }
-        return order.order(candidates, movesOn: movesOn)
+        return order.order(candidates, movesOn: movesOn, key: key)
     }
 
     // MARK: - How the servers are

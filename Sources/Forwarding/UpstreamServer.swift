@@ -53,7 +53,7 @@ final class UpstreamServer {
         self.settings = settings
         ejects = settings.ejection != nil
         isLookedAt = settings.check != nil
-        measuresLatency = settings.balance == .p2c
+        if case .p2c = settings.balance { measuresLatency = true } else { measuresLatency = false }
         metrics = ServerMetrics(own.address.text, of: group.metrics)
         self.buffers = buffers
         keepsConnections = settings.proxyProtocol == nil

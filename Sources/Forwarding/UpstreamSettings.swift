@@ -23,6 +23,8 @@ package struct UpstreamSettings {
         case roundRobin, leastConnections
         /// The better one of two that are chosen by chance, by how long their responses take and how many are awaited.
         case p2c
+        /// The same server for the same value of a variable, as long as it has not much more to do than the others.
+        case hash(Variable)
     }
 
     package enum Version: Sendable {
@@ -98,10 +100,7 @@ package struct UpstreamSettings {
         check = block.one("health_check").flatMap { CheckRule($0, diagnostics) }
         retry = block.one("retry").flatMap { RetryRule($0, diagnostics) }
         triesWhenAllDown = block.one("when_all_down")?.choice(["try": true, "refuse": false], diagnostics) ?? true
-        balance =
-            block.one("balance")?.choice(
-                ["round_robin": Balance.roundRobin, "least_connections": .leastConnections, "p2c": .p2c], diagnostics)
-            ?? .roundRobin
+        balance = block.one("balance").flatMap { Balance($0, diagnostics) } ?? .roundRobin
         tls = block.one("tls").flatMap { ClientTLSSettings($0, files: files, diagnostics) }
         timeouts = UpstreamTimeouts(block, diagnostics)
         idleMax = block.one("keepalive")?.integer(0...100_000, diagnostics) ?? 256
@@ -143,6 +142,25 @@ package struct UpstreamSettings {
         case .socket(.ip(let address, _)): return address.text
         case .socket(.unix): return "localhost"
         }
+    }
+}
+
+extension UpstreamSettings.Balance {
+    /// Reads `balance round_robin|least_connections|p2c;` and `balance hash $VARIABLE;`.
+    fileprivate init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+        guard directive.arguments.first?.text == "hash", directive.arguments.count == 2, directive.block == nil else {
+            let words = ["round_robin": Self.roundRobin, "least_connections": .leastConnections, "p2c": .p2c]
+            guard let choice = directive.choice(words, diagnostics) else { return nil }
+            self = choice
+            return
+        }
+        let word = directive.arguments[1]
+        guard let template = Template(word, diagnostics) else { return nil }
+        guard template.parts.count == 1, let variable = template.variables.first else {
+            diagnostics.error("'\(word.text)' is not a variable", at: word, hint: "write: balance hash $client.ip;")
+            return nil
+        }
+        self = .hash(variable)
     }
 }
 

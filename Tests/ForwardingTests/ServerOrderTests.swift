@@ -1,3 +1,4 @@
+import ConfigFile
 import System
 import Testing
 import Time
@@ -51,6 +52,43 @@ import Time
         for _ in 0..<4_000 { counts[order.order(candidates, movesOn: true)[0]] += 1 }
         #expect(counts[3] == 0)
         for index in 0..<3 { #expect((1_000...1_700).contains(counts[index]), "\(counts)") }
+    }
+
+    private func hashed(_ servers: Int) -> ServerOrder {
+        ServerOrder(
+            .hash(.clientIP), servers: servers, names: (0..<servers).map { UpstreamGroup.hash(Array("10.0.0.\($0):80".utf8)) }, seed: 1)
+    }
+
+    @Test("A key has its server; of all keys each server has its share, and one that goes leaves the others theirs")
+    func keys() {
+        var order = hashed(4)
+        let all = [candidate(0, share: 2), candidate(1), candidate(2), candidate(3)]
+        let keys = (0..<20_000).map { UpstreamGroup.hash(Array("client \($0)".utf8)) }
+        let firsts = keys.map { order.order(all, movesOn: true, key: $0)[0] }
+        #expect(keys.map { order.order(all, movesOn: false, key: $0)[0] } == firsts)
+        let counts = (0..<4).map { index in firsts.count { $0 == index } }
+        #expect((7_600...8_400).contains(counts[0]) && counts.dropFirst().allSatisfy { (3_700...4_300).contains($0) }, "\(counts)")
+        let without = keys.map { order.order([all[0], all[1], all[3]], movesOn: true, key: $0)[0] }
+        for (before, after) in zip(firsts, without) where before != 2 { #expect(before == after) }
+        let moved = zip(firsts, without).filter { $0.0 == 2 }.map(\.1)
+        #expect(Set(moved) == [0, 1, 3])
+        // Without a key they take turns.
+        var equal = hashed(3)
+        let none = (0..<3).map { _ in equal.order([candidate(0), candidate(1), candidate(2)], movesOn: true)[0] }
+        #expect(none == [0, 1, 2])
+    }
+
+    @Test("No server has more than a quarter above its share, whatever the keys are")
+    func boundedLoad() {
+        var order = hashed(4)
+        var loads = [0, 0, 0, 0]
+        let key = UpstreamGroup.hash(Array("the one client".utf8))
+        for _ in 0..<1_000 { loads[order.order((0..<4).map { candidate($0, load: loads[$0]) }, movesOn: true, key: key)[0]] += 1 }
+        #expect(loads.max()! <= 313 && loads.min()! > 0 && loads.reduce(0, +) == 1_000, "\(loads)")
+        // The second place for a key is always the same server: there its overflow goes.
+        #expect(
+            order.order((0..<4).map { candidate($0) }, movesOn: true, key: key)
+                == order.order((0..<4).map { candidate($0) }, movesOn: true, key: key))
     }
 
     @Test("Retries are bounded by the requests that there are")

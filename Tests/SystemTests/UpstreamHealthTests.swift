@@ -195,4 +195,25 @@ import Testing
         #expect(try bodies() == ["spare"])
         _ = spare.pid
     }
+
+    @Test("balance hash sends a value to the same server, over workers and reloads, and on where that one is gone")
+    func hash() throws {
+        let folder = TemporaryFolder()
+        let ports = (0..<3).map { _ in Ports.free() }
+        let servers = try ports.enumerated().map { try server("h\($0)", $1, in: folder, answer: "200 s\($0)") }
+        let gateway = try gateway(
+            ports.map { "server 127.0.0.1:\($0);" }.joined() + "balance hash $header.X-User; connect_timeout 2s;", in: folder)
+        func bodies() throws -> [String] { try (0..<30).map { try gateway.curl("/", ["-H", "X-User: user\($0)"]).body } }
+        let first = try bodies()
+        #expect(Set(first) == ["s0", "s1", "s2"])
+        #expect(try bodies() == first)
+        #expect(gateway.reload())
+        #expect(try bodies() == first)
+        servers[1].stop()
+        let without = try bodies()
+        #expect(!without.contains("s1"))
+        for (before, after) in zip(first, without) where before != "s1" { #expect(before == after) }
+        let wrong = try folder.write("wrong.conf", "upstream app { server 127.0.0.1:1; balance hash user; }")
+        #expect(try run(Executable.portcullis, ["check", "-c", wrong]).errors.contains("'user' is not a variable"))
+    }
 }
