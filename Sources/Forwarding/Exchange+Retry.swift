@@ -138,10 +138,17 @@ extension Exchange: TimerHandler {
         backoffTimer = nil
     }
 
+    /// How long the head of a response may take, where the request may go out again.
+    func setPatience(_ length: Nanoseconds?) {
+        var changed = silence
+        changed.ofTry = length
+        silence = changed
+    }
+
     /// A body that has come to be too long is not kept: then the request goes out once.
     func keep(_ bytes: Span<UInt8>) {
         guard var body = exchange(&kept, with: nil), body.count + bytes.count <= keptBytesMax else {
-            silence.ofTry = nil
+            setPatience(nil)
             channel?.isLastTry()
             return
         }

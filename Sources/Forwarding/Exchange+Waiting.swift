@@ -24,13 +24,23 @@ extension Exchange {
         if ticket == wait?.ticket, group === self.group { fail(error) }
     }
 
+    /// A server has responded.
+    func tellGate(of status: Int) {
+        // Taken out while it is changed (decision 011).
+        var own = pass
+        group?.gate?.responded(status, &own)
+        pass = own
+    }
+
     /// A try has failed: a breaker counts it, as an ejection does.
     func tellGate(of error: ForwardingError, _ reach: RequestReach) {
         switch (error, reach) {
         case (.connectFailed, .notSent(isReused: false)), (.connectTimedOut, .notSent(isReused: false)),
             (.tlsFailed, .notSent(isReused: false)),
             (.responseTimedOut, .sent), (.badResponse, .sent), (.unexpectedResponse, .sent), (.closedEarly, .sent(isReused: false)):
-            group?.gate?.failed(error.reason, &pass)
+            var own = pass
+            group?.gate?.failed(error.reason, &own)
+            pass = own
         default: break
         }
     }

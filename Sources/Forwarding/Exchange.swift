@@ -168,7 +168,7 @@ package final class Exchange: UpstreamClient {
         kept = nil
         if let rule = group.settings.retry, repeatsIdempotent, shape.upgrade == nil, rule.takes(shape.method), shape.isShort {
             kept = []
-            if let perTry = rule.perTry { silence.ofTry = min(perTry, silence.answer) }
+            if let perTry = rule.perTry { setPatience(min(perTry, silence.answer)) }
             group.requestBegan()
         }
         state = .awaited
@@ -259,7 +259,7 @@ package final class Exchange: UpstreamClient {
     func received(head: borrowing ResponseHead, framing: BodyFraming, on channel: any UpstreamChannel) {
         let now = Clock.now()
         channel.server.responded(head.status, after: now.since(chosen))
-        if pass != nil { group?.gate?.responded(head.status, &pass) }
+        if pass != nil { tellGate(of: head.status) }
         if outgoing.trace != nil { tryResponded(head.status) }
         // Most responses are what the client asked for.
         if head.status >= 502, kept != nil, repeats(for: .of(status: head.status), "status_\(head.status)", after: channel) { return }
