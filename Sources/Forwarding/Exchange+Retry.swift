@@ -129,6 +129,7 @@ extension Exchange: TimerHandler {
         do {
             try connect(fresh: true)
         } catch {
+            if pass != nil { tellGate(of: error, .notSent(isReused: false)) }
             fail(error)
         }
     }

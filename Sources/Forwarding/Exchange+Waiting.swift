@@ -12,6 +12,7 @@ extension Exchange {
         do {
             try connect(fresh: false)
         } catch {
+            if pass != nil { tellGate(of: error, .notSent(isReused: false)) }
             fail(error)
             return true
         }

@@ -180,6 +180,7 @@ package final class Exchange: UpstreamClient {
             if let gate = group.gate { pass = try gate.enter(hasBody: !shape.framing.isEmpty) }
             try connect(fresh: false)
         } catch {
+            if pass != nil { tellGate(of: error, .notSent(isReused: false)) }
             finish()
             throw error
         }

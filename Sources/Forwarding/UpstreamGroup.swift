@@ -82,7 +82,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     ///   - fresh: whether a connection that waits will not do.
     ///   - origin: the client that a new connection announces, where the upstream asks for it.
     ///   - failed: a server that comes last, because it has just failed the request.
-    ///   - key: see ``key(of:)``.
+    ///   - key: see ``Exchange/key(in:)``.
     func acquire(fresh: Bool, for origin: DownstreamOrigin, after failed: UpstreamServer? = nil, key: UInt64? = nil) throws(ForwardingError)
         -> (
             any UpstreamChannel

@@ -60,6 +60,16 @@ import Testing
         _ = well.pid
     }
 
+    @Test("A breaker opens too where nobody listens")
+    func nobody() throws {
+        let folder = TemporaryFolder()
+        let gateway = try gateway("server 127.0.0.1:\(Ports.free()); breaker { rate 50% of 10 in 30s; open 60s; }", in: folder)
+        let statuses = try gateway.load("/", count: 100, parallel: 2)
+        #expect(statuses[502] ?? 0 >= 10 && statuses[502] ?? 0 <= 14 && statuses[503] ?? 0 >= 86 && statuses.count == 2, "\(statuses)")
+        // Those who come later are told at once.
+        #expect(try gateway.curl("/", ["-d", "x"]).status == 503)
+    }
+
     @Test("max_requests holds for all workers together, and a worker that is killed takes nothing of it along")
     func requests() throws {
         let folder = TemporaryFolder()
