@@ -229,6 +229,28 @@ import Testing
         #expect(last.hasPrefix("STOPPING=1"))
     }
 
+    @Test("Over an upgrade one process at a time speaks to systemd: the one that it listens to")
+    func upgradeTellsSystemd() throws {
+        let folder = TemporaryFolder()
+        let manager = try Program(
+            "/usr/bin/python3", ["\(Executable.root)/Tests/SystemTests/Peers/notify.py", "\(folder.path)/notify"],
+            log: "\(folder.path)/notify.log")
+        #expect(eventually { manager.log.contains("listening") })
+        let stage = try Stage(environment: ["NOTIFY_SOCKET": "\(folder.path)/notify", "WATCHDOG_USEC": "400000"])
+        let old = stage.gateway.supervisor
+        #expect(eventually { manager.log.contains("heard \(old) READY=1") && manager.log.contains("heard \(old) WATCHDOG=1") })
+        #expect(stage.gateway.handOver())
+        let new = stage.gateway.supervisor
+        #expect(new != old)
+        #expect(eventually { manager.log.contains("heard \(old) MAINPID=\(new) READY=1") })
+        #expect(eventually { manager.log.contains("heard \(new) WATCHDOG=1") }, "\(manager.log)")
+        #expect(stage.gateway.reload())
+        #expect(eventually { manager.log.contains("heard \(new) RELOADING=1") })
+        stage.gateway.stop()
+        #expect(eventually { manager.log.contains("heard \(new) STOPPING=1") })
+        #expect(!manager.log.contains("refused"), "\(manager.log)")
+    }
+
     /// A process that goes on with nothing is ended, and another takes its place.
     @Test func aProcessThatHangsIsReplaced() throws {
         let stage = try Stage(workers: 1)
