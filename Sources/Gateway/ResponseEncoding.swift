@@ -15,7 +15,8 @@ final class ResponseEncoding: EndOfTurnHandler {
     /// Whether what has come goes out at the end of each turn: nobody knows when there will be more.
     private let flushes: Bool
     private var isQueued = false
-    private weak var passage: Passage?
+    /// Until the turn is over; a weak reference would make every count of the passage slow (decision 009).
+    private var passage: Passage?
     /// What the route says in the response.
     let responseFields: ResponseFields
 
@@ -35,6 +36,8 @@ final class ResponseEncoding: EndOfTurnHandler {
 
     func turnEnded() {
         isQueued = false
+        let passage = self.passage
+        self.passage = nil
         guard let passage, passage.encoding === self else { return }
         passage.frontEnd?.flushEncoding()
     }
