@@ -174,7 +174,8 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "System", "Forwarding", "Authentication", "Redis", "Configuration",
+                "Compression", "Observability", "Bytes", "HTTPMessage", "HTTP1", "HTTP2", "ConfigFile", "System", "Forwarding",
+                "Authentication", "Redis", "Configuration",
                 "Processes", "Import", "TestSupport",
             ],
             path: "Tests/FuzzTargets", swiftSettings: strict),

@@ -1,5 +1,6 @@
 import Authentication
 import Bytes
+import Compression
 import ConfigFile
 import System
 import Forwarding
@@ -9,6 +10,7 @@ import HTTP1
 import HTTP2
 import HTTPMessage
 import Import
+import Observability
 import Redis
 import TestSupport
 
@@ -16,7 +18,7 @@ import TestSupport
 /// a trap, which the fuzzer and the test that runs the kept inputs both see.
 package enum FuzzTarget: String, CaseIterable, Sendable {
     case requestHead, responseHead, chunked, http2Head, http2ResponseHead, http2Session, proxyHeader, webSocketFrames
-    case target, authority, forwarded, cookie, jws, json, resp, configuration, nginx
+    case target, authority, forwarded, cookie, jws, json, resp, configuration, nginx, spans, acceptEncoding
 
     package func run(_ bytes: [UInt8]) {
         switch self {
@@ -37,6 +39,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .resp: resp(bytes)
         case .configuration: configuration(bytes)
         case .nginx: nginx(bytes)
+        case .spans: spans(bytes)
+        case .acceptEncoding: acceptEncoding(bytes)
         }
     }
 
@@ -340,6 +344,31 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         // What a trial writes for nginx reads as the same directives.
         let again = try? NginxImport("nginx.conf", files: MemoryFiles(["nginx.conf": imported.nginx.map { $0.text() }.joined()]))
         precondition(again?.gateway.count == imported.gateway.count, "what is written of nginx is read as something else")
+    }
+
+    /// What passes for a span reads as fields to its end, with the names of a trace and a span of the right length.
+    private func spans(_ bytes: [UInt8]) {
+        for span in SpanMessage.Reading(bytes)?.spans ?? [] {
+            var reader = ProtobufReader()
+            var length = 0
+            while let (field, value) = try? reader.next(in: span.span) {
+                guard case .bytes(let range) = value else { continue }
+                if field < 3 { precondition(range.count == (field == 1 ? 16 : 8), "a name has another length") }
+                length = range.upperBound
+            }
+            precondition(length <= span.count, "what passes for a span reads beyond its end")
+        }
+    }
+
+    /// A coding that is chosen was offered, and named by the client or covered by its `*`.
+    private func acceptEncoding(_ bytes: [UInt8]) {
+        let text = String(decoding: bytes, as: UTF8.self)
+        for offered in [[ContentCoding.gzip], [.br, .zstd, .gzip], []] {
+            guard let chosen = ContentCoding.chosen(text, of: offered) else { continue }
+            precondition(offered.contains(chosen), "what is chosen was not offered")
+            let named = text.lowercased().split { " ,;\t".contains($0) }.contains { $0 == chosen.rawValue || $0 == "*" || $0 == "x-gzip" }
+            precondition(named, "what is chosen was not asked for")
+        }
     }
 
     /// The public key of RFC 8037 appendix A.2.
