@@ -4,21 +4,18 @@ import CCompression
 /// gzip by zlib, with its window of 32 KiB: a quarter of a megabyte for each body.
 @safe final class GzipCoder: Coder {
     private let stream: UnsafeMutablePointer<z_stream>
-
     private var scratch = [UInt8](repeating: 0, count: scratchBytes)
 
     init?() {
         // SAFETY: one stream, at a place of its own, which zlib wants to stay where it is; freed in deinit.
         unsafe stream = .allocate(capacity: 1)
         unsafe stream.initialize(to: z_stream())
-        guard unsafe pc_gzip_begin(stream, level) == Z_OK else {
-            unsafe stream.deallocate()
-            return nil
-        }
+        // What fails here is freed by `deinit` too: all fields are there.
+        guard unsafe pc_gzip_begin(stream, level) == Z_OK else { return nil }
     }
 
     deinit {
-        // SAFETY: it was begun; nobody else knows of it.
+        // SAFETY: nobody else knows of it; zlib ends one that did not begin by doing nothing.
         unsafe deflateEnd(stream)
         unsafe stream.deallocate()
     }
