@@ -99,6 +99,7 @@ let package = Package(
             "Control",
             [
                 "Administration", "UpstreamHealth", "CLinux", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1",
+                "HTTP2",
                 "Authentication",
                 "RateLimiting", "Observability", "Processes", "Configuration",
             ]),
@@ -150,7 +151,8 @@ let package = Package(
             ]),
         tests("Observability", ["Bytes", "Time", "System"]),
         tests(
-            "Control", ["Authentication", "ConfigFile", "Configuration", "Processes", "System", "TestSockets", "TestSupport", "Time"]),
+            "Control",
+            ["Authentication", "Bytes", "ConfigFile", "Configuration", "Processes", "System", "TestSockets", "TestSupport", "Time"]),
         tests("Configuration", ["Processes", "ConfigFile", "TestSupport", "Authentication", "Routing"]),
         .testTarget(
             name: "ImportTests",

@@ -24,7 +24,12 @@ struct ServerCheck: Sendable {
     func run() -> String? {
         var failure: String?
         for address in addresses {
-            failure = rule.kind == .tcp ? connect(to: address) : ask(at: address)
+            failure =
+                switch rule.kind {
+                case .tcp: connect(to: address)
+                case .http: rule.speaksHTTP2 ? askInFrames(at: address) : ask(at: address)
+                case .grpc(let service): call(service, at: address)
+                }
             if failure == nil { return nil }
         }
         return failure
@@ -52,6 +57,40 @@ struct ServerCheck: Sendable {
             let response = try client.exchange(lines.joined(separator: "\r\n") + "\r\n\r\n", with: host, at: address, isSecure: tls != nil)
             // Redirects are not followed: where they lead is another server's health.
             return rule.expected.contains(response.head.status) ? nil : "it answered \(response.head.status)"
+        } catch {
+            return error.reason
+        }
+    }
+
+    private func askInFrames(at address: SocketAddress) -> String? {
+        exchange(head("GET", rule.path) + rule.fields.map { ($0.name.lowercased(), $0.value) }, [], at: address) { response in
+            rule.expected.contains(response.status) ? nil : "it answered \(response.status)"
+        }
+    }
+
+    private func call(_ service: String, at address: SocketAddress) -> String? {
+        let fields = [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "\(rule.timeout.milliseconds)m")]
+        return exchange(
+            head("POST", GRPCHealth.path) + fields + rule.fields.map { ($0.name.lowercased(), $0.value) }, GRPCHealth.request(for: service),
+            at: address
+        ) { GRPCHealth.failure(in: $0, of: service) }
+    }
+
+    /// Pseudo-fields, and who asks. Source: RFC 9113 §8.3.1.
+    private func head(_ method: String, _ path: String) -> [(name: String, value: String)] {
+        [
+            (":method", method), (":scheme", tls == nil ? "http" : "https"), (":authority", rule.host ?? host), (":path", path),
+            ("user-agent", "portcullis-health-check"),
+        ]
+    }
+
+    private func exchange(
+        _ fields: [(name: String, value: String)], _ body: [UInt8], at address: SocketAddress,
+        _ judge: (HTTP2Client.Response) -> String?
+    ) -> String? {
+        do {
+            let client = HTTP2Client(tls, bodyBytesMax: bodyBytesMax, within: rule.timeout)
+            return judge(try client.exchange(fields, body: body, with: host, at: address))
         } catch {
             return error.reason
         }

@@ -97,7 +97,10 @@ package struct UpstreamSettings {
         ejection = ejectionDirective.map { EjectionRule($0, diagnostics) } ?? (servers.count > 1 ? EjectionRule() : nil)
         breaker = block.one("breaker").flatMap { EjectionRule(breaker: $0, diagnostics) }
         requestsMax = block.one("max_requests")?.integer(1...1_000_000, diagnostics)
-        check = block.one("health_check").flatMap { CheckRule($0, diagnostics) }
+        let protocolDirective = block.one("protocol")
+        let version = protocolDirective?.choice(["http/1.1": Version.http1, "h2": .http2], diagnostics) ?? .http1
+        self.version = version
+        check = block.one("health_check").flatMap { CheckRule($0, speaksHTTP2: version == .http2, diagnostics) }
         retry = block.one("retry").flatMap { RetryRule($0, diagnostics) }
         triesWhenAllDown = block.one("when_all_down")?.choice(["try": true, "refuse": false], diagnostics) ?? true
         balance = block.one("balance").flatMap { Balance($0, diagnostics) } ?? .roundRobin
@@ -117,16 +120,14 @@ package struct UpstreamSettings {
         if let headSize, !(1_024...Limits.responseHeadBytesMax).contains(headBytesMax) {
             diagnostics.error("head_size is from 1k to 64k", at: headSize.arguments.first ?? headSize.name)
         }
-        let protocolDirective = block.one("protocol")
-        version = protocolDirective?.choice(["http/1.1": Version.http1, "h2": .http2], diagnostics) ?? .http1
         proxyProtocol = block.one("proxy_protocol")?.choice(["v1": ProxyProtocol.Version.v1, "v2": .v2], diagnostics)
         if version == .http2, proxyProtocol != nil, let word = protocolDirective?.arguments.first {
             diagnostics.error(
                 "connections of HTTP/2 serve many clients, and proxy_protocol can name only one", at: word, hint: "use one of the two")
         }
-        if let word = block.one("health_check")?.name, let check, check.kind == .http, version == .http2 || proxyProtocol != nil {
+        if let word = block.one("health_check")?.name, let check, check.kind != .tcp, proxyProtocol != nil {
             diagnostics.error(
-                "a check of http speaks HTTP/1.1 and no PROXY protocol, which these servers do not take", at: word,
+                "a check that asks speaks no PROXY protocol, and these servers want it", at: word,
                 hint: "look whether they take connections: health_check tcp { … }")
         }
         block.finish(later: ["sticky", "srv"])

@@ -1,16 +1,21 @@
+import Bytes
 package import ConfigFile
 package import Time
 
 /// `health_check [http|tcp] { … }`: how the control process finds out whether a server is well.
 package struct CheckRule: Sendable, Equatable {
-    package enum Kind: Sendable {
-        /// A request of HTTP/1.1, over TLS where the upstream's servers speak it.
+    package enum Kind: Sendable, Equatable {
+        /// A request, over TLS where the upstream's servers speak it.
         case http
         /// A connection that comes about.
         case tcp
+        /// A call of gRPC's health service about one service, or, where that is empty, about the server.
+        case grpc(service: String)
     }
 
     package var kind = Kind.http
+    /// Whether requests are HTTP/2's.
+    package let speaksHTTP2: Bool
     /// With the query.
     package var path = "/"
     /// What Host says; nil for the server's own name.
@@ -26,14 +31,25 @@ package struct CheckRule: Sendable, Equatable {
     package var expected: ClosedRange<Int> = 200...299
 
     /// Nil where a part of it is wrong.
-    package init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+    ///
+    /// - Parameter speaksHTTP2: whether the upstream's servers do.
+    package init?(_ directive: Directive, speaksHTTP2: Bool = false, _ diagnostics: Diagnostics) {
+        self.speaksHTTP2 = speaksHTTP2
         let errors = diagnostics.count
         let words = directive.arguments
-        switch words.map(\.text) {
-        case [], ["http"]: kind = .http
-        case ["tcp"]: kind = .tcp
+        switch (words.first?.text, words.count) {
+        case (nil, _), ("http", 1): kind = .http
+        case ("tcp", 1): kind = .tcp
+        case ("grpc", 1...2): kind = .grpc(service: Self.service(words.dropFirst().first, diagnostics))
         default:
-            diagnostics.error("a check is of http or tcp", at: words.first ?? directive.name, hint: "write health_check { path /healthz; }")
+            diagnostics.error(
+                "a check is of http, tcp or grpc [SERVICE]", at: words.first ?? directive.name,
+                hint: "write health_check { path /healthz; }")
+        }
+        if case .grpc = kind, !speaksHTTP2 {
+            diagnostics.error(
+                "a check of grpc speaks HTTP/2, and this upstream's servers do not", at: words.first ?? directive.name,
+                hint: "add to the upstream: protocol h2;")
         }
         let block = Block(of: directive, title: "health_check", diagnostics)
         if let word = block.one("path")?.word("PATH", diagnostics) {
@@ -47,6 +63,10 @@ package struct CheckRule: Sendable, Equatable {
             let words = header.words("NAME VALUE", diagnostics)
             guard words.count == 2 else {
                 diagnostics.error("a header has a name and a value", at: header.name, hint: "write: header X-Probe gateway;")
+                continue
+            }
+            guard !words[0].text.isEmpty, words[0].text.utf8.allSatisfy(ASCII.isToken) else {
+                diagnostics.error("'\(words[0].text)' is not the name of a field", at: words[0])
                 continue
             }
             fields.append((words[0].text, words[1].text))
@@ -70,13 +90,27 @@ package struct CheckRule: Sendable, Equatable {
         if kind == .tcp, let one = named.first {
             diagnostics.error("a check of tcp asks for nothing, so it has no \(one.name.text)", at: one.name)
         }
+        if case .grpc = kind, let one = named.first(where: { ["path", "expect"].contains($0.name.text) }) {
+            diagnostics.error("a check of grpc asks the health service, so it has no \(one.name.text)", at: one.name)
+        }
         block.finish()
         if diagnostics.count > errors { return nil }
     }
 
+    private static func service(_ word: Word?, _ diagnostics: Diagnostics) -> String {
+        guard let word else { return "" }
+        // The name of a service is the full name of protobuf: letters, digits, dots and underscores.
+        let isGood = (1...serviceBytesMax).contains(word.text.utf8.count) && word.text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
+        if !isGood { diagnostics.error("'\(word.text)' is not the name of a service of gRPC", at: word, hint: "write: grpc shop.Orders") }
+        return isGood ? word.text : ""
+    }
+
     package static func == (left: CheckRule, right: CheckRule) -> Bool {
-        left.kind == right.kind && left.path == right.path && left.host == right.host && left.port == right.port
+        left.kind == right.kind && left.speaksHTTP2 == right.speaksHTTP2 && left.path == right.path && left.host == right.host
+            && left.port == right.port
             && left.fields.elementsEqual(right.fields, by: ==) && left.interval == right.interval && left.timeout == right.timeout
             && left.fall == right.fall && left.rise == right.rise && left.expected == right.expected
     }
 }
+
+private let serviceBytesMax = 120

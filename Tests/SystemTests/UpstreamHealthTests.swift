@@ -156,6 +156,57 @@ import Testing
         _ = kept.pid
     }
 
+    @Test("A check of grpc asks the server's own health service about a service", arguments: [false, true])
+    func grpcChecks(isSecure: Bool) throws {
+        let folder = TemporaryFolder()
+        let (port, tlsPort) = (Ports.free(), Ports.free())
+        let server = try Executable.peerServer("grpc_peer", port, in: folder)
+        try Credentials.certificate(in: folder, name: "service", names: ["127.0.0.1"])
+        let nginx = try Nginx(
+            """
+            server { listen 127.0.0.1:\(tlsPort) ssl http2; ssl_certificate \(folder.path)/service.crt; ssl_certificate_key \(folder.path)/service.key;
+              location / { grpc_pass grpc://127.0.0.1:\(port); } }
+            """, in: folder, name: "tls", ports: [tlsPort])
+        let address = "127.0.0.1:\(isSecure ? tlsPort : port)"
+        let check = "health_check grpc test.Echo { interval 100ms; timeout 2s; fall 2; rise 2; }"
+        let gateway = try gateway(
+            "server \(address); protocol h2; \(check) \(isSecure ? "tls { trusted_certificate @DIR@/service.crt; }" : "")", in: folder,
+            more: """
+                upstream whole { server 127.0.0.1:\(port); protocol h2; health_check grpc { interval 100ms; } }
+                upstream stranger { server 127.0.0.1:\(port); protocol h2; health_check grpc test.Other { interval 100ms; } }
+                upstream plain { server 127.0.0.1:\(tlsPort); protocol h2; health_check grpc { interval 100ms; timeout 1s; } }
+                route /more { public; answer 204; }
+                """)
+        #expect(eventually { (try? value("upstream_server_up", address)) == 1 }, "\(gateway.log)")
+        #expect(eventually { (try? value("upstream_server_up", "whole")) == 1 })
+        #expect(
+            eventually { gateway.log.contains("upstream stranger: 127.0.0.1:\(port) is down: it does not know the service test.Other") })
+        // What speaks no HTTP/2 in clear is down, and says so.
+        #expect(eventually { gateway.log.contains("upstream plain: 127.0.0.1:\(tlsPort) is down: ") }, "\(gateway.log)")
+        server.signal(SIGUSR1)
+        #expect(eventually { gateway.log.contains("upstream app: \(address) is down: the service test.Echo is NOT_SERVING") })
+        #expect(try value("upstream_server_up", "whole") == 1)
+        server.signal(SIGUSR2)
+        #expect(eventually { gateway.log.contains("upstream app: \(address) is up again") })
+        server.signal(SIGKILL)
+        #expect(eventually { (try? value("upstream_server_up", address)) == 0 })
+        _ = nginx.pid
+    }
+
+    @Test("A check of http speaks HTTP/2 where the upstream's servers do")
+    func checksOverHTTP2() throws {
+        let folder = TemporaryFolder()
+        let port = Ports.free()
+        let content = "location /healthz { return 204; } location /ill { return 500; }"
+        let nginx = try Nginx("server { listen 127.0.0.1:\(port) http2; \(content) }", in: folder, ports: [port])
+        let gateway = try gateway(
+            "server 127.0.0.1:\(port); protocol h2; health_check { path /healthz; interval 100ms; header X-Probe gateway; }", in: folder,
+            more: "upstream ill { server 127.0.0.1:\(port); protocol h2; health_check { path /ill; interval 100ms; } } ")
+        #expect(eventually { (try? value("upstream_server_up", "app")) == 1 }, "\(gateway.log)")
+        #expect(eventually { gateway.log.contains("upstream ill: 127.0.0.1:\(port) is down: it answered 500") }, "\(gateway.log)")
+        _ = nginx.pid
+    }
+
     @Test("Where all are down the file says whether they are asked all the same")
     func allDown() throws {
         for (word, status, reason) in [("try", 502, "upstream_connect_failed"), ("refuse", 503, "upstream_no_server")] {

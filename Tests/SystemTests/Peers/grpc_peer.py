@@ -1,13 +1,16 @@
 """Both ends of gRPC, by grpcio. Usage: grpc_peer.py serve PORT | call PORT CERTIFICATE [name=value ...]; `call` prints JSON.
 
-Messages are bytes as they are, so that nothing has to be generated.
+Messages are bytes as they are, so that nothing has to be generated. The server has gRPC's own health service; test.Echo is not served from
+SIGUSR1 on, and served again from SIGUSR2 on.
 """
 import json
+import signal
 import sys
 import threading
 from concurrent import futures
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 
 def serve(port):
@@ -46,9 +49,19 @@ def serve(port):
                 "Forever": unary_stream(forever)}
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
+    servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    status = health_pb2.HealthCheckResponse
+    servicer.set("test.Echo", status.SERVING)
+    # Who starts the server may have blocked them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1, signal.SIGUSR2])
+    signal.signal(signal.SIGUSR1, lambda *_: servicer.set("test.Echo", status.NOT_SERVING))
+    signal.signal(signal.SIGUSR2, lambda *_: servicer.set("test.Echo", status.SERVING))
     server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
-    server.wait_for_termination()
+    # Python runs handlers of signals only where it is not inside a wait without an end.
+    while server.wait_for_termination(0.05):
+        pass
 
 
 def call(port, certificate, options):
