@@ -1,5 +1,6 @@
 import Authentication
 import ConfigFile
+import Forwarding
 import TLS
 
 /// Parts of the reading of a file that need nothing but what was read before.
@@ -11,7 +12,12 @@ extension Settings {
             if let trusted = directive.block?.first(where: { $0.name.text == "trusted_certificate" }) {
                 _ = ClientContext(trusted, at: trusted.name, files: files, diagnostics)
             }
-            for secret in directive.block?.filter({ $0.name.text == "secret" }) ?? [] { checkSecret(secret, files, diagnostics) }
+            for secret in directive.block?.filter({ $0.name.text == "secret" }) ?? [] {
+                // What is wrong with the line itself has been said.
+                guard let word = secret.arguments.first else { continue }
+                let file = Issuer.SecretFile(path: diagnostics.path(of: word), isBase64: secret.arguments.count > 1)
+                _ = SharedSecret(file, at: word, files: files, diagnostics)
+            }
             guard let word = directive.block?.first(where: { $0.name.text == "keys" })?.arguments.first, !word.text.contains("://") else {
                 continue
             }
@@ -33,17 +39,22 @@ extension Settings {
         }
     }
 
-    private func checkSecret(_ directive: Directive, _ files: any FileSource, _ diagnostics: Diagnostics) {
-        guard let word = directive.arguments.first else { return }
-        do {
-            let content = try files.read(diagnostics.path(of: word))
-            if SharedSecret(content, isBase64: directive.arguments.count > 1) == nil {
-                diagnostics.error(
-                    "\(word.text) holds no secret of at least \(SharedSecret.bytesMin) bytes", at: word,
-                    hint: "a shorter one can be guessed from one token; make one with: openssl rand -base64 48")
+    /// A cookie that two parts of the gateway take for theirs says nothing to either.
+    func checkStickyCookies(_ directives: [Directive], _ diagnostics: Diagnostics) {
+        for (index, upstream) in upstreams.enumerated() {
+            guard let sticky = upstream.sticky,
+                let directive = directives.first(where: { $0.arguments.first?.text == upstream.name }),
+                let word = directive.block?.first(where: { $0.name.text == "sticky" })?.arguments.last
+            else { continue }
+            if tokenSources.places.cookies.contains([UInt8](sticky.name.utf8)) {
+                diagnostics.error("tokens are taken from the cookie \(sticky.name)", at: word, hint: "give this one another name")
             }
-        } catch {
-            diagnostics.error("cannot read \(error.path): \(error.reason)", at: word)
+            let others = upstreams[..<index].filter { $0.sticky.map { $0.name == sticky.name && $0.path == sticky.path } ?? false }
+            if let other = others.first {
+                diagnostics.error(
+                    "upstream \(other.name) has the cookie \(sticky.name) too, and each would overwrite the other's", at: word,
+                    hint: "give this one another name")
+            }
         }
     }
 

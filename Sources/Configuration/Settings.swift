@@ -189,9 +189,13 @@ package struct Settings {
         if limits.count == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
         tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }
+        var hidden = tokenSources.places
+        // Which server a client is bound to is no business of services behind.
+        hidden.cookies += upstreams.compactMap { $0.sticky.map { [UInt8]($0.name.utf8) } }
+        checkStickyCookies(file.all("upstream"), diagnostics)
         fieldFilter = FieldFilter(
             headers: routes.compactMap(\.forwarding).flatMap(\.headerNames) + inheritedHeaderNames(file),
-            followsTraces: tracing != nil, hiding: tokenSources.places)
+            followsTraces: tracing != nil, hiding: hidden)
         file.finish(later: Self.laterDirectives)
         if let own = directives.first(where: { NginxWords.isConfiguration([$0]) }) {
             diagnostics.error(

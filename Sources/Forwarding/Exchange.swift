@@ -99,6 +99,8 @@ package final class Exchange: UpstreamClient {
     var pass: UpstreamGate.Pass?
     /// Fires when a request that is repeated has waited for long enough.
     var backoffTimer: Timer?
+    /// The field line that binds the client to the server that has responded; empty where it is bound already.
+    package internal(set) var binding: [UInt8] = []
     /// Whether the request finds out whether its server is well again.
     private var isTrial = false
     private var server: UpstreamServer?
@@ -270,6 +272,7 @@ package final class Exchange: UpstreamClient {
             if silence.ofTry != nil { channel.isLastTry() }
         }
         answered = now
+        if group?.settings.sticky != nil { bind(to: channel.server) }
         downstream?.received(head: head, framing: framing)
         pauseIfFull(channel)
     }
@@ -317,7 +320,7 @@ package final class Exchange: UpstreamClient {
         guard fresh || !group.hasWaiting || wait != nil,
             let channel = try group.acquire(
                 fresh: fresh, for: outgoing.origin, after: repetitions > 0 ? server : nil,
-                key: group.keyVariable == nil ? nil : key(in: group))
+                key: group.keyVariable == nil ? nil : key(in: group), bound: boundServer(in: group))
         else {
             if wait == nil { wait = try group.wait(self, of: account) }
             return
@@ -384,6 +387,7 @@ package final class Exchange: UpstreamClient {
         channel = nil
         group = nil
         if kept != nil { kept = nil }
+        if !binding.isEmpty { binding = [] }
         endTrial()
         outgoing.end()
     }

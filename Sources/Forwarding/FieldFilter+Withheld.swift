@@ -9,7 +9,7 @@ extension FieldFilter {
         case framing = "it concerns this connection alone"
         case forwarded = "it tells of the request what only a trusted proxy may tell"
         case credential = "it may carry a credential that the gateway has not checked, or has"
-        case cookies = "it holds nothing but the token"
+        case cookies = "it holds nothing but cookies of the gateway's own"
         case removed = "the route removes it"
         case managed = "a route sets it, or the gateway takes tokens from it"
     }

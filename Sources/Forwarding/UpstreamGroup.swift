@@ -83,11 +83,10 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     ///   - origin: the client that a new connection announces, where the upstream asks for it.
     ///   - failed: a server that comes last, because it has just failed the request.
     ///   - key: see ``Exchange/key(in:)``.
-    func acquire(fresh: Bool, for origin: DownstreamOrigin, after failed: UpstreamServer? = nil, key: UInt64? = nil) throws(ForwardingError)
-        -> (
-            any UpstreamChannel
-        )?
-    {
+    ///   - bound: the server that the client has begun with.
+    func acquire(
+        fresh: Bool, for origin: DownstreamOrigin, after failed: UpstreamServer? = nil, key: UInt64? = nil, bound: UpstreamServer? = nil
+    ) throws(ForwardingError) -> (any UpstreamChannel)? {
         var lastError = ForwardingError.unresolved
         var isFull = false
         let preamble = settings.proxyProtocol.map { ProxyProtocol.header($0, origin.addresses) } ?? []
@@ -98,7 +97,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
             if isFull { return nil }
             throw lastError
         }
-        let tiers = inOrder(movesOn: !fresh, key)
+        var tiers = inOrder(movesOn: !fresh, key)
+        if let bound { prefer(bound, &tiers) }
         if tiers.allSatisfy({ $0.isEmpty }) { throw noServer() }
         for var candidates in tiers {
             if let failed, candidates.count > 1, let place = candidates.firstIndex(where: { servers[$0] === failed }) {
@@ -337,6 +337,22 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         }
         order.append(refusing)
         return order
+    }
+
+    /// A client goes on with its server, whatever its turn, as long as the server is well.
+    private func prefer(_ bound: UpstreamServer, _ tiers: inout [[Int]]) {
+        guard bound.isThere, let index = servers.firstIndex(where: { $0 === bound }) else { return }
+        for tier in tiers.indices { tiers[tier].removeAll { $0 == index } }
+        tiers[0].insert(index, at: 0)
+    }
+
+    /// The server that a client's cookie names.
+    func server(marked value: [UInt8]) -> UpstreamServer? {
+        for server in servers where !server.mark.isEmpty {
+            let mark = server.mark
+            if equalInConstantTime(mark.span, value.span) { return server }
+        }
+        return nil
     }
 
     private func ordered(_ indices: [Int], _ movesOn: Bool, _ key: UInt64?) -> [Int] {

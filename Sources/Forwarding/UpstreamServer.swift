@@ -18,6 +18,8 @@ final class UpstreamServer {
     private let ejects: Bool
     private let isLookedAt: Bool
     private let measuresLatency: Bool
+    /// What a client's cookie calls the server; empty where clients are not bound to servers.
+    let mark: [UInt8]
     /// What a Host field calls the server.
     let hostText: String
     let settings: UpstreamSettings
@@ -55,6 +57,7 @@ final class UpstreamServer {
         isLookedAt = settings.check != nil
         if case .p2c = settings.balance { measuresLatency = true } else { measuresLatency = false }
         metrics = ServerMetrics(own.address.text, of: group.metrics)
+        mark = settings.sticky?.mark(of: own.address.text, in: settings.name) ?? []
         self.buffers = buffers
         keepsConnections = settings.proxyProtocol == nil
         hostText = if case .socket(.unix) = own.address { "localhost" } else { own.address.text }
@@ -80,6 +83,9 @@ final class UpstreamServer {
         guard let health else { return true }
         return !health.isDrained && !(isLookedAt && health.check == .down && !settings.triesWhenAllDown)
     }
+
+    /// Whether it can be expected to answer.
+    var isThere: Bool { (state == .up || state == .probation) && !isEjected(at: group.now) }
 
     /// Whether it is looked at, and nobody has yet.
     var isUnchecked: Bool { isLookedAt && health?.check == .unknown }

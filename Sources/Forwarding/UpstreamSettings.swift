@@ -48,6 +48,8 @@ package struct UpstreamSettings {
     /// Whether servers are asked all the same where none is well.
     package let triesWhenAllDown: Bool
     package let balance: Balance
+    /// Nil where no client is bound to the server that it began with.
+    package let sticky: StickyCookie?
     package let tls: ClientTLSSettings?
     package let timeouts: UpstreamTimeouts
     /// Kept-alive connections that a worker holds for each server.
@@ -104,6 +106,7 @@ package struct UpstreamSettings {
         retry = block.one("retry").flatMap { RetryRule($0, diagnostics) }
         triesWhenAllDown = block.one("when_all_down")?.choice(["try": true, "refuse": false], diagnostics) ?? true
         balance = block.one("balance").flatMap { Balance($0, diagnostics) } ?? .roundRobin
+        sticky = block.one("sticky").flatMap { StickyCookie($0, files: files, diagnostics) }
         tls = block.one("tls").flatMap { ClientTLSSettings($0, files: files, diagnostics) }
         timeouts = UpstreamTimeouts(block, diagnostics)
         idleMax = block.one("keepalive")?.integer(0...100_000, diagnostics) ?? 256
@@ -130,7 +133,7 @@ package struct UpstreamSettings {
                 "a check that asks speaks no PROXY protocol, and these servers want it", at: word,
                 hint: "look whether they take connections: health_check tcp { … }")
         }
-        block.finish(later: ["sticky", "srv"])
+        block.finish(later: ["srv"])
         if given.isEmpty { diagnostics.error("an upstream has no server", at: directive.name, hint: "add: server 127.0.0.1:8000;") }
         if diagnostics.count > errors { return nil }
     }

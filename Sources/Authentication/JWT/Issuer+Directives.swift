@@ -11,17 +11,8 @@ extension Issuer {
         name = directive.arguments[0].text
         let url = block.one("url").flatMap { $0.word("URL", diagnostics) }
         let keys = block.one("keys").flatMap { $0.word("FILE or https URL", diagnostics) }
-        let secrets = block.all("secret").compactMap { directive -> (word: Word, file: SecretFile)? in
-            guard directive.takes(1...2, "FILE [base64]", diagnostics) else { return nil }
-            if directive.arguments.count == 2, directive.arguments[1].text != "base64" {
-                diagnostics.error(
-                    "'\(directive.arguments[1].text)' is not understood here", at: directive.arguments[1],
-                    hint: "write secret FILE; or secret FILE base64;")
-            }
-            return (
-                directive.arguments[0],
-                SecretFile(path: diagnostics.path(of: directive.arguments[0]), isBase64: directive.arguments.count == 2)
-            )
+        let secrets = block.all("secret").compactMap { directive in
+            SecretFile(directive, diagnostics).map { (word: directive.arguments[0], file: $0) }
         }
         if let first = secrets.first, keys != nil {
             diagnostics.error(

@@ -25,7 +25,7 @@ package struct SharedSecret: Sendable {
     init(random: [UInt8]) { bytes = random }
 
     /// A digest that nobody without the secret can make, nor compare with another process's.
-    func digest(_ text: [UInt8]) -> [UInt8] {
+    package func digest(_ text: [UInt8]) -> [UInt8] {
         guard let digest = code(over: text.span, with: .hs256) else { preconditionFailure("OpenSSL has no SHA-256") }
         return digest
     }

@@ -1,0 +1,16 @@
+/// The server that a client has begun with (``StickyCookie``).
+extension Exchange {
+    /// The one that the request's cookie names; nil where it names none that is there.
+    func boundServer(in group: UpstreamGroup) -> UpstreamServer? {
+        guard let sticky = group.settings.sticky, let value = outgoing.value(of: sticky.variable) else { return nil }
+        return group.server(marked: value)
+    }
+
+    /// The client's next requests go to the server that has responded, unless the one that it is bound to is only busy.
+    func bind(to server: UpstreamServer) {
+        guard let group, let sticky = group.settings.sticky else { return }
+        let bound = boundServer(in: group)
+        if bound === server || bound?.isThere == true { return }
+        binding = sticky.line(server.mark)
+    }
+}
