@@ -13,6 +13,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
+#include <arpa/nameser.h>
+#include <resolv.h>
 #include <poll.h>
 #include <pwd.h>
 #include <sched.h>
@@ -134,3 +136,36 @@ static inline ssize_t pc_receive_with_descriptor(int socket, void *bytes, size_t
     }
     return received;
 }
+// The resolver's functions and the parts of a DNS message are behind macros.
+typedef struct __res_state pc_resolver_state;
+static inline int pc_resolver_open(struct __res_state *state) {
+    memset(state, 0, sizeof *state);
+    return res_ninit(state);
+}
+static inline void pc_resolver_close(struct __res_state *state) { res_nclose(state); }
+static inline void pc_resolver_forget_servers(struct __res_state *state) { state->nscount = 0; }
+// A server of IPv6 stands in memory of its own, which res_nclose gives back.
+static inline int pc_resolver_add_server(struct __res_state *state, const void *address, unsigned size) {
+    int place = state->nscount;
+    if (place >= MAXNS) return -1;
+    if (size == sizeof(struct sockaddr_in)) {
+        memcpy(&state->nsaddr_list[place], address, size);
+    } else {
+        if (size != sizeof(struct sockaddr_in6)) return -1;
+        struct sockaddr_in6 *own = state->_u._ext.nsaddrs[place];
+        if (!own) own = (struct sockaddr_in6 *)malloc(sizeof *own);
+        if (!own) return -1;
+        memcpy(own, address, size);
+        state->_u._ext.nsaddrs[place] = own;
+        memset(&state->nsaddr_list[place], 0, sizeof state->nsaddr_list[place]);
+    }
+    state->nscount = place + 1;
+    return 0;
+}
+static inline int pc_resolver_query(struct __res_state *state, const char *name, int type, unsigned char *answer, int size) {
+    return res_nquery(state, name, ns_c_in, type, answer, size);
+}
+static inline int pc_resolver_error(const struct __res_state *state) { return state->res_h_errno; }
+static inline int pc_dns_count(const ns_msg *message, int section) { return message->_counts[section]; }
+static const int pc_dns_answer = ns_s_an, pc_dns_additional = ns_s_ar;
+static const int pc_dns_name_max = NS_MAXDNAME;

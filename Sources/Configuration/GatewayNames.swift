@@ -1,6 +1,7 @@
 import Forwarding
 import RateLimiting
 import Redis
+package import UpstreamHealth
 
 /// What the file calls its parts: for those who tell of them and have no other business with them.
 package struct GatewayNames {
@@ -8,11 +9,19 @@ package struct GatewayNames {
         package let name: String
         /// Addresses, as they stand in the file.
         package let servers: [String]
+        /// What has the servers that do not.
+        package let service: ServiceName?
         /// Whether the servers are looked at.
         package let isChecked: Bool
         /// Whether they are taken out for their failures.
         package let isEjected: Bool
         package let hasBreaker: Bool
+
+        /// The same with other servers, those that its service has at the moment.
+        package func having(_ servers: [String]) -> Upstream {
+            Upstream(
+                name: name, servers: servers, service: service, isChecked: isChecked, isEjected: isEjected, hasBreaker: hasBreaker)
+        }
     }
 
     package let routes: [String]
@@ -24,7 +33,8 @@ package struct GatewayNames {
         routes = settings.routes.map(\.name)
         upstreams = settings.upstreams.map {
             Upstream(
-                name: $0.name, servers: $0.servers.map(\.text), isChecked: $0.check != nil, isEjected: $0.ejection != nil,
+                name: $0.name, servers: $0.servers.map(\.text), service: $0.service, isChecked: $0.check != nil,
+                isEjected: $0.ejection != nil,
                 hasBreaker: $0.breaker != nil)
         }
         limits = settings.limits.map(\.name)

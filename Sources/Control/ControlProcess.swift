@@ -10,31 +10,32 @@ package import System
 /// that the workers leave in their rings.
 ///
 /// When it dies the supervisor starts another; the workers go on with what they last heard.
-package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserver, NameObserver {
+package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserver, NameObserver, ServiceObserver {
     private struct Worker {
         let slot: Int
         let channel: MessageChannel
     }
 
-    private let loop: EventLoop
-    private let memory: HostMemory
+    let loop: EventLoop
+    let memory: HostMemory
     private let own: ProcessMemory
-    private let keySets: KeySets
-    private let names: Names
-    private let checks: HealthChecks
-    private let certificates: Certificates
+    let keySets: KeySets
+    let names: Names
+    let services: Services
+    let checks: HealthChecks
+    let certificates: Certificates
     private var spans: SpanExporter?
-    private var exemplars = Exemplars()
-    private var supervisor: MessageChannel?
+    var exemplars = Exemplars()
+    var supervisor: MessageChannel?
     private var workers: [Worker] = []
     /// The memory of the generation's workers, by slot; a worker's lines stay there when it dies.
     private var slots: [Int: ProcessMemory] = [:]
     /// The memory of all processes that have counted something, by slot.
-    private var counting: [Int: ProcessMemory] = [:]
-    private let settings: Settings
+    var counting: [Int: ProcessMemory] = [:]
+    let settings: Settings
     private let metrics: Metrics
-    private var state = GatewayState()
-    private lazy var services = LocalServices(
+    var state = GatewayState()
+    private lazy var local = LocalServices(
         settings,
         LocalServices.Sources(
             state: { [unowned self] in state }, scrape: Scrape(on: loop) { [unowned self] in sum() },
@@ -43,8 +44,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             setClosed: { [unowned self] in setClosed($0) }, isClosed: { [unowned self] in memory.isClosed },
             setDrained: { [unowned self] in setDrained($0, $1, $2) }),
         on: loop, report: report)
-    private var commands: [UInt64: (Bool, String) -> Void] = [:]
-    private var lastCommand: UInt64 = 0
+    var commands: [UInt64: (Bool, String) -> Void] = [:]
+    var lastCommand: UInt64 = 0
     /// Set when the process is to end, as soon as its last responses are out.
     private var endsAt = Instant.never
     private var logs: [LogKind: Log] = [:]
@@ -54,7 +55,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private var limitsTold: [UInt64] = []
     private var limitsToldNext = Instant.past
     private var rememberedAt = Instant.past
-    private let report: (String) -> Void
+    let report: (String) -> Void
 
     /// A log file in a class, so that it can stand in a dictionary.
     private final class Log {
@@ -79,6 +80,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         loop = try EventLoop()
         keySets = try KeySets(settings, files: files, environment: environment, metrics: metrics, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
+        services = try Services(settings, on: loop, report: report)
         certificates = Certificates(settings, at: loop.wallSeconds, report: report)
         if let tracing = settings.tracing { spans = try SpanExporter(tracing, version: version, metrics, on: loop, report: report) }
         let known = names
@@ -88,6 +90,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
         keySets.observer = self
         names.observer = self
+        services.observer = self
         limitsTold = Counter.allCases.map { _ in 0 }
         timer = Timer(self)
         loop.set(timer!, after: drainPause)
@@ -124,6 +127,13 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         remember()
     }
 
+    func serviceResolved(_ service: ServiceName, _ servers: [ServiceServer]) {
+        tell(Self.service(service, servers))
+        let upstreams = settings.names.upstreams.filter { $0.service == service }.map(\.name)
+        checks.set(settings.checkedServers(of: service, servers), of: Set(upstreams))
+        remember()
+    }
+
     func firstRoundCompleted() { tellIfComplete(workers) }
 
     private func tell(_ message: [UInt8]) { for worker in workers { worker.channel.send(message) } }
@@ -150,12 +160,12 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             guard let descriptor, let role = reader.number().flatMap({ LocalRole(rawValue: $0) }), let place = reader.number() else {
                 return
             }
-            services.serve(descriptor, as: role, place: Int(clamping: place))
+            local.serve(descriptor, as: role, place: Int(clamping: place))
         case .certificate:
             guard let listener = reader.number(), let index = reader.number(), let chain = reader.bytes() else { return }
             certificates.replace(Int(clamping: listener), Int(clamping: index), chain: chain, at: loop.wallSeconds)
         case .leaveLocalSockets:
-            services.leave()
+            local.leave()
             checks.stop()
         case .state: if let told = GatewayState(&reader) { state = told }
         case .outcome:
@@ -200,6 +210,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         workers.append(worker)
         for (issuer, document) in keySets.known { channel.send(Self.keySet(issuer, document)) }
         for (host, addresses) in names.known { channel.send(Self.addresses(host, addresses)) }
+        for (service, servers) in services.known { channel.send(Self.service(service, servers)) }
         tellIfComplete([worker])
     }
 
@@ -230,13 +241,24 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             message.text(addresses.map(\.text).joined(separator: " "))
             supervisor?.send(message.output)
         }
+        for (service, servers) in services.known {
+            var message = MessageWriter(.remember)
+            message.text("service")
+            ServiceMessage.write(service.text, servers, to: &message)
+            supervisor?.send(message.output)
+        }
     }
 
     /// Once in a while, because of documents that are still current.
     private func rememberSome() { if loop.now.since(rememberedAt) > rememberPause { remember() } }
 
     private func recall(_ reader: inout MessageReader) {
-        guard let kind = reader.text(), let name = reader.text(), let value = reader.bytes() else { return }
+        guard let kind = reader.text() else { return }
+        if kind == "service" {
+            if let known = ServiceMessage.read(&reader) { services.recall(known.service, known.servers) }
+            return
+        }
+        guard let name = reader.text(), let value = reader.bytes() else { return }
         if kind == "keys" {
             keySets.recall(name, value, goodAt: reader.number() ?? 0)
         } else {
@@ -245,7 +267,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     }
 
     private func tellIfComplete(_ workers: [Worker]) {
-        guard keySets.isFirstRoundComplete, names.isFirstRoundComplete else { return }
+        guard keySets.isFirstRoundComplete, names.isFirstRoundComplete, services.isFirstRoundComplete else { return }
         for worker in workers { worker.channel.send(MessageWriter(.initialStateComplete).output) }
     }
 
@@ -303,78 +325,24 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
     private func finish() {
         writeLogs()
-        services.leave()
+        local.leave()
         spans?.finish()
         // Who asked for the reload that ends this process is told so first, and the last spans go out.
         if isBusy { endsAt = loop.now.adding(lastResponsesTime) } else { loop.stop() }
     }
 
-    private var isBusy: Bool { services.isBusy || spans?.isBusy == true }
-
-    // MARK: - What others are told
-
-    /// The metrics of all processes, and what is known here at this moment.
-    private func sum() -> MetricSum {
-        var sum = MetricSum()
-        for memory in counting.values where memory.metrics.isUsable {
-            sum.add(memory.metrics)
-            for counter in Counter.allCases { sum.add(.clientLimits, [counter.word], memory.counters[counter]) }
-        }
-        GatewayGauges(names: settings.names, state: state, memory: memory, keySets: keySets, now: loop.now).add(to: &sum)
-        certificates.add(to: &sum)
-        sum.set(.logLinesDropped, ["ring"], counting.values.reduce(0) { $0 &+ $1.logRing.dropped })
-        sum.exemplars = exemplars.known
-        sum.set(.metricSeriesOverflowed, [], sum.overflowed)
-        sum.set(.metricSeries, [], UInt64(sum.count + 1))
-        return sum
-    }
-
-    /// How the servers of all upstreams are.
-    private func servers() -> [ServerView] {
-        settings.names.upstreams.flatMap { upstream in
-            upstream.servers.map { server in
-                ServerView(
-                    upstream: upstream.name, server: server,
-                    health: memory.servers.health(of: server, in: upstream.name, at: loop.now),
-                    isChecked: upstream.isChecked, isEjected: upstream.isEjected,
-                    lastFailure: checks.lastFailure(of: server, in: upstream.name), at: loop.now)
-            }
-        }
-    }
-
-    private func setClosed(_ isClosed: Bool) {
-        memory.isClosed = isClosed
-        report("an operator has \(isClosed ? "closed the gateway for maintenance" : "opened the gateway again")")
-    }
-
-    /// Takes a server out, or back in; false where there is none of these names.
-    private func setDrained(_ isDrained: Bool, _ server: String, _ upstream: String) -> Bool {
-        guard settings.names.upstreams.contains(where: { $0.name == upstream && $0.servers.contains(server) }),
-            let health = memory.servers.health(of: server, in: upstream, at: loop.now)
-        else { return false }
-        health.setDrained(isDrained, at: loop.now)
-        report("upstream \(upstream): an operator has \(isDrained ? "taken out" : "taken back in") \(server)")
-        return true
-    }
-
-    /// What is wrong with the gateway beyond what a worker's restart mends; nil while it is well.
-    private var complaint: String? { supervisor == nil ? "the supervisor is gone" : nil }
-
-    private func command(_ word: String, _ done: @escaping (Bool, String) -> Void) {
-        guard let supervisor else { return done(false, "the supervisor is gone") }
-        guard commands.count < commandsMax else { return done(false, "too many commands are under way") }
-        lastCommand += 1
-        commands[lastCommand] = done
-        var message = MessageWriter(.command)
-        message.number(lastCommand)
-        message.text(word)
-        supervisor.send(message.output)
-    }
+    private var isBusy: Bool { local.isBusy || spans?.isBusy == true }
 
     private static func keySet(_ issuer: Int, _ document: [UInt8]) -> [UInt8] {
         var message = MessageWriter(.keySet)
         message.number(UInt64(issuer))
         message.bytes(document)
+        return message.output
+    }
+
+    private static func service(_ service: ServiceName, _ servers: [ServiceServer]) -> [UInt8] {
+        var message = MessageWriter(.service)
+        ServiceMessage.write(service.text, servers, to: &message)
         return message.output
     }
 
@@ -389,6 +357,5 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
 private let drainPause = Nanoseconds.milliseconds(50)
 private let lastResponsesTime = Nanoseconds.seconds(2)
-private let commandsMax = 64
 private let limitsPause = Nanoseconds.seconds(10)
 private let rememberPause = Nanoseconds.seconds(60)

@@ -9,6 +9,7 @@ import UpstreamHealth
 
 /// What is measured at the moment of a scrape, by the process that answers it.
 struct GatewayGauges {
+    let upstreams: [GatewayNames.Upstream]
     let names: GatewayNames
     let state: GatewayState
     let memory: HostMemory
@@ -27,7 +28,7 @@ struct GatewayGauges {
         sum.set(.limitTableEntries, [], memory.limitTable.entries)
         sum.set(.limitTableEvictions, [], memory.limitTable.evictions)
         for redis in names.redis { sum.set(.storeUp, [redis], sum.value(.storeUp, [redis]) > 0 ? 1 : 0) }
-        for upstream in names.upstreams {
+        for upstream in upstreams {
             if upstream.hasBreaker {
                 let breaker = memory.servers.breaker(of: upstream.name, at: now)?.state(at: now) ?? .up
                 sum.set(.upstreamCircuitOpen, [upstream.name], breaker == .up ? 0 : 1)

@@ -9,7 +9,7 @@ import UpstreamHealth
 /// Looks at the servers of upstreams that have a `health_check`, once for all workers, and writes down whether they are well.
 final class HealthChecks: TimerHandler {
     private struct Target {
-        let server: CheckedServer
+        var server: CheckedServer
         let health: ServerHealth?
         var nextAt: Instant
         var isUnderWay = false
@@ -24,7 +24,10 @@ final class HealthChecks: TimerHandler {
     private let metrics: Metrics
     private let addresses: (String) -> [IPAddress]
     private let report: (String) -> Void
-    private var targets: [Target] = []
+    private let table: ServerTable
+    /// By a number that none of them has had before.
+    private var targets: [Int: Target] = [:]
+    private var lastNumber = 0
     private var underWay = 0
     private var isStopped = false
     private var work: BackgroundWork<(Int, String?)>?
@@ -39,13 +42,39 @@ final class HealthChecks: TimerHandler {
         self.metrics = metrics
         self.addresses = addresses
         self.report = report
-        targets = servers.map { server in
-            Target(server: server, health: table.health(of: server.name, in: server.upstream, at: loop.now), nextAt: loop.now)
-        }
-        guard !targets.isEmpty else { return }
+        self.table = table
+        for server in servers { add(server) }
         work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1) }
+        if !targets.isEmpty { start() }
+    }
+
+    private func start() {
+        guard timer == nil, !isStopped else { return }
         timer = Timer(self)
         loop.set(timer!, at: loop.now)
+    }
+
+    private func add(_ server: CheckedServer) {
+        lastNumber += 1
+        targets[lastNumber] = Target(
+            server: server, health: table.health(of: server.name, in: server.upstream, at: loop.now), nextAt: loop.now)
+    }
+
+    /// The servers of upstreams that have them from a service: those that are looked at already are looked at further, elsewhere perhaps.
+    func set(_ servers: [CheckedServer], of upstreams: Set<String>) {
+        let known = targets.filter { upstreams.contains($0.value.server.upstream) }
+        for (number, target) in known
+        where !servers.contains(where: { $0.name == target.server.name && $0.upstream == target.server.upstream }) {
+            targets[number] = nil
+        }
+        for server in servers {
+            if let same = known.first(where: { $0.value.server.name == server.name && $0.value.server.upstream == server.upstream }) {
+                targets[same.key]?.server = server
+            } else {
+                add(server)
+            }
+        }
+        if !targets.isEmpty { start() }
     }
 
     /// Another control process looks from now on, by another configuration.
@@ -57,39 +86,39 @@ final class HealthChecks: TimerHandler {
 
     /// What was wrong with a server the last time that it was looked at.
     func lastFailure(of server: String, in upstream: String) -> String? {
-        targets.first { $0.server.name == server && $0.server.upstream == upstream }?.lastFailure
+        targets.values.first { $0.server.name == server && $0.server.upstream == upstream }?.lastFailure
     }
 
     func fired(_ timer: Timer) {
-        for index in targets.indices where !targets[index].isUnderWay && targets[index].nextAt <= loop.now {
-            // What hangs must not take all threads that there are.
-            guard underWay < atOnceMax else { break }
-            begin(index)
-        }
+        // What hangs must not take all threads that there are, and who has waited longest comes first.
+        let due = targets.filter { !$0.value.isUnderWay && $0.value.nextAt <= loop.now }.sorted { $0.value.nextAt < $1.value.nextAt }
+        for (number, target) in due.prefix(max(0, atOnceMax - underWay)) { begin(number, target.server, target.health) }
         loop.set(timer, after: tick)
     }
 
-    private func begin(_ index: Int) {
-        let server = targets[index].server
-        targets[index].health?.touch(at: loop.now)
-        targets[index].nextAt = loop.now.adding(Self.jittered(server.rule.interval))
+    private func begin(_ number: Int, _ server: CheckedServer, _ health: ServerHealth?) {
+        health?.touch(at: loop.now)
+        targets[number]?.nextAt = loop.now.adding(Self.jittered(server.rule.interval))
         let places: [SocketAddress]
         switch server.place {
         case .socket(.ip(let ip, let port)): places = [.ip(ip, port: server.rule.port ?? port)]
         case .socket(let socket): places = [socket]
+        case .addresses(let known, let port):
+            places = known.prefix(addressesMax).map { .ip($0, port: server.rule.port ?? port) }
+            if places.isEmpty { return }
         case .host(let host, let port):
             // Requests go to those of them that take connections.
             places = addresses(host).prefix(addressesMax).map { .ip($0, port: server.rule.port ?? port) }
             guard !places.isEmpty else {
                 // Its name may not be resolved yet; then nothing can be said of it.
-                targets[index].nextAt = loop.now.adding(tick)
+                targets[number]?.nextAt = loop.now.adding(tick)
                 return
             }
         }
-        targets[index].isUnderWay = true
+        targets[number]?.isUnderWay = true
         underWay += 1
         let check = ServerCheck(server, at: places)
-        work?.start { (index, check.run()) }
+        work?.start { (number, check.run()) }
     }
 
     /// So that many gateways do not look at the same moment.
@@ -99,25 +128,25 @@ final class HealthChecks: TimerHandler {
     }
 
     /// - Parameter failure: what was wrong; nil where all was well.
-    private func settled(_ index: Int, _ failure: String?) {
-        targets[index].isUnderWay = false
+    private func settled(_ number: Int, _ failure: String?) {
         underWay -= 1
-        if isStopped { return }
-        let target = targets[index]
+        guard !isStopped, var target = targets[number] else { return }
+        defer { targets[number] = target }
+        target.isUnderWay = false
         let (server, rule) = (target.server, target.server.rule)
-        metrics.add(metrics.cell(.upstreamChecks, server.upstream, server.name, failure == nil ? "success" : "failure"))
+        metrics.add(metrics.cell(.upstreamChecks, server.upstream, server.series, failure == nil ? "success" : "failure"))
         guard let health = target.health else { return }
         let before = health.check
-        targets[index].lastFailure = failure
-        targets[index].successes = failure == nil ? target.successes + 1 : 0
-        targets[index].failures = failure == nil ? 0 : target.failures + 1
+        target.lastFailure = failure
+        target.successes = failure == nil ? target.successes + 1 : 0
+        target.failures = failure == nil ? 0 : target.failures + 1
         // The first look decides: there is nothing to go by before it.
         if let failure {
-            guard before != .down, before == .unknown || targets[index].failures >= rule.fall else { return }
+            guard before != .down, before == .unknown || target.failures >= rule.fall else { return }
             health.set(.down, at: loop.now)
             report("upstream \(server.upstream): \(server.name) is down: \(failure)")
         } else {
-            guard before != .up, before == .unknown || targets[index].successes >= rule.rise else { return }
+            guard before != .up, before == .unknown || target.successes >= rule.rise else { return }
             health.set(.up, at: loop.now)
             if before == .down { report("upstream \(server.upstream): \(server.name) is up again") }
         }

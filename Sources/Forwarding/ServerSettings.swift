@@ -1,4 +1,5 @@
 import ConfigFile
+import UpstreamHealth
 package import Time
 
 /// `server ADDRESS [weight N] [backup] [slow_start TIME];` of an upstream.
@@ -6,12 +7,22 @@ package struct ServerSettings: Sendable {
     package let address: UpstreamSettings.Address
     /// Its share of requests, beside the others' weights.
     package var weight = 1
-    /// Whether it is given requests only where none of the others can have any.
-    package var isBackup = false
+    /// It is given requests only where none with a lower number can have any.
+    package var tier = 0
+    package var isBackup: Bool { tier > 0 }
     /// How long it takes until a server that came up has its whole share.
     package var slowStart = Nanoseconds.zero
 
     package init(address: UpstreamSettings.Address) { self.address = address }
+
+    /// One of a service.
+    ///
+    /// - Parameter hasWeights: whether any of its priority has a weight; beside those a weight of 0 is next to nothing.
+    init(_ server: ServiceServer, tier: Int, hasWeights: Bool) {
+        address = .host(server.host, port: server.port)
+        weight = hasWeights ? max(1, Int(server.weight) * 10) : 1
+        self.tier = tier
+    }
 
     /// Nil where a part of it is wrong.
     init?(_ directive: Directive, _ diagnostics: Diagnostics) {
@@ -26,7 +37,7 @@ package struct ServerSettings: Sendable {
         self.address = address
         while let name = words.popFirst() {
             switch name.text {
-            case "backup": isBackup = true
+            case "backup": tier = 1
             case "weight":
                 guard let value = words.popFirst(), let number = Int(value.text), (1...1_000).contains(number) else {
                     diagnostics.error("weight is a number from 1 to 1000", at: name)

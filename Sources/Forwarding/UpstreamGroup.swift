@@ -17,15 +17,22 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     let buffers: BufferPool
     let windows: WindowBudget
     let metrics: UpstreamMetrics
+    /// Of all servers together, where they stand in the DNS: a series for each that ever stood there would be one too many some day.
+    private let serviceMetrics: ServerMetrics?
     /// What decides which server a request goes to; nil where nothing of the request does.
     let keyVariable: Variable?
     /// Nil where the upstream takes any number of requests, however many fail.
     let gate: UpstreamGate?
     /// What all workers have to do with the upstream; nil where their memory has no room for it.
     private let load: UpstreamLoad?
-    private let loop: EventLoop
-    private var servers: [UpstreamServer] = []
-    private var order: ServerOrder
+    let loop: EventLoop
+    /// Changed by ``use(_:)`` alone.
+    var servers: [UpstreamServer] = []
+    var order: ServerOrder
+    /// How many tiers the servers have; see ``ServerSettings/tier``.
+    var tierCount = 1
+    /// How servers are, for all workers.
+    private let table: ServerTable?
     private let report: (String) -> Void
     private var retryBudget: RetryBudget?
     private let waiting = WaitingList()
@@ -48,10 +55,10 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         self.report = report
         retryBudget = settings.retry.map { RetryBudget($0, at: loop.now) }
         if case .hash(let variable) = settings.balance { keyVariable = variable } else { keyVariable = nil }
-        order = ServerOrder(
-            settings.balance, servers: settings.servers.count, names: settings.servers.map { Self.hash(Array($0.text.utf8)) },
-            seed: SystemRandom.word())
+        order = ServerOrder(settings.balance, servers: 0, seed: 0)
+        self.table = table
         self.metrics = UpstreamMetrics(settings, metrics)
+        serviceMetrics = settings.service.map { [metrics = self.metrics] in ServerMetrics($0.name, of: metrics) }
         self.load = load
         gate = UpstreamGate(settings, load: load, table: table, metrics: self.metrics, on: loop, report: report)
         self.settings = settings
@@ -60,16 +67,35 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         self.buffers = buffers
         self.windows = windows
         self.loop = loop
-        servers = settings.serverSettings.map { own in
+        use(settings.serverSettings)
+    }
+
+    /// Which servers there are. Those that are there already keep what is known of them, and their connections; of those that are gone no
+    /// connection is used again.
+    func use(_ list: [ServerSettings]) {
+        let known = servers
+        servers = list.map { own in
+            if let same = known.first(where: { $0.address == own.address }) {
+                same.own = own
+                return same
+            }
             let health = table?.health(of: own.address.text, in: settings.name, at: loop.now)
             let server = UpstreamServer(own, settings, buffers, health: health, of: self)
             if case .socket(let socket) = own.address { server.resolve(to: [socket]) }
             return server
         }
+        for server in known where !servers.contains(where: { $0 === server }) { server.resolve(to: []) }
+        order = ServerOrder(
+            settings.balance, servers: servers.count, names: servers.map { Self.hash(Array($0.address.text.utf8)) },
+            seed: SystemRandom.word())
+        tierCount = (list.map(\.tier).max() ?? 0) + 1
     }
+
+    func metrics(of server: String) -> ServerMetrics { serviceMetrics ?? ServerMetrics(server, of: metrics) }
 
     /// Where a server's name leads, told by the control process. Connections to addresses that are gone are not used again.
     package func resolve(_ host: String, to addresses: [IPAddress]) {
+        if settings.service != nil { return }
         for server in servers {
             guard case .host(host, let port) = server.address, !addresses.isEmpty else { continue }
             server.resolve(to: addresses.map { .ip($0, port: port) })
@@ -97,6 +123,8 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
             if isFull { return nil }
             throw lastError
         }
+        // Of a service nothing may be known yet.
+        if servers.isEmpty { throw .unresolved }
         var tiers = inOrder(movesOn: !fresh, key)
         if let bound { prefer(bound, &tiers) }
         if tiers.allSatisfy({ $0.isEmpty }) { throw noServer() }
@@ -161,7 +189,17 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
 
     /// Called now and then: what there is at the moment.
     package func measure() {
-        for server in servers { server.measure(at: loop.now) }
+        var (active, idle) = (0, 0)
+        for server in servers {
+            server.touch(at: loop.now)
+            if serviceMetrics == nil {
+                server.metrics.connections(active: server.connections.active, idle: server.connections.idle)
+            } else {
+                active += server.connections.active
+                idle += server.connections.idle
+            }
+        }
+        serviceMetrics?.connections(active: active, idle: idle)
         load?.touch(at: loop.now)
         gate?.touch(at: loop.now)
     }
@@ -312,58 +350,6 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// In how many places a request may be tried.
     var addressCount: Int { servers.reduce(0) { $0 + $1.addressCount } }
 
-    /// The servers in the order in which they are to be tried, tier by tier: those that are well, those that stand in for them, those that
-    /// nobody has looked at yet, and last, where the file has it so, those that are not well. Those that refused a connection lately
-    /// come behind all others.
-    private func inOrder(movesOn: Bool, _ key: UInt64?) -> [[Int]] {
-        let now = loop.now
-        var tiers: [[Int]] = [[], [], [], []]
-        for index in servers.indices {
-            switch servers[index].state {
-            case .up where servers[index].isUnchecked: tiers[2].append(index)
-            case .up, .probation: tiers[servers[index].own.isBackup ? 1 : 0].append(index)
-            case .ejected, .down: if settings.triesWhenAllDown { tiers[3].append(index) }
-            case .drained: break
-            }
-        }
-        var movesOn = movesOn
-        var refusing: [Int] = []
-        var order = tiers.map { tier in
-            let chosen = ordered(tier, movesOn, key)
-            // A request moves the turn on once.
-            if !chosen.isEmpty { movesOn = false }
-            refusing += chosen.filter { servers[$0].isEjected(at: now) }
-            return chosen.filter { !servers[$0].isEjected(at: now) }
-        }
-        order.append(refusing)
-        return order
-    }
-
-    /// A client goes on with its server, whatever its turn, as long as the server is well.
-    private func prefer(_ bound: UpstreamServer, _ tiers: inout [[Int]]) {
-        guard bound.isThere, let index = servers.firstIndex(where: { $0 === bound }) else { return }
-        for tier in tiers.indices { tiers[tier].removeAll { $0 == index } }
-        tiers[0].insert(index, at: 0)
-    }
-
-    /// The server that a client's cookie names.
-    func server(marked value: [UInt8]) -> UpstreamServer? {
-        for server in servers where !server.mark.isEmpty {
-            let mark = server.mark
-            if equalInConstantTime(mark.span, value.span) { return server }
-        }
-        return nil
-    }
-
-    private func ordered(_ indices: [Int], _ movesOn: Bool, _ key: UInt64?) -> [Int] {
-        if indices.count < 2 { return indices }
-        let candidates = indices.map { index in
-            let server = servers[index]
-            return ServerOrder.Candidate(index: index, share: server.share, load: server.load, latency: server.latency)
-        }
-        return order.order(candidates, movesOn: movesOn, key: key)
-    }
-
     // MARK: - How the servers are
 
     /// Whether the group can do without one more server: another is well, and no more are missing than the rule has it.
@@ -374,7 +360,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     }
 
     func ejected(_ server: UpstreamServer, _ cause: ServerHealth.Cause, _ what: String) {
-        metrics.ejected(server.address.text, cause.word)
+        metrics.ejected(settings.service?.name ?? server.address.text, cause.word)
         guard let health = server.health else { return }
         let length = health.ejectedUntil.since(loop.now)
         report(

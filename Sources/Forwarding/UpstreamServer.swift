@@ -8,7 +8,8 @@ import UpstreamHealth
 
 /// One server of a group.
 final class UpstreamServer {
-    let own: ServerSettings
+    /// What its upstream says of it; its address stays.
+    var own: ServerSettings
     var address: UpstreamSettings.Address { own.address }
     /// How it is, as all workers see it; nil where their memory has no room for it.
     let health: ServerHealth?
@@ -56,7 +57,7 @@ final class UpstreamServer {
         ejects = settings.ejection != nil
         isLookedAt = settings.check != nil
         if case .p2c = settings.balance { measuresLatency = true } else { measuresLatency = false }
-        metrics = ServerMetrics(own.address.text, of: group.metrics)
+        metrics = group.metrics(of: own.address.text)
         mark = settings.sticky?.mark(of: own.address.text, in: settings.name) ?? []
         self.buffers = buffers
         keepsConnections = settings.proxyProtocol == nil
@@ -69,11 +70,11 @@ final class UpstreamServer {
     /// Exchanges that are under way.
     var load: Int { active + shared.reduce(0) { $0 + $1.streamCount } }
 
-    func measure(at now: Instant) {
-        metrics.connections(active: active + shared.count, idle: idle.count)
-        // Its entry stays its own for as long as somebody has use of it.
-        health?.touch(at: now)
-    }
+    /// Connections that work or are being made, and those that wait for the next request.
+    var connections: (active: Int, idle: Int) { (active + shared.count, idle.count) }
+
+    /// Its entry stays its own for as long as somebody has use of it.
+    func touch(at now: Instant) { health?.touch(at: now) }
 
     // MARK: - How it is
 

@@ -35,6 +35,10 @@ package struct UpstreamSettings {
     /// In their order in the file.
     package let serverSettings: [ServerSettings]
     package var servers: [Address] { serverSettings.map(\.address) }
+    /// Where the servers stand in the DNS; nil where they stand in the file.
+    package let service: ServiceName?
+    /// Where its servers are, for people.
+    package var places: [String] { service.map { ["srv \($0.text)"] } ?? servers.map(\.text) }
     /// Nil where no server is taken out for its failures.
     package let ejection: EjectionRule?
     /// When no server is asked for a while, because too many requests failed at all of them; nil where that does not happen.
@@ -96,7 +100,15 @@ package struct UpstreamSettings {
         }
         serverSettings = servers
         let ejectionDirective = block.one("ejection")
-        ejection = ejectionDirective.map { EjectionRule($0, diagnostics) } ?? (servers.count > 1 ? EjectionRule() : nil)
+        let serviceDirective = block.one("srv")
+        service = serviceDirective.flatMap { ServiceName($0, diagnostics) }
+        if let serviceDirective, !given.isEmpty {
+            diagnostics.error(
+                "the servers of an upstream stand in the file or in the DNS, not in both", at: serviceDirective.name,
+                hint: "remove srv, or the lines with server")
+        }
+        ejection =
+            ejectionDirective.map { EjectionRule($0, diagnostics) } ?? (servers.count > 1 || service != nil ? EjectionRule() : nil)
         breaker = block.one("breaker").flatMap { EjectionRule(breaker: $0, diagnostics) }
         requestsMax = block.one("max_requests")?.integer(1...1_000_000, diagnostics)
         let protocolDirective = block.one("protocol")
@@ -133,8 +145,16 @@ package struct UpstreamSettings {
                 "a check that asks speaks no PROXY protocol, and these servers want it", at: word,
                 hint: "look whether they take connections: health_check tcp { … }")
         }
-        block.finish(later: ["srv"])
-        if given.isEmpty { diagnostics.error("an upstream has no server", at: directive.name, hint: "add: server 127.0.0.1:8000;") }
+        // Who forges an answer of the DNS would otherwise choose the name that is checked (RFC 6125 §6.2.1).
+        if let serviceDirective, let tls, tls.serverName == nil {
+            diagnostics.error(
+                "the names of these servers come from the DNS, which vouches for none of them", at: serviceDirective.name,
+                hint: "say which name their certificates carry: tls { server_name NAME; }")
+        }
+        block.finish()
+        if given.isEmpty, serviceDirective == nil {
+            diagnostics.error("an upstream has no server", at: directive.name, hint: "add: server 127.0.0.1:8000;")
+        }
         if diagnostics.count > errors { return nil }
     }
 

@@ -164,6 +164,9 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         case .addresses:
             guard let host = reader.text(), let count = reader.number(), count <= 64 else { return }
             resolve(host, (0..<count).compactMap { _ in reader.text().flatMap { IPAddress($0) } })
+        case .service:
+            guard let told = ServiceMessage.read(&reader) else { return }
+            for group in groups { group.resolve(service: told.service, to: told.servers) }
         case .initialStateComplete:
             hasInitialState = true
             becomeReadyIfPossible()
@@ -230,7 +233,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     /// Whether anything must come from the control process before requests can be answered.
     private var needsControl: Bool {
         !settings.issuers.isEmpty
-            || settings.upstreams.contains { $0.servers.contains { if case .host = $0 { true } else { false } } }
+            || settings.upstreams.contains { $0.service != nil || $0.servers.contains { if case .host = $0 { true } else { false } } }
             || settings.redis.contains { if case .host = $0.address { true } else { false } }
     }
 

@@ -86,4 +86,8 @@ package enum MessageKind: UInt8, Sendable {
     // supervisor to the supervisor that has taken over
     /// The service manager has been told that it is the service now.
     case handedOver
+
+    // control to worker
+    /// A ``ServiceMessage``: a service and its servers.
+    case service
 }

@@ -34,7 +34,7 @@ struct Summary {
         for (authorizer, upstream) in zip(settings.authorizers, settings.authorizerUpstreams) {
             let claims = authorizer.claims.isEmpty ? "" : "  claims " + authorizer.claims.map(\.claim).joined(separator: " ")
             text +=
-                "authorizer \(authorizer.name)  \(authorizer.method) \(settings.upstream(upstream).servers.map(\.text).joined(separator: " "))\(claims)\(authorizer.cache == nil ? "" : "  cached")\n"
+                "authorizer \(authorizer.name)  \(authorizer.method) \(settings.upstream(upstream).places.joined(separator: " "))\(claims)\(authorizer.cache == nil ? "" : "  cached")\n"
         }
         for limit in settings.limits {
             let store = if case .redis(let name) = limit.store { "redis \(name)" } else { "memory" }
@@ -44,7 +44,7 @@ struct Summary {
         }
         for upstream in settings.upstreams {
             text +=
-                "upstream   \(upstream.name)  \(upstream.servers.map(\.text).joined(separator: " "))\(upstream.tls == nil ? "" : "  over TLS")\n"
+                "upstream   \(upstream.name)  \(upstream.places.joined(separator: " "))\(upstream.tls == nil ? "" : "  over TLS")\n"
         }
         if !settings.tests.isEmpty {
             text += "tests      \(settings.tests.reduce(0) { $0 + $1.cases.count }) cases in \(settings.tests.count) tests hold\n"

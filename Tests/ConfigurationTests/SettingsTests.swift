@@ -66,6 +66,30 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         #expect(diagnostics.messages == [] && settings.issuers.first?.keys == .file("conf/keys/k.json"))
     }
 
+    @Test(
+        arguments: [
+            ("srv _http._tcp.app.test;", nil), ("srv _http._tcp.app.test. { resolver 127.0.0.1:8600 ::1; }", nil),
+            ("srv _HTTP._tcp.app.test; ejection off; balance p2c;", nil),
+            ("srv app.test;", "'app.test' is not the name of a service"), ("srv _http._tcp;", "is not the name of a service"),
+            ("srv _http._tcp.a..b;", "is not the name of a service"), ("srv;", "srv has one name"),
+            ("srv _http._tcp.app.test { resolver dns.test; }", "'dns.test' is not the address of a resolver"),
+            ("srv _http._tcp.app.test { resolver 1.1.1.1 2.2.2.2 3.3.3.3 4.4.4.4; }", "no more than 3 resolvers are asked"),
+            ("srv _http._tcp.app.test; server 127.0.0.1:3;", "stand in the file or in the DNS, not in both"),
+            ("srv _http._tcp.app.test; tls;", "the names of these servers come from the DNS, which vouches for none of them"),
+            ("srv _http._tcp.app.test; tls { server_name app.test; }", nil),
+            ("server 127.0.0.1:3; health_check grpc { }", "a check of grpc speaks HTTP/2"),
+            ("server 127.0.0.1:3; protocol h2; health_check grpc shop.Orders { path /x; }", "so it has no path"),
+            ("server 127.0.0.1:3; protocol h2; health_check grpc shop.Orders { host a; header X-A b; }", nil),
+            ("server 127.0.0.1:3; health_check { header 'a b' c; }", "'a b' is not the name of a field"),
+        ] as [(String, String?)]) func serversOfAService(text: String, expected: String?)
+    {
+        let found = errors(
+            good
+                + "upstream other { \(text) } route /** { upstream app; auth sso; limit few; } route /o { upstream other; auth sso; limit few; }"
+        )
+        if let expected { #expect(found.contains { $0.contains(expected) }, "\(found)") } else { #expect(found == []) }
+    }
+
     @Test func aGoodFileHasNoErrors() { #expect(errors(good + "route /** { upstream app; auth sso; limit few; }") == []) }
 
     @Test(arguments: [

@@ -18,7 +18,7 @@ import TestSupport
 /// a trap, which the fuzzer and the test that runs the kept inputs both see.
 package enum FuzzTarget: String, CaseIterable, Sendable {
     case requestHead, responseHead, chunked, http2Head, http2ResponseHead, http2Session, proxyHeader, webSocketFrames
-    case target, authority, forwarded, cookie, jws, json, resp, configuration, nginx, spans, acceptEncoding
+    case target, authority, forwarded, cookie, jws, json, resp, configuration, nginx, spans, acceptEncoding, dns
 
     package func run(_ bytes: [UInt8]) {
         switch self {
@@ -41,6 +41,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .nginx: nginx(bytes)
         case .spans: spans(bytes)
         case .acceptEncoding: acceptEncoding(bytes)
+        case .dns: dns(bytes)
         }
     }
 
@@ -375,6 +376,21 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
             precondition(offered.contains(chosen), "what is chosen was not offered")
             let named = text.lowercased().split { " ,;\t".contains($0) }.contains { $0 == chosen.rawValue || $0 == "*" || $0 == "x-gzip" }
             precondition(named, "what is chosen was not asked for")
+        }
+    }
+
+    /// Names of the DNS end up in fields, logs and checks of certificates: none of them can be anything but a name.
+    private func dns(_ bytes: [UInt8]) {
+        guard let answer = DNSQuery.read(bytes) else { return }
+        for record in answer.records + answer.additional {
+            var names = [record.name]
+            if case .service(_, _, _, let target) = record.content { names.append(target) }
+            for name in names {
+                let isName = name.utf8.allSatisfy {
+                    (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2D || $0 == 0x2E || $0 == 0x5F
+                }
+                precondition(isName && name.utf8.count <= 253, "a name of the DNS holds what no name does")
+            }
         }
     }
 

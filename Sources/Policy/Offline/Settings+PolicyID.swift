@@ -144,7 +144,7 @@ private struct PolicyText {
         let claims = authorizer.claims.map { "\($0.claim) \($0.field.lowercased()) \($0.separator ?? "")" }.sorted()
         let cache = authorizer.cache.map { "\($0.time.count) \($0.isExact) \($0.variables.map(\.name).sorted())" } ?? ""
         return
-            "\(authorizer.method) \(authorizer.path.parts) host \(authorizer.host?.parts ?? []) at \(upstream.servers.map(\.text).sorted()) \(sent) \(claims) passes \(authorizer.passedFields.map { $0.lowercased() }.sorted()) follows \(authorizer.followsRedirects) cache \(cache) recheck \(authorizer.recheck?.count ?? 0) \(authorizer.scopeReading) \(authorizer.subjectClaims)"
+            "\(authorizer.method) \(authorizer.path.parts) host \(authorizer.host?.parts ?? []) at \(upstream.places.sorted()) \(sent) \(claims) passes \(authorizer.passedFields.map { $0.lowercased() }.sorted()) follows \(authorizer.followsRedirects) cache \(cache) recheck \(authorizer.recheck?.count ?? 0) \(authorizer.scopeReading) \(authorizer.subjectClaims)"
     }
 
     private func limit(_ limit: Limit, _ route: Route) -> String {
@@ -174,6 +174,6 @@ private struct PolicyText {
             "\($0.name.lowercased()) \(text($0.value.parts, route)) \($0.form)"
         }
         return
-            "to \(upstream.servers.map(\.text).sorted()) tls \(upstream.tls.map { $0.serverName ?? "" } ?? "no") h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) \(rule.passesAuthorization) without \(rule.removedHeaders.map { String(decoding: $0, as: UTF8.self) }.sorted()) with \(rule.keptCookies.map { String(decoding: $0, as: UTF8.self) }.sorted()) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"
+            "to \(upstream.places.sorted()) tls \(upstream.tls.map { $0.serverName ?? "" } ?? "no") h2 \(upstream.speaksHTTP2) host \(rule.host) token \(rule.forwardsToken) \(rule.passesAuthorization) without \(rule.removedHeaders.map { String(decoding: $0, as: UTF8.self) }.sorted()) with \(rule.keptCookies.map { String(decoding: $0, as: UTF8.self) }.sorted()) cut \(rule.strippedSegments) add \(rule.addedPrefix) redirects \(rule.rewritesRedirects) \(headers.sorted())"
     }
 }
