@@ -107,7 +107,7 @@ let package = Package(
             "Supervisor",
             [
                 "Bytes", "CLinux", "ConfigFile", "Time", "System", "TLS", "Observability",
-                .product(name: "Logging", package: "swift-log"), "Processes", "Configuration",
+                "Processes", "Configuration",
             ]),
         .executableTarget(
             name: "portcullis",

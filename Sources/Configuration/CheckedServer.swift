@@ -59,7 +59,8 @@ extension CheckedServer {
     fileprivate init?(_ upstream: UpstreamSettings, _ address: UpstreamSettings.Address, at place: Place) {
         guard let rule = upstream.check else { return nil }
         self.init(
-            upstream: upstream.name, name: address.text, series: upstream.service?.name ?? address.text, place: place, host: upstream.tlsHost(of: address), tls: upstream.tls?.context,
+            upstream: upstream.name, name: address.text, series: upstream.service?.name ?? address.text, place: place,
+            host: upstream.tlsHost(of: address), tls: upstream.tls?.context,
             rule: rule)
     }
 }

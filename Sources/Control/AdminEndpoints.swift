@@ -33,12 +33,14 @@ final class AdminEndpoints: LocalRequestHandler {
     }
 
     private func read(_ name: String) -> LocalResponse {
+        if name == "events" { return LocalResponse(200, .object([("events", .array(sources.events().map(\.json)))])) }
         if name == "certificates" { return LocalResponse(200, .object([("certificates", sources.certificates())])) }
         guard
             let part = overview.part(
-                name, sources.state(), isClosed: sources.isClosed(), sources.scrape.sum(), sources.servers(), sources.certificates())
+                name, sources.state(), isClosed: sources.isClosed(), level: sources.logLevel(), sources.events(), sources.scrape.sum(),
+                sources.servers(), sources.certificates())
         else {
-            return .error(404, "there is no /v1/\(name); there are: \(Overview.parts.joined(separator: ", "))")
+            return .error(404, "there is no /v1/\(name); there are: \((Overview.parts + ["events"]).joined(separator: ", "))")
         }
         return LocalResponse(200, part)
     }
@@ -51,6 +53,7 @@ final class AdminEndpoints: LocalRequestHandler {
             }
         case "servers": reply(changeServer(body))
         case "maintenance": reply(changeMaintenance(body))
+        case "log-level": reply(changeLogLevel(body))
         default: reply(.error(404, "nothing is to be done at /v1/\(name)"))
         }
     }
@@ -72,6 +75,16 @@ final class AdminEndpoints: LocalRequestHandler {
                     )
                 ),
             ]))
+    }
+
+    /// `{"level": "debug"}`
+    private func changeLogLevel(_ body: [UInt8]) -> LocalResponse {
+        guard let level = (try? JSONReader.read(body))?["level"]?.string.flatMap({ LogLevel($0) }) else {
+            return .error(400, "the body names the level, which is \(LogLevel.allCases.map(\.word).joined(separator: ", "))")
+        }
+        sources.setLogLevel(level)
+        return LocalResponse(
+            200, .object([("result", .text("done")), ("text", .text("messages of the level \(level.word) and above are written"))]))
     }
 
     /// `{"upstream": "app", "server": "127.0.0.1:9000", "state": "drained"}`, or `"up"`.

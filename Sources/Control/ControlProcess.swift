@@ -1,7 +1,8 @@
+import Authentication
 import UpstreamHealth
 import Time
 package import Configuration
-import Observability
+package import Observability
 package import Processes
 import RateLimiting
 package import System
@@ -41,6 +42,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             state: { [unowned self] in state }, scrape: Scrape(on: loop) { [unowned self] in sum() },
             command: { [unowned self] in command($0, $1) }, complaint: { [unowned self] in complaint },
             certificates: { [unowned self] in certificates.json }, servers: { [unowned self] in servers() },
+            events: { [unowned self] in events }, logLevel: { [unowned self] in memory.logLevel },
+            setLogLevel: { [unowned self] in setLogLevel($0) },
             setClosed: { [unowned self] in setClosed($0) }, isClosed: { [unowned self] in memory.isClosed },
             setDrained: { [unowned self] in setDrained($0, $1, $2) }),
         on: loop, report: report)
@@ -55,7 +58,9 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private var limitsTold: [UInt64] = []
     private var limitsToldNext = Instant.past
     private var rememberedAt = Instant.past
-    let report: (String) -> Void
+    let log: ProgramLog
+    /// What the gateway has said of itself lately, the last at the end.
+    var events: [ProgramEvent] = []
 
     /// A log file in a class, so that it can stand in a dictionary.
     private final class Log {
@@ -68,13 +73,14 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     package init(
         settings: Settings, files: FileBundle, environment: [String: String], memory: HostMemory, own: ProcessMemory,
         version: String, supervisor: consuming Descriptor,
-        report: @escaping (String) -> Void
+        log: ProgramLog
     ) throws {
         self.settings = settings
         self.memory = memory
         self.own = own
         metrics = Metrics(own.metrics)
-        self.report = report
+        self.log = log
+        let report = log.warning
         // What an earlier control process has told is not told again.
         evictionsTold = memory.limitTable.evictions
         loop = try EventLoop()
@@ -86,7 +92,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         let known = names
         checks = try HealthChecks(
             settings.checkedServers, table: memory.servers, metrics: metrics, addresses: { known.addresses(of: $0) }, on: loop,
-            report: report)
+            log: log)
         self.supervisor = try MessageChannel(supervisor, on: loop, receiver: self)
         keySets.observer = self
         names.observer = self
@@ -94,7 +100,10 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         limitsTold = Counter.allCases.map { _ in 0 }
         timer = Timer(self)
         loop.set(timer!, after: drainPause)
+        log.keep = { [unowned self] level, text in note(ProgramEvent(at: loop.wallSeconds, level, by: "control", text)) }
     }
+
+    func report(_ text: String) { log.warning(text) }
 
     package func run() {
         own.beat()
@@ -109,6 +118,9 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     }
 
     func keySetUnchanged(_ issuer: Int, hasFailed: Bool) {
+        log.debug {
+            "the keys of issuer \(settings.issuers[issuer].name) were asked for: \(hasFailed ? "nobody answers" : "they are what they were")"
+        }
         var message = MessageWriter(.keySetUnchanged)
         message.number(UInt64(issuer))
         message.number(hasFailed ? 1 : 0)
@@ -123,6 +135,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     }
 
     func nameResolved(_ host: String, _ addresses: [IPAddress]) {
+        log.debug { "\(host) has the addresses \(addresses.map(\.text).joined(separator: " "))" }
         tell(Self.addresses(host, addresses))
         remember()
     }
@@ -254,9 +267,10 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
     private func recall(_ reader: inout MessageReader) {
         guard let kind = reader.text() else { return }
-        if kind == "service" {
-            if let known = ServiceMessage.read(&reader) { services.recall(known.service, known.servers) }
-            return
+        switch kind {
+        case "service": return ServiceMessage.read(&reader).map { services.recall($0.service, $0.servers) } ?? ()
+        case EventMessage.word: return EventMessage.read(&reader).map(keep) ?? ()
+        default: break
         }
         guard let name = reader.text(), let value = reader.bytes() else { return }
         if kind == "keys" {
@@ -273,9 +287,19 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
     private func writeLogs() {
         var dropped: UInt64 = 0
-        for memory in slots.values {
+        for (slot, memory) in slots {
             let ring = memory.logRing
-            _ = ring.drain { kind, line in if kind == .trace { took(spans: line) } else { logs[kind]?.file.append(line) } }
+            var eventsLeft = eventsAtOnceMax
+            _ = ring.drain { kind, line in
+                switch kind {
+                case .access, .security: logs[kind]?.file.append(line)
+                case .trace: took(spans: line)
+                // A worker in wrong hands could say so much that nobody else is heard.
+                case .event:
+                    if eventsLeft > 0 { took(event: line, of: slot) }
+                    eventsLeft -= 1
+                }
+            }
             dropped &+= ring.dropped
         }
         for (kind, log) in logs {
@@ -357,5 +381,6 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
 private let drainPause = Nanoseconds.milliseconds(50)
 private let lastResponsesTime = Nanoseconds.seconds(2)
+private let eventsAtOnceMax = 16
 private let limitsPause = Nanoseconds.seconds(10)
 private let rememberPause = Nanoseconds.seconds(60)

@@ -23,7 +23,7 @@ final class HealthChecks: TimerHandler {
     private let loop: EventLoop
     private let metrics: Metrics
     private let addresses: (String) -> [IPAddress]
-    private let report: (String) -> Void
+    private let log: ProgramLog
     private let table: ServerTable
     /// By a number that none of them has had before.
     private var targets: [Int: Target] = [:]
@@ -36,12 +36,12 @@ final class HealthChecks: TimerHandler {
     /// - Parameter addresses: of a host name, as far as they are known.
     init(
         _ servers: [CheckedServer], table: ServerTable, metrics: Metrics, addresses: @escaping (String) -> [IPAddress], on loop: EventLoop,
-        report: @escaping (String) -> Void
+        log: ProgramLog
     ) throws(SystemError) {
         self.loop = loop
         self.metrics = metrics
         self.addresses = addresses
-        self.report = report
+        self.log = log
         self.table = table
         for server in servers { add(server) }
         work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1) }
@@ -135,6 +135,7 @@ final class HealthChecks: TimerHandler {
         target.isUnderWay = false
         let (server, rule) = (target.server, target.server.rule)
         metrics.add(metrics.cell(.upstreamChecks, server.upstream, server.series, failure == nil ? "success" : "failure"))
+        log.debug { "upstream \(server.upstream): \(server.name) was looked at: \(failure ?? "it is well")" }
         guard let health = target.health else { return }
         let before = health.check
         target.lastFailure = failure
@@ -144,11 +145,11 @@ final class HealthChecks: TimerHandler {
         if let failure {
             guard before != .down, before == .unknown || target.failures >= rule.fall else { return }
             health.set(.down, at: loop.now)
-            report("upstream \(server.upstream): \(server.name) is down: \(failure)")
+            log.warning("upstream \(server.upstream): \(server.name) is down: \(failure)")
         } else {
             guard before != .up, before == .unknown || target.successes >= rule.rise else { return }
             health.set(.up, at: loop.now)
-            if before == .down { report("upstream \(server.upstream): \(server.name) is up again") }
+            if before == .down { log.warning("upstream \(server.upstream): \(server.name) is up again") }
         }
     }
 }

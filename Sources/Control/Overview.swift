@@ -1,3 +1,4 @@
+import UpstreamHealth
 import Authentication
 import Time
 import Administration
@@ -18,31 +19,35 @@ struct Overview {
     }
 
     /// Nil where there is no part of this name.
-    func part(_ name: String, _ state: GatewayState, isClosed: Bool, _ sum: MetricSum, _ servers: [ServerView], _ certificates: JSON)
-        -> JSON?
-    {
+    func part(
+        _ name: String, _ state: GatewayState, isClosed: Bool, level: LogLevel, _ events: [ProgramEvent], _ sum: MetricSum,
+        _ servers: [ServerView],
+        _ certificates: JSON
+    ) -> JSON? {
         switch name {
         case "overview":
             .object(
-                gateway(state, isClosed) + [
+                gateway(state, isClosed, level) + [
                     ("workers", workers(state)), ("routes", routes(sum)), ("upstreams", upstreams(sum, servers)),
                     ("certificates", certificates), ("issuers", issuers(sum)),
                     ("limits", limits(sum)), ("refusals", refusals(sum)),
+                    ("last_errors", .array(events.filter { $0.level.rawValue <= LogLevel.warning.rawValue }.suffix(8).map(\.json))),
                 ])
         case "routes": .object([("routes", routes(sum))])
         case "upstreams": .object([("upstreams", upstreams(sum, servers))])
         case "issuers": .object([("issuers", issuers(sum))])
         case "limits": .object([("limits", limits(sum))])
         case "workers": .object([("workers", workers(state))])
-        case "config": .object(gateway(state, isClosed))
+        case "config": .object(gateway(state, isClosed, level))
         default: nil
         }
     }
 
-    private func gateway(_ state: GatewayState, _ isClosed: Bool) -> [(String, JSON)] {
+    private func gateway(_ state: GatewayState, _ isClosed: Bool, _ level: LogLevel) -> [(String, JSON)] {
         [
             ("version", .text(state.version)), ("process", .number(UInt64(max(0, state.process)))), ("phase", .text("\(state.phase)")),
-            ("ready", .bool(state.isReady)), ("maintenance", .bool(isClosed)), ("started_at", .number(state.startedAt)),
+            ("ready", .bool(state.isReady)), ("maintenance", .bool(isClosed)), ("log_level", .text(level.word)),
+            ("started_at", .number(state.startedAt)),
             (
                 "config",
                 .object([
@@ -96,27 +101,33 @@ struct Overview {
     private func upstreams(_ sum: MetricSum, _ views: [ServerView]) -> JSON {
         .array(
             names.upstreams.map { upstream in
-                .object([
-                    ("upstream", .text(upstream.name)), ("waiting", .number(sum.value(.upstreamWaiting, [upstream.name]))),
-                    ("circuit_open", upstream.hasBreaker ? .bool(sum.value(.upstreamCircuitOpen, [upstream.name]) > 0) : .null),
-                    (
-                        "servers",
-                        .array(
-                            views.filter { $0.upstream == upstream.name }.map { view in
-                                let labels = [upstream.name, view.server]
-                                func requests(_ kind: String) -> JSON { .number(sum.value(.upstreamRequests, labels + [kind])) }
-                                return .object(
-                                    view.json + [
-                                        ("active", .number(sum.value(.upstreamConnections, labels + ["active"]))),
-                                        ("idle", .number(sum.value(.upstreamConnections, labels + ["idle"]))),
-                                        ("responses_2xx", requests("2xx")), ("responses_5xx", requests("5xx")),
-                                        ("errors", requests("error")),
-                                        ("connect_failures", .number(sum.value(.upstreamConnectFailures, labels))),
-                                    ])
-                            })
-                    ),
-                ])
+                .object(
+                    [
+                        ("upstream", .text(upstream.name)), ("waiting", .number(sum.value(.upstreamWaiting, [upstream.name]))),
+                        ("circuit_open", upstream.hasBreaker ? .bool(sum.value(.upstreamCircuitOpen, [upstream.name]) > 0) : .null),
+                        (
+                            "servers",
+                            .array(
+                                views.filter { $0.upstream == upstream.name }.map { view in
+                                    .object(view.json + (upstream.service == nil ? counts(sum, upstream.name, view.server) : []))
+                                })
+                        ),
+                    ]
+                        + (upstream.service.map { [("service", .object([("name", .text($0.name))] + counts(sum, upstream.name, $0.name)))] }
+                            ?? []))
             })
+    }
+
+    /// What is counted of a server, or of all servers of a service.
+    private func counts(_ sum: MetricSum, _ upstream: String, _ server: String) -> [(String, JSON)] {
+        let labels = [upstream, server]
+        func requests(_ kind: String) -> JSON { .number(sum.value(.upstreamRequests, labels + [kind])) }
+        return [
+            ("active", .number(sum.value(.upstreamConnections, labels + ["active"]))),
+            ("idle", .number(sum.value(.upstreamConnections, labels + ["idle"]))),
+            ("responses_2xx", requests("2xx")), ("responses_5xx", requests("5xx")), ("errors", requests("error")),
+            ("connect_failures", .number(sum.value(.upstreamConnectFailures, labels))),
+        ]
     }
 
     private func issuers(_ sum: MetricSum) -> JSON {
@@ -144,5 +155,11 @@ struct Overview {
         var byReason: [String: UInt64] = [:]
         for series in sum.series(of: .refusals) { byReason[series.labels[1], default: 0] &+= series.values[0] }
         return .object(byReason.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, .number($0.value)) })
+    }
+}
+
+extension ProgramEvent {
+    var json: JSON {
+        .object([("at", .number(at)), ("level", .text(level.word)), ("source", .text(source)), ("text", .text(text))])
     }
 }

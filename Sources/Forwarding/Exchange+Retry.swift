@@ -1,3 +1,4 @@
+import Observability
 import Time
 import Bytes
 import HTTP1
@@ -109,6 +110,7 @@ extension Exchange: TimerHandler {
         repetitions += 1
         attempt += 1
         group.metrics.retried(reason)
+        group.log.debug { "upstream \(group.settings.name): a request goes out once more, because of \(reason)" }
     }
 
     /// What of the body has gone out before; the rest follows from the client.

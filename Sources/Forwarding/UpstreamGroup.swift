@@ -33,7 +33,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     var tierCount = 1
     /// How servers are, for all workers.
     private let table: ServerTable?
-    private let report: (String) -> Void
+    let log: ProgramLog
     private var retryBudget: RetryBudget?
     private let waiting = WaitingList()
     /// Exchanges that hold a place at a server.
@@ -46,13 +46,13 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// - Parameters:
     ///   - table: how servers are, for all workers.
     ///   - load: what the upstream has to do, for all workers.
-    ///   - report: takes what an operator should know.
+    ///   - log: takes what an operator should know.
     package init(
         _ settings: UpstreamSettings, buffers: BufferPool, windows: WindowBudget, metrics: Metrics, table: ServerTable? = nil,
         load: UpstreamLoad? = nil,
-        on loop: EventLoop, report: @escaping (String) -> Void = { _ in }
+        on loop: EventLoop, log: ProgramLog = .silent
     ) {
-        self.report = report
+        self.log = log
         retryBudget = settings.retry.map { RetryBudget($0, at: loop.now) }
         if case .hash(let variable) = settings.balance { keyVariable = variable } else { keyVariable = nil }
         order = ServerOrder(settings.balance, servers: 0, seed: 0)
@@ -60,7 +60,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         self.metrics = UpstreamMetrics(settings, metrics)
         serviceMetrics = settings.service.map { [metrics = self.metrics] in ServerMetrics($0.name, of: metrics) }
         self.load = load
-        gate = UpstreamGate(settings, load: load, table: table, metrics: self.metrics, on: loop, report: report)
+        gate = UpstreamGate(settings, load: load, table: table, metrics: self.metrics, on: loop, report: log.warning)
         self.settings = settings
         streamTimeout = settings.timeouts.silence.stream
         speaksHTTP2 = settings.speaksHTTP2
@@ -363,7 +363,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         metrics.ejected(settings.service?.name ?? server.address.text, cause.word)
         guard let health = server.health else { return }
         let length = health.ejectedUntil.since(loop.now)
-        report(
+        log.warning(
             "upstream \(settings.name): \(server.address.text) is given no requests for \(max(1, length.secondsUp)) s: "
                 + (cause == .consecutive
                     ? "it failed again and again, last with \(what)" : "too many of its requests failed, last with \(what)"))

@@ -1,3 +1,4 @@
+import Observability
 import Time
 import Bytes
 import HTTP2
@@ -133,6 +134,7 @@ final class UpstreamServer {
     func failed(_ error: ForwardingError, _ reach: RequestReach) {
         guard case .sent(isReused: let isReused) = reach else { return }
         metrics.failed()
+        tell(error.explanation)
         switch error {
         case .responseTimedOut, .badResponse, .unexpectedResponse: failed(error.reason)
         case .closedEarly: if !isReused { failed(error.reason) }
@@ -142,6 +144,8 @@ final class UpstreamServer {
             break
         }
     }
+
+    private func tell(_ what: String) { group.log.debug { "upstream \(settings.name): \(address.text): \(what)" } }
 
     private func failed(_ what: String, countsInRow: Bool = true) {
         guard let health, let rule = settings.ejection else { return }
@@ -265,6 +269,7 @@ final class UpstreamServer {
 
     func refused(_ address: SocketAddress?, at now: Instant) {
         metrics.failed()
+        tell("a connection did not open")
         failed("a connection that did not open")
         for index in places.indices where places[index].address == address {
             // Of several that failed at once, one counts.

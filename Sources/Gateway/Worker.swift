@@ -5,7 +5,7 @@ package import Configuration
 import Forwarding
 import HTTP2
 import HTTPMessage
-import Observability
+package import Observability
 package import Processes
 import RateLimiting
 package import Redis
@@ -67,15 +67,15 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     ///   - sockets: the listening sockets of this worker, each with the index of its listener.
     ///   - files: what the configuration's files held when it was read.
     ///   - loop: one with a test's clock, that the test turns.
-    ///   - report: takes the worker's own messages.
+    ///   - log: takes the worker's own messages.
     package init(
         settings: Settings, files: FileBundle, memory: HostMemory, own: ProcessMemory, supervisor: consuming Descriptor,
-        slot: Int = 0, sockets: [(listener: Int, descriptor: Int32)], loop: EventLoop? = nil, report: @escaping (String) -> Void
+        slot: Int = 0, sockets: [(listener: Int, descriptor: Int32)], loop: EventLoop? = nil, log: ProgramLog
     ) throws {
         self.settings = settings
         self.own = own
         self.sockets = sockets
-        self.report = report
+        report = log.warning
         let loop = try loop ?? EventLoop()
         self.loop = loop
         readyAnyway = loop.now.adding(initialStateWait)
@@ -101,7 +101,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         groups = settings.upstreams.map {
             UpstreamGroup(
                 $0, buffers: upstreamBuffers, windows: windows, metrics: metrics, table: memory.servers,
-                load: memory.load(of: $0.name, slot: slot, at: loop.now), on: loop, report: report)
+                load: memory.load(of: $0.name, slot: slot, at: loop.now), on: loop, log: log)
         }
         path = RequestPath(
             settings: settings, loop: loop, authenticator: authenticator,

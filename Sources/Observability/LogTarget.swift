@@ -23,9 +23,11 @@ package enum LogTarget: Equatable, Sendable {
     }
 }
 
-/// The two logs that a request can leave a line in, and the spans of its trace, which are none.
+/// What a worker leaves in its ring: lines of the two logs, and what is no line of a log.
 package enum LogKind: UInt8, CaseIterable, Sendable {
     case access, security
     /// A ``SpanMessage``.
     case trace
+    /// What the worker says of itself: a byte for its level, the text.
+    case event
 }

@@ -1,7 +1,6 @@
 import Bytes
 import CLinux
 import Configuration
-import Logging
 import Observability
 import Processes
 import System
@@ -33,7 +32,7 @@ extension Supervisor {
             if admin.isDefault, !LocalFiles.isFolder(admin.folder) { return }
             try sockets.open(admin)
         } catch  where admin.isDefault {
-            log.notice("operators have no socket: \(error.explanation); name another one with: admin unix:PATH;")
+            log.info("operators have no socket: \(error.explanation); name another one with: admin unix:PATH;")
         }
         for restriction in sockets.takeRestrictions() { log.warning("\(restriction)") }
     }

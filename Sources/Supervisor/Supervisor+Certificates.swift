@@ -1,4 +1,3 @@
-import Logging
 import Observability
 import Processes
 import System

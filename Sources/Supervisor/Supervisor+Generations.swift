@@ -2,7 +2,6 @@ import TLS
 import Time
 import CLinux
 import Configuration
-import Logging
 import Observability
 import Processes
 import System
@@ -70,7 +69,7 @@ extension Supervisor {
         generation.control = member
         member.channel = try spawn(member, ["control", "--config", path], generation, [])
         sendLogs(generation)
-        for message in remembered.values { member.channel?.send(message) }
+        for message in Array(remembered.values) + events { member.channel?.send(message) }
         if let channel = member.channel { for (slot, memory) in slotMemories { tell(channel, of: memory, slot) } }
         for worker in generation.workers where worker.channel != nil { try connect(worker, generation) }
         let isAlone = !generations.contains { $0 !== generation && !$0.isDraining }
@@ -274,7 +273,7 @@ extension Supervisor {
             reloadEnded(error: "its workers did not become ready within \(readyWithin.seconds) s; the log says more")
             reloadIfAskedMeanwhile()
         } else {
-            log.critical("the workers did not become ready within \(readyWithin.seconds) s; giving up")
+            log.error("the workers did not become ready within \(readyWithin.seconds) s; giving up")
             exitCode = 1
             stop()
             abandon(generation)

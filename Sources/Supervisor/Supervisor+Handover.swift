@@ -1,7 +1,6 @@
 import Observability
 import Time
 import CLinux
-import Logging
 import Processes
 import System
 
@@ -63,13 +62,15 @@ extension Supervisor {
             channel.send(message.output, descriptor: memory.memory.descriptor.raw)
         }
         channel.send([MessageKind.ticketKeys.rawValue] + ticketKeys)
-        for message in remembered.values { channel.send(message) }
+        for message in Array(remembered.values) + events { channel.send(message) }
         channel.send(MessageWriter(.bequestComplete).output)
     }
 
     /// The successor takes connections: what is in flight here is finished, then this process ends.
     func retire(for successor: Successor) {
         log.info("process \(successor.process) has taken over; requests in flight are finished here")
+        // It has been told of everything but that.
+        if let last = events.last { successor.channel.send(last) }
         service.handedOver(to: successor.process)
         successor.channel.send(MessageWriter(.handedOver).output)
         for generation in generations { generation.control?.channel?.send(MessageWriter(.leaveLocalSockets).output) }
@@ -147,7 +148,7 @@ extension Supervisor {
         // One of an earlier version has not said so.
         service.isMain = true
         if generations.isEmpty {
-            log.critical("the program that was to hand over its sockets ended before it had")
+            log.error("the program that was to hand over its sockets ended before it had")
             exitCode = 1
             loop.stop()
         }

@@ -2,8 +2,7 @@ import Time
 import CLinux
 import ConfigFile
 package import Configuration
-package import Logging
-import Observability
+package import Observability
 package import Processes
 package import System
 import TLS
@@ -14,7 +13,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     let path: String
     private let reader: any ConfigurationReader
     let environment: [String: String]
-    let log: Logger
+    let log: ProgramLog
     let loop: EventLoop
     var service: ServiceManager
     let version: String
@@ -47,6 +46,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     var certificatesLookedAt = Instant.past
     /// What control processes have found out, by kind and name; the next one starts from it.
     var remembered: [String: [UInt8]] = [:]
+    /// What the gateway has said of itself lately, as messages to control processes.
+    private(set) var events: [[UInt8]] = []
     var exitCode: Int32 = 0
     /// Reloads and upgrades that were refused since the start.
     private var refusedChanges = 0
@@ -69,7 +70,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     package init(
         path: String, reader: any ConfigurationReader, settings: Settings, files: FileBundle, environment: [String: String],
         version: String,
-        log: Logger
+        log: ProgramLog
     ) throws {
         self.version = version
         self.path = path
@@ -84,6 +85,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         memory = try HostMemory(limitKeys: settings.limitTableKeys)
         ticketKeys = SystemRandom.bytes(TicketKeys.keyBytes)
         ticketsRotateAt = loop.now.adding(settings.ticketRotation)
+        log.keep = { [unowned self] in note($0, $1) }
+        log.level = { [unowned self] in memory.logLevel }
         try watchSignals()
         timer = Timer(self)
         loop.set(timer!, after: tick)
@@ -125,7 +128,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         do {
             try startFirstGeneration()
         } catch {
-            log.critical("\(error)")
+            log.error("\(error)")
             exitCode = 1
             stop()
             if let failed = generations.last { abandon(failed) }
@@ -161,7 +164,7 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         let kind = reader.kind()
         if kind == .remember {
             // Workers meet the world; only a control process is believed what it has fetched.
-            if generations.contains(where: { $0.control?.channel === channel }) { remember(message) }
+            if generations.contains(where: { $0.control?.channel === channel }) { remember(message, from: channel) }
             return
         }
         if kind == .command {
@@ -178,10 +181,25 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         }
     }
 
-    func remember(_ message: [UInt8]) {
+    /// - Parameter channel: of the control process that has told; nil for a program that hands over.
+    func remember(_ message: [UInt8], from channel: MessageChannel? = nil) {
         var reader = MessageReader(message)
-        guard reader.kind() == .remember, let what = reader.text(), let name = reader.text() else { return }
+        guard reader.kind() == .remember, let what = reader.text() else { return }
+        if what == EventMessage.word { return keep(event: message, from: channel) }
+        guard let name = reader.text() else { return }
         if remembered.count < rememberedMax || remembered["\(what) \(name)"] != nil { remembered["\(what) \(name)"] = message }
+    }
+
+    /// A control process that starts later is to know of it.
+    private func keep(event message: [UInt8], from channel: MessageChannel?) {
+        if events.count >= EventMessage.keptMax { events.removeFirst() }
+        events.append(message)
+        for other in generations.compactMap({ $0.control?.channel }) where other !== channel { other.send(message) }
+    }
+
+    /// The supervisor has said something.
+    private func note(_ level: LogLevel, _ text: String) {
+        keep(event: EventMessage.output(ProgramEvent(at: Clock.wallSeconds(), level, by: "supervisor", text)), from: nil)
     }
 
     package func closed(_ channel: MessageChannel) {

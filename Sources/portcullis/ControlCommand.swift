@@ -1,10 +1,10 @@
+import Observability
 import ArgumentParser
 import CLinux
 import ConfigFile
 import Configuration
 import Control
 import Gateway
-import Logging
 import Processes
 import Supervisor
 import System
@@ -16,10 +16,12 @@ struct ControlCommand: ParsableCommand {
 
     func run() throws {
         let inherited = try Inherited(config: file.config)
-        let log = makeLogger("portcullis control")
+        let log = makeLog("portcullis control")
+        let memory = inherited.memory
+        log.level = { memory.logLevel }
         let control = try ControlProcess(
             settings: inherited.settings, files: inherited.files, environment: Environment.all, memory: inherited.memory,
-            own: inherited.own, version: version, supervisor: Descriptor(owning: 3), report: { log.warning("\($0)") })
+            own: inherited.own, version: version, supervisor: Descriptor(owning: 3), log: log)
         control.run()
     }
 }

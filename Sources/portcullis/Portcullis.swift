@@ -1,5 +1,6 @@
 import ArgumentParser
 import Logging
+import Observability
 import System
 
 /// The command line.
@@ -10,7 +11,8 @@ struct Portcullis: ParsableCommand {
         abstract: "A reverse proxy that verifies tokens, checks scopes and limits rates in its own process.",
         version: version,
         subcommands: [
-            Run.self, Check.self, Reload.self, Status.self, Top.self, Health.self, Server.self, Maintenance.self, Fmt.self, Explain.self,
+            Run.self, Check.self, Reload.self, Status.self, Top.self, Health.self, Server.self, Maintenance.self, Events.self,
+            LogLevelCommand.self, Fmt.self, Explain.self,
             Test.self,
             ImportNginx.self,
             Demo.self,
@@ -42,8 +44,17 @@ struct ConfigurationOption: ParsableArguments {
 }
 
 /// Messages of the program itself go to standard error.
-func makeLogger(_ part: String) -> Logger {
-    Logger(label: part) { StreamLogHandler.standardError(label: $0) }
+func makeLog(_ part: String) -> ProgramLog {
+    var logger = Logger(label: part) { StreamLogHandler.standardError(label: $0) }
+    logger.logLevel = .debug
+    return ProgramLog { [logger] level, text in
+        switch level {
+        case .error: logger.error("\(text)")
+        case .warning: logger.warning("\(text)")
+        case .info: logger.info("\(text)")
+        case .debug: logger.debug("\(text)")
+        }
+    }
 }
 
 /// Writes to standard error, for what is said before or instead of running.

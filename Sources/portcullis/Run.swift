@@ -27,7 +27,7 @@ struct Run: ParsableCommand {
             supervisor = try Supervisor(
                 path: file.config, reader: TestedConfiguration(path: file.config), settings: settings, files: files,
                 environment: Environment.all, version: version,
-                log: makeLogger("portcullis"))
+                log: makeLog("portcullis"))
         } catch {
             complain("portcullis: \(error)")
             throw ExitCode(1)

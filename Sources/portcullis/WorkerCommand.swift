@@ -4,7 +4,7 @@ import ConfigFile
 import Configuration
 import Control
 import Gateway
-import Logging
+import Observability
 import Processes
 import Supervisor
 import System
@@ -18,13 +18,18 @@ struct WorkerCommand: ParsableCommand {
 
     func run() throws {
         let inherited = try Inherited(config: file.config)
-        let log = makeLogger("portcullis worker \(slot)")
+        let log = makeLog("portcullis worker \(slot)")
+        let (memory, ring) = (inherited.memory, inherited.own.logRing)
+        log.level = { memory.logLevel }
+        log.keep = { level, text in
+            ring.write([level.rawValue] + Array(ProgramEvent(at: 0, level, by: "", text).text.utf8), .event)
+        }
         let indices = listeners.split(separator: ",").compactMap { Int($0) }
         let worker = try Worker(
             settings: inherited.settings, files: inherited.files, memory: inherited.memory, own: inherited.own,
             supervisor: Descriptor(owning: 3), slot: slot,
             sockets: indices.enumerated().map { (listener: $0.element, descriptor: Int32(7 + $0.offset)) },
-            report: { log.warning("\($0)") })
+            log: log)
         worker.run()
     }
 }

@@ -65,7 +65,7 @@ import Testing
         let worker = try Worker(
             settings: settings, files: files.bundle, memory: HostMemory(limitKeys: 64), own: ProcessMemory(),
             supervisor: Descriptor(owning: own),
-            sockets: [(0, dup(socket.raw))], loop: loop, report: { _ in })
+            sockets: [(0, dup(socket.raw))], loop: loop, log: .silent)
         defer { close(supervisor) }
         var keys = [MessageKind.ticketKeys.rawValue] + [UInt8](repeating: 7, count: 80)
         send(supervisor, &keys, keys.count, 0)

@@ -179,6 +179,73 @@ import Testing
         load.program.stop()
     }
 
+    @Test("What the processes say is found again, over reloads, ends of processes and upgrades, and as much of it as operators want")
+    func events() throws {
+        let port = Ports.free()
+        let stage = try stage(
+            "upstream sick { server 127.0.0.1:\(port); health_check { interval 200ms; fall 1; } }",
+            routes: "route /sick { public; upstream sick; } \(Stage.usualRoute)")
+        func events() throws -> [[String: Any]] {
+            let text = try portcullis(["events", "--json"], stage).text
+            return (try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])?["events"] as? [[String: Any]] ?? []
+        }
+        func said(_ source: String, _ text: String) throws -> Bool {
+            try events().contains { ($0["source"] as? String ?? "").hasPrefix(source) && ($0["text"] as? String ?? "").contains(text) }
+        }
+        #expect(eventually { (try? said("supervisor", "ready: ")) == true })
+        #expect(eventually { (try? said("control", "127.0.0.1:\(port) is down: ")) == true })
+        // A worker's own: a certificate that it cannot use would do, and so does a breaker that opens.
+        try stage.gateway.rewrite(
+            stage.configuration(
+                "route /sick { public; upstream sick; } \(Stage.usualRoute)",
+                "health 127.0.0.1:\(healthPort); upstream sick { server 127.0.0.1:\(port); breaker { rate 50% of 2 in 10s; open 60s; } }"))
+        #expect(try portcullis(["reload"], stage).status == 0)
+        for _ in 0..<6 { _ = try stage.gateway.curl("/sick") }
+        #expect(eventually { (try? said("worker ", "upstream sick: ")) == true })
+        #expect(try said("control", "127.0.0.1:\(port) is down: "))
+        let status = try portcullis(["status"], stage).text
+        #expect(status.contains("ago, worker ") && status.contains("is down: "), "\(status)")
+        // A control process that starts again, and a program that takes over, know it all.
+        kill(try #require(stage.gateway.children("control").first), SIGKILL)
+        #expect(eventually(within: 30) { (try? said("worker ", "upstream sick: ")) == true })
+        #expect(stage.gateway.handOver())
+        #expect(
+            eventually(within: 30) {
+                (try? said("worker ", "upstream sick: ")) == true && (try? said("supervisor", "has taken over")) == true
+            })
+        let text = try portcullis(["events"], stage).text
+        #expect(text.split(separator: "\n").allSatisfy { $0.dropFirst(4).first == "-" && $0.contains("Z  ") }, "\(text)")
+    }
+
+    @Test("The log level holds for all processes, over reloads, and is one of four")
+    func logLevel() throws {
+        let (good, bad) = (Ports.free(), Ports.free())
+        let folder = TemporaryFolder()
+        let nginx = try Nginx("server { listen 127.0.0.1:\(good); location / { return 204; } }", in: folder, ports: [good])
+        let stage = try stage(
+            """
+            upstream looked { server 127.0.0.1:\(good); health_check { interval 200ms; } }
+            upstream gone { server 127.0.0.1:\(bad); retry { } }
+            """, routes: "route /looked { public; upstream looked; } route /gone { public; upstream gone; } \(Stage.usualRoute)")
+        #expect(try portcullis(["log-level"], stage).text == "info\n")
+        #expect(try portcullis(["log-level", "all"], stage).status == 2)
+        #expect(!stage.gateway.log.contains("was looked at"))
+        #expect(try portcullis(["log-level", "debug"], stage).status == 0)
+        #expect(eventually { stage.gateway.log.contains("upstream looked: 127.0.0.1:\(good) was looked at: it is well") })
+        #expect(try stage.gateway.curl("/gone").status == 502)
+        #expect(eventually { stage.gateway.log.contains("upstream gone: 127.0.0.1:\(bad): a connection did not open") })
+        #expect(stage.gateway.reload())
+        #expect(try portcullis(["log-level"], stage).text == "debug\n")
+        // Nothing of that fills the list that status shows.
+        #expect(try !portcullis(["events"], stage).text.contains("was looked at"))
+        #expect(try portcullis(["log-level", "error"], stage).status == 0)
+        let before = stage.gateway.log
+        #expect(try portcullis(["reload"], stage).status == 0)
+        #expect(!stage.gateway.log.dropFirst(before.count).contains("ready:"), "\(stage.gateway.log)")
+        #expect(eventually { (try? portcullis(["events"], stage).text.contains("set the log level to error")) == true })
+        _ = nginx.pid
+    }
+
     @Test("Maintenance closes what the file does not keep open, over reloads, in both versions of HTTP, and says until when")
     func maintenance() throws {
         let routes = """

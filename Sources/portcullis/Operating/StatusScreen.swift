@@ -37,12 +37,16 @@ struct StatusScreen {
         lines.append("workers    \(counts.isEmpty ? "none" : counts.joined(separator: ", "))")
         for upstream in state.list("upstreams") {
             let waiting = upstream.count("waiting")
+            if let service = upstream["service"] {
+                lines.append(
+                    "service    \(pad(upstream.text("upstream"), 14)) \(pad(service.text("name"), 35)) \(numbers(service))"
+                        + (waiting > 0 ? " waiting \(waiting)" : ""))
+            }
             for (index, server) in upstream.list("servers").enumerated() {
                 let name = index == 0 ? upstream.text("upstream") : ""
                 lines.append(
                     "\(index == 0 ? "upstream   " : "           ")\(pad(name, 14)) \(pad(server.text("server"), 24)) \(pad(serverState(server), 10)) "
-                        + "active \(server.count("active")) idle \(server.count("idle")) errors \(server.count("errors"))"
-                        + (index == 0 && waiting > 0 ? " waiting \(waiting)" : ""))
+                        + (upstream["service"] == nil ? numbers(server) + (index == 0 && waiting > 0 ? " waiting \(waiting)" : "") : ""))
             }
         }
         for certificate in state.list("certificates") {
@@ -64,7 +68,16 @@ struct StatusScreen {
             let most = refusals.prefix(5).map { "\(printable($0.name)) \($0.value.number?.text ?? "")" }
             lines.append("refusals   \(most.joined(separator: ", "))")
         }
-        return lines.joined(separator: "\n") + "\n"
+        for event in state.list("last_errors") {
+            lines.append(
+                "\(pad(event.text("level"), 10)) \(age(event.count("at"))) ago, \(event.text("source")): \(event.text("text").prefix(textMax))"
+            )
+        }
+        return lines.map { String($0.reversed().drop { $0 == " " }.reversed()) }.joined(separator: "\n") + "\n"
+    }
+
+    private func numbers(_ server: JSONValue) -> String {
+        "active \(server.count("active")) idle \(server.count("idle")) errors \(server.count("errors"))"
     }
 
     /// What an operator should see to, the worst first.
@@ -110,6 +123,9 @@ struct StatusScreen {
         }
     }
 }
+
+/// Of a message; the rest stands in the log, and in `portcullis events`.
+private let textMax = 160
 
 /// A text in a column of this width; one that is longer is cut.
 func pad(_ text: String, _ width: Int, right: Bool = false) -> String {
