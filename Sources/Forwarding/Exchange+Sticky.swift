@@ -1,5 +1,8 @@
 /// The server that a client has begun with (``StickyCookie``).
 extension Exchange {
+    /// The field line that binds the client to the server that has responded; nil where nothing is to be said.
+    package var binding: [UInt8]? { mayBind && !bindingLine.isEmpty ? bindingLine : nil }
+
     /// The one that the request's cookie names; nil where it names none that is there.
     func boundServer(in group: UpstreamGroup) -> UpstreamServer? {
         guard let sticky = group.settings.sticky, let value = outgoing.value(of: sticky.variable) else { return nil }
@@ -11,6 +14,6 @@ extension Exchange {
         guard let group, let sticky = group.settings.sticky else { return }
         let bound = boundServer(in: group)
         if bound === server || bound?.isThere == true { return }
-        binding = sticky.line(server.mark)
+        bindingLine = sticky.line(server.mark)
     }
 }

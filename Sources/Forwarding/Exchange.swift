@@ -99,8 +99,10 @@ package final class Exchange: UpstreamClient {
     var pass: UpstreamGate.Pass?
     /// Fires when a request that is repeated has waited for long enough.
     var backoffTimer: Timer?
-    /// The field line that binds the client to the server that has responded; empty where it is bound already.
-    package internal(set) var binding: [UInt8] = []
+    /// Whether its group binds clients to servers.
+    var mayBind = false
+    /// See ``binding``; here, because no other module sees it, nobody asks whether it is looked at while it changes.
+    var bindingLine: [UInt8] = []
     /// Whether the request finds out whether its server is well again.
     private var isTrial = false
     private var server: UpstreamServer?
@@ -168,6 +170,7 @@ package final class Exchange: UpstreamClient {
         attempt = 0
         repetitions = 0
         kept = nil
+        mayBind = group.isSticky
         if let rule = group.settings.retry, repeatsIdempotent, shape.upgrade == nil, rule.takes(shape.method), shape.isShort {
             kept = []
             if let perTry = rule.perTry { setPatience(min(perTry, silence.answer)) }
@@ -272,7 +275,7 @@ package final class Exchange: UpstreamClient {
             if silence.ofTry != nil { channel.isLastTry() }
         }
         answered = now
-        if group?.settings.sticky != nil { bind(to: channel.server) }
+        if mayBind { bind(to: channel.server) }
         downstream?.received(head: head, framing: framing)
         pauseIfFull(channel)
     }
@@ -320,7 +323,7 @@ package final class Exchange: UpstreamClient {
         guard fresh || !group.hasWaiting || wait != nil,
             let channel = try group.acquire(
                 fresh: fresh, for: outgoing.origin, after: repetitions > 0 ? server : nil,
-                key: group.keyVariable == nil ? nil : key(in: group), bound: boundServer(in: group))
+                key: group.keyVariable == nil ? nil : key(in: group), bound: mayBind ? boundServer(in: group) : nil)
         else {
             if wait == nil { wait = try group.wait(self, of: account) }
             return
@@ -387,7 +390,7 @@ package final class Exchange: UpstreamClient {
         channel = nil
         group = nil
         if kept != nil { kept = nil }
-        if !binding.isEmpty { binding = [] }
+        if mayBind { bindingLine = [] }
         endTrial()
         outgoing.end()
     }

@@ -11,6 +11,8 @@ package import UpstreamHealth
 /// A group of servers as one worker sees it: who is there, who is busy, which connections wait.
 package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     let settings: UpstreamSettings
+    /// Whether clients are bound to servers.
+    let isSticky: Bool
     /// The longest silence of a response that is a stream, and of a tunnel.
     package let streamTimeout: Nanoseconds
     package let speaksHTTP2: Bool
@@ -62,6 +64,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         self.load = load
         gate = UpstreamGate(settings, load: load, table: table, metrics: self.metrics, on: loop, report: log.warning)
         self.settings = settings
+        isSticky = settings.sticky != nil
         streamTimeout = settings.timeouts.silence.stream
         speaksHTTP2 = settings.speaksHTTP2
         self.buffers = buffers

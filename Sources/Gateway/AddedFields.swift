@@ -38,7 +38,7 @@ final class AddedFields {
         if let own = passage.responseFields, passage.state == .forwarding {
             own.append(passage.identity, passage.context, present: passage.presentFields, to: &output)
         }
-        if !passage.exchange.binding.isEmpty { output.append(lines: passage.exchange.binding) }
+        if let binding = passage.exchange.binding { output.append(lines: binding) }
         if passage.ownsCORS, let cors = passage.route?.cors { cors.append(for: passage.context.head, to: &output) }
         if passage.compression != nil { appendCoding(passage, to: &output) }
         let asked = passage.progress.states
