@@ -56,7 +56,9 @@ let package = Package(
         part("Authentication", ["COpenSSL", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "Routing"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
         part("RateLimiting", ["Observability", "Bytes", "ConfigFile", "Time", "System", "Routing", "Authentication", "Authorization"]),
-        part("Redis", ["Observability", "Connection", "CHiredis", "Bytes", "ConfigFile", "Time", "System", "TLS", "RateLimiting"]),
+        part(
+            "Redis",
+            ["Authentication", "Observability", "Connection", "CHiredis", "Bytes", "ConfigFile", "Time", "System", "TLS", "RateLimiting"]),
         part(
             "Forwarding",
             [

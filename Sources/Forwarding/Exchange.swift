@@ -99,9 +99,8 @@ package final class Exchange: UpstreamClient {
     var pass: UpstreamGate.Pass?
     /// Fires when a request that is repeated has waited for long enough.
     var backoffTimer: Timer?
-    /// Whether its group binds clients to servers.
+    /// Whether its group binds clients to servers, and the line that does; see ``binding``, which alone other modules see.
     var mayBind = false
-    /// See ``binding``; here, because no other module sees it, nobody asks whether it is looked at while it changes.
     var bindingLine: [UInt8] = []
     /// Whether the request finds out whether its server is well again.
     private var isTrial = false

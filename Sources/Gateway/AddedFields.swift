@@ -50,7 +50,7 @@ final class AddedFields {
             Self.begin(states[state.limit.index], isFirst: index == 0, &output)
             output.append(decimal: state.remaining)
             output.append(";t=")
-            output.append(decimal: state.resetAfter.secondsUp)
+            output.append(decimal: state.nextAfter.secondsUp)
         }
         output.end()
     }

@@ -22,16 +22,24 @@ package struct Admission: ~Copyable {
 package struct LimitState: Sendable {
     package let limit: LimitID
     package let remaining: UInt64
-    /// Until the quota is whole again.
-    package let resetAfter: Nanoseconds
+    /// Until there is more of the quota than now; where nothing is left, how long to wait.
+    package let nextAfter: Nanoseconds
     /// How long to wait; zero where the limit lets the request through.
     package let retryAfter: Nanoseconds
 
-    package init(limit: LimitID, remaining: UInt64, resetAfter: Nanoseconds, retryAfter: Nanoseconds) {
+    package init(limit: LimitID, remaining: UInt64, nextAfter: Nanoseconds, retryAfter: Nanoseconds) {
         self.limit = limit
         self.remaining = remaining
-        self.resetAfter = resetAfter
+        self.nextAfter = nextAfter
         self.retryAfter = retryAfter
+    }
+}
+
+extension LimitState {
+    init(_ limit: LimitID, _ decision: GCRA.Decision, of quota: Quota) {
+        self.init(
+            limit: limit, remaining: decision.remaining, nextAfter: quota.gcra.nextAfter(ahead: decision.resetAfter.count),
+            retryAfter: decision.retryAfter)
     }
 }
 

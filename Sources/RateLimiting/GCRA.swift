@@ -65,6 +65,15 @@ package struct GCRA: Equatable, Sendable {
         return min(left, arrival > now ? arrival - now : 0)
     }
 
+    /// Until one request more than now may come at once, of a key whose TAT is so far ahead of now. Where none may, that is how long the next one
+    /// has to wait.
+    package func nextAfter(ahead: UInt64) -> Nanoseconds {
+        let left = ahead >= tolerance ? 0 : (tolerance - ahead) / cost
+        let (wanted, overflow) = (left + 1).multipliedReportingOverflow(by: cost)
+        let (needed, overflows) = ahead.addingReportingOverflow(wanted)
+        return Nanoseconds(overflow || overflows ? cost : needed > tolerance ? needed - tolerance : 0)
+    }
+
     /// Decides on one request at `now`, of a key whose TAT is `arrival` (0 for a new key).
     package func decide(arrival: UInt64, now: UInt64) -> Decision {
         let current = max(arrival, now)

@@ -34,7 +34,7 @@ final class LeaseBroker {
         // Those who wait already spend theirs at once: they make the lease no larger than it may be.
         let waiting = handingOut.fingerprint == fingerprint ? handingOut.left : 1
         let count = max(size, min(waiting, call.quota.burst))
-        store.decide([RemoteCall(key: call.key, isSecret: call.isSecret, quota: call.quota, count: count)], for: lease)
+        store.decide([RemoteCall(limit: call.limit, key: call.key, quota: call.quota, count: count, floor: call.floor)], for: lease)
     }
 
     fileprivate func decided(_ lease: PendingLease, _ decision: GCRA.Decision?, _ now: Instant) {

@@ -5,7 +5,7 @@ import Routing
 import System
 
 extension Limit {
-    /// Appends the key of a request: the limit's name and rate, then each part with its length, so that no two lists of parts
+    /// Appends the key of a request: the limit's name, then each part with its length, so that no two lists of parts
     /// render alike; and of a claim that is an array each element with its own. An IPv6 address counts as its network of 64 bits, all of
     /// which one subscriber has.
     ///
@@ -16,11 +16,6 @@ extension Limit {
     func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) -> Bool {
         var hasStandIn = false
         output.append(name)
-        // A limit whose rate is changed starts again; its old times mean something else.
-        output.append(0x2F)
-        output.append(decimal: quota.gcra.cost)
-        output.append(0x2F)
-        output.append(decimal: quota.burst)
         for template in key {
             output.append(0x3A)
             let start = output.count

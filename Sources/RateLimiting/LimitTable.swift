@@ -63,6 +63,7 @@ package struct LimitTable {
     package func admit(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> GCRA.Decision {
         while true {
             guard let bucket = findOrTake(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, now) }
+            if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
             let refunded = memory.load(bucket + 2)
             let arrival = memory.load(bucket + 1)
             var decision = quota.gcra.decide(arrival: arrival, now: now)
@@ -72,6 +73,30 @@ package struct LimitTable {
             // Taken by another key in between: that key has paid once too often, this one starts again.
             if memory.load(bucket) == fingerprint { return decision }
         }
+    }
+
+    /// The limit's rate has changed: the key owes as many requests as before.
+    private func convert(_ bucket: Int, _ quota: Quota, _ now: UInt64) {
+        let paid = memory.load(bucket + 3)
+        memory.store(bucket + 4, quota.gcra.tolerance)
+        // One worker converts; who has found another rate meanwhile converts once more.
+        guard paid != quota.gcra.cost, memory.compareExchange(bucket + 3, expected: paid, desired: quota.gcra.cost).exchanged, paid > 0
+        else {
+            return
+        }
+        while true {
+            let arrival = memory.load(bucket + 1)
+            guard arrival > now else { return }
+            let converted = now + Self.converted(arrival - now, from: paid, to: quota)
+            if memory.compareExchange(bucket + 1, expected: arrival, desired: converted).exchanged { return }
+        }
+    }
+
+    /// A distance from now that was counted with another cost: as many requests at the present one, and no more than the quota has.
+    private static func converted(_ ahead: UInt64, from paid: UInt64, to quota: Quota) -> UInt64 {
+        let product = ahead.multipliedFullWidth(by: quota.gcra.cost)
+        guard product.high < paid else { return quota.gcra.tolerance }
+        return min(paid.dividingFullWidth(product).quotient, quota.gcra.tolerance)
     }
 
     /// Takes back what is left of the charge of a request that does not count after all.

@@ -80,10 +80,10 @@ package final class RateLimiter {
             let limit = limits[id.index]
             let key = key(of: limit, id, progress.identity, in: context)
             if case .redis(let store) = limit.store, limit.lease > 1 {
-                let call = RemoteCall(key: key.bytes, isSecret: limit.hasSecretKey, quota: limit.quota)
+                let call = RemoteCall(limit: limit.name, key: key.bytes, quota: limit.quota)
                 leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: key.fingerprint))
             } else if case .redis(let store) = limit.store {
-                let call = RemoteCall(key: key.bytes, isSecret: limit.hasSecretKey, quota: limit.quota)
+                let call = RemoteCall(limit: limit.name, key: key.bytes, quota: limit.quota)
                 if let present = groups.firstIndex(where: { $0.store == store }) {
                     groups[present].ids.append(id)
                     groups[present].calls.append(call)
@@ -138,8 +138,7 @@ package final class RateLimiter {
         let limit = limits[id.index]
         let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds)
         metrics?.decided(id, inPlaceOfStore ? .local : decision.isAllowed ? .allowed : .refused)
-        present.states.append(
-            LimitState(limit: id, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter))
+        present.states.append(LimitState(id, decision, of: limit.quota))
         if decision.isAllowed {
             present.charged.append(AdmissionProgress.LocalCharge(limit: id, fingerprint: fingerprint, charge: decision.charge))
             return true
@@ -196,7 +195,7 @@ package final class RateLimiter {
         metrics?.decided(group.ids[0], .allowed)
         let state = LimitState(
             limit: group.ids[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
-            resetAfter: lease.wholeAt.since(now), retryAfter: .zero)
+            nextAfter: group.calls[0].quota.gcra.nextAfter(ahead: lease.wholeAt.since(now).count), retryAfter: .zero)
         let charge = AdmissionProgress.RemoteCharge(
             limit: group.ids[0], store: group.store, call: group.calls[0], charge: nil, lease: (fingerprint, lease.end))
         progress.change { present in
@@ -217,9 +216,7 @@ package final class RateLimiter {
             guard decideWithout(group, progress, now) else { return progress.finish() }
             return askNextStore(progress, now)
         }
-        let states = zip(group.ids, decisions).map { id, decision in
-            LimitState(limit: id, remaining: decision.remaining, resetAfter: decision.resetAfter, retryAfter: decision.retryAfter)
-        }
+        let states = zip(group.ids, decisions).map { LimitState($0, $1, of: limits[$0.index].quota) }
         progress.change { $0.states += states }
         for (id, decision) in zip(group.ids, decisions) { metrics?.decided(id, decision.isAllowed ? .allowed : .refused) }
         if let refused = zip(group.ids, decisions).first(where: { !$0.1.isAllowed }) {

@@ -3,18 +3,21 @@ import System
 
 /// One key's part of a call to a store outside the host.
 package struct RemoteCall: Sendable {
+    /// The limit's name.
+    package let limit: String
     package let key: [UInt8]
-    /// Whether the key holds what must not be read by anyone who sees the store's keys: a field or a cookie of the client's.
-    package let isSecret: Bool
     package let quota: Quota
     /// How many requests are asked for; the store grants as many of them as there are, at least one or none.
     package let count: UInt64
+    /// How far ahead of now the key is known to be, at least.
+    package let floor: Nanoseconds
 
-    package init(key: [UInt8], isSecret: Bool = false, quota: Quota, count: UInt64 = 1) {
+    package init(limit: String, key: [UInt8], quota: Quota, count: UInt64 = 1, floor: Nanoseconds = .zero) {
+        self.limit = limit
         self.key = key
-        self.isSecret = isSecret
         self.quota = quota
         self.count = count
+        self.floor = floor
     }
 }
 

@@ -1,16 +1,21 @@
 import Time
 import Bytes
 import RateLimiting
-import TLS
 
 /// The one Lua script that decides on all limits of a request, in the server and in one step.
 ///
 /// Keys: one for each limit. Arguments: a mode, then for each limit its cost and tolerance in microseconds, how many requests are asked
-/// for, and of a charge to take back its end and what had been taken back before it. The state is the theoretical arrival time in
-/// microseconds of the server's clock, so that gateways need no common one, and all that was ever taken back of the key. Mode `decide`
-/// charges all limits or none and returns, for each, six integers: how many are granted, remaining, microseconds until the quota is whole,
-/// microseconds to wait, the end of the charge, what had been taken back before. Mode `refund` takes back what is left of a charge, by the
-/// rule of ``GCRA/refundable(_:arrival:refunded:now:)``.
+/// for, and two numbers of the mode. The value of a key: its theoretical arrival time in microseconds of the server's clock, so that
+/// gateways need no common one; the cost that it was counted with; and all that was ever taken back of the key. A key whose rate has
+/// changed owes as many requests as before: its distance from now is converted.
+///
+/// Mode `decide` charges all limits or none. Its first number is how far ahead of now the key is known to be at least: a server that has lost its
+/// data learns it again. It returns the server's time; for each limit how far ahead of now the key is afterwards or, with a minus, how long to wait;
+/// for each that was asked for several requests how many were granted; and, where anything ever was taken back, how much of each key.
+/// Mode `refund` takes back what is left of a charge, known by its end and by what had been taken back before it, by the rule of
+/// ``GCRA/refundable(_:arrival:refunded:now:)``.
+///
+/// A value that is none (another type, no finite numbers) counts as a quota that is used up, and is written again as that: no other key suffers for it.
 ///
 /// Lua counts in doubles, which at the present time are exact to a quarter of a microsecond: what is compared is the distance
 /// from now, with a microsecond of slack, so that a rounding never refuses what the quota allows.
@@ -19,99 +24,126 @@ enum LimitScript {
         local time = redis.call('TIME')
         local now = time[1] * 1000000 + time[2]
         local refunding = ARGV[1] == 'refund'
-        local answer, next_ahead, next_refunded, all_allowed = {}, {}, {}, true
+        local function number(text)
+          local value = tonumber(text or 'none')
+          if value and value >= 0 and value < 9007199254740992 then return value end
+        end
+        local answer, grants, returns, ahead, costs, refunded, mended = {now}, {}, {}, {}, {}, {}, {}
+        local all_allowed, has_refunds = true, false
         for i = 1, #KEYS do
           local a = (i - 1) * 5 + 1
           local cost, tolerance, count = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
-          local stored = redis.call('GET', KEYS[i]) or ''
-          local arrival, refunded = string.match(stored, '^(%S+) ?(%S*)')
-          arrival, refunded = tonumber(arrival or '0') or 0, tonumber(refunded or '0') or 0
-          local ahead = math.min(math.max(0, arrival - now), tolerance)
+          local stored = redis.pcall('GET', KEYS[i])
+          local far, back = 0, 0
+          if stored then
+            local arrival, paid, taken
+            if type(stored) == 'string' then arrival, paid, taken = string.match(stored, '^(%S+) (%S+) (%S+)$') end
+            arrival, paid, taken = number(arrival), number(paid), number(taken)
+            if arrival and paid and taken and paid > 0 then
+              far, back = math.max(0, arrival - now), taken
+              if math.abs(paid - cost) > 0.0005 then far = far * cost / paid end
+              -- Further ahead than any request takes it: a clock was set, and the key would be refused until then.
+              if far > tolerance + 1 then far, mended[i] = tolerance, true end
+              far = math.min(far, tolerance)
+            else
+              far, mended[i] = tolerance, true
+            end
+          end
           if refunding then
-            local finish = tonumber(ARGV[a + 4]) - (refunded - tonumber(ARGV[a + 5]))
-            local left = math.max(0, math.min(finish - math.max(finish - cost * count, now), ahead))
+            local finish = tonumber(ARGV[a + 4]) - (back - tonumber(ARGV[a + 5]))
+            local left = math.max(0, math.min(finish - math.max(finish - cost * count, now), far))
             -- Less has been refunded than when it was charged: it is another key by now. One microsecond was rounded up.
-            if refunded + 1 < tonumber(ARGV[a + 5]) then left = 0 end
-            next_ahead[i], next_refunded[i] = ahead - left, refunded + left
+            if back + 1 < tonumber(ARGV[a + 5]) then left = 0 end
+            far, back = far - left, back + left
           else
-            local granted = math.min(count, math.max(0, math.floor((tolerance + 1 - ahead) / cost)))
-            local wait = 0
-            if granted > 0 then
-              ahead = ahead + cost * granted
+            far = math.max(far, math.min(tonumber(ARGV[a + 4]), tolerance))
+            local granted = math.min(count, math.max(0, math.floor((tolerance + 1 - far) / cost)))
+            if granted > 0 or count == 0 then
+              far = far + cost * granted
+              answer[#answer + 1] = math.ceil(far)
             else
               all_allowed = false
-              wait = math.ceil(ahead + cost - tolerance)
+              answer[#answer + 1] = -math.max(1, math.ceil(far + cost - tolerance))
             end
-            next_ahead[i], next_refunded[i] = ahead, refunded
-            answer[#answer + 1] = granted
-            answer[#answer + 1] = math.max(0, math.floor((tolerance - ahead + 1) / cost))
-            answer[#answer + 1] = math.ceil(ahead)
-            answer[#answer + 1] = wait
-            answer[#answer + 1] = math.floor(now + ahead)
-            answer[#answer + 1] = math.ceil(refunded)
+            if count > 1 then grants[#grants + 1] = granted end
+            if back > 0 then has_refunds = true end
+            returns[#returns + 1] = math.ceil(back)
+          end
+          ahead[i], costs[i], refunded[i] = far, cost, back
+        end
+        for i = 1, #KEYS do
+          if refunding or all_allowed or mended[i] then
+            redis.call('SET', KEYS[i], string.format('%.3f %.3f %.3f', now + ahead[i], costs[i], refunded[i]), 'PX',
+              math.ceil(ahead[i] / 1000) + 1000)
           end
         end
-        if refunding or all_allowed then
-          for i = 1, #KEYS do
-            redis.call('SET', KEYS[i], string.format('%.3f %.3f', now + next_ahead[i], next_refunded[i]), 'PX',
-              math.ceil(next_ahead[i] / 1000) + 1000)
-          end
-        end
+        for i = 1, #grants do answer[#answer + 1] = grants[i] end
+        if has_refunds then for i = 1, #returns do answer[#answer + 1] = returns[i] end end
         return answer
         """
 
-    static func arguments(_ calls: [RemoteCall]) -> [[UInt8]] {
-        arguments("decide", calls.map { ($0, GCRA.Charge(end: 0, refundedBefore: 0)) })
+    static func arguments(_ calls: [RemoteCall], _ names: KeyNames) -> [[UInt8]] {
+        arguments("decide", calls.map { ($0, $0.floor.count, 0) }, names)
     }
 
-    static func arguments(_ refunds: [RemoteRefund]) -> [[UInt8]] { arguments("refund", refunds.map { ($0.call, $0.charge) }) }
+    static func arguments(_ refunds: [RemoteRefund], _ names: KeyNames) -> [[UInt8]] {
+        arguments("refund", refunds.map { ($0.call, $0.charge.end, $0.charge.refundedBefore) }, names)
+    }
 
-    private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, charge: GCRA.Charge)]) -> [[UInt8]] {
+    private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, UInt64, UInt64)], _ names: KeyNames) -> [[UInt8]] {
         var arguments = [decimal(UInt64(parts.count))]
-        for (call, _) in parts { arguments.append(name(of: call)) }
+        for (call, _, _) in parts { arguments.append(names.name(of: call)) }
         arguments.append([UInt8](mode.utf8))
-        for (call, charge) in parts {
+        for (call, first, second) in parts {
             arguments.append(microseconds(call.quota.gcra.cost))
             arguments.append(microseconds(call.quota.gcra.tolerance))
             arguments.append(decimal(call.count))
-            arguments.append(microseconds(charge.end))
-            arguments.append(microseconds(charge.refundedBefore))
+            arguments.append(microseconds(first))
+            arguments.append(microseconds(second))
         }
         return arguments
     }
 
-    /// What a key is called in the server: a short one as it is; a long one, and one that holds a secret, by its hash.
-    static func name(of call: RemoteCall) -> [UInt8] {
-        let prefix = [UInt8]("portcullis:".utf8)
-        guard call.isSecret || call.key.count > keyBytesMax else { return prefix + call.key }
-        // The limit's name and rate stand before the first colon, so that an operator sees whose keys there are.
-        let limit = call.key.prefix { $0 != 0x3A }.prefix(keyBytesMax)
-        return prefix + limit + [UInt8](":#".utf8) + Base64URL.encode(Digest.sha256(call.key))
-    }
-
     /// The decisions in a reply of mode `decide`; nil when it has another shape.
-    ///
-    /// - Parameter counts: how many requests were asked for, for each limit.
-    static func decisions(_ reply: RedisReply, counts: [UInt64]) -> [GCRA.Decision]? {
-        guard case .array(let values) = reply, values.count == counts.count * 6 else { return nil }
+    static func decisions(_ reply: RedisReply, of calls: [RemoteCall]) -> [GCRA.Decision]? {
+        guard case .array(let values) = reply else { return nil }
+        let integers = values.compactMap { if case .integer(let value) = $0 { value } else { nil } }
+        let grants = calls.count { $0.count > 1 }
+        let isShort = integers.count == 1 + calls.count + grants
+        guard integers.count == values.count, isShort || integers.count == 1 + calls.count * 2 + grants, 0...momentMax ~= integers[0] else {
+            return nil
+        }
+        var nextGrant = 1 + calls.count
         var decisions: [GCRA.Decision] = []
-        let range = 0...microsecondsMax
-        for (index, count) in counts.enumerated() {
-            let integers = values[index * 6..<index * 6 + 6].compactMap { if case .integer(let value) = $0 { value } else { nil } }
-            guard integers.count == 6 else { return nil }
-            let (granted, remaining, reset, wait) = (integers[0], integers[1], integers[2], integers[3])
-            let (end, refunded) = (integers[4], integers[5])
-            guard range.contains(reset), range.contains(wait), remaining >= 0, 0...Int64(clamping: count) ~= granted,
-                0...momentMax ~= end, 0...momentMax ~= refunded
+        for (index, call) in calls.enumerated() {
+            let value = integers[1 + index]
+            var granted = value < 0 ? 0 : Int64(clamping: min(call.count, 1))
+            if call.count > 1 {
+                granted = integers[nextGrant]
+                nextGrant += 1
+            }
+            let refunded = isShort ? 0 : integers[1 + calls.count + grants + index]
+            guard -microsecondsMax...microsecondsMax ~= value, 0...Int64(clamping: call.count) ~= granted, 0...momentMax ~= refunded,
+                (granted > 0 || call.count == 0) == (value >= 0)
             else { return nil }
-            var decision = GCRA.Decision(
-                isAllowed: granted > 0, granted: UInt64(clamping: granted), arrival: UInt64(end) * 1_000,
-                remaining: UInt64(clamping: remaining),
-                resetAfter: Nanoseconds(UInt64(reset)) * 1_000, retryAfter: Nanoseconds(UInt64(wait)) * 1_000)
-            decision.refundedBefore = UInt64(refunded) * 1_000
-            decisions.append(decision)
+            decisions.append(decision(value, UInt64(granted), UInt64(refunded), at: UInt64(integers[0]), of: call.quota.gcra))
         }
         return decisions
+    }
+
+    /// - Parameter value: microseconds ahead of now; with a minus, to wait.
+    private static func decision(_ value: Int64, _ granted: UInt64, _ refunded: UInt64, at now: UInt64, of gcra: GCRA) -> GCRA.Decision {
+        let amount = value.magnitude * 1_000
+        let rest = gcra.tolerance - min(gcra.cost, gcra.tolerance)
+        // Of a request that has to wait so long: how far the key must be for that.
+        let ahead = value < 0 ? amount.addingReportingOverflow(rest).partialValue : amount
+        let slack = gcra.tolerance.addingReportingOverflow(1_000).partialValue
+        var decision = GCRA.Decision(
+            isAllowed: granted > 0, granted: granted, arrival: (now &+ (value < 0 ? 0 : value.magnitude)) * 1_000,
+            remaining: value < 0 || ahead >= slack ? 0 : (slack - ahead) / gcra.cost, resetAfter: Nanoseconds(ahead),
+            retryAfter: Nanoseconds(value < 0 ? amount : 0))
+        decision.refundedBefore = refunded * 1_000
+        return decision
     }
 
     private static func decimal(_ value: UInt64) -> [UInt8] {
@@ -130,8 +162,7 @@ enum LimitScript {
     }
 }
 
-/// A hundred days; no limit has a longer window, so a larger number is not the script's.
-private let microsecondsMax: Int64 = 100 * 86_400 * 1_000_000
+/// A thousand days; no limit has a longer window, so a larger number is not the script's.
+private let microsecondsMax: Int64 = 1_000 * 86_400 * 1_000_000
 /// In the year 2255; microseconds that are nanoseconds without an overflow.
 private let momentMax: Int64 = 9_000_000_000_000_000
-private let keyBytesMax = 128

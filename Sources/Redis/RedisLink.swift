@@ -31,7 +31,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     private enum Call {
         /// The arguments are those of the call, to be sent again when the server has lost the script.
-        case decision(any RemoteDecisionReceiver, counts: [UInt64], arguments: [[UInt8]], isRepeated: Bool)
+        case decision(any RemoteDecisionReceiver, calls: [RemoteCall], arguments: [[UInt8]], isRepeated: Bool)
         case refund(arguments: [[UInt8]], isRepeated: Bool)
         case loading
         case greeting
@@ -94,14 +94,14 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         guard isAvailable else { return receiver.decided(nil, at: loop.now) }
-        let arguments = LimitScript.arguments(calls)
+        let arguments = LimitScript.arguments(calls, settings.keyNames)
         send(arguments)
-        sent.append(.decision(receiver, counts: calls.map(\.count), arguments: arguments, isRepeated: false))
+        sent.append(.decision(receiver, calls: calls, arguments: arguments, isRepeated: false))
     }
 
     package func refund(_ refunds: [RemoteRefund]) {
         guard isAvailable else { return }
-        let arguments = LimitScript.arguments(refunds)
+        let arguments = LimitScript.arguments(refunds, settings.keyNames)
         send(arguments)
         sent.append(.refund(arguments: arguments, isRepeated: false))
     }
@@ -275,8 +275,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             } else {
                 refused(text)
             }
-        case .decision(let receiver, let counts, let arguments, let isRepeated):
-            if let decisions = LimitScript.decisions(reply, counts: counts) {
+        case .decision(let receiver, let calls, let arguments, let isRepeated):
+            if let decisions = LimitScript.decisions(reply, of: calls) {
                 pause = pauseFirst
                 isDoubtful = false
                 report(true, "it replies")
@@ -285,7 +285,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
                 loadAgain()
                 send(arguments)
-                sent.append(.decision(receiver, counts: counts, arguments: arguments, isRepeated: true))
+                sent.append(.decision(receiver, calls: calls, arguments: arguments, isRepeated: true))
             } else {
                 metrics?.decided(false)
                 receiver.decided(nil, at: loop.now)

@@ -1,4 +1,6 @@
 package import Time
+import Authentication
+import Bytes
 package import ConfigFile
 package import System
 package import TLS
@@ -24,6 +26,8 @@ package struct RedisSettings {
     package let password: String?
     package let database: Int
     package let tls: ClientTLSSettings?
+    /// What keys are called there.
+    package let keyNames: KeyNames
     /// How long a decision may take before `when_store_fails` holds.
     package let timeout: Nanoseconds
 
@@ -59,7 +63,17 @@ package struct RedisSettings {
         tls = tlsDirective.flatMap { ClientTLSSettings($0, files: files, diagnostics) }
         let timeout = block.one("timeout")?.duration(diagnostics, in: .milliseconds(1)...(.seconds(60)))
         self.timeout = Nanoseconds(timeout ?? .milliseconds(50))
-        block.finish(later: ["sentinel", "cluster", "prefix"])
+        let prefix = block.one("prefix")?.word("NAME", diagnostics)
+        if let prefix, !(1...16).contains(prefix.text.utf8.count) || !prefix.text.utf8.allSatisfy({ ASCII.isUnreserved($0) }) {
+            diagnostics.error("'\(prefix.text)' is not a prefix", at: prefix, hint: "use up to 16 letters, digits, - and _")
+        }
+        let secret = block.one("key_secret").flatMap { directive in
+            Issuer.SecretFile(directive, diagnostics).flatMap {
+                SharedSecret($0, at: directive.arguments[0], files: files, diagnostics)
+            }
+        }
+        keyNames = KeyNames(prefix: prefix?.text ?? "pc", secret: secret.map { $0.digest(Array("redis keys".utf8)) })
+        block.finish(later: ["sentinel", "cluster"])
         if addresses.isEmpty { diagnostics.error("a redis has no address", at: directive.name, hint: "add: address 127.0.0.1:6379;") }
         if username != nil, passwordDirective == nil { diagnostics.error("a username needs a password", at: directive.name) }
         guard let address, diagnostics.count == errors else { return nil }

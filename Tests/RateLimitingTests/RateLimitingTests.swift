@@ -21,6 +21,10 @@ private let second: UInt64 = 1_000_000_000
         #expect(!refused.isAllowed)
         #expect(refused.retryAfter == .seconds(1))
         #expect(refused.resetAfter == .seconds(3))
+        // Nothing is left: there is more when the next may come. Where something is, when there is one more.
+        #expect(quota.gcra.nextAfter(ahead: 3 * second) == refused.retryAfter)
+        #expect(quota.gcra.nextAfter(ahead: second + 400_000_000) == .milliseconds(400))
+        #expect(quota.gcra.nextAfter(ahead: 0) == .seconds(1))
         #expect(!ask(start + second - 1).isAllowed)
         #expect(ask(start + second).isAllowed)
         #expect(!ask(start + second).isAllowed)
@@ -46,6 +50,7 @@ private let second: UInt64 = 1_000_000_000
         ] {
             _ = quota.gcra.decide(arrival: value, now: value / 3)
             _ = quota.gcra.decide(arrival: 0, now: value)
+            _ = quota.gcra.nextAfter(ahead: value)
         }
     }
 }

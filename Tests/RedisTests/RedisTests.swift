@@ -42,33 +42,58 @@ import Testing
         #expect(output.readable.copied() == [UInt8]("*3\r\n$3\r\nSET\r\n$0\r\n\r\n$3\r\n".utf8) + [0, 13, 10, 13, 10])
     }
 
-    @Test func believesOnlyRepliesOfItsShape() {
-        func reply(_ values: Int64...) -> RedisReply { .array(values.map { .integer($0) }) }
+    private func call(_ key: String = "k", limit: String = "l", count: UInt64 = 1) -> RemoteCall {
+        RemoteCall(limit: limit, key: [UInt8](key.utf8), quota: Quota(count: 5, window: .seconds(5)), count: count)
+    }
+
+    private func reply(_ values: Int64...) -> RedisReply { .array(values.map { .integer($0) }) }
+
+    @Test func readsWhatTheScriptSays() throws {
+        let charged = try #require(LimitScript.decisions(reply(7_000_000, 1_000_000), of: [call()])?.first)
         #expect(
-            LimitScript.decisions(reply(1, 4, 1_000, 0, 5, 0), counts: [1]) == [
-                GCRA.Decision(isAllowed: true, arrival: 5_000, remaining: 4, resetAfter: .milliseconds(1), retryAfter: .zero)
-            ])
+            charged
+                == GCRA.Decision(
+                    isAllowed: true, arrival: 8_000_000_000, remaining: 4, resetAfter: .seconds(1), retryAfter: .zero))
+        let refused = try #require(LimitScript.decisions(reply(7_000_000, -300_000), of: [call()])?.first)
+        #expect(!refused.isAllowed && refused.remaining == 0 && refused.retryAfter == .milliseconds(300))
+        #expect(refused.resetAfter == .milliseconds(4_300))
+        // Several at once, one of them a lease; and what has been taken back.
+        let all = try #require(LimitScript.decisions(reply(7_000_000, 1_000_000, 3_000_000, 3, 0, 9), of: [call(), call(count: 4)]))
+        #expect(all.map(\.granted) == [1, 3] && all.map(\.refundedBefore) == [0, 9_000])
+        #expect(all[1].remaining == 2)
+    }
+
+    @Test func believesOnlyRepliesOfItsShape() {
         for wrong in [
-            reply(1, 4, 1_000), reply(1, 4, 1_000, 0), reply(1, -4, 1_000, 0, 5, 0), reply(1, 4, .max, 0, 5, 0), reply(1, 4, 0, -1, 5, 0),
-            reply(2, 4, 1_000, 0, 5, 0), reply(1, 4, 1_000, 0, -1, 0), reply(1, 4, 1_000, 0, .max, 0), reply(1, 4, 1_000, 0, 5, -1),
-            .integer(1), .null,
-            .array([.string([]), .null, .null, .null, .null, .null]),
+            reply(), reply(1), reply(1, 2, 3, 4), reply(-1, 1_000), reply(.max, 1_000), reply(1, .max), reply(1, .min), reply(1, 1_000, -1),
+            reply(1, 1_000, .max), .integer(1), .null, .array([.string([]), .null]), .array([.integer(1), .null]),
         ] {
-            #expect(LimitScript.decisions(wrong, counts: [1]) == nil)
+            #expect(LimitScript.decisions(wrong, of: [call()]) == nil, "\(wrong)")
+        }
+        // More granted than asked for, a grant with a wait, none without one.
+        for wrong in [reply(1, 1_000, 5), reply(1, -1_000, 1), reply(1, 1_000, 0), reply(1, 1_000, -1)] {
+            #expect(LimitScript.decisions(wrong, of: [call(count: 4)]) == nil, "\(wrong)")
         }
     }
 
-    /// What the keys are called shows no secret, and is never long.
+    /// What the keys are called shows nothing of what is counted, is always of one length, and has no byte of a client's.
     @Test func keysAreNamedWithoutSecrets() {
-        let quota = Quota(count: 1, window: .seconds(1))
-        func name(_ key: String, isSecret: Bool = false) -> String {
-            String(decoding: LimitScript.name(of: RemoteCall(key: [UInt8](key.utf8), isSecret: isSecret, quota: quota)), as: UTF8.self)
+        let names = KeyNames(prefix: "pc", secret: nil)
+        func name(_ call: RemoteCall, _ names: KeyNames) -> String { String(decoding: names.name(of: call), as: UTF8.self) }
+        var seen: Set<String> = []
+        let keys = ["=192.0.2.1#10", "={a}#3", "={b}#3", "", "=\u{0}\r\n#2", "=" + String(repeating: "y", count: 30_000)]
+        for key in keys {
+            for limit in ["a", "b"] {
+                let name = name(call(key, limit: limit), names)
+                #expect(name.utf8.count == 35 && name.hasPrefix("pc2:") && !name.contains("{"), "\(name)")
+                seen.insert(name)
+            }
         }
-        #expect(name("per_ip/1/1:=192.0.2.1#10") == "portcullis:per_ip/1/1:=192.0.2.1#10")
-        let secret = name("per_key/1/1:=s3cret#6", isSecret: true)
-        #expect(secret.hasPrefix("portcullis:per_key/1/1:#") && !secret.contains("s3cret"))
-        #expect(secret != name("per_key/1/1:=s3creT#6", isSecret: true))
-        let long = name("x/1/1:=" + String(repeating: "y", count: 30_000))
-        #expect(long.utf8.count < 100)
+        #expect(seen.count == keys.count * 2)
+        // Nobody who has not the secret can tell which key is which.
+        let secret = KeyNames(prefix: "pc", secret: Array("secret".utf8))
+        #expect(
+            name(call(), names) != name(call(), secret)
+                && name(call(), secret) == name(call(), KeyNames(prefix: "pc", secret: Array("secret".utf8))))
     }
 }

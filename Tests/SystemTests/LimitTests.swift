@@ -185,7 +185,7 @@ import Testing
         let folder = TemporaryFolder()
         try Credentials.certificate(in: folder, name: "redis", names: ["redis.internal"])
         let rules = [
-            "--user", "gate", "on", ">s3cret", "~portcullis:*", "+script|load", "+evalsha", "+time", "+get", "+set", "+select", "--user",
+            "--user", "gate", "on", ">s3cret", "~pc2:*", "+script|load", "+evalsha", "+time", "+get", "+set", "+select", "--user",
             "default", "off",
         ]
         let tls = [
@@ -381,7 +381,7 @@ import Testing
         #expect(Double(extra) <= 1 + Date().timeIntervalSince(began) * 2 + 2, "\(extra)")
         if inRedis {
             let keys = try run("/usr/bin/redis-cli", ["-p", "\(redis.port)", "keys", "*"]).text
-            #expect(keys.contains("portcullis:sign_in/"))
+            #expect(keys.contains("pc2:"))
         }
         _ = stage
     }

@@ -1,0 +1,35 @@
+import Bytes
+import RateLimiting
+import TLS
+
+/// What the keys of limits are called in a server: a prefix, eight characters for the limit, and a keyed hash of 128 bits of what is counted
+/// together. No byte of a client's stands there, so that none chooses a key's length or, by braces, its slot in a cluster.
+///
+/// All gateways that share a server must have the same prefix and secret. Without a secret, who sees the keys can try which addresses stand behind
+/// them: there are not so many.
+package struct KeyNames: Sendable {
+    private let prefix: [UInt8]
+    private let first: SipHash
+    private let second: SipHash
+
+    /// - Parameter secret: nil for names that everybody could make.
+    package init(prefix: String, secret: [UInt8]?) {
+        // The digit is the version of what the values say: other versions of the gateway leave these keys alone.
+        self.prefix = Array("\(prefix)2:".utf8)
+        let digest = Digest.sha256(Array("portcullis keys".utf8) + (secret ?? []))
+        func word(_ index: Int) -> UInt64 { digest[index * 8..<index * 8 + 8].reduce(0) { $0 << 8 | UInt64($1) } }
+        first = SipHash(key0: word(0), key1: word(1))
+        second = SipHash(key0: word(2), key1: word(3))
+    }
+
+    func name(of call: RemoteCall) -> [UInt8] {
+        let limit = Array(call.limit.utf8)
+        var name = prefix
+        name += Base64URL.encode(Array(Self.bytes(first.hash(limit.span)).prefix(6)))
+        name.append(UInt8(ascii: ":"))
+        name += Base64URL.encode(Self.bytes(first.hash(call.key.span)) + Self.bytes(second.hash(call.key.span)))
+        return name
+    }
+
+    private static func bytes(_ word: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(56 - $0 * 8)) } }
+}
