@@ -143,7 +143,16 @@ static inline int pc_resolver_open(struct __res_state *state) {
     return res_ninit(state);
 }
 static inline void pc_resolver_close(struct __res_state *state) { res_nclose(state); }
-static inline void pc_resolver_forget_servers(struct __res_state *state) { state->nscount = 0; }
+static inline void pc_resolver_forget_servers(struct __res_state *state) {
+    // Only as many are given back later as there are servers then.
+    for (int place = 0; place < MAXNS; place++) {
+        free(state->_u._ext.nsaddrs[place]);
+        state->_u._ext.nsaddrs[place] = 0;
+    }
+    state->nscount = 0;
+}
+// Without EDNS an answer has 512 bytes, or a part of the servers (RFC 6891).
+static inline void pc_resolver_use_edns(struct __res_state *state) { state->options |= RES_USE_EDNS0; }
 // A server of IPv6 stands in memory of its own, which res_nclose gives back.
 static inline int pc_resolver_add_server(struct __res_state *state, const void *address, unsigned size) {
     int place = state->nscount;

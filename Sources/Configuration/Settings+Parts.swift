@@ -49,10 +49,11 @@ extension Settings {
             if tokenSources.places.cookies.contains([UInt8](sticky.name.utf8)) {
                 diagnostics.error("tokens are taken from the cookie \(sticky.name)", at: word, hint: "give this one another name")
             }
-            let others = upstreams[..<index].filter { $0.sticky.map { $0.name == sticky.name && $0.path == sticky.path } ?? false }
+            let others = upstreams[..<index].filter { $0.sticky?.name == sticky.name }
             if let other = others.first {
                 diagnostics.error(
-                    "upstream \(other.name) has the cookie \(sticky.name) too, and each would overwrite the other's", at: word,
+                    "upstream \(other.name) has the cookie \(sticky.name) too, and a browser that has both would be bound to neither",
+                    at: word,
                     hint: "give this one another name")
             }
         }

@@ -189,13 +189,11 @@ package struct Settings {
         if limits.count == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
         tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }
-        var hidden = tokenSources.places
-        // Which server a client is bound to is no business of services behind.
-        hidden.cookies += upstreams.compactMap { $0.sticky.map { [UInt8]($0.name.utf8) } }
         checkStickyCookies(file.all("upstream"), diagnostics)
         fieldFilter = FieldFilter(
             headers: routes.compactMap(\.forwarding).flatMap(\.headerNames) + inheritedHeaderNames(file),
-            followsTraces: tracing != nil, hiding: hidden)
+            followsTraces: tracing != nil, hiding: tokenSources.places,
+            binding: stickyCookies.map { [UInt8]($0.utf8) })
         file.finish(later: Self.laterDirectives)
         if let own = directives.first(where: { NginxWords.isConfiguration([$0]) }) {
             diagnostics.error(
@@ -214,6 +212,9 @@ package struct Settings {
             diagnostics.error("there is no route", at: nil, hint: "add: route /** { upstream NAME; auth ISSUER; }")
         }
     }
+
+    /// By which clients are bound to servers; no service behind is told of them.
+    package var stickyCookies: [String] { upstreams.compactMap { $0.sticky?.name } }
 
     /// What a client is asked for where no route says otherwise.
     package var challenge: Challenge { Challenge(realm: realm, schemes: tokenSources.places.schemes) }

@@ -47,14 +47,17 @@ final class AdminEndpoints: LocalRequestHandler {
 
     private func post(_ name: String, _ body: [UInt8], _ reply: @escaping (LocalResponse) -> Void) {
         switch name {
-        case "reload":
-            sources.command(name) { isDone, text in
-                reply(isDone ? LocalResponse(200, .object([("result", .text("done")), ("text", .text(text))])) : .error(422, text))
-            }
+        case "reload": command(name, reply)
         case "servers": reply(changeServer(body))
         case "maintenance": reply(changeMaintenance(body))
-        case "log-level": reply(changeLogLevel(body))
+        case "log-level": changeLogLevel(body, reply)
         default: reply(.error(404, "nothing is to be done at /v1/\(name)"))
+        }
+    }
+
+    private func command(_ word: String, _ reply: @escaping (LocalResponse) -> Void) {
+        sources.command(word) { isDone, text in
+            reply(isDone ? LocalResponse(200, .object([("result", .text("done")), ("text", .text(text))])) : .error(422, text))
         }
     }
 
@@ -78,13 +81,11 @@ final class AdminEndpoints: LocalRequestHandler {
     }
 
     /// `{"level": "debug"}`
-    private func changeLogLevel(_ body: [UInt8]) -> LocalResponse {
+    private func changeLogLevel(_ body: [UInt8], _ reply: @escaping (LocalResponse) -> Void) {
         guard let level = (try? JSONReader.read(body))?["level"]?.string.flatMap({ LogLevel($0) }) else {
-            return .error(400, "the body names the level, which is \(LogLevel.allCases.map(\.word).joined(separator: ", "))")
+            return reply(.error(400, "the body names the level, which is \(LogLevel.allCases.map(\.word).joined(separator: ", "))"))
         }
-        sources.setLogLevel(level)
-        return LocalResponse(
-            200, .object([("result", .text("done")), ("text", .text("messages of the level \(level.word) and above are written"))]))
+        command("log-level \(level.word)", reply)
     }
 
     /// `{"upstream": "app", "server": "127.0.0.1:9000", "state": "drained"}`, or `"up"`.

@@ -50,11 +50,6 @@ extension ControlProcess {
         report("an operator has \(isClosed ? "closed the gateway for maintenance" : "opened the gateway again")")
     }
 
-    func setLogLevel(_ level: LogLevel) {
-        memory.logLevel = level
-        log.info("an operator has set the log level to \(level.word)")
-    }
-
     /// Takes a server out, or back in; false where there is none of these names.
     func setDrained(_ isDrained: Bool, _ server: String, _ upstream: String) -> Bool {
         guard upstreams.contains(where: { $0.name == upstream && $0.servers.contains(server) }),

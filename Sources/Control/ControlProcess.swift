@@ -42,8 +42,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             state: { [unowned self] in state }, scrape: Scrape(on: loop) { [unowned self] in sum() },
             command: { [unowned self] in command($0, $1) }, complaint: { [unowned self] in complaint },
             certificates: { [unowned self] in certificates.json }, servers: { [unowned self] in servers() },
-            events: { [unowned self] in events }, logLevel: { [unowned self] in memory.logLevel },
-            setLogLevel: { [unowned self] in setLogLevel($0) },
+            events: { [unowned self] in events.events }, logLevel: { [unowned self] in log.level },
             setClosed: { [unowned self] in setClosed($0) }, isClosed: { [unowned self] in memory.isClosed },
             setDrained: { [unowned self] in setDrained($0, $1, $2) }),
         on: loop, report: report)
@@ -60,7 +59,9 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
     private var rememberedAt = Instant.past
     let log: ProgramLog
     /// What the gateway has said of itself lately, the last at the end.
-    var events: [ProgramEvent] = []
+    var events = EventList()
+    /// By slot: how much of its worker is told of.
+    var eventBudgets: [Int: EventBudget] = [:]
 
     /// A log file in a class, so that it can stand in a dictionary.
     private final class Log {
@@ -86,7 +87,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         loop = try EventLoop()
         keySets = try KeySets(settings, files: files, environment: environment, metrics: metrics, on: loop, report: report)
         names = try Names(settings, on: loop, report: report)
-        services = try Services(settings, on: loop, report: report)
+        services = try Services(settings, on: loop, log: log)
         certificates = Certificates(settings, at: loop.wallSeconds, report: report)
         if let tracing = settings.tracing { spans = try SpanExporter(tracing, version: version, metrics, on: loop, report: report) }
         let known = names
@@ -157,7 +158,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         var reader = MessageReader(message)
         let kind = reader.kind()
         guard channel === supervisor || kind == .wantKeys else {
-            return report("a worker sent a message that is not its to send; it was passed over")
+            let slot = workers.first { $0.channel === channel }?.slot ?? -1
+            return spendEvent(of: slot) ? report("worker \(slot) sent a message that is not its to send; it was passed over") : ()
         }
         switch kind {
         case .workerChannel:
@@ -180,7 +182,9 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         case .leaveLocalSockets:
             local.leave()
             checks.stop()
+            services.stopTelling()
         case .state: if let told = GatewayState(&reader) { state = told }
+        case .logLevel: if let level = LogLevel(message: message) { log.level = level }
         case .outcome:
             guard let number = reader.number(), let isDone = reader.number(), let text = reader.text() else { return }
             commands.removeValue(forKey: number)?(isDone == 1, text)
@@ -269,7 +273,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         guard let kind = reader.text() else { return }
         switch kind {
         case "service": return ServiceMessage.read(&reader).map { services.recall($0.service, $0.servers) } ?? ()
-        case EventMessage.word: return EventMessage.read(&reader).map(keep) ?? ()
+        case EventMessage.word: return EventMessage.read(&reader).map { events.add($0) } ?? ()
         default: break
         }
         guard let name = reader.text(), let value = reader.bytes() else { return }
@@ -289,15 +293,11 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
         var dropped: UInt64 = 0
         for (slot, memory) in slots {
             let ring = memory.logRing
-            var eventsLeft = eventsAtOnceMax
             _ = ring.drain { kind, line in
                 switch kind {
                 case .access, .security: logs[kind]?.file.append(line)
                 case .trace: took(spans: line)
-                // A worker in wrong hands could say so much that nobody else is heard.
-                case .event:
-                    if eventsLeft > 0 { took(event: line, of: slot) }
-                    eventsLeft -= 1
+                case .event: took(event: line, of: slot)
                 }
             }
             dropped &+= ring.dropped
@@ -381,6 +381,5 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
 private let drainPause = Nanoseconds.milliseconds(50)
 private let lastResponsesTime = Nanoseconds.seconds(2)
-private let eventsAtOnceMax = 16
 private let limitsPause = Nanoseconds.seconds(10)
 private let rememberPause = Nanoseconds.seconds(60)

@@ -50,12 +50,12 @@ struct HTTP2Client {
         while true {
             do throws(SessionError) {
                 if !queue.isEmpty { try session.receive(&queue) }
+                // What has come is kept elsewhere, so the stream's window opens again.
+                if let count = stream.takeReceived() { session.consume(id, count) }
                 try session.fill()
             } catch {
                 throw Failure(reason: "the server's HTTP/2 is wrong: \(error.reason)")
             }
-            // What the stream holds is done with, so its window opens again.
-            if let count = stream.takeReceived() { session.consume(id, count) }
             if let outcome = stream.outcome { return try outcome.get() }
             var output = ByteQueue()
             session.withOutput { swap(&$0, &output) }

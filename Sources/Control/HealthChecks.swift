@@ -149,7 +149,7 @@ final class HealthChecks: TimerHandler {
         } else {
             guard before != .up, before == .unknown || target.successes >= rule.rise else { return }
             health.set(.up, at: loop.now)
-            if before == .down { log.warning("upstream \(server.upstream): \(server.name) is up again") }
+            if before == .down { log.info("upstream \(server.upstream): \(server.name) is up again") }
         }
     }
 }

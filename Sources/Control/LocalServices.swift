@@ -21,7 +21,6 @@ final class LocalServices {
         /// What the gateway has said of itself lately, the last at the end.
         let events: () -> [ProgramEvent]
         let logLevel: () -> LogLevel
-        let setLogLevel: (LogLevel) -> Void
         /// Closes the gateway for maintenance, or opens it.
         let setClosed: (Bool) -> Void
         let isClosed: () -> Bool

@@ -1,4 +1,5 @@
 import Configuration
+import Observability
 import System
 import Time
 import UpstreamHealth
@@ -8,9 +9,16 @@ final class Services: TimerHandler {
     private struct Service {
         let name: ServiceName
         var servers: [ServiceServer] = []
-        var isLookingUp = false
+        /// Of the lookup that is under way; nil where none is.
+        var lookup: UInt64?
         var hasBeenTried = false
         var nextAt = Instant.past
+        /// By when the lookup has come to an end, or is given up.
+        var lateAt = Instant.never
+        /// Lookups that have not come to an end, late ones too.
+        var outstanding = 0
+        /// Not told of again before this moment.
+        var quietUntil = Instant.past
         /// What was told of it last; empty while all is well.
         var failure = ""
     }
@@ -20,18 +28,20 @@ final class Services: TimerHandler {
 
     private let loop: EventLoop
     private var services: [Service] = []
-    private var work: BackgroundWork<(Int, ServiceLookup.Outcome)>?
+    private var work: BackgroundWork<(Int, UInt64, ServiceLookup.Outcome)>?
+    private var lastLookup: UInt64 = 0
+    private var isSilent = false
     private var timer: Timer?
-    private let report: (String) -> Void
+    private let log: ProgramLog
     private(set) var isFirstRoundComplete = false
 
-    init(_ settings: Settings, on loop: EventLoop, report: @escaping (String) -> Void) throws(SystemError) {
+    init(_ settings: Settings, on loop: EventLoop, log: ProgramLog) throws(SystemError) {
         self.loop = loop
-        self.report = report
+        self.log = log
         services = settings.services.map { Service(name: $0) }
         isFirstRoundComplete = services.isEmpty
         guard !services.isEmpty else { return }
-        work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1) }
+        work = try BackgroundWork(on: loop) { [unowned self] outcome in settled(outcome.0, outcome.1, outcome.2) }
         timer = Timer(self)
         loop.set(timer!, at: loop.now)
     }
@@ -51,16 +61,34 @@ final class Services: TimerHandler {
     }
 
     func fired(_ timer: Timer) {
-        for index in services.indices where !services[index].isLookingUp && services[index].nextAt <= loop.now {
-            services[index].isLookingUp = true
-            let lookup = ServiceLookup(service: services[index].name, known: services[index].servers)
-            work?.start { (index, lookup.run()) }
+        for index in services.indices {
+            if services[index].lookup != nil, services[index].lateAt <= loop.now {
+                // The C library waits without an end for some answers, such as over TCP.
+                settle(index, .failed("no answer within \(lateAfter.seconds) s"))
+            }
+            guard services[index].lookup == nil, services[index].nextAt <= loop.now, services[index].outstanding < outstandingMax else {
+                continue
+            }
+            lastLookup += 1
+            services[index].lookup = lastLookup
+            services[index].lateAt = loop.now.adding(lateAfter)
+            services[index].outstanding += 1
+            let (number, lookup) = (lastLookup, ServiceLookup(service: services[index].name, known: services[index].servers))
+            work?.start { (index, number, lookup.run()) }
         }
         loop.set(timer, after: tick)
     }
 
-    private func settled(_ index: Int, _ outcome: ServiceLookup.Outcome) {
-        services[index].isLookingUp = false
+    /// Another control process tells of it from now on.
+    func stopTelling() { isSilent = true }
+
+    private func settled(_ index: Int, _ number: UInt64, _ outcome: ServiceLookup.Outcome) {
+        services[index].outstanding -= 1
+        if services[index].lookup == number { settle(index, outcome) }
+    }
+
+    private func settle(_ index: Int, _ outcome: ServiceLookup.Outcome) {
+        services[index].lookup = nil
         services[index].hasBeenTried = true
         let name = services[index].name
         switch outcome {
@@ -68,16 +96,16 @@ final class Services: TimerHandler {
             services[index].nextAt = loop.now.adding(failurePause)
             if services[index].failure != reason {
                 let rest = services[index].servers.isEmpty ? "" : "; requests go on to the servers that were known last"
-                report("the servers of \(name.name) cannot be found out: \(reason)\(rest)")
+                tell(index, .warning, "the servers of \(name.name) cannot be found out: \(reason)\(rest)")
             }
             services[index].failure = reason
         case .servers(let servers, let seconds):
             services[index].nextAt = loop.now.adding(.seconds(min(max(seconds, secondsMin), secondsMax)))
-            if !services[index].failure.isEmpty { report("the servers of \(name.name) can be found out again") }
+            if !services[index].failure.isEmpty { tell(index, .info, "the servers of \(name.name) can be found out again") }
             services[index].failure = ""
             if services[index].servers != servers {
                 if Set(services[index].servers.map(\.text)) != Set(servers.map(\.text)) {
-                    report("\(name.name) has \(servers.count) server\(servers.count == 1 ? "" : "s"): \(Self.list(servers))")
+                    tell(index, .info, "\(name.name) has \(servers.count) server\(servers.count == 1 ? "" : "s"): \(Self.list(servers))")
                 }
                 services[index].servers = servers
                 observer?.serviceResolved(name, servers)
@@ -87,6 +115,13 @@ final class Services: TimerHandler {
             isFirstRoundComplete = true
             observer?.firstRoundCompleted()
         }
+    }
+
+    /// What changes all the time is told of now and then.
+    private func tell(_ index: Int, _ level: LogLevel, _ text: String) {
+        guard !isSilent, services[index].quietUntil <= loop.now || level == .warning else { return log.debug { text } }
+        services[index].quietUntil = loop.now.adding(quietTime)
+        log.say(level, text)
     }
 
     private static func list(_ servers: [ServiceServer]) -> String {
@@ -107,3 +142,7 @@ private let failurePause = Nanoseconds.seconds(2)
 /// Some servers of the DNS say that nothing may be kept; some, that it may be for days.
 private let (secondsMin, secondsMax) = (UInt64(1), UInt64(3_600))
 private let toldMax = 16
+private let lateAfter = Nanoseconds.seconds(30)
+/// Lookups of one service that may hang at once.
+private let outstandingMax = 3
+private let quietTime = Nanoseconds.seconds(5)

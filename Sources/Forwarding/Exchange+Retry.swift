@@ -45,7 +45,10 @@ extension Exchange: TimerHandler {
 
     /// Hands a request that did nothing on to another connection; false where there is none.
     private func move(from failed: any UpstreamChannel, in group: UpstreamGroup) throws(ForwardingError) -> Bool {
-        guard let channel = try group.acquire(fresh: true, for: outgoing.origin, key: key(in: group)) else { return false }
+        guard
+            let channel = try group.acquire(
+                fresh: true, for: outgoing.origin, key: key(in: group), bound: mayBind ? boundServer(in: group) : nil)
+        else { return false }
         use(channel, of: channel.server, isMoved: true)
         failed.moveUnsent(to: channel)
         return true

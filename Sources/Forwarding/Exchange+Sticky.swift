@@ -9,11 +9,13 @@ extension Exchange {
         return group.server(marked: value)
     }
 
-    /// The client's next requests go to the server that has responded, unless the one that it is bound to is only busy.
-    func bind(to server: UpstreamServer) {
-        guard let group, let sticky = group.settings.sticky else { return }
+    /// The client's next requests go to the server that has responded, unless the one that it is bound to is only busy: a server of the same
+    /// tier, or a better one, that is well. A failure binds nobody, nor does a server that is gone meanwhile.
+    func bind(to server: UpstreamServer, status: Int) {
+        guard let group, let sticky = group.settings.sticky, status < 500, group.has(server) else { return }
         let bound = boundServer(in: group)
-        if bound === server || bound?.isThere == true { return }
+        if bound === server { return }
+        if let bound, bound.isThere, bound.own.tier <= server.own.tier { return }
         bindingLine = sticky.line(server.mark)
     }
 }

@@ -274,7 +274,7 @@ package final class Exchange: UpstreamClient {
             if silence.ofTry != nil { channel.isLastTry() }
         }
         answered = now
-        if mayBind { bind(to: channel.server) }
+        if mayBind { bind(to: channel.server, status: head.status) }
         downstream?.received(head: head, framing: framing)
         pauseIfFull(channel)
     }

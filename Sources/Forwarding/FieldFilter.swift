@@ -32,6 +32,8 @@ package final class FieldFilter: Sendable {
     /// A bit for the mark of each: nearly every other name is told apart by its own.
     private let marks: [UInt64]
     private let hiddenCookies: [[UInt8]]
+    /// Those of them that are no credentials, but bind clients to servers.
+    private let bindingCookies: [[UInt8]]
     private let hidesBearer: Bool
     private let hidesPasswords: Bool
     /// Schemes of Authorization besides those, in lower case.
@@ -43,7 +45,8 @@ package final class FieldFilter: Sendable {
     ///   - headers: all names that any route sets, and that the gateway does.
     ///   - followsTraces: whether the gateway takes part in traces: then it says itself where the request stands.
     ///   - hidden: where credentials for the gateway may be.
-    package init(headers: [String], followsTraces: Bool = false, hiding hidden: CredentialPlaces) {
+    ///   - binding: cookies by which clients are bound to servers.
+    package init(headers: [String], followsTraces: Bool = false, hiding hidden: CredentialPlaces, binding: [[UInt8]] = []) {
         // Authorization is judged for each route: one that sets it has no say in what the others pass on.
         var names = Set(
             headers.map { FieldIdentity.fold($0) }.filter { $0 != authorizationName } + Self.alwaysManaged.map { FieldIdentity.fold($0) })
@@ -70,7 +73,8 @@ package final class FieldFilter: Sendable {
             marks[mark >> 6] |= 1 << UInt64(mark & 63)
         }
         self.marks = marks
-        hiddenCookies = hidden.cookies
+        hiddenCookies = hidden.cookies + binding
+        bindingCookies = binding
     }
 
     /// What is known of who sends a request.
@@ -210,6 +214,18 @@ package final class FieldFilter: Sendable {
             isFirst = false
         }
         if !isFirst { output.appendLineEnd() }
+    }
+
+    /// Appends the cookies of a field to a list of them, but for those that bind clients to servers.
+    func appendCookies(_ line: FieldTable.Line, in bytes: Span<UInt8>, isFirst: inout Bool, to output: inout ByteQueue) {
+        var pieces = CookiePieces(range: line.value.range)
+        while let piece = pieces.next(in: bytes) {
+            let name = bytes.extracting(piece.name)
+            if bindingCookies.contains(where: { name.equals($0) }) { continue }
+            output.append(isFirst ? "Cookie: " : "; ")
+            isFirst = false
+            output.append(bytes.extracting(bytes.trimmed(piece.whole)))
+        }
     }
 
     private func isHidden(_ name: Span<UInt8>, but kept: [[UInt8]]) -> Bool {

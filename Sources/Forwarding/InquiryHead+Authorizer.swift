@@ -45,14 +45,12 @@ extension InquiryHead {
     ) {
         func sends(_ name: String) -> Bool { names.isEmpty || !names.contains(FieldIdentity.fold(name)) }
         if head.fields.has(.cookie), sends("cookie") {
-            // Over HTTP/2 they may come in several fields (RFC 9113 §8.2.3).
+            // Over HTTP/2 they may come in several fields (RFC 9113 §8.2.3). The authorizer gets credentials, and no other cookie of the gateway's.
             var isFirst = true
             for line in head.fields.lines where line.id == .cookie {
-                lines.append(isFirst ? "Cookie: " : "; ")
-                isFirst = false
-                lines.append(head.bytes.extracting(line.value.range))
+                filter.appendCookies(line, in: head.bytes, isFirst: &isFirst, to: &lines)
             }
-            lines.appendLineEnd()
+            if !isFirst { lines.appendLineEnd() }
         }
         if sends("authorization") { append("Authorization: ", .authorization, of: head, to: &lines) }
         if sends("accept") { append("Accept: ", .accept, of: head, to: &lines) }

@@ -6,7 +6,7 @@ import ConfigFile
 /// can make, and that says nothing of the server's address.
 package final class StickyCookie: Sendable {
     package let name: String
-    package let path: String
+    private let path: String
     let variable: Variable
     private let secret: SharedSecret
     /// What follows the value.

@@ -36,10 +36,15 @@ extension UpstreamGroup {
 
     /// A client goes on with its server, whatever its turn, as long as the server is well.
     func prefer(_ bound: UpstreamServer, _ tiers: inout [[Int]]) {
-        guard bound.isThere, let index = servers.firstIndex(where: { $0 === bound }) else { return }
-        for tier in tiers.indices { tiers[tier].removeAll { $0 == index } }
-        tiers[0].insert(index, at: 0)
+        guard let index = servers.firstIndex(where: { $0 === bound }) else { return }
+        for tier in tiers.indices where tiers[tier].contains(index) {
+            tiers[tier].removeAll { $0 == index }
+            tiers[tier].insert(index, at: 0)
+        }
     }
+
+    /// Whether a server is one of those that there are.
+    func has(_ server: UpstreamServer) -> Bool { servers.contains { $0 === server } }
 
     /// The server that a client's cookie names.
     func server(marked value: [UInt8]) -> UpstreamServer? {

@@ -43,6 +43,7 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     private var lastTicket: UInt64 = 0
     private var relievesNext = Instant.past
     private var isTurnQueued = false
+    private var hasToldOfRoom = false
     private var timer: Timer?
 
     /// - Parameters:
@@ -77,21 +78,30 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
     /// connection is used again.
     func use(_ list: [ServerSettings]) {
         let known = servers
+        let isSame = known.map(\.address) == list.map(\.address)
         servers = list.map { own in
             if let same = known.first(where: { $0.address == own.address }) {
                 same.own = own
                 return same
             }
             let health = table?.health(of: own.address.text, in: settings.name, at: loop.now)
+            if table != nil, health == nil, !hasToldOfRoom {
+                hasToldOfRoom = true
+                log.warning(
+                    "upstream \(settings.name): there are so many servers that nothing can be remembered of \(own.address.text): it is not ejected, checked or taken out"
+                )
+            }
             let server = UpstreamServer(own, settings, buffers, health: health, of: self)
             if case .socket(let socket) = own.address { server.resolve(to: [socket]) }
             return server
         }
         for server in known where !servers.contains(where: { $0 === server }) { server.resolve(to: []) }
+        tierCount = (list.map(\.tier).max() ?? 0) + 1
+        // Whose turn it is stays, as long as the servers do.
+        if isSame, !known.isEmpty { return }
         order = ServerOrder(
             settings.balance, servers: servers.count, names: servers.map { Self.hash(Array($0.address.text.utf8)) },
             seed: SystemRandom.word())
-        tierCount = (list.map(\.tier).max() ?? 0) + 1
     }
 
     func metrics(of server: String) -> ServerMetrics { serviceMetrics ?? ServerMetrics(server, of: metrics) }
@@ -128,8 +138,9 @@ package final class UpstreamGroup: EndOfTurnHandler, TimerHandler {
         }
         // Of a service nothing may be known yet.
         if servers.isEmpty { throw .unresolved }
-        var tiers = inOrder(movesOn: !fresh, key)
-        if let bound { prefer(bound, &tiers) }
+        let isBound = bound?.isThere == true
+        var tiers = inOrder(movesOn: !fresh && !isBound, key)
+        if isBound, let bound { prefer(bound, &tiers) }
         if tiers.allSatisfy({ $0.isEmpty }) { throw noServer() }
         for var candidates in tiers {
             if let failed, candidates.count > 1, let place = candidates.firstIndex(where: { servers[$0] === failed }) {

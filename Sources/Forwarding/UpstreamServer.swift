@@ -87,7 +87,7 @@ final class UpstreamServer {
     }
 
     /// Whether it can be expected to answer.
-    var isThere: Bool { (state == .up || state == .probation) && !isEjected(at: group.now) }
+    var isThere: Bool { (state == .up || state == .probation) && !places.isEmpty && !isEjected(at: group.now) }
 
     /// Whether it is looked at, and nobody has yet.
     var isUnchecked: Bool { isLookedAt && health?.check == .unknown }

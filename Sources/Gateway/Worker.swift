@@ -60,6 +60,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     }
     /// Ready without the control process's first news after this moment.
     private let readyAnyway: Instant
+    private let log: ProgramLog
     private let report: (String) -> Void
 
     /// - Parameters:
@@ -75,6 +76,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         self.settings = settings
         self.own = own
         self.sockets = sockets
+        self.log = log
         report = log.warning
         let loop = try loop ?? EventLoop()
         self.loop = loop
@@ -146,6 +148,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             control = try? MessageChannel(descriptor, on: loop, receiver: self)
         case .certificate: received(certificate: message, &reader)
         case .endStreams: streamsMustEnd()
+        case .logLevel: if channel === supervisor, let level = LogLevel(message: message) { log.level = level }
         case .drain: drain(closingIdle: message.count > 1 && message[1] == 1)
         case .keySet:
             guard let issuer = reader.number(), let document = reader.bytes(), let index = Int(exactly: issuer) else { return }

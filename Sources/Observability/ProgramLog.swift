@@ -38,8 +38,8 @@ package struct ProgramEvent: Equatable, Sendable {
 /// Where a process says what it has to say: its parts say it here, and the process decides what becomes of it.
 package final class ProgramLog {
     private let write: (LogLevel, String) -> Void
-    /// What is said at present; the host's, which operators change.
-    package var level: () -> LogLevel = { .info }
+    /// What is said at present; operators change it, through the supervisor.
+    package var level = LogLevel.info
     /// Where operators find it again, but for what is of the level `debug`.
     package var keep: (LogLevel, String) -> Void = { _, _ in }
 
@@ -50,7 +50,7 @@ package final class ProgramLog {
     package static var silent: ProgramLog { ProgramLog { _, _ in } }
 
     package func say(_ level: LogLevel, _ text: String) {
-        if level.rawValue <= self.level().rawValue { write(level, text) }
+        if level.rawValue <= self.level.rawValue { write(level, text) }
         if level != .debug { keep(level, text) }
     }
 
@@ -59,5 +59,5 @@ package final class ProgramLog {
     package func warning(_ text: String) { say(.warning, text) }
 
     /// - Parameter text: made only where it is said.
-    package func debug(_ text: () -> String) { if level() == .debug { write(.debug, text()) } }
+    package func debug(_ text: () -> String) { if level == .debug { write(.debug, text()) } }
 }

@@ -1,5 +1,13 @@
 package import Observability
 
+extension LogLevel {
+    /// What a message of the kind ``MessageKind/logLevel`` says; nil for one that says nothing.
+    package init?(message: [UInt8]) {
+        guard message.count == 2, let level = LogLevel(rawValue: message[1]) else { return nil }
+        self = level
+    }
+}
+
 /// Something that the program has said, as a process remembers it for those that come after it.
 package enum EventMessage {
     /// Begins such messages, behind the kind ``MessageKind/remember``.
@@ -22,7 +30,4 @@ package enum EventMessage {
         else { return nil }
         return ProgramEvent(at: at, level, by: source, text)
     }
-
-    /// So many are kept.
-    package static let keptMax = 128
 }

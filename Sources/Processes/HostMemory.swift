@@ -1,5 +1,5 @@
 package import Bytes
-package import Observability
+import Observability
 package import RateLimiting
 package import System
 package import Time
@@ -54,19 +54,8 @@ package struct HostMemory {
         nonmutating set { memory.store(3, newValue ? 1 : 0) }
     }
 
-    /// How much the processes say of themselves. It stays so over reloads and upgrades.
-    package var logLevel: LogLevel {
-        get { memory.load(4).checkedLevel ?? .info }
-        nonmutating set { memory.store(4, UInt64(newValue.rawValue) + 1) }
-    }
-
     private static let headerWords = 8
     private static let limitsFrom = headerWords + ServerTable.words + LoadTable.words(slots: ProcessMemory.slotsMax)
     /// Tells one layout from another: it goes up whenever the meaning of a word changes.
     private static let layout: UInt64 = 5
-}
-
-extension UInt64 {
-    /// A level plus one; nil for 0, which memory begins with.
-    fileprivate var checkedLevel: LogLevel? { self > 0 ? UInt8(exactly: self - 1).flatMap { LogLevel(rawValue: $0) } : nil }
 }

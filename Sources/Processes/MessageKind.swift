@@ -90,4 +90,8 @@ package enum MessageKind: UInt8, Sendable {
     // control to worker
     /// A ``ServiceMessage``: a service and its servers.
     case service
+
+    // supervisor to worker and control, and to the supervisor that takes over
+    /// One byte, a ``LogLevel``.
+    case logLevel
 }

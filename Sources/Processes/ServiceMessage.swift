@@ -17,11 +17,12 @@ package enum ServiceMessage {
 
     private static func list(_ servers: [ServiceServer]) -> [UInt8] {
         var list = MessageWriter()
+        let servers = servers.prefix(serversMax)
         list.number(UInt64(servers.count))
         for server in servers {
             list.text(server.host)
             for number in [server.port, server.priority, server.weight] { list.number(UInt64(number)) }
-            list.text(server.addresses.map(\.text).joined(separator: " "))
+            list.text(server.addresses.prefix(addressesMax).map(\.text).joined(separator: " "))
         }
         return list.output
     }
@@ -45,4 +46,6 @@ package enum ServiceMessage {
 
     /// More are not taken of a service.
     package static let serversMax = 128
+    /// More are not taken of a server: so the longest names and addresses make no message that is too long for its channel.
+    package static let addressesMax = 16
 }

@@ -104,9 +104,24 @@ extension Supervisor {
         case "reload":
             log.info("an operator asks for a reload")
             reload(for: asker)
+        case let word where word.hasPrefix("log-level "):
+            guard let level = LogLevel(String(word.dropFirst("log-level ".count))) else {
+                return answer(asker, isDone: false, "there is no such level")
+            }
+            setLogLevel(level)
+            log.info("an operator has set the log level to \(level.word)")
+            answer(asker, isDone: true, "messages of the level \(level.word) and above are written")
         default: answer(asker, isDone: false, "this version of the gateway does not know the command '\(word)'")
         }
     }
+
+    /// Has all processes say so much. It stays so over reloads and upgrades.
+    func setLogLevel(_ level: LogLevel) {
+        log.level = level
+        for member in generations.flatMap(\.members) { tellLogLevel(member) }
+    }
+
+    func tellLogLevel(_ member: Generation.Member) { member.channel?.send([MessageKind.logLevel.rawValue, log.level.rawValue]) }
 
     func answer(_ asker: Asker, isDone: Bool, _ text: String) {
         var message = MessageWriter(.outcome)

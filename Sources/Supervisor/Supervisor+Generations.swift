@@ -69,7 +69,8 @@ extension Supervisor {
         generation.control = member
         member.channel = try spawn(member, ["control", "--config", path], generation, [])
         sendLogs(generation)
-        for message in Array(remembered.values) + events { member.channel?.send(message) }
+        tellLogLevel(member)
+        for message in Array(remembered.values) + events.events.map(EventMessage.output) { member.channel?.send(message) }
         if let channel = member.channel { for (slot, memory) in slotMemories { tell(channel, of: memory, slot) } }
         for worker in generation.workers where worker.channel != nil { try connect(worker, generation) }
         let isAlone = !generations.contains { $0 !== generation && !$0.isDraining }
@@ -84,6 +85,7 @@ extension Supervisor {
         worker.isReady = false
         worker.channel = try spawn(worker, arguments, generation, own.map(\.descriptor))
         worker.channel?.send([MessageKind.ticketKeys.rawValue] + ticketKeys)
+        tellLogLevel(worker)
         try connect(worker, generation)
     }
 

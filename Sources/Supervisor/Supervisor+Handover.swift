@@ -62,15 +62,14 @@ extension Supervisor {
             channel.send(message.output, descriptor: memory.memory.descriptor.raw)
         }
         channel.send([MessageKind.ticketKeys.rawValue] + ticketKeys)
-        for message in Array(remembered.values) + events { channel.send(message) }
+        channel.send([MessageKind.logLevel.rawValue, log.level.rawValue])
+        for message in Array(remembered.values) + events.events.map(EventMessage.output) { channel.send(message) }
         channel.send(MessageWriter(.bequestComplete).output)
     }
 
     /// The successor takes connections: what is in flight here is finished, then this process ends.
     func retire(for successor: Successor) {
         log.info("process \(successor.process) has taken over; requests in flight are finished here")
-        // It has been told of everything but that.
-        if let last = events.last { successor.channel.send(last) }
         service.handedOver(to: successor.process)
         successor.channel.send(MessageWriter(.handedOver).output)
         for generation in generations { generation.control?.channel?.send(MessageWriter(.leaveLocalSockets).output) }
@@ -132,6 +131,7 @@ extension Supervisor {
             service.isMain = true
             service.ready()
         case .ticketKeys: ticketKeys = Array(message.dropFirst())
+        case .logLevel: if let level = LogLevel(message: message) { setLogLevel(level) }
         case .remember: remember(message)
         case .bequestComplete: startFirst()
         default: break

@@ -46,8 +46,8 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     var certificatesLookedAt = Instant.past
     /// What control processes have found out, by kind and name; the next one starts from it.
     var remembered: [String: [UInt8]] = [:]
-    /// What the gateway has said of itself lately, as messages to control processes.
-    private(set) var events: [[UInt8]] = []
+    /// What the gateway has said of itself lately.
+    private(set) var events = EventList()
     var exitCode: Int32 = 0
     /// Reloads and upgrades that were refused since the start.
     private var refusedChanges = 0
@@ -86,7 +86,6 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
         ticketKeys = SystemRandom.bytes(TicketKeys.keyBytes)
         ticketsRotateAt = loop.now.adding(settings.ticketRotation)
         log.keep = { [unowned self] in note($0, $1) }
-        log.level = { [unowned self] in memory.logLevel }
         try watchSignals()
         timer = Timer(self)
         loop.set(timer!, after: tick)
@@ -185,21 +184,23 @@ package final class Supervisor: EventHandler, TimerHandler, MessageReceiver {
     func remember(_ message: [UInt8], from channel: MessageChannel? = nil) {
         var reader = MessageReader(message)
         guard reader.kind() == .remember, let what = reader.text() else { return }
-        if what == EventMessage.word { return keep(event: message, from: channel) }
+        if what == EventMessage.word { return EventMessage.read(&reader).map { keep($0, from: channel) } ?? () }
         guard let name = reader.text() else { return }
         if remembered.count < rememberedMax || remembered["\(what) \(name)"] != nil { remembered["\(what) \(name)"] = message }
     }
 
     /// A control process that starts later is to know of it.
-    private func keep(event message: [UInt8], from channel: MessageChannel?) {
-        if events.count >= EventMessage.keptMax { events.removeFirst() }
-        events.append(message)
-        for other in generations.compactMap({ $0.control?.channel }) where other !== channel { other.send(message) }
+    private func keep(_ event: ProgramEvent, from channel: MessageChannel?) {
+        events.add(event)
+        let message = EventMessage.output(event)
+        for other in generations.compactMap({ $0.control?.channel }) + [successor?.channel].compactMap(\.self) where other !== channel {
+            other.sendIfIdle(message)
+        }
     }
 
     /// The supervisor has said something.
     private func note(_ level: LogLevel, _ text: String) {
-        keep(event: EventMessage.output(ProgramEvent(at: Clock.wallSeconds(), level, by: "supervisor", text)), from: nil)
+        keep(ProgramEvent(at: Clock.wallSeconds(), level, by: "supervisor", text), from: nil)
     }
 
     package func closed(_ channel: MessageChannel) {

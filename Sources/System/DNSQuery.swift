@@ -62,6 +62,7 @@ package struct DNSQuery: Sendable {
                 _ = unsafe resolver.withSystemForm { unsafe pc_resolver_add_server(&state, $0, $1) }
             }
         }
+        unsafe pc_resolver_use_edns(&state)
         // One repetition, so that what does not answer is not waited for long.
         unsafe state.retrans = 2
         unsafe state.retry = 2

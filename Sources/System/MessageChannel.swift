@@ -41,6 +41,9 @@ package final class MessageChannel: EventHandler {
         }
     }
 
+    /// Sends a message that may be lost: not where others wait already.
+    package func sendIfIdle(_ message: [UInt8]) { if waiting.isEmpty { send(message) } }
+
     package func close() {
         guard let watch else { return }
         loop.end(watch)

@@ -11,7 +11,9 @@ package struct ServerTable {
     private let entries: SharedEntries
 
     package init(_ memory: SharedMemory, firstWord: Int, hash: SipHash) {
-        entries = SharedEntries(memory: memory, firstWord: firstWord, count: Self.entriesMax, words: ServerHealth.words, hash: hash)
+        entries = SharedEntries(
+            memory: memory, firstWord: firstWord, count: Self.entriesMax, words: ServerHealth.words, hash: hash,
+            isKept: { ServerHealth(memory, firstWord: $0).isDrained })
     }
 
     /// The entry of a server, which is begun where there is none; nil when all entries are others'.

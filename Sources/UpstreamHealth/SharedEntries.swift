@@ -11,6 +11,8 @@ struct SharedEntries {
     /// Words of each entry.
     let words: Int
     let hash: SipHash
+    /// Whether what an entry says is to be remembered for long, also where nobody has use of it, such as an operator's word.
+    var isKept: (_ entry: Int) -> Bool = { _ in false }
 
     /// The first word of the entry of this name, which is begun where there is none; nil when all are others'.
     func entry(of name: String, at now: Instant) -> Int? {
@@ -35,11 +37,11 @@ struct SharedEntries {
         return entry
     }
 
-    /// Whether this entry is the key's, or has become it: free ones, and those that nobody has had use of for a day.
+    /// Whether this entry is the key's, or has become it: free ones, and those that nobody has had use of for a while.
     private func take(_ entry: Int, for key: UInt64, at now: Instant) -> Bool {
         let present = memory.load(entry)
         if present != key {
-            let isFree = present == 0 || Instant(nanoseconds: memory.load(entry + 1)).adding(forgottenAfter) < now
+            let isFree = present == 0 || Instant(nanoseconds: memory.load(entry + 1)).adding(isKept(entry) ? keptFor : forgottenAfter) < now
             guard isFree, memory.compareExchange(entry, expected: present, desired: key).exchanged else {
                 return memory.load(entry) == key
             }
@@ -51,4 +53,6 @@ struct SharedEntries {
     }
 }
 
-private let forgottenAfter = Nanoseconds.seconds(86_400)
+/// Processes that have use of an entry say so each second.
+private let forgottenAfter = Nanoseconds.seconds(600)
+private let keptFor = Nanoseconds.seconds(86_400)

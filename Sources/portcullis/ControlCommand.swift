@@ -17,8 +17,6 @@ struct ControlCommand: ParsableCommand {
     func run() throws {
         let inherited = try Inherited(config: file.config)
         let log = makeLog("portcullis control")
-        let memory = inherited.memory
-        log.level = { memory.logLevel }
         let control = try ControlProcess(
             settings: inherited.settings, files: inherited.files, environment: Environment.all, memory: inherited.memory,
             own: inherited.own, version: version, supervisor: Descriptor(owning: 3), log: log)

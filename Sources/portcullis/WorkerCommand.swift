@@ -19,8 +19,7 @@ struct WorkerCommand: ParsableCommand {
     func run() throws {
         let inherited = try Inherited(config: file.config)
         let log = makeLog("portcullis worker \(slot)")
-        let (memory, ring) = (inherited.memory, inherited.own.logRing)
-        log.level = { memory.logLevel }
+        let ring = inherited.own.logRing
         log.keep = { level, text in
             ring.write([level.rawValue] + Array(ProgramEvent(at: 0, level, by: "", text).text.utf8), .event)
         }

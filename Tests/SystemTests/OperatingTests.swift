@@ -241,8 +241,17 @@ import Testing
         #expect(try portcullis(["log-level", "error"], stage).status == 0)
         let before = stage.gateway.log
         #expect(try portcullis(["reload"], stage).status == 0)
+        // Said, and kept, but not written.
+        #expect(eventually { (try? portcullis(["events"], stage).text.components(separatedBy: "ready:").count) ?? 0 >= 4 })
         #expect(!stage.gateway.log.dropFirst(before.count).contains("ready:"), "\(stage.gateway.log)")
-        #expect(eventually { (try? portcullis(["events"], stage).text.contains("set the log level to error")) == true })
+        #expect(try portcullis(["events"], stage).text.contains("set the log level to error"))
+        // A program that takes over goes on with it.
+        #expect(try portcullis(["log-level", "info"], stage).status == 0)
+        #expect(stage.gateway.handOver())
+        #expect(eventually { (try? portcullis(["log-level"], stage).text) == "info\n" })
+        #expect(try portcullis(["log-level", "debug"], stage).status == 0)
+        #expect(stage.gateway.handOver())
+        #expect(eventually { (try? portcullis(["log-level"], stage).text) == "debug\n" })
         _ = nginx.pid
     }
 

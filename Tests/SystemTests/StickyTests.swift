@@ -94,6 +94,38 @@ import Testing
         #expect(name(again) != name(moved) && cookie(again) != nil)
     }
 
+    @Test("A client whose server was out goes back from a backup, and a status of 500 or more binds nobody")
+    func backups() throws {
+        let servers = try servers()
+        let folder = TemporaryFolder()
+        try Credentials.certificate(in: folder, name: "localhost", names: ["localhost", "127.0.0.1"])
+        try folder.write("secret", String(repeating: "k", count: 40))
+        let ill = Ports.free()
+        let nginx = try Nginx("server { listen 127.0.0.1:\(ill); location / { return 500; } }", in: folder, name: "ill", ports: [ill])
+        let gateway = try Gateway(
+            """
+            listen 127.0.0.1:@PORT@ { tls { certificate @DIR@/localhost.crt @DIR@/localhost.key; } }
+            upstream app { server 127.0.0.1:\(servers[0].port); server 127.0.0.1:\(servers[1].port) backup; sticky cookie srv { secret @DIR@/secret; } }
+            upstream ill { server 127.0.0.1:\(ill); sticky cookie other { secret @DIR@/secret; } }
+            route /ill { public; upstream ill; }
+            route /** { public; upstream app; }
+            """, in: folder)
+        func drain(_ word: String) throws {
+            let words = ["server", word, "-c", "\(folder.path)/gateway.conf", "app", "127.0.0.1:\(servers[0].port)"]
+            #expect(try run(Executable.portcullis, words).status == 0)
+        }
+        try drain("drain")
+        let first = try gateway.curl("/")
+        let mark = try #require(cookie(first))
+        #expect(name(first) == "s1")
+        try drain("undrain")
+        let back = try gateway.curl("/", ["-H", "Cookie: srv=\(mark)"])
+        #expect(name(back) == "s0" && cookie(back) != nil && cookie(back) != mark)
+        let failed = try gateway.curl("/ill")
+        #expect(failed.status == 500 && failed["set-cookie"] == nil)
+        _ = nginx.pid
+    }
+
     @Test("What cannot be a sticky cookie is an error that says why")
     func wrong() throws {
         try folder.write("secret", String(repeating: "k", count: 40))

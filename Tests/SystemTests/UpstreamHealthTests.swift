@@ -197,13 +197,18 @@ import Testing
     func checksOverHTTP2() throws {
         let folder = TemporaryFolder()
         let port = Ports.free()
-        let content = "location /healthz { return 204; } location /ill { return 500; }"
+        // Larger than a window, which has to open again while it comes.
+        try folder.write("large", String(repeating: "x", count: 700_000))
+        let content = "location /healthz { return 204; } location /ill { return 500; } location /large { root \(folder.path); }"
         let nginx = try Nginx("server { listen 127.0.0.1:\(port) http2; \(content) }", in: folder, ports: [port])
         let gateway = try gateway(
             "server 127.0.0.1:\(port); protocol h2; health_check { path /healthz; interval 100ms; header X-Probe gateway; }", in: folder,
-            more: "upstream ill { server 127.0.0.1:\(port); protocol h2; health_check { path /ill; interval 100ms; } } ")
+            more: "upstream ill { server 127.0.0.1:\(port); protocol h2; health_check { path /ill; interval 100ms; } } "
+                + "upstream large { server 127.0.0.1:\(port); protocol h2; health_check { path /large; interval 100ms; timeout 20s; } }")
         #expect(eventually { (try? value("upstream_server_up", "app")) == 1 }, "\(gateway.log)")
         #expect(eventually { gateway.log.contains("upstream ill: 127.0.0.1:\(port) is down: it answered 500") }, "\(gateway.log)")
+        #expect(eventually(within: 40) { (try? value("upstream_server_up", "large")) == 1 }, "\(gateway.log)")
+        #expect(eventually(within: 40) { (try? value("upstream_checks_total", "large", "success")) ?? 0 > 2 })
         _ = nginx.pid
     }
 

@@ -35,7 +35,7 @@ private struct PolicyText {
             "realm \(quoted(settings.realm))",
             "head \(limits.head.segments) \(limits.head.bytes) \(limits.head.fields) \(limits.head.targetBytes)",
             "client \(limits.requests) \(limits.requestsPerSubject) \(limits.failedTokens.count)/\(limits.failedTokens.window.count)",
-            "tokens \(sources.sources) hidden \(Set(sources.places.cookies.map { String(decoding: $0, as: UTF8.self) }).sorted()) user \(quoted(sources.userClaim ?? ""))",
+            "tokens \(sources.sources) hidden \(Set(sources.places.cookies.map { String(decoding: $0, as: UTF8.self) } + settings.stickyCookies).sorted()) user \(quoted(sources.userClaim ?? ""))",
             "csrf \(sources.crossOrigin.mode) \(sources.crossOrigin.allowed.text)",
             "proxies \(settings.trustedProxies.map(\.text).sorted()) \(settings.trustedFields)",
             "redirects \(settings.listeners.compactMap { if case .redirect(let rule) = $0.role { "\(rule.port(settings.securePort)) \(rule.exceptionNames.sorted())" } else { nil } }.sorted())",

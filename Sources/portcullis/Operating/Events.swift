@@ -4,7 +4,9 @@ import Observability
 struct Events: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show what the gateway has said of itself lately.",
-        discussion: "The last 128 messages of all its processes, over reloads and upgrades, the newest at the end. The log has them all.")
+        discussion:
+            "The last 128 messages of all its processes, over reloads and upgrades, the newest at the end. Standard error has them all, as far as the log level goes."
+    )
 
     @OptionGroup var admin: AdminOption
     @Flag(help: "Print JSON, one object with an array.") var json = false
