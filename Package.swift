@@ -154,7 +154,10 @@ let package = Package(
         tests("Observability", ["Bytes", "Time", "System"]),
         tests(
             "Control",
-            ["Authentication", "Bytes", "ConfigFile", "Configuration", "Processes", "System", "TestSockets", "TestSupport", "Time"]),
+            [
+                "Observability", "UpstreamHealth", "Authentication", "Bytes", "ConfigFile", "Configuration", "Processes", "System",
+                "TestSockets", "TestSupport", "Time",
+            ]),
         tests("Configuration", ["Processes", "ConfigFile", "TestSupport", "Authentication", "Routing"]),
         .testTarget(
             name: "ImportTests",
