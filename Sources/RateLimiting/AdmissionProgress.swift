@@ -9,6 +9,8 @@ package final class AdmissionProgress {
         let limit: LimitID
         let fingerprint: UInt64
         let charge: GCRA.Charge
+        /// Where it was made in place of a store that may have charged too, which turns out later.
+        var standIn: StandIn?
     }
 
     struct RemoteCharge {
@@ -126,20 +128,40 @@ package final class AdmissionProgress {
     }
 }
 
+/// A charge of this host that was made because a store's reply was late. Where the request does not count, both are taken back.
+final class StandIn {
+    /// Whether the request has turned out not to count.
+    var isUndone = false
+    /// What the store has charged too; nil while that is not known.
+    var inStore: RemoteRefund?
+    let store: String
+
+    init(_ store: String) { self.store = store }
+}
+
 /// One call to a store. A request that ends before the reply comes forgets its call, so that the reply cannot be taken
 /// for the reply to a later call.
 final class PendingDecision: RemoteDecisionReceiver {
-    private var handler: (([GCRA.Decision]?, Instant) -> Void)?
+    private var handler: ((PendingDecision, [GCRA.Decision]?, Instant) -> Void)?
 
-    init(_ handler: @escaping ([GCRA.Decision]?, Instant) -> Void) { self.handler = handler }
+    init(_ handler: @escaping (PendingDecision, [GCRA.Decision]?, Instant) -> Void) { self.handler = handler }
 
     var isForgotten: Bool { handler == nil }
+
+    /// What is done where the store has charged after all; kept when the request is over.
+    var late: (([GCRA.Decision], Instant) -> Void)?
+
+    func decidedLate(_ decisions: [GCRA.Decision], at now: Instant) {
+        let late = self.late
+        self.late = nil
+        late?(decisions, now)
+    }
 
     func forget() { handler = nil }
 
     func decided(_ decisions: [GCRA.Decision]?, at now: Instant) {
         guard let handler else { return }
         self.handler = nil
-        handler(decisions, now)
+        handler(self, decisions, now)
     }
 }

@@ -34,7 +34,17 @@ final class LeaseBroker {
         // Those who wait already spend theirs at once: they make the lease no larger than it may be.
         let waiting = handingOut.fingerprint == fingerprint ? handingOut.left : 1
         let count = max(size, min(waiting, call.quota.burst))
-        store.decide([RemoteCall(limit: call.limit, key: call.key, quota: call.quota, count: count, floor: call.floor)], for: lease)
+        store.decide(
+            [
+                RemoteCall(
+                    limit: call.limit, key: call.key, fingerprint: call.fingerprint, quota: call.quota, count: count, floor: call.floor)
+            ], for: lease)
+    }
+
+    /// A lease that comes late is one all the same: it was charged.
+    fileprivate func decidedLate(_ lease: PendingLease, _ decision: GCRA.Decision?, _ now: Instant) {
+        guard let decision, decision.isAllowed else { return }
+        leases.keep(decision, most: lease.size, size: lease.size, of: lease.quota, for: lease.fingerprint, at: now)
     }
 
     fileprivate func decided(_ lease: PendingLease, _ decision: GCRA.Decision?, _ now: Instant) {
@@ -71,4 +81,6 @@ private final class PendingLease: RemoteDecisionReceiver {
     }
 
     func decided(_ decisions: [GCRA.Decision]?, at now: Instant) { broker.decided(self, decisions?.first, now) }
+
+    func decidedLate(_ decisions: [GCRA.Decision], at now: Instant) { broker.decidedLate(self, decisions.first, now) }
 }

@@ -11,7 +11,11 @@ package final class Limit: Sendable {
     }
 
     package enum WhenStoreFails: Sendable {
-        case open, closed, local
+        case open, closed
+        /// The table of this host, which goes on from what the store has said last.
+        case local
+        /// Refuses who had nothing left when the store was asked last, for as long as that holds; lets others through.
+        case last
     }
 
     package let name: String
@@ -87,7 +91,8 @@ package final class Limit: Sendable {
         }
         self.store = store
         let whenFails = block.one("when_store_fails")
-        whenStoreFails = whenFails?.choice(["open": WhenStoreFails.open, "closed": .closed, "local": .local], diagnostics) ?? .local
+        whenStoreFails =
+            whenFails?.choice(["open": WhenStoreFails.open, "closed": .closed, "local": .local, "last": .last], diagnostics) ?? .local
         if let whenFails, store == .memory {
             diagnostics.error("when_store_fails is for limits kept in Redis", at: whenFails.name, hint: "add: store NAME; or remove it")
         }

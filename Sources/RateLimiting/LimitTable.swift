@@ -75,6 +75,38 @@ package struct LimitTable {
         }
     }
 
+    /// How far ahead of now a key is, as far as this host knows; zero for one that it does not know.
+    package func ahead(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> UInt64 {
+        guard let bucket = find(fingerprint) else { return 0 }
+        if memory.load(bucket + 3) != quota.gcra.cost { convert(bucket, quota, now) }
+        let arrival = memory.load(bucket + 1)
+        return arrival > now ? min(arrival - now, quota.gcra.tolerance) : 0
+    }
+
+    /// A store says how far ahead of now a key is. What this host knows already is not taken back: others of its workers may have decided by it
+    /// while they could not ask.
+    package func learn(_ fingerprint: UInt64, _ quota: Quota, ahead: UInt64, now: UInt64) {
+        guard ahead > 0, let bucket = findOrTake(fingerprint, quota, now) else { return }
+        if memory.load(bucket + 3) != quota.gcra.cost { convert(bucket, quota, now) }
+        let wanted = now + min(ahead, quota.gcra.tolerance)
+        while true {
+            let arrival = memory.load(bucket + 1)
+            guard arrival < wanted, !memory.compareExchange(bucket + 1, expected: arrival, desired: wanted).exchanged else { return }
+        }
+    }
+
+    /// A store was told to take one request of a key back. What is left of that charge it knows, not this host: a whole one is taken, and the store's next
+    /// word holds.
+    package func unlearn(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) {
+        guard let bucket = find(fingerprint) else { return }
+        while true {
+            let arrival = memory.load(bucket + 1)
+            guard arrival > now else { return }
+            let lower = max(now, arrival - min(arrival, quota.gcra.cost))
+            if memory.compareExchange(bucket + 1, expected: arrival, desired: lower).exchanged { return }
+        }
+    }
+
     /// The limit's rate has changed: the key owes as many requests as before.
     private func convert(_ bucket: Int, _ quota: Quota, _ now: UInt64) {
         let paid = memory.load(bucket + 3)

@@ -80,10 +80,10 @@ package final class RateLimiter {
             let limit = limits[id.index]
             let key = key(of: limit, id, progress.identity, in: context)
             if case .redis(let store) = limit.store, limit.lease > 1 {
-                let call = RemoteCall(limit: limit.name, key: key.bytes, quota: limit.quota)
+                let call = call(of: limit, key, to: store, now)
                 leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: key.fingerprint))
             } else if case .redis(let store) = limit.store {
-                let call = RemoteCall(limit: limit.name, key: key.bytes, quota: limit.quota)
+                let call = call(of: limit, key, to: store, now)
                 if let present = groups.firstIndex(where: { $0.store == store }) {
                     groups[present].ids.append(id)
                     groups[present].calls.append(call)
@@ -99,6 +99,14 @@ package final class RateLimiter {
         if groups.count > 1 { groups.sort { $0.store < $1.store } }
         progress.change { $0.remoteGroups = groups + leased }
         askNextStore(progress, now)
+    }
+
+    /// A question about a key. A store that may have lost its data is told what this host knows.
+    private func call(of limit: Limit, _ key: RenderedKey, to store: String, _ now: Instant) -> RemoteCall {
+        let isKnown = stores[store]?.knows(key.fingerprint) ?? true
+        let floor = isKnown ? 0 : table.ahead(key.fingerprint, limit.quota, now: now.nanoseconds)
+        return RemoteCall(
+            limit: limit.name, key: key.bytes, fingerprint: key.fingerprint, quota: limit.quota, floor: Nanoseconds(floor))
     }
 
     /// The fingerprint of a request's key, where nobody has to be told the key itself.
@@ -132,15 +140,18 @@ package final class RateLimiter {
     }
 
     /// False when the limit refuses; the error then stands in `present`.
+    ///
+    /// - Parameter standIn: of a charge in place of a store's.
     private func admitLocally(
-        _ id: LimitID, _ fingerprint: UInt64, _ now: Instant, _ present: inout AdmissionProgress.Present, inPlaceOfStore: Bool = false
+        _ id: LimitID, _ fingerprint: UInt64, _ now: Instant, _ present: inout AdmissionProgress.Present, standIn: StandIn? = nil
     ) -> Bool {
         let limit = limits[id.index]
         let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds)
-        metrics?.decided(id, inPlaceOfStore ? .local : decision.isAllowed ? .allowed : .refused)
+        metrics?.decided(id, standIn != nil ? .local : decision.isAllowed ? .allowed : .refused)
         present.states.append(LimitState(id, decision, of: limit.quota))
         if decision.isAllowed {
-            present.charged.append(AdmissionProgress.LocalCharge(limit: id, fingerprint: fingerprint, charge: decision.charge))
+            present.charged.append(
+                AdmissionProgress.LocalCharge(limit: id, fingerprint: fingerprint, charge: decision.charge, standIn: standIn))
             return true
         }
         refuse(&present, .limitExceeded(limit: id, retryAfter: decision.retryAfter), now)
@@ -155,6 +166,10 @@ package final class RateLimiter {
     }
 
     private func giveBack(_ charge: AdmissionProgress.LocalCharge, _ now: Instant) {
+        if let standIn = charge.standIn {
+            standIn.isUndone = true
+            if let inStore = standIn.inStore { stores[standIn.store]?.refund([inStore]) }
+        }
         table.refund(charge.fingerprint, limits[charge.limit.index].quota, charge.charge, now: now.nanoseconds)
     }
 
@@ -162,8 +177,13 @@ package final class RateLimiter {
         if let lease = charge.lease {
             leases.giveBack(lease.fingerprint, of: lease.end, most: limits[charge.limit.index].lease, at: now)
         } else if let made = charge.charge {
-            stores[charge.store]?.refund([RemoteRefund(call: charge.call, charge: made)])
+            refund(RemoteRefund(call: charge.call, charge: made), in: charge.store, now)
         }
+    }
+
+    private func refund(_ refund: RemoteRefund, in store: String, _ now: Instant) {
+        stores[store]?.refund([refund])
+        table.unlearn(refund.call.fingerprint, refund.call.quota, now: now.nanoseconds)
     }
 
     private func askNextStore(_ progress: AdmissionProgress, _ now: Instant) {
@@ -174,10 +194,12 @@ package final class RateLimiter {
             }
             guard let store = stores[group.store], store.isAvailable else {
                 progress.forgetGroup()
-                guard decideWithout(group, progress, now) else { return progress.finish() }
+                guard decideWithout(group, progress, now, nil) else { return progress.finish() }
                 continue
             }
-            let pending = PendingDecision { [unowned self] decisions, now in self.decided(group, decisions, progress, now) }
+            if isRefusedHere(group, progress, now) { return progress.finish() }
+            let pending = PendingDecision { [unowned self] pending, decisions, now in self.decided(group, decisions, progress, now, pending)
+            }
             progress.change { $0.pending = pending }
             if let fingerprint = group.leasedUnder {
                 leases.request(fingerprint, group.calls[0], most: limits[group.ids[0].index].lease, for: pending, of: store, at: now)
@@ -187,6 +209,35 @@ package final class RateLimiter {
             return
         }
         progress.finish()
+    }
+
+    /// A store that has refused would do so again until there is more of the quota: how long that is this host knows, so nobody asks. Not where
+    /// responses may give charges back.
+    private func isRefusedHere(_ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
+        for (id, call) in zip(group.ids, group.calls) where limits[id.index].countedStatuses.isEmpty {
+            if let decision = refusal(of: call, now) {
+                refuse(id, decision, progress, now)
+                return true
+            }
+        }
+        return false
+    }
+
+    /// What this host knows of a key that has nothing left; nil for one that may have.
+    private func refusal(of call: RemoteCall, _ now: Instant) -> GCRA.Decision? {
+        let ahead = table.ahead(call.fingerprint, call.quota, now: now.nanoseconds)
+        guard ahead > 0 else { return nil }
+        let decision = call.quota.gcra.decide(arrival: now.adding(Nanoseconds(ahead)).nanoseconds, now: now.nanoseconds)
+        return decision.isAllowed ? nil : decision
+    }
+
+    private func refuse(_ id: LimitID, _ decision: GCRA.Decision, _ progress: AdmissionProgress, _ now: Instant) {
+        metrics?.decided(id, .refused)
+        let state = LimitState(id, decision, of: limits[id.index].quota)
+        progress.change { present in
+            present.states.append(state)
+            refuse(&present, .limitExceeded(limit: id, retryAfter: decision.retryAfter), now)
+        }
     }
 
     /// Spends one request of the lease that this worker has; false when it has none.
@@ -206,14 +257,16 @@ package final class RateLimiter {
     }
 
     private func decided(
-        _ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision]?, _ progress: AdmissionProgress, _ now: Instant
+        _ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision]?, _ progress: AdmissionProgress, _ now: Instant,
+        _ pending: PendingDecision
     ) {
         defer { progress.tellIfDecided() }
+        if let decisions, decisions.count == group.calls.count { learn(group, decisions, now) }
         // A lease was granted, of which one request may be left; otherwise the next one is asked for.
         if group.leasedUnder != nil, let first = decisions?.first, first.isAllowed { return askNextStore(progress, now) }
         progress.forgetGroup()
         guard let decisions, decisions.count == group.calls.count else {
-            guard decideWithout(group, progress, now) else { return progress.finish() }
+            guard decideWithout(group, progress, now, pending) else { return progress.finish() }
             return askNextStore(progress, now)
         }
         let states = zip(group.ids, decisions).map { LimitState($0, $1, of: limits[$0.index].quota) }
@@ -230,20 +283,61 @@ package final class RateLimiter {
         askNextStore(progress, now)
     }
 
+    /// Keeps what a store has said, for when it cannot be asked.
+    private func learn(_ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision], _ now: Instant) {
+        for (call, decision) in zip(group.calls, decisions) {
+            table.learn(call.fingerprint, call.quota, ahead: decision.resetAfter.count, now: now.nanoseconds)
+        }
+    }
+
     /// Goes by `when_store_fails`; false when the request is refused.
-    private func decideWithout(_ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
-        for (id, call) in zip(group.ids, group.calls) {
+    ///
+    /// - Parameter pending: the call whose reply was late, and may still come; nil where nobody was asked.
+    private func decideWithout(
+        _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant, _ pending: PendingDecision?
+    ) -> Bool {
+        var standIns: [StandIn] = []
+        var isAdmitted = true
+        for (id, call) in zip(group.ids, group.calls) where isAdmitted {
             switch limits[id.index].whenStoreFails {
             case .open: metrics?.decided(id, .failedOpen)
+            case .last:
+                if let refusal = refusal(of: call, now) {
+                    refuse(id, refusal, progress, now)
+                    isAdmitted = false
+                } else {
+                    metrics?.decided(id, .failedOpen)
+                }
             case .closed:
                 metrics?.decided(id, .failedClosed)
                 progress.change { refuse(&$0, .storeUnavailable(limit: id), now) }
-                return false
+                isAdmitted = false
             case .local:
-                let fingerprint = table.fingerprint(call.key.span)
-                if !progress.change({ admitLocally(id, fingerprint, now, &$0, inPlaceOfStore: true) }) { return false }
+                let standIn = StandIn(group.store)
+                standIns.append(standIn)
+                isAdmitted = progress.change { admitLocally(id, call.fingerprint, now, &$0, standIn: standIn) }
             }
         }
-        return true
+        pending?.late = { [unowned self] decisions, now in charged(group, decisions, standIns, isAdmitted: isAdmitted, now) }
+        return isAdmitted
+    }
+
+    /// A store whose reply was late has charged after all. What this host has counted meanwhile stays: it is what it knows of the key, and the store is told
+    /// with the next question. A request that was refused, or has turned out not to count, is given back.
+    private func charged(
+        _ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision], _ standIns: [StandIn], isAdmitted: Bool, _ now: Instant
+    ) {
+        learn(group, decisions, now)
+        guard decisions.count == group.calls.count, decisions.allSatisfy(\.isAllowed) else { return }
+        let refunds = zip(group.calls, decisions).map { RemoteRefund(call: $0, charge: $1.charge) }
+        guard isAdmitted else {
+            for one in refunds { refund(one, in: group.store, now) }
+            return
+        }
+        let local = group.ids.indices.filter { limits[group.ids[$0].index].whenStoreFails == .local }
+        for (index, standIn) in zip(local, standIns) {
+            standIn.inStore = refunds[index]
+            if standIn.isUndone { stores[group.store]?.refund([refunds[index]]) }
+        }
     }
 }

@@ -6,15 +6,18 @@ package struct RemoteCall: Sendable {
     /// The limit's name.
     package let limit: String
     package let key: [UInt8]
+    /// Of the key, in the table of this host.
+    package let fingerprint: UInt64
     package let quota: Quota
     /// How many requests are asked for; the store grants as many of them as there are, at least one or none.
     package let count: UInt64
     /// How far ahead of now the key is known to be, at least.
     package let floor: Nanoseconds
 
-    package init(limit: String, key: [UInt8], quota: Quota, count: UInt64 = 1, floor: Nanoseconds = .zero) {
+    package init(limit: String, key: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, floor: Nanoseconds = .zero) {
         self.limit = limit
         self.key = key
+        self.fingerprint = fingerprint
         self.quota = quota
         self.count = count
         self.floor = floor
@@ -36,12 +39,19 @@ package struct RemoteRefund: Sendable {
 package protocol RemoteDecisionReceiver: AnyObject {
     /// - Parameter decisions: one for each key, in order; nil when the store did not reply in time.
     func decided(_ decisions: [GCRA.Decision]?, at now: Instant)
+
+    /// The store has replied after all, when it was late: what it has charged is charged.
+    func decidedLate(_ decisions: [GCRA.Decision], at now: Instant)
 }
 
 /// A store that several hosts share. Belongs to the worker's loop.
 package protocol RemoteStore: AnyObject {
     /// False while the store is known to be away: nothing should wait for it then.
     var isAvailable: Bool { get }
+
+    /// Whether it was asked about a key since it may have lost its data; where it was not, the first question says what is known of the key here
+    /// (``RemoteCall/floor``).
+    func knows(_ fingerprint: UInt64) -> Bool
 
     /// Decides on all calls together: all of them are charged, or none.
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver)

@@ -9,107 +9,110 @@ import TLS
 /// A worker's connection to one Redis server: all calls of a turn of the loop go out in one batch.
 ///
 /// While the server is away nothing waits for it: ``isAvailable`` is false and the link tries again, after 50 ms at first and
-/// never later than a second. A reply that comes late, makes no sense, or is an error breaks the connection, because the
-/// order of replies is all that tells which call they belong to.
+/// never later than a second. A reply that is late is still awaited, and what it says is passed on as late; where several are, or the server
+/// says that it cannot answer, nobody asks for a while (``StoreBreaker``). A reply that makes no sense breaks the connection, because the
+/// order of replies is all that tells which call they belong to, and so does a server that says nothing at all.
 package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTurnHandler {
-    private enum State {
+    enum State {
         case idle
         case connecting
         case handshaking
-        /// Waiting for the replies to AUTH, SELECT and SCRIPT LOAD.
-        case greeting(repliesLeft: Int)
+        /// Waiting for the replies to what a connection begins with.
+        case greeting
         case ready
     }
 
     /// The script on the server; its digest calls it.
-    private enum Script {
+    enum Script {
         case unknown
         case loaded([UInt8])
         /// The server has lost it, and has been asked to load it once more.
         case reloading([UInt8])
     }
 
-    private enum Call {
+    enum Call {
         /// The arguments are those of the call, to be sent again when the server has lost the script.
         case decision(any RemoteDecisionReceiver, calls: [RemoteCall], arguments: [[UInt8]], isRepeated: Bool)
         case refund(arguments: [[UInt8]], isRepeated: Bool)
+        case probe(arguments: [[UInt8]], isRepeated: Bool)
         case loading
-        case greeting
+        case greeting(Greeting, isLast: Bool)
     }
+
+    enum Greeting { case authentication, role, database, script }
 
     package let settings: RedisSettings
     /// Set by the worker once it is made.
     package weak var observer: (any RedisLinkObserver)?
-    private let loop: EventLoop
-    private var addresses: [SocketAddress] = []
-    private var nextAddress = 0
-    private var state = State.idle
+    let loop: EventLoop
+    var addresses: [SocketAddress] = []
+    var nextAddress = 0
+    var state = State.idle
     /// Nil without a connection.
-    private var io: ConnectionIO?
-    private var outbound = ByteQueue()
+    var io: ConnectionIO?
+    var outbound = ByteQueue()
     private var inbound = ByteQueue()
     private var reader = RedisReplyReader()
-    /// In the order in which they went out; those before `firstUnanswered` have their replies.
-    private var sent: [Call] = []
-    private var firstUnanswered = 0
-    /// By when the replies to each batch are due, with the number of calls up to its end.
-    private var deadlines: [(end: Int, at: Instant)] = []
-    private var script = Script.unknown
+    var sent = CallQueue<Call>()
+    /// Those that go out at the end of the turn, when their time begins.
+    var unsent: [Call] = []
+    private var heardAt = Instant.past
+    /// Keys that the server was asked about on this connection.
+    var asked: Set<UInt64> = []
+    var breaker: StoreBreaker
+    var script = Script.unknown
     private var hasPendingBatch = false
     private var pause = pauseFirst
-    private var wasAvailable: Bool?
+    var wasAvailable: Bool?
+    private var told: ToldState
     /// The server said that it is not the one to ask; it is believed to be when it has answered a call.
-    private var isDoubtful = false
-    private var current: SocketAddress?
-    private let metrics: StoreMetrics?
-    private var timer: Timer?
+    var isDoubtful = false
+    var current: SocketAddress?
+    let metrics: StoreMetrics?
+    var timer: Timer?
 
     package init(_ settings: RedisSettings, on loop: EventLoop, metrics: Metrics? = nil) {
         self.settings = settings
         self.metrics = metrics.map { StoreMetrics(settings.name, $0) }
         self.loop = loop
+        breaker = StoreBreaker(timeout: settings.timeout) { Double(SystemRandom.word() >> 11) / Double(1 << 53) }
+        told = ToldState()
         if case .socket(let address) = settings.address { addresses = [address] }
         timer = Timer(self)
         loop.set(timer!, at: loop.now)
     }
 
-    /// Where the server's name leads; told by the control process.
-    package func resolve(to addresses: [SocketAddress]) {
-        guard self.addresses != addresses else { return }
-        self.addresses = addresses
-        if case .idle = state { return loop.set(timer!, at: loop.now) }
-        leaveIfOutdated()
-    }
-
-    /// Changes to another server where the name no longer leads to this one. Those who wait for a reply still get it.
-    private func leaveIfOutdated() {
-        guard isAvailable, let current, !addresses.contains(current), firstUnanswered == sent.count, outbound.isEmpty else { return }
-        breakOff()
-        connect()
-    }
-
     package var hasSettled: Bool { wasAvailable != nil }
 
-    package var isAvailable: Bool { if case .ready = state { true } else { false } }
+    var isReady: Bool { if case .ready = state { true } else { false } }
+
+    package var isAvailable: Bool { isReady && breaker.isClosed }
+
+    package func knows(_ fingerprint: UInt64) -> Bool { asked.count >= askedMax || asked.contains(fingerprint) }
 
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         guard isAvailable else { return receiver.decided(nil, at: loop.now) }
+        if asked.count < askedMax { for call in calls { asked.insert(call.fingerprint) } }
         let arguments = LimitScript.arguments(calls, settings.keyNames)
-        send(arguments)
-        sent.append(.decision(receiver, calls: calls, arguments: arguments, isRepeated: false))
+        send(arguments, .decision(receiver, calls: calls, arguments: arguments, isRepeated: false))
     }
 
     package func refund(_ refunds: [RemoteRefund]) {
-        guard isAvailable else { return }
+        guard isReady else { return }
         let arguments = LimitScript.arguments(refunds, settings.keyNames)
-        send(arguments)
-        sent.append(.refund(arguments: arguments, isRepeated: false))
+        send(arguments, .refund(arguments: arguments, isRepeated: false))
+    }
+
+    private func probe() {
+        breaker.probed()
+        // One that is written, as those of requests are: a server may be able to read alone.
+        let call = RemoteCall(limit: "", key: [], fingerprint: 0, quota: Quota(count: 1_000_000, window: .seconds(1)))
+        let arguments = LimitScript.arguments([call], settings.keyNames)
+        send(arguments, .probe(arguments: arguments, isRepeated: false))
     }
 
     package func turnEnded() {
         hasPendingBatch = false
-        // The turn may have taken a while: the server's time begins now.
-        if isAvailable { deadlines.append((sent.count, Clock.now().adding(settings.timeout))) }
         flush()
         armTimer()
     }
@@ -136,71 +139,39 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         case .ready:
             // What came while this process was busy is in time.
             receive()
-            if let deadline = deadlines.first?.at, deadline <= loop.now {
-                fail("no reply within \(settings.timeout.milliseconds) ms")
-            } else {
-                armTimer()
+            guard isReady else { return }
+            endLateCalls()
+            guard isReady else { return }
+            if breaker.probeAt <= loop.now { probe() }
+            armTimer()
+        }
+    }
+
+    /// Who has waited for so long as a decision may take waits no longer. Their replies are owed, up to a bound.
+    private func endLateCalls() {
+        let now = loop.now
+        while let sentAt = sent.oldestInTime, sentAt.adding(settings.timeout) <= now, let call = sent.makeLate(sentBy: sentAt) {
+            switch call {
+            case .decision(let receiver, _, _, _):
+                metrics?.decided(false)
+                if breaker.timedOut(at: now) { report(false, "its replies take longer than \(settings.timeout.milliseconds) ms") }
+                receiver.decided(nil, at: now)
+            case .probe: _ = breaker.timedOut(at: now)
+            case .refund, .loading, .greeting: break
             }
+            // The receiver may have done anything.
+            guard isReady else { return }
         }
+        if let oldest = sent.oldest, max(oldest, heardAt).adding(silenceMax) <= now {
+            return fail("it has said nothing for \(silenceMax.milliseconds) ms")
+        }
+        if sent.lateCount >= lateMax { fail("it owes \(sent.lateCount) replies") }
     }
 
-    private func connect() {
-        guard !addresses.isEmpty else {
-            report(false, "its name is not resolved yet")
-            return retryLater()
-        }
-        // After a failure the next address of the name is tried.
-        let address = addresses[nextAddress % addresses.count]
-        nextAddress &+= 1
-        current = address
-        do {
-            io = try ConnectionIO(try Socket.connect(to: address), for: [.readable, .writable], self, on: loop)
-        } catch {
-            return fail(error.description)
-        }
-        state = .connecting
-        loop.set(timer!, after: greetingMax)
+    private func send(_ arguments: [[UInt8]], _ call: Call) {
+        ask([[UInt8]("EVALSHA".utf8), digest] + arguments)
+        unsent.append(call)
     }
-
-    private func connected() {
-        if let tls = settings.tls {
-            guard let raw = io?.descriptor, let session = tls.context.makeSession(raw, host: settings.tlsHost) else {
-                return fail("TLS session")
-            }
-            io?.secure(with: session)
-            state = .handshaking
-            handshake()
-        } else {
-            greet()
-        }
-    }
-
-    private func handshake() {
-        guard let io else { return }
-        switch io.handshake() {
-        case .done: greet()
-        case .wantsRead: io.wait(for: .readable)
-        case .wantsWrite: io.wait(for: [.readable, .writable])
-        case .failed(let reason): fail("TLS: \(reason)")
-        }
-    }
-
-    private func greet() {
-        var commands: [[String]] = []
-        if let password = settings.password {
-            commands.append(settings.username.map { ["AUTH", $0, password] } ?? ["AUTH", password])
-        }
-        if settings.database > 0 { commands.append(["SELECT", String(settings.database)]) }
-        commands.append(Self.loadCommand)
-        for command in commands {
-            RedisCommand.append(command.map { [UInt8]($0) }, to: &outbound)
-            sent.append(.greeting)
-        }
-        state = .greeting(repliesLeft: commands.count)
-        flush()
-    }
-
-    private func send(_ arguments: [[UInt8]]) { ask([[UInt8]("EVALSHA"), digest] + arguments) }
 
     private var digest: [UInt8] {
         switch script {
@@ -217,8 +188,14 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         }
     }
 
-    private func flush() {
+    func flush() {
         guard let io else { return }
+        if !unsent.isEmpty {
+            // The turn may have taken a while: the server's time begins now.
+            let now = Clock.now()
+            for call in unsent { sent.add(call, at: now) }
+            unsent.removeAll(keepingCapacity: true)
+        }
         switch io.flush(&outbound) {
         case .moved: break
         case .wouldBlock: return io.wait(for: [.readable, .writable])
@@ -233,6 +210,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             let isTLS = io.isTLS
             switch io.receive(to: &inbound, minimum: 16_384) {
             case .moved:
+                heardAt = loop.now
                 do {
                     try reader.feed(inbound)
                     inbound.removeAll()
@@ -253,16 +231,10 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     }
 
     private func take(_ reply: RedisReply) {
-        guard firstUnanswered < sent.count else { return fail("a reply without a call") }
-        let call = sent[firstUnanswered]
-        firstUnanswered += 1
-        while let first = deadlines.first, first.end <= firstUnanswered {
-            deadlines.removeFirst()
-            metrics?.batchAnswered(after: settings.timeout - first.at.since(loop.now))
-        }
-        forgetAnswered()
-        switch call {
-        case .greeting: greeted(reply)
+        guard let entry = sent.take() else { return fail("a reply without a call") }
+        let length = loop.now.since(entry.sentAt)
+        switch entry.call {
+        case .greeting(let kind, let isLast): greeted(kind, reply, isLast: isLast)
         case .loading:
             script = .loaded(digest)
             if case .error(let text) = reply { refused(text) }
@@ -270,25 +242,42 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             guard case .error(let text) = reply else { break }
             if !isRepeated, text.hasPrefix("NOSCRIPT") {
                 loadAgain()
-                send(arguments)
-                sent.append(.refund(arguments: arguments, isRepeated: true))
+                send(arguments, .refund(arguments: arguments, isRepeated: true))
             } else {
                 refused(text)
             }
+        case .probe(let arguments, let isRepeated):
+            if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
+                loadAgain()
+                send(arguments, .probe(arguments: arguments, isRepeated: true))
+            } else if case .error(let text) = reply {
+                refused(text)
+            } else {
+                isDoubtful = false
+                if breaker.answered(after: length, at: loop.now) {
+                    // Meanwhile hosts have counted by themselves.
+                    asked.removeAll(keepingCapacity: true)
+                    report(true, "it replies in time")
+                }
+                armTimer()
+            }
         case .decision(let receiver, let calls, let arguments, let isRepeated):
             if let decisions = LimitScript.decisions(reply, of: calls) {
+                metrics?.batchAnswered(after: length)
+                if entry.isLate { return receiver.decidedLate(decisions, at: loop.now) }
                 pause = pauseFirst
                 isDoubtful = false
-                report(true, "it replies")
+                if breaker.answered(after: length, at: loop.now) || breaker.isClosed { report(true, "it replies") }
                 metrics?.decided(true)
                 receiver.decided(decisions, at: loop.now)
-            } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
+            } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated, !entry.isLate {
                 loadAgain()
-                send(arguments)
-                sent.append(.decision(receiver, calls: calls, arguments: arguments, isRepeated: true))
+                send(arguments, .decision(receiver, calls: calls, arguments: arguments, isRepeated: true))
             } else {
-                metrics?.decided(false)
-                receiver.decided(nil, at: loop.now)
+                if !entry.isLate {
+                    metrics?.decided(false)
+                    receiver.decided(nil, at: loop.now)
+                }
                 if case .error(let text) = reply { refused(text) } else { fail("a reply of another shape") }
             }
         }
@@ -299,50 +288,28 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     private func loadAgain() {
         guard case .loaded(let digest) = script else { return }
         script = .reloading(digest)
-        ask(Self.loadCommand.map { [UInt8]($0) })
-        sent.append(.loading)
+        ask(Self.loadCommand.map { [UInt8]($0.utf8) })
+        unsent.append(.loading)
     }
 
-    private static let loadCommand = ["SCRIPT", "LOAD", LimitScript.text]
-
-    /// Keeps `sent` short even if there is always one without its reply.
-    private func forgetAnswered() {
-        guard firstUnanswered == sent.count || firstUnanswered >= answeredMax else { return }
-        sent.removeFirst(firstUnanswered)
-        for index in deadlines.indices { deadlines[index].end -= firstUnanswered }
-        firstUnanswered = 0
-    }
+    static let loadCommand = ["SCRIPT", "LOAD", LimitScript.text]
 
     /// The server will not run the script. Where it says that another one should be asked, or that it is not ready, a new
-    /// connection may lead to one that does; otherwise (out of memory, a missing permission) it would meet the same.
+    /// connection may lead to one that does; otherwise (out of memory, a missing permission) it would meet the same. In both cases nobody asks
+    /// until a probe has found it well.
     private func refused(_ reason: String) {
-        guard notThisServer.contains(where: reason.hasPrefix) else { return report(false, reason) }
+        guard isReady else { return }
+        _ = breaker.refused(at: loop.now)
+        guard notThisServer.contains(where: reason.hasPrefix) else {
+            report(false, reason)
+            return armTimer()
+        }
         isDoubtful = true
         fail(reason)
     }
 
-    private func greeted(_ reply: RedisReply) {
-        guard case .greeting(let repliesLeft) = state else { return }
-        if case .error(let text) = reply { return fail(text) }
-        if repliesLeft > 1 {
-            state = .greeting(repliesLeft: repliesLeft - 1)
-            return
-        }
-        guard case .string(let digest) = reply, digest.count == 40 else { return fail("SCRIPT LOAD gave no digest") }
-        script = .loaded(digest)
-        state = .ready
-        timer?.clear()
-        if wasAvailable == nil {
-            wasAvailable = true
-            metrics?.isAvailable(true)
-            observer?.linkSettled(self)
-        } else if !isDoubtful {
-            report(true, "connected")
-        }
-    }
-
     /// Closes the connection, tells everybody who waits that no reply will come, and connects again later.
-    private func fail(_ reason: String) {
+    func fail(_ reason: String) {
         let unanswered = breakOff()
         report(false, reason)
         retryLater()
@@ -352,47 +319,55 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         }
     }
 
-    /// - Returns: the calls without a reply.
-    @discardableResult private func breakOff() -> ArraySlice<Call> {
+    /// - Returns: the calls without a reply whose time was not over yet.
+    @discardableResult func breakOff() -> [Call] {
         io?.close(.silent)
         io = nil
         state = .idle
         outbound.removeAll()
         inbound.removeAll()
         reader = RedisReplyReader()
-        let unanswered = sent[firstUnanswered...]
-        sent = []
-        firstUnanswered = 0
-        deadlines = []
+        let unanswered = sent.removeAll() + unsent
+        unsent = []
         script = .unknown
         return unanswered
     }
 
-    private func retryLater() {
-        loop.set(timer!, after: pause)
+    func retryLater() {
+        // More or less by chance, so that many gateways do not connect at the same moment.
+        loop.set(timer!, after: Nanoseconds(pause.count / 2 + SystemRandom.word() % max(1, pause.count)))
         pause = min(pause * 2, pauseMax)
     }
 
-    private func report(_ isAvailable: Bool, _ reason: String) {
-        guard wasAvailable != isAvailable else { return }
+    func report(_ isAvailable: Bool, _ reason: String) {
         let isFirst = wasAvailable == nil
+        let isChange = wasAvailable != isAvailable
         wasAvailable = isAvailable
-        metrics?.isAvailable(isAvailable)
-        observer?.linkChanged(self, isAvailable: isAvailable, reason)
+        if isChange { metrics?.isAvailable(isAvailable) }
+        if let text = told.news(isAvailable, reason, isChange: isChange, at: loop.now) {
+            observer?.linkChanged(self, isAvailable: isAvailable, text)
+        }
         if isFirst { observer?.linkSettled(self) }
     }
 
-    private func armTimer() {
-        if isAvailable { loop.set(timer!, at: deadlines.first?.at ?? .never) }
+    func armTimer() {
+        guard isReady else { return }
+        var next = min(breaker.probeAt, sent.oldestInTime?.adding(settings.timeout) ?? .never)
+        if let oldest = sent.oldest { next = min(next, max(oldest, heardAt).adding(silenceMax)) }
+        loop.set(timer!, at: next)
     }
 }
 
 private let pauseFirst = Nanoseconds.milliseconds(50)
 private let pauseMax = Nanoseconds.seconds(1)
-private let greetingMax = Nanoseconds.seconds(1)
+let greetingMax = Nanoseconds.seconds(1)
 
 /// How a server's errors begin that is a replica, is loading its data, or has handed the key to another.
 private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "CLUSTERDOWN"]
 
-/// Calls with their replies are dropped in pieces of this many.
-private let answeredMax = 1_024
+/// A server that owes replies for so long without a word is gone.
+private let silenceMax = Nanoseconds.seconds(1)
+/// Late replies that are awaited at most.
+private let lateMax = 1_024
+/// Beyond so many keys the server is taken to know what there is to know.
+private let askedMax = 65_536

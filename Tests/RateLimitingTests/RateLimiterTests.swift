@@ -15,12 +15,25 @@ private final class ScriptedStore: RemoteStore {
     var isAvailable = true
     private(set) var calls: [(keys: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []
     private(set) var refunds: [RemoteRefund] = []
+    /// Whether it may have lost its data.
+    var isNew = false
+    private(set) var owed: [any RemoteDecisionReceiver] = []
 
+    func knows(_ fingerprint: UInt64) -> Bool { !isNew }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { self.calls.append((calls, receiver)) }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds }
 
     /// Replies to the oldest call.
     func reply(at now: Instant, _ decisions: [GCRA.Decision]?) { calls.removeFirst().receiver.decided(decisions, at: now) }
+
+    /// The oldest call has waited for too long; its reply comes later.
+    func beLate(at now: Instant) {
+        let receiver = calls.removeFirst().receiver
+        owed.append(receiver)
+        receiver.decided(nil, at: now)
+    }
+
+    func replyLate(at now: Instant, _ decisions: [GCRA.Decision]) { owed.removeFirst().decidedLate(decisions, at: now) }
 }
 
 /// A store that replies before the call has returned, as one does that finds its connection closed.
@@ -28,6 +41,7 @@ private final class ImmediateStore: RemoteStore {
     let isAvailable = true
     let now: Instant
     var reply: GCRA.Decision?
+    func knows(_ fingerprint: UInt64) -> Bool { true }
     init(_ now: Instant) { self.now = now }
 
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
@@ -133,6 +147,123 @@ private final class Waiter: AdmissionWaiter {
         #expect(first.refunds.isEmpty)
     }
 
+    /// Of a limit of 2 in 60 s: so many of them are used.
+    private func used(_ count: UInt64) -> GCRA.Decision {
+        GCRA.Decision(
+            isAllowed: true, arrival: 7, remaining: 2 - count, resetAfter: .seconds(30) * count, retryAfter: .zero)
+    }
+
+    @Test func whatAStoreHasSaidHoldsWhileItIsAway() throws {
+        let (limiter, waiter) = (try limiter(limit("there", in: .redis("a"))), Waiter())
+        #expect(!begin(limiter, [0], progress(waiter)))
+        first.reply(at: now, [used(1)])
+        // One of two is left, here as there.
+        first.isAvailable = false
+        let left = progress(waiter)
+        #expect(begin(limiter, [0], left))
+        #expect(try isAdmitted(left))
+        let last = progress(waiter)
+        #expect(begin(limiter, [0], last))
+        #expect(last.error == .limitExceeded(limit: LimitID(0), retryAfter: .seconds(30)))
+        // A store that has lost its data learns of them all with the first question.
+        first.isAvailable = true
+        first.isNew = true
+        #expect(begin(limiter, [0], progress(waiter)) && first.calls.isEmpty)
+        first.isNew = false
+    }
+
+    @Test func aStoreThatMayHaveLostItsDataIsToldWhatIsKnown() throws {
+        let (limiter, waiter) = (try limiter(limit("there", in: .redis("a"))), Waiter())
+        for isNew in [false, true, false] {
+            first.isNew = isNew
+            #expect(!begin(limiter, [0], progress(waiter)))
+            #expect(first.calls[0].keys[0].floor == (isNew ? .seconds(30) : .zero))
+            first.reply(at: now, [used(1)])
+        }
+    }
+
+    @Test func aRefusalOfAStoreHoldsHereForAsLongAsItSays() throws {
+        let limiter = try limiter(limit("there", in: .redis("a")), limit("counted", in: .redis("b"), statuses: [401]))
+        let waiter = Waiter()
+        let refusal = GCRA.Decision(isAllowed: false, arrival: 7, remaining: 0, resetAfter: .seconds(50), retryAfter: .seconds(20))
+        #expect(!begin(limiter, [0], progress(waiter)))
+        first.reply(at: now, [refusal])
+        for _ in 0..<100 {
+            let again = progress(waiter)
+            #expect(begin(limiter, [0], again) && first.calls.isEmpty)
+            #expect(again.error == .limitExceeded(limit: LimitID(0), retryAfter: .seconds(20)))
+            #expect(again.states.first?.remaining == 0 && again.states.first?.nextAfter == .seconds(20))
+        }
+        // Where a response may give a charge back, the store is asked all the same.
+        for _ in 0..<2 {
+            #expect(!begin(limiter, [1], progress(waiter)))
+            other.reply(at: now, [refusal])
+        }
+    }
+
+    @Test func aGrantThatComesLateTakesThePlaceOfTheChargeHere() throws {
+        let (limiter, waiter) = (try limiter(limit("there", in: .redis("a"))), Waiter())
+        let early = progress(waiter)
+        #expect(!begin(limiter, [0], early))
+        first.beLate(at: now)
+        #expect(try isAdmitted(early))
+        first.replyLate(at: now, [used(1)])
+        #expect(first.refunds.isEmpty)
+        // Counted once: one more is left, not none.
+        first.isAvailable = false
+        let next = progress(waiter)
+        #expect(begin(limiter, [0], next))
+        #expect(try isAdmitted(next))
+        #expect(begin(limiter, [0], progress(waiter)))
+    }
+
+    @Test func aGrantThatComesLateForARefusedRequestIsGivenBack() throws {
+        let (limiter, waiter) = (try limiter(limit("there", in: .redis("a"), failing: .closed)), Waiter())
+        let early = progress(waiter)
+        #expect(!begin(limiter, [0], early))
+        first.beLate(at: now)
+        #expect(early.error == .storeUnavailable(limit: LimitID(0)))
+        first.replyLate(at: now, [used(1)])
+        #expect(first.refunds.count == 1)
+        // A refusal that comes late is known from then on.
+        #expect(!begin(limiter, [0], progress(waiter)))
+        first.beLate(at: now)
+        first.replyLate(
+            at: now, [GCRA.Decision(isAllowed: false, arrival: 7, remaining: 0, resetAfter: .seconds(50), retryAfter: .seconds(20))])
+        #expect(begin(limiter, [0], progress(waiter)) && first.refunds.count == 1)
+    }
+
+    @Test func aLateGrantOfARequestThatDoesNotCountIsGivenBackOnce() throws {
+        let limiter = try limiter(limit("sign_in", in: .redis("a"), statuses: [401]))
+        let waiter = Waiter()
+        for settlesFirst in [true, false] {
+            let progress = progress(waiter)
+            #expect(!begin(limiter, [0], progress))
+            first.beLate(at: now)
+            if settlesFirst { limiter.settle(progress, status: 200, at: now) }
+            first.replyLate(at: now, [used(1)])
+            if !settlesFirst { limiter.settle(progress, status: 200, at: now) }
+        }
+        #expect(first.refunds.count == 2)
+    }
+
+    @Test func whoHadNothingLeftIsRefusedByLastAndOthersPass() throws {
+        let (limiter, waiter) = (try limiter(limit("there", in: .redis("a"), failing: .last)), Waiter())
+        first.isAvailable = false
+        for _ in 0..<5 {
+            let free = progress(waiter)
+            #expect(begin(limiter, [0], free))
+            #expect(try isAdmitted(free))
+        }
+        first.isAvailable = true
+        #expect(!begin(limiter, [0], progress(waiter)))
+        first.reply(at: now, [used(2)])
+        first.isAvailable = false
+        let known = progress(waiter)
+        #expect(begin(limiter, [0], known))
+        #expect(known.error == .limitExceeded(limit: LimitID(0), retryAfter: .seconds(30)))
+    }
+
     @Test func storesAreAskedOneAfterTheOtherAndTheFirstGetsItsChargeBack() throws {
         let limiter = try limiter(limit("y", in: .redis("b")), limit("x", in: .redis("a")), limit("z", in: .redis("a")))
         let waiter = Waiter()
@@ -159,13 +290,14 @@ private final class Waiter: AdmissionWaiter {
             for _ in 0..<4 {
                 let progress = progress(waiter)
                 let isDecided = begin(limiter, [0], progress)
-                #expect(isDecided == (trouble == 0))
-                if trouble == 1 { first.reply(at: now, nil) }
-                if trouble == 2 { first.reply(at: now, [granted(), granted()]) }
+                // What was counted here in place of the store holds: where it is used up the store is not asked.
+                #expect(isDecided == (trouble == 0 || policy == .local && passed == 2))
+                if trouble == 1, !isDecided { first.reply(at: now, nil) }
+                if trouble == 2, !isDecided { first.reply(at: now, [granted(), granted()]) }
                 if let found = progress.error { #expect(found == error) } else { passed += 1 }
             }
             #expect(passed == admitted, "trouble \(trouble)")
-            #expect(waiter.times == (trouble == 0 ? 0 : 4))
+            #expect(waiter.times == (trouble == 0 ? 0 : policy == .local ? 2 : 4))
         }
     }
 

@@ -16,7 +16,8 @@ import Testing
         try ScriptedServer { client, _ in
             guard client.read(until: "SCRIPT").contains("SCRIPT") else { return }
             clients.change { $0 += 1 }
-            client.send("$40\r\n\(String(repeating: "a", count: 40))\r\n")
+            // What it answers to ROLE, and to SCRIPT LOAD.
+            client.send("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n$40\r\n\(String(repeating: "a", count: 40))\r\n")
             _ = client.isClosedByPeer(within: 60_000)
             clients.change { $0 -= 1 }
         }

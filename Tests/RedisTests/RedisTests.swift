@@ -43,7 +43,7 @@ import Testing
     }
 
     private func call(_ key: String = "k", limit: String = "l", count: UInt64 = 1) -> RemoteCall {
-        RemoteCall(limit: limit, key: [UInt8](key.utf8), quota: Quota(count: 5, window: .seconds(5)), count: count)
+        RemoteCall(limit: limit, key: [UInt8](key.utf8), fingerprint: 1, quota: Quota(count: 5, window: .seconds(5)), count: count)
     }
 
     private func reply(_ values: Int64...) -> RedisReply { .array(values.map { .integer($0) }) }
@@ -95,5 +95,83 @@ import Testing
         #expect(
             name(call(), names) != name(call(), secret)
                 && name(call(), secret) == name(call(), KeyNames(prefix: "pc", secret: Array("secret".utf8))))
+    }
+}
+
+/// When a server is asked, and when it is left alone: on a test's clock.
+@Suite struct StoreBreakerTests {
+    private let start = Instant(nanoseconds: 1_000_000_000_000)
+    private func breaker() -> StoreBreaker { StoreBreaker(timeout: .milliseconds(50)) { 0.5 } }
+
+    @Test func opensAfterThreeTimeoutsInARow() {
+        var breaker = breaker()
+        for round in 0..<10 {
+            let now = start.adding(.seconds(UInt64(round) * 2))
+            let opens = (0..<2).map { _ in breaker.timedOut(at: now) }
+            #expect(opens == [false, false])
+            _ = breaker.answered(after: .milliseconds(1), at: now)
+            #expect(breaker.isClosed)
+        }
+        var another = self.breaker()
+        let opens = (0..<3).map { _ in another.timedOut(at: start) }
+        #expect(opens == [false, false, true])
+        #expect(!another.isClosed)
+    }
+
+    @Test func opensWhereHalfOfManyAreLate() {
+        var breaker = breaker()
+        var opened = false
+        for number in 0..<40 where !opened {
+            let now = start.adding(.milliseconds(UInt64(number)))
+            if number % 2 == 0 { _ = breaker.answered(after: .milliseconds(1), at: now) } else { opened = breaker.timedOut(at: now) }
+        }
+        #expect(opened)
+    }
+
+    @Test func probesWithGrowingPausesAndClosesAfterThreeGoodOnes() {
+        var breaker = breaker()
+        let opens = breaker.refused(at: start)
+        #expect(opens)
+        var now = start
+        var pauses: [UInt64] = []
+        for _ in 0..<10 {
+            pauses.append(breaker.probeAt.since(now).milliseconds)
+            now = breaker.probeAt
+            breaker.probed()
+            #expect(breaker.probeAt == .never)
+            let is3 = breaker.refused(at: now)
+            #expect(is3 == false)
+        }
+        #expect(pauses == [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000])
+        // An answer that is only just in time is none of the good ones.
+        for (length, closes) in [(1, false), (1, false), (40, false), (1, false), (1, false), (1, true)] as [(UInt64, Bool)] {
+            breaker.probed()
+            let hasClosed = breaker.answered(after: .milliseconds(length), at: now)
+            #expect(hasClosed == closes)
+        }
+        #expect(breaker.isClosed && breaker.probeAt == .never)
+    }
+
+    @Test func repliesAreOwedInOrder() {
+        var queue = CallQueue<Int>()
+        for number in 0..<5 { queue.add(number, at: start.adding(.milliseconds(UInt64(number)))) }
+        #expect(queue.makeLate(sentBy: start.adding(.milliseconds(1))) == 0)
+        #expect(queue.makeLate(sentBy: start.adding(.milliseconds(1))) == 1)
+        #expect(queue.makeLate(sentBy: start.adding(.milliseconds(1))) == nil)
+        #expect(queue.lateCount == 2 && queue.oldestInTime == start.adding(.milliseconds(2)) && queue.oldest == start)
+        #expect(queue.take()?.isLate == true)
+        #expect(queue.lateCount == 1)
+        #expect(queue.take()?.isLate == true)
+        #expect(queue.take()?.call == 2)
+        #expect(queue.removeAll() == [3, 4])
+        #expect(queue.isEmpty)
+        let none = queue.take()
+        #expect(none == nil)
+        for number in 0..<5_000 {
+            queue.add(number, at: start)
+            queue.add(number, at: start)
+            #expect(queue.take()?.isLate == false)
+        }
+        #expect(queue.count == 5_000)
     }
 }

@@ -105,6 +105,129 @@ import Testing
         #expect(try ask(stage, "other").status == 200)
     }
 
+    @Test("What Redis has said holds while it is away, and when it comes back without its data")
+    func outage() throws {
+        let server = try RedisServer(in: folder)
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit one; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { address 127.0.0.1:\(server.port); timeout 500ms; }
+                limit one { rate 5/1h; key $header.x-key; store main; when_store_fails local; }
+                """)
+        #expect(eventually { (try? ask(stage, "warm").status) == 200 })
+        for _ in 0..<5 { #expect(try ask(stage, "a").status == 200) }
+        for _ in 0..<3 { #expect(try ask(stage, "b").status == 200) }
+        server.stop()
+        #expect(eventually { stage.gateway.log.contains("redis main is away") })
+        // Nothing is left of a, two of b; of a new key all is there. Together five of each, whoever counts.
+        #expect(try ask(stage, "a").status == 429)
+        #expect(try (0..<4).map { _ in try ask(stage, "b").status } == [200, 200, 429, 429])
+        #expect(try (0..<2).map { _ in try ask(stage, "c").status } == [200, 200])
+        try server.start()
+        #expect(
+            eventually(within: 30) { stage.gateway.log.components(separatedBy: "redis main is back").count > 2 }, "\(stage.gateway.log)")
+        for key in ["a", "b"] { #expect(try ask(stage, key).status == 429, "\(key)") }
+        var statuses: [Int] = []
+        for _ in 0..<4 { statuses.append(try ask(stage, "c").status) }
+        #expect(statuses == [200, 200, 200, 429])
+        // Redis knows of them too by now.
+        #expect(try redis(server, "DBSIZE").hasPrefix("1") || redis(server, "DBSIZE").hasPrefix("2"))
+    }
+
+    @Test("Refused requests ask nobody for as long as the refusal holds")
+    func refusals() throws {
+        let server = try RedisServer(in: folder)
+        let stage = try stage(server, "rate 2/1h")
+        for _ in 0..<2 { #expect(try ask(stage, "k").status == 200) }
+        #expect(try ask(stage, "k").status == 429)
+        let before = try calls(server)
+        for _ in 0..<50 {
+            let refused = try ask(stage, "k")
+            #expect(refused.status == 429 && refused["ratelimit"]?.hasPrefix("\"one\";r=0;t=") == true)
+        }
+        #expect(try calls(server) == before)
+        #expect(try ask(stage, "other").status == 200)
+        #expect(try calls(server) == before + 1)
+    }
+
+    private func calls(_ server: RedisServer) throws -> Int {
+        let line = try redis(server, "info", "commandstats").split(whereSeparator: \.isNewline).first {
+            $0.hasPrefix("cmdstat_evalsha:calls=")
+        }
+        return line.flatMap { Int($0.dropFirst("cmdstat_evalsha:calls=".count).prefix { $0.isNumber }) } ?? 0
+    }
+
+    @Test("A Redis that is late stays connected, what it grants late counts once, and it is asked again when it is in time")
+    func late() throws {
+        let server = try RedisServer(in: folder)
+        let proxy = try DelayProxy(to: server.port)
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit one; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { address 127.0.0.1:\(proxy.port); timeout 100ms; }
+                limit one { rate 40/1h; key $header.x-key; store main; when_store_fails local; }
+                """, workers: 1)
+        #expect(eventually { (try? ask(stage, "warm").status) == 200 })
+        let connections = proxy.connections.value
+        proxy.delay.change { $0 = 300_000 }
+        var statuses: [Int: Int] = [:]
+        for _ in 0..<60 { statuses[try ask(stage, "k").status, default: 0] += 1 }
+        #expect(statuses == [200: 40, 429: 20], "\(statuses)")
+        #expect(
+            eventually { stage.gateway.log.contains("redis main is away: its replies take longer than 100 ms") }, "\(stage.gateway.log)")
+        proxy.delay.change { $0 = 0 }
+        #expect(eventually(within: 40) { stage.gateway.log.contains("redis main is back: it replies in time") }, "\(stage.gateway.log)")
+        #expect(proxy.connections.value == connections, "no connection was given up")
+        // Neither forgets what the other has let through.
+        #expect(try ask(stage, "k").status == 429)
+        #expect(try ask(stage, "new")["ratelimit"]?.hasPrefix("\"one\";r=39;") == true)
+        #expect(try calls(server) < 40)
+    }
+
+    @Test("A replica is not taken for the server, a full one is not asked, and each reason is told")
+    func reasons() throws {
+        let (one, other) = (try RedisServer(in: folder), try RedisServer(in: TemporaryFolder()))
+        try redis(one, "REPLICAOF", "127.0.0.1", "\(other.port)")
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit one; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { address 127.0.0.1:\(one.port); timeout 500ms; }
+                limit one { rate 40/1h; key $header.x-key; store main; when_store_fails open; }
+                """, workers: 1)
+        #expect(eventually { stage.gateway.log.contains("redis main is away: it is no master but a slave") }, "\(stage.gateway.log)")
+        #expect(try calls(one) == 0)
+        try redis(one, "REPLICAOF", "NO", "ONE")
+        #expect(eventually(within: 20) { stage.gateway.log.contains("redis main is back: connected") }, "\(stage.gateway.log)")
+        #expect(try ask(stage, "k")["ratelimit"]?.contains("r=39") == true)
+        // No memory: it says so at each write. It is asked by probes alone, and requests wait for nothing.
+        try redis(one, "CONFIG", "SET", "maxmemory", "1")
+        #expect(
+            eventually { (try? ask(stage, "k").status) == 200 && stage.gateway.log.contains("redis main is away: OOM") },
+            "\(stage.gateway.log)")
+        let before = try calls(one)
+        for _ in 0..<30 { #expect(try ask(stage, "x")["ratelimit"] == nil) }
+        #expect(try calls(one) < before + 20)
+        try redis(one, "CONFIG", "SET", "maxmemory", "0")
+        #expect(eventually(within: 40) { (try? ask(stage, "k")["ratelimit"]?.contains("r=3")) == true })
+        // Another reason is told while it is away.
+        one.signal(SIGSTOP)
+        #expect(
+            eventually(within: 30) {
+                _ = try? ask(stage, UUID().uuidString)
+                return stage.gateway.log.contains("redis main is away: ")
+                    && (stage.gateway.log.contains("has said nothing") || stage.gateway.log.contains("longer than"))
+            })
+        one.signal(SIGCONT)
+        #expect(eventually(within: 40) { (try? ask(stage, UUID().uuidString)["ratelimit"]?.contains("r=39")) == true })
+        try redis(one, "CONFIG", "SET", "requirepass", "other")
+        _ = try run("/usr/bin/redis-cli", ["-p", "\(one.port)", "-a", "other", "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
+        #expect(
+            eventually(within: 30) {
+                _ = try? ask(stage, "k")
+                return stage.gateway.log.contains("NOAUTH")
+            }, "\(stage.gateway.log)")
+    }
+
     @Test("Clients choose neither the length of a key nor its slot, and each key ends by itself")
     func keys() throws {
         let server = try RedisServer(in: folder)

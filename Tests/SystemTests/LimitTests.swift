@@ -185,7 +185,7 @@ import Testing
         let folder = TemporaryFolder()
         try Credentials.certificate(in: folder, name: "redis", names: ["redis.internal"])
         let rules = [
-            "--user", "gate", "on", ">s3cret", "~pc2:*", "+script|load", "+evalsha", "+time", "+get", "+set", "+select", "--user",
+            "--user", "gate", "on", ">s3cret", "~pc2:*", "+script|load", "+evalsha", "+time", "+get", "+set", "+select", "+role", "--user",
             "default", "off",
         ]
         let tls = [
