@@ -57,13 +57,13 @@ package final class Principal {
     }
 }
 
-/// The key of a limit, and its fingerprint in the table of the host.
+/// The key of a limit: what its store calls it, empty without one, and its fingerprint in the table of the host.
 package struct RenderedKey: Sendable {
-    package let bytes: [UInt8]
+    package let name: [UInt8]
     package let fingerprint: UInt64
 
-    package init(bytes: [UInt8], fingerprint: UInt64) {
-        self.bytes = bytes
+    package init(name: [UInt8], fingerprint: UInt64) {
+        self.name = name
         self.fingerprint = fingerprint
     }
 }

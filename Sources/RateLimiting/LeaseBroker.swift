@@ -37,7 +37,7 @@ final class LeaseBroker {
         store.decide(
             [
                 RemoteCall(
-                    limit: call.limit, key: call.key, fingerprint: call.fingerprint, quota: call.quota, count: count, floor: call.floor)
+                    name: call.name, fingerprint: call.fingerprint, quota: call.quota, count: count, floor: call.floor)
             ], for: lease)
     }
 

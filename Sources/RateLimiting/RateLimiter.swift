@@ -106,7 +106,7 @@ package final class RateLimiter {
         let isKnown = stores[store]?.knows(key.fingerprint) ?? true
         let floor = isKnown ? 0 : table.ahead(key.fingerprint, limit.quota, now: now.nanoseconds)
         return RemoteCall(
-            limit: limit.name, key: key.bytes, fingerprint: key.fingerprint, quota: limit.quota, floor: Nanoseconds(floor))
+            name: key.name, fingerprint: key.fingerprint, quota: limit.quota, floor: Nanoseconds(floor))
     }
 
     /// The fingerprint of a request's key, where nobody has to be told the key itself.
@@ -121,7 +121,9 @@ package final class RateLimiter {
         keyScratch.removeAll(keepingCapacity: true)
         let hasStandIn = limit.renderKey(identity, in: context, into: &keyScratch)
         let fingerprint = table.fingerprint(keyScratch.span)
-        let key = RenderedKey(bytes: keyScratch, fingerprint: fingerprint)
+        var name: [UInt8] = []
+        if case .redis(let store) = limit.store { name = stores[store]?.name(ofKey: keyScratch, limit: limit.name) ?? [] }
+        let key = RenderedKey(name: name, fingerprint: fingerprint)
         if limit.dependsOnClaimsAlone, !hasStandIn { identity?.principal.keep(key, at: id.index) }
         return key
     }

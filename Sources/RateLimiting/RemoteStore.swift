@@ -3,9 +3,8 @@ import System
 
 /// One key's part of a call to a store outside the host.
 package struct RemoteCall: Sendable {
-    /// The limit's name.
-    package let limit: String
-    package let key: [UInt8]
+    /// What the store calls the key; see ``RemoteStore/name(ofKey:limit:)``.
+    package let name: [UInt8]
     /// Of the key, in the table of this host.
     package let fingerprint: UInt64
     package let quota: Quota
@@ -14,9 +13,8 @@ package struct RemoteCall: Sendable {
     /// How far ahead of now the key is known to be, at least.
     package let floor: Nanoseconds
 
-    package init(limit: String, key: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, floor: Nanoseconds = .zero) {
-        self.limit = limit
-        self.key = key
+    package init(name: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, floor: Nanoseconds = .zero) {
+        self.name = name
         self.fingerprint = fingerprint
         self.quota = quota
         self.count = count
@@ -48,6 +46,9 @@ package protocol RemoteDecisionReceiver: AnyObject {
 package protocol RemoteStore: AnyObject {
     /// False while the store is known to be away: nothing should wait for it then.
     var isAvailable: Bool { get }
+
+    /// What it calls a key of a limit.
+    func name(ofKey key: [UInt8], limit: String) -> [UInt8]
 
     /// Whether it was asked about a key since it may have lost its data; where it was not, the first question says what is known of the key here
     /// (``RemoteCall/floor``).

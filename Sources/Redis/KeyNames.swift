@@ -1,5 +1,4 @@
 import Bytes
-import RateLimiting
 import TLS
 
 /// What the keys of limits are called in a server: a prefix, eight characters for the limit, and a keyed hash of 128 bits of what is counted
@@ -22,12 +21,12 @@ package struct KeyNames: Sendable {
         second = SipHash(key0: word(2), key1: word(3))
     }
 
-    func name(of call: RemoteCall) -> [UInt8] {
-        let limit = Array(call.limit.utf8)
+    func name(ofKey key: [UInt8], limit: String) -> [UInt8] {
+        let limit = Array(limit.utf8)
         var name = prefix
         name += Base64URL.encode(Array(Self.bytes(first.hash(limit.span)).prefix(6)))
         name.append(UInt8(ascii: ":"))
-        name += Base64URL.encode(Self.bytes(first.hash(call.key.span)) + Self.bytes(second.hash(call.key.span)))
+        name += Base64URL.encode(Self.bytes(first.hash(key.span)) + Self.bytes(second.hash(key.span)))
         return name
     }
 

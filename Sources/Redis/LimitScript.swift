@@ -82,17 +82,17 @@ enum LimitScript {
         return answer
         """
 
-    static func arguments(_ calls: [RemoteCall], _ names: KeyNames) -> [[UInt8]] {
-        arguments("decide", calls.map { ($0, $0.floor.count, 0) }, names)
+    static func arguments(_ calls: [RemoteCall]) -> [[UInt8]] {
+        arguments("decide", calls.map { ($0, $0.floor.count, 0) })
     }
 
-    static func arguments(_ refunds: [RemoteRefund], _ names: KeyNames) -> [[UInt8]] {
-        arguments("refund", refunds.map { ($0.call, $0.charge.end, $0.charge.refundedBefore) }, names)
+    static func arguments(_ refunds: [RemoteRefund]) -> [[UInt8]] {
+        arguments("refund", refunds.map { ($0.call, $0.charge.end, $0.charge.refundedBefore) })
     }
 
-    private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, UInt64, UInt64)], _ names: KeyNames) -> [[UInt8]] {
+    private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, UInt64, UInt64)]) -> [[UInt8]] {
         var arguments = [decimal(UInt64(parts.count))]
-        for (call, _, _) in parts { arguments.append(names.name(of: call)) }
+        for (call, _, _) in parts { arguments.append(call.name) }
         arguments.append([UInt8](mode.utf8))
         for (call, first, second) in parts {
             arguments.append(microseconds(call.quota.gcra.cost))

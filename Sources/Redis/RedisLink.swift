@@ -88,26 +88,28 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     package var isAvailable: Bool { isReady && breaker.isClosed }
 
+    package func name(ofKey key: [UInt8], limit: String) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit) }
+
     package func knows(_ fingerprint: UInt64) -> Bool { asked.count >= askedMax || asked.contains(fingerprint) }
 
     package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         guard isAvailable else { return receiver.decided(nil, at: loop.now) }
         if asked.count < askedMax { for call in calls { asked.insert(call.fingerprint) } }
-        let arguments = LimitScript.arguments(calls, settings.keyNames)
+        let arguments = LimitScript.arguments(calls)
         send(arguments, .decision(receiver, calls: calls, arguments: arguments, isRepeated: false))
     }
 
     package func refund(_ refunds: [RemoteRefund]) {
         guard isReady else { return }
-        let arguments = LimitScript.arguments(refunds, settings.keyNames)
+        let arguments = LimitScript.arguments(refunds)
         send(arguments, .refund(arguments: arguments, isRepeated: false))
     }
 
     private func probe() {
         breaker.probed()
         // One that is written, as those of requests are: a server may be able to read alone.
-        let call = RemoteCall(limit: "", key: [], fingerprint: 0, quota: Quota(count: 1_000_000, window: .seconds(1)))
-        let arguments = LimitScript.arguments([call], settings.keyNames)
+        let call = RemoteCall(name: name(ofKey: [], limit: ""), fingerprint: 0, quota: Quota(count: 1_000_000, window: .seconds(1)))
+        let arguments = LimitScript.arguments([call])
         send(arguments, .probe(arguments: arguments, isRepeated: false))
     }
 

@@ -18,6 +18,7 @@ private final class ScriptedStore: RemoteStore {
     private(set) var pending: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []
     private(set) var refunds = 0
 
+    func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
     func knows(_ fingerprint: UInt64) -> Bool { true }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { pending.append((calls, receiver)) }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds.count }

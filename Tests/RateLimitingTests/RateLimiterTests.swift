@@ -19,6 +19,7 @@ private final class ScriptedStore: RemoteStore {
     var isNew = false
     private(set) var owed: [any RemoteDecisionReceiver] = []
 
+    func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
     func knows(_ fingerprint: UInt64) -> Bool { !isNew }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { self.calls.append((calls, receiver)) }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds }
@@ -41,6 +42,7 @@ private final class ImmediateStore: RemoteStore {
     let isAvailable = true
     let now: Instant
     var reply: GCRA.Decision?
+    func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
     func knows(_ fingerprint: UInt64) -> Bool { true }
     init(_ now: Instant) { self.now = now }
 

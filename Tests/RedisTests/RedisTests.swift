@@ -42,8 +42,8 @@ import Testing
         #expect(output.readable.copied() == [UInt8]("*3\r\n$3\r\nSET\r\n$0\r\n\r\n$3\r\n".utf8) + [0, 13, 10, 13, 10])
     }
 
-    private func call(_ key: String = "k", limit: String = "l", count: UInt64 = 1) -> RemoteCall {
-        RemoteCall(limit: limit, key: [UInt8](key.utf8), fingerprint: 1, quota: Quota(count: 5, window: .seconds(5)), count: count)
+    private func call(count: UInt64 = 1) -> RemoteCall {
+        RemoteCall(name: [UInt8]("k".utf8), fingerprint: 1, quota: Quota(count: 5, window: .seconds(5)), count: count)
     }
 
     private func reply(_ values: Int64...) -> RedisReply { .array(values.map { .integer($0) }) }
@@ -79,12 +79,14 @@ import Testing
     /// What the keys are called shows nothing of what is counted, is always of one length, and has no byte of a client's.
     @Test func keysAreNamedWithoutSecrets() {
         let names = KeyNames(prefix: "pc", secret: nil)
-        func name(_ call: RemoteCall, _ names: KeyNames) -> String { String(decoding: names.name(of: call), as: UTF8.self) }
+        func name(_ key: String, _ limit: String, _ names: KeyNames) -> String {
+            String(decoding: names.name(ofKey: [UInt8](key.utf8), limit: limit), as: UTF8.self)
+        }
         var seen: Set<String> = []
         let keys = ["=192.0.2.1#10", "={a}#3", "={b}#3", "", "=\u{0}\r\n#2", "=" + String(repeating: "y", count: 30_000)]
         for key in keys {
             for limit in ["a", "b"] {
-                let name = name(call(key, limit: limit), names)
+                let name = name(key, limit, names)
                 #expect(name.utf8.count == 35 && name.hasPrefix("pc2:") && !name.contains("{"), "\(name)")
                 seen.insert(name)
             }
@@ -93,8 +95,8 @@ import Testing
         // Nobody who has not the secret can tell which key is which.
         let secret = KeyNames(prefix: "pc", secret: Array("secret".utf8))
         #expect(
-            name(call(), names) != name(call(), secret)
-                && name(call(), secret) == name(call(), KeyNames(prefix: "pc", secret: Array("secret".utf8))))
+            name("k", "l", names) != name("k", "l", secret)
+                && name("k", "l", secret) == name("k", "l", KeyNames(prefix: "pc", secret: Array("secret".utf8))))
     }
 }
 
