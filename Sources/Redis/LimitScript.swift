@@ -92,6 +92,7 @@ enum LimitScript {
 
     private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, UInt64, UInt64)]) -> [[UInt8]] {
         var arguments = [decimal(UInt64(parts.count))]
+        arguments.reserveCapacity(2 + parts.count * 6)
         for (call, _, _) in parts { arguments.append(call.name) }
         arguments.append([UInt8](mode.utf8))
         for (call, first, second) in parts {
@@ -155,6 +156,7 @@ enum LimitScript {
     /// With a fraction: a limit of millions a second costs less than a microsecond.
     private static func microseconds(_ nanoseconds: UInt64) -> [UInt8] {
         var text: [UInt8] = []
+        text.reserveCapacity(24)
         text.append(decimal: nanoseconds / 1_000)
         text.append(0x2E)
         for place: UInt64 in [100, 10, 1] { text.append(0x30 + UInt8(truncatingIfNeeded: nanoseconds / place % 10)) }

@@ -6,12 +6,14 @@ package enum RedisCommand {
     package static func append(_ arguments: [[UInt8]], to output: inout ByteQueue) {
         var formatted: UnsafeMutablePointer<CChar>?
         // SAFETY: hiredis copies the arguments; the pointers into `joined` are valid while it is lent.
+        let lengths = arguments.map { $0.count }
         var joined: [UInt8] = []
+        joined.reserveCapacity(lengths.reduce(0, +))
         for argument in arguments { joined += argument }
-        let lengths = arguments.map(\.count)
         let count = unsafe joined.withUnsafeBytes { bytes in
             var start = 0
             var pointers: [UnsafePointer<CChar>?] = unsafe []
+            unsafe pointers.reserveCapacity(lengths.count)
             for length in lengths {
                 // An empty argument still needs an address.
                 unsafe pointers.append(bytes.baseAddress.map { unsafe ($0 + start).assumingMemoryBound(to: CChar.self) })
