@@ -239,7 +239,7 @@ package struct Settings {
     package var hostNames: Set<String> {
         var names: Set<String> = []
         for case .host(let host, _) in upstreams.flatMap(\.servers) { names.insert(host) }
-        for case .host(let host, _) in redis.map(\.address) { names.insert(host) }
+        for case .host(let host, _) in redis.flatMap(\.topology.addresses) { names.insert(host) }
         return names
     }
 

@@ -8,7 +8,7 @@ import HTTPMessage
 package import Observability
 package import Processes
 import RateLimiting
-package import Redis
+import Redis
 package import System
 import TLS
 
@@ -16,7 +16,7 @@ import TLS
 ///
 /// It tells the supervisor when it takes connections, and hears from it when to stop. The control process tells it keys and
 /// addresses; without it the worker goes on with what it last heard.
-package final class Worker: MessageReceiver, TimerHandler, KeyRequester, ConnectionRegistry, RedisLinkObserver {
+package final class Worker: MessageReceiver, TimerHandler, KeyRequester, ConnectionRegistry, RedisStoreObserver {
     private let settings: Settings
     private let loop: EventLoop
     private let own: ProcessMemory
@@ -31,7 +31,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private let path: RequestPath
     private let groups: [UpstreamGroup]
     private let services: DownstreamServices
-    private var redisLinks: [RedisLink] = []
+    private var redisStores: [any RedisStore] = []
     private var supervisor: MessageChannel?
     private var control: MessageChannel?
     private var sockets: [(listener: Int, descriptor: Int32)]
@@ -93,9 +93,9 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             requirements: settings.requirements)
         var stores: [String: any RemoteStore] = [:]
         for redis in settings.redis {
-            let link = RedisLink(redis, on: loop, metrics: metrics)
-            stores[redis.name] = link
-            redisLinks.append(link)
+            let store = redis.makeStore(on: loop, metrics: metrics)
+            stores[redis.name] = store
+            redisStores.append(store)
         }
         let upstreamBuffers = BufferPool(bufferBytes: Limits.streamBytes, keptMax: 256)
         // An eighth of what a worker may hold, for clients and upstreams together.
@@ -117,7 +117,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             loop: loop, path: path, settings: settings, counters: counters,
             buffers: BufferPool(bufferBytes: Limits.receiveBytes, keptMax: 1_024), requestIDs: RequestIDs(), windows: windows)
         services.registry = self
-        for link in redisLinks { link.observer = self }
+        for store in redisStores { store.observer = self }
         path.keyFetches.requester = self
         for (index, issuer) in settings.issuers.enumerated() {
             guard let keys = issuer.keySet({ files.contents[$0] }) else { continue }
@@ -237,14 +237,14 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private var needsControl: Bool {
         !settings.issuers.isEmpty
             || settings.upstreams.contains { $0.service != nil || $0.servers.contains { if case .host = $0 { true } else { false } } }
-            || settings.redis.contains { if case .host = $0.address { true } else { false } }
+            || settings.redis.contains { $0.topology.addresses.contains { if case .host = $0 { true } else { false } } }
     }
 
     /// Takes connections once it has ticket keys, has heard from the control process what it needs, and knows of each Redis
     /// whether it answers, and of each server that is checked whether it is well; without the last two after a while too.
     private func becomeReadyIfPossible() {
         guard phase == .starting, hasTickets else { return }
-        let knowsAll = (hasInitialState || !needsControl) && redisLinks.allSatisfy(\.hasSettled) && groups.allSatisfy(\.isChecked)
+        let knowsAll = (hasInitialState || !needsControl) && redisStores.allSatisfy { $0.hasSettled } && groups.allSatisfy(\.isChecked)
         guard knowsAll || loop.now >= readyAnyway else { return }
         phase = .serving
         for (index, raw) in sockets {
@@ -347,11 +347,11 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
 
     // MARK: - Redis
 
-    package func linkChanged(_ link: RedisLink, isAvailable: Bool, _ reason: String) {
-        report("redis \(link.settings.name) is \(isAvailable ? "back" : "away"): \(reason)")
+    package func storeChanged(_ title: String, isAvailable: Bool, _ reason: String) {
+        report("redis \(title) is \(isAvailable ? "back" : "away"): \(reason)")
     }
 
-    package func linkSettled(_ link: RedisLink) { becomeReadyIfPossible() }
+    package func storeSettled() { becomeReadyIfPossible() }
 
     // MARK: - What the control process knows
 
@@ -365,9 +365,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
 
     private func resolve(_ host: String, _ addresses: [IPAddress]) {
         for group in groups { group.resolve(host, to: addresses) }
-        for link in redisLinks {
-            if case .host(host, let port) = link.settings.address { link.resolve(to: addresses.map { .ip($0, port: port) }) }
-        }
+        for store in redisStores { store.resolve(host, to: addresses) }
     }
 }
 

@@ -12,7 +12,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
     case authDecisions = 60, authDuration, tokenCacheRequests
     case keySetFetches, keySetLastSuccess, keySetKeys
     case limitDecisions = 80, limitTableEntries, limitTableEvictions
-    case storeRequests, storeDuration, storeUp
+    case storeRequests, storeDuration, storeRedirects, storeUp
     case upstreamRequests = 100, upstreamResponseDuration, upstreamConnectDuration
     case upstreamConnections, upstreamConnectFailures, upstreamWaiting, upstreamWaitDuration, upstreamRejections
     case upstreamRetries, upstreamRetriesDenied
@@ -101,7 +101,10 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
             "limit_table_evictions_total", .counter, "Keys that gave way to others because the table was full."),
         .storeRequests: Definition("store_requests_total", .counter, ["redis", "result"], "Requests for limits in Redis."),
         .storeDuration: Definition("store_duration_seconds", .histogram(.fine), ["redis"], "How long Redis took to answer."),
-        .storeUp: Definition("store_up", .gauge, ["redis"], "Whether any worker has a connection to this Redis."),
+        .storeRedirects: Definition(
+            "store_redirects_total", .counter, ["redis"], "Questions that a server of a cluster passed on to another one."),
+        .storeUp: Definition(
+            "store_up", .gauge, ["redis"], "Whether any worker has a connection to this Redis; of several servers, to all."),
         .upstreamRequests: Definition(
             "upstream_requests_total", .counter, ["upstream", "server", "code_class"], "Requests to servers, by what came back."),
         .upstreamResponseDuration: Definition(

@@ -41,7 +41,8 @@ package final class AdmissionProgress {
         var charged: [LocalCharge] = []
         var chargedRemote: [RemoteCharge] = []
         var remoteGroups: [Group] = []
-        var pending: PendingDecision?
+        /// Calls that are under way: one, or one for each part of a store.
+        var pending: [PendingDecision] = []
         var permit: Permit?
 
         mutating func reset() {
@@ -50,8 +51,10 @@ package final class AdmissionProgress {
             if !remoteGroups.isEmpty { remoteGroups = [] }
             error = nil
             isDecided = false
-            pending?.forget()
-            pending = nil
+            if !pending.isEmpty {
+                for call in pending { call.forget() }
+                pending = []
+            }
             permit = nil
         }
 

@@ -44,15 +44,18 @@ package protocol RemoteDecisionReceiver: AnyObject {
 
 /// A store that several hosts share. Belongs to the worker's loop.
 package protocol RemoteStore: AnyObject {
-    /// False while the store is known to be away: nothing should wait for it then.
-    var isAvailable: Bool { get }
+    /// The calls that can be decided together, by their places in the list, where not all can: those of one server, or of one slot of a cluster. Nil for all.
+    func parts(of calls: [RemoteCall]) -> [[Int]]?
+
+    /// False while the server of these calls, of which all are decided together, is known to be away: nothing should wait for it then.
+    func isAvailable(for calls: [RemoteCall]) -> Bool
 
     /// What it calls a key of a limit.
     func name(ofKey key: [UInt8], limit: String) -> [UInt8]
 
     /// Whether it was asked about a key since it may have lost its data; where it was not, the first question says what is known of the key here
     /// (``RemoteCall/floor``).
-    func knows(_ fingerprint: UInt64) -> Bool
+    func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool
 
     /// Decides on all calls together: all of them are charged, or none.
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver)

@@ -30,5 +30,8 @@ package struct KeyNames: Sendable {
         return name
     }
 
+    /// What probes write to; where servers have different keys, one of them has one of these.
+    func probeName(_ number: Int) -> [UInt8] { prefix + Array("probe:\(number)".utf8) }
+
     private static func bytes(_ word: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(56 - $0 * 8)) } }
 }

@@ -1,29 +1,43 @@
 import Bytes
-import Connection
-package import System
-import TLS
+import System
 import Time
 
 /// From a server's name to a connection that can be asked.
 extension RedisLink {
     /// Where the server's name leads; told by the control process.
-    package func resolve(to addresses: [SocketAddress]) {
+    func resolve(to addresses: [SocketAddress]) {
         guard self.addresses != addresses else { return }
         self.addresses = addresses
         if case .idle = state { return loop.set(timer!, at: loop.now) }
         leaveIfOutdated()
     }
 
+    /// Another server has taken its place: this one is left at once, whatever it still says.
+    func move(to address: SocketAddress) {
+        guard addresses != [address] else { return }
+        addresses = [address]
+        pause = retryPauseFirst
+        guard current != nil, current != address else { return connectIfIdle() }
+        if case .idle = state { return connectIfIdle() }
+        fail("\(address.text) has taken its place")
+        connectIfIdle()
+    }
+
+    private func connectIfIdle() { if case .idle = state { loop.set(timer!, at: loop.now) } }
+
     /// Changes to another server where the name no longer leads to this one. Those who wait for a reply still get it.
     func leaveIfOutdated() {
-        guard isReady, let current, !addresses.contains(current), sent.isEmpty, unsent.isEmpty, outbound.isEmpty else { return }
+        guard isReady, let current, !addresses.contains(current), sent.isEmpty, unsent.isEmpty else { return }
         breakOff()
         connect()
     }
 
     func connect() {
         guard !addresses.isEmpty else {
-            report(false, "its name is not resolved yet")
+            // At the start it takes a moment to find out.
+            if wasAvailable != nil || loop.now.since(madeAt) >= settings.connectTimeout {
+                report(false, settings.isSentinel ? "no sentinel has said where the master is" : "its name is not resolved yet")
+            }
             return retryLater()
         }
         // After a failure the next address of the name is tried.
@@ -31,51 +45,26 @@ extension RedisLink {
         nextAddress &+= 1
         current = address
         do {
-            io = try ConnectionIO(try Socket.connect(to: address), for: [.readable, .writable], self, on: loop)
+            connection = try RedisConnection(to: address, settings.tls, host: settings.tlsHost(of: server, at: address), on: loop, self)
         } catch {
             return fail(error.description)
         }
         state = .connecting
-        loop.set(timer!, after: greetingMax)
-    }
-
-    func connected() {
-        if let tls = settings.tls {
-            guard let raw = io?.descriptor, let session = tls.context.makeSession(raw, host: settings.tlsHost) else {
-                return fail("TLS session")
-            }
-            io?.secure(with: session)
-            state = .handshaking
-            handshake()
-        } else {
-            greet()
-        }
-    }
-
-    func handshake() {
-        guard let io else { return }
-        switch io.handshake() {
-        case .done: greet()
-        case .wantsRead: io.wait(for: .readable)
-        case .wantsWrite: io.wait(for: [.readable, .writable])
-        case .failed(let reason): fail("TLS: \(reason)")
-        }
+        loop.set(timer!, after: settings.connectTimeout)
     }
 
     func greet() {
         var commands: [(kind: Greeting, words: [String])] = []
-        if let password = settings.password {
-            commands.append((.authentication, settings.username.map { ["AUTH", $0, password] } ?? ["AUTH", password]))
-        }
+        if let words = settings.credentials { commands.append((.authentication, words)) }
         commands.append((.role, ["ROLE"]))
         if settings.database > 0 { commands.append((.database, ["SELECT", String(settings.database)])) }
         commands.append((.script, Self.loadCommand))
         for (index, command) in commands.enumerated() {
-            RedisCommand.append(command.words.map { [UInt8]($0.utf8) }, to: &outbound)
+            connection?.append(command.words.map { [UInt8]($0.utf8) })
             sent.add(.greeting(command.kind, isLast: index == commands.count - 1), at: loop.now)
         }
         state = .greeting
-        flush()
+        connection?.flush()
     }
 
     func greeted(_ kind: Greeting, _ reply: RedisReply, isLast: Bool) {
@@ -100,11 +89,13 @@ extension RedisLink {
         asked.removeAll(keepingCapacity: true)
         if wasAvailable == nil {
             wasAvailable = true
-            metrics?.isAvailable(true)
-            observer?.linkSettled(self)
+            if owner == nil { metrics?.isAvailable(true) }
+            observer?.storeSettled()
         } else if !isDoubtful, breaker.isClosed {
             report(true, "connected")
         }
+        owner?.linkChanged(self)
+        sendEarly()
         armTimer()
     }
 }

@@ -1,22 +1,19 @@
-package import Observability
+import Observability
 import Time
 import Bytes
-import Connection
-package import RateLimiting
-package import System
-import TLS
+import RateLimiting
+import System
 
-/// A worker's connection to one Redis server: all calls of a turn of the loop go out in one batch.
+/// A worker's way to one Redis server: all calls of a turn of the loop go out in one batch.
 ///
 /// While the server is away nothing waits for it: ``isAvailable`` is false and the link tries again, after 50 ms at first and
 /// never later than a second. A reply that is late is still awaited, and what it says is passed on as late; where several are, or the server
 /// says that it cannot answer, nobody asks for a while (``StoreBreaker``). A reply that makes no sense breaks the connection, because the
 /// order of replies is all that tells which call they belong to, and so does a server that says nothing at all.
-package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTurnHandler {
+final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     enum State {
         case idle
         case connecting
-        case handshaking
         /// Waiting for the replies to what a connection begins with.
         case greeting
         case ready
@@ -33,114 +30,139 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     enum Call {
         /// The arguments are those of the call, to be sent again when the server has lost the script.
         case decision(any RemoteDecisionReceiver, calls: [RemoteCall], arguments: [[UInt8]], isRepeated: Bool)
-        case refund(arguments: [[UInt8]], isRepeated: Bool)
+        case refund([RemoteRefund], arguments: [[UInt8]], isRepeated: Bool)
         case probe(arguments: [[UInt8]], isRepeated: Bool)
         case loading
+        /// What only the order of replies is kept for.
+        case other
+        case question((RedisReply) -> Void)
         case greeting(Greeting, isLast: Bool)
     }
 
     enum Greeting { case authentication, role, database, script }
 
-    package let settings: RedisSettings
-    /// Set by the worker once it is made.
-    package weak var observer: (any RedisLinkObserver)?
+    let settings: RedisSettings
+    /// What messages call the server.
+    let title: String
+    let server: RedisSettings.Address
+    /// Who has several of them; nil for a server that stands alone.
+    weak var owner: (any RedisLinkOwner)?
+    weak var observer: (any RedisStoreObserver)?
     let loop: EventLoop
     var addresses: [SocketAddress] = []
     var nextAddress = 0
     var state = State.idle
-    /// Nil without a connection.
-    var io: ConnectionIO?
-    var outbound = ByteQueue()
-    private var inbound = ByteQueue()
-    private var reader = RedisReplyReader()
+    /// Nil without one.
+    var connection: RedisConnection?
     var sent = CallQueue<Call>()
     /// Those that go out at the end of the turn, when their time begins.
     var unsent: [Call] = []
-    private var heardAt = Instant.past
     /// Keys that the server was asked about on this connection.
     var asked: Set<UInt64> = []
     var breaker: StoreBreaker
     var script = Script.unknown
-    private var hasPendingBatch = false
-    private var pause = pauseFirst
+    private var isTurnQueued = false
+    /// Questions of a part of a cluster that came before the connection was there.
+    private var early: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []
+    var pause = retryPauseFirst
     var wasAvailable: Bool?
     private var told: ToldState
     /// The server said that it is not the one to ask; it is believed to be when it has answered a call.
     var isDoubtful = false
     var current: SocketAddress?
     let metrics: StoreMetrics?
+    let madeAt: Instant
     var timer: Timer?
 
-    package init(_ settings: RedisSettings, on loop: EventLoop, metrics: Metrics? = nil) {
+    init(_ settings: RedisSettings, to server: RedisSettings.Address, title: String, on loop: EventLoop, metrics: StoreMetrics?) {
         self.settings = settings
-        self.metrics = metrics.map { StoreMetrics(settings.name, $0) }
+        self.server = server
+        self.title = title
+        self.metrics = metrics
         self.loop = loop
+        madeAt = loop.now
         breaker = StoreBreaker(timeout: settings.timeout) { Double(SystemRandom.word() >> 11) / Double(1 << 53) }
         told = ToldState()
-        if case .socket(let address) = settings.address { addresses = [address] }
+        if case .socket(let address) = server { addresses = [address] }
         timer = Timer(self)
         loop.set(timer!, at: loop.now)
     }
 
-    package var hasSettled: Bool { wasAvailable != nil }
+    var hasSettled: Bool { wasAvailable != nil }
 
     var isReady: Bool { if case .ready = state { true } else { false } }
 
-    package var isAvailable: Bool { isReady && breaker.isClosed }
+    var isAvailable: Bool { isReady && breaker.isClosed }
 
-    package func name(ofKey key: [UInt8], limit: String) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit) }
+    /// Ends it for good: nobody is told, and who waits has no reply.
+    func end() {
+        timer?.clear()
+        observer = nil
+        for case .decision(let receiver, _, _, _) in breakOff() { receiver.decided(nil, at: loop.now) }
+    }
 
-    package func knows(_ fingerprint: UInt64) -> Bool { asked.count >= askedMax || asked.contains(fingerprint) }
+    func knows(_ fingerprint: UInt64) -> Bool { asked.count >= askedMax || asked.contains(fingerprint) }
 
-    package func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
+    /// - Parameter isHandedOn: by another server of a cluster, which has handed the keys to this one but for good (`ASK`).
+    func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver, isHandedOn: Bool = false) {
         guard isAvailable else { return receiver.decided(nil, at: loop.now) }
         if asked.count < askedMax { for call in calls { asked.insert(call.fingerprint) } }
+        if isHandedOn { sendAsking() }
         let arguments = LimitScript.arguments(calls)
         send(arguments, .decision(receiver, calls: calls, arguments: arguments, isRepeated: false))
     }
 
-    package func refund(_ refunds: [RemoteRefund]) {
+    /// As above; where the connection is still being made, as soon as it is there. The receiver has its own deadline.
+    func decideSoon(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver, isHandedOn: Bool) {
+        guard !isAvailable, !isReady, !isHandedOn, early.count < earlyMax else {
+            return decide(calls, for: receiver, isHandedOn: isHandedOn)
+        }
+        early.append((calls, receiver))
+    }
+
+    func refund(_ refunds: [RemoteRefund], isHandedOn: Bool = false) {
         guard isReady else { return }
+        if isHandedOn { sendAsking() }
         let arguments = LimitScript.arguments(refunds)
-        send(arguments, .refund(arguments: arguments, isRepeated: false))
+        send(arguments, .refund(refunds, arguments: arguments, isRepeated: false))
+    }
+
+    private func sendAsking() {
+        ask([[UInt8]("ASKING".utf8)], .other)
+    }
+
+    /// Asks the server something about itself.
+    func ask(_ words: [String], _ answer: @escaping (RedisReply) -> Void) {
+        guard isReady else { return }
+        ask(words.map { [UInt8]($0.utf8) }, .question(answer))
     }
 
     private func probe() {
         breaker.probed()
         // One that is written, as those of requests are: a server may be able to read alone.
-        let call = RemoteCall(name: name(ofKey: [], limit: ""), fingerprint: 0, quota: Quota(count: 1_000_000, window: .seconds(1)))
+        let name = owner?.probeName(for: self) ?? settings.keyNames.probeName(0)
+        let call = RemoteCall(name: name, fingerprint: 0, quota: Quota(count: 1_000_000, window: .seconds(1)))
         let arguments = LimitScript.arguments([call])
         send(arguments, .probe(arguments: arguments, isRepeated: false))
     }
 
-    package func turnEnded() {
-        hasPendingBatch = false
-        flush()
+    func turnEnded() {
+        isTurnQueued = false
+        // The turn may have taken a while: the server's time begins now.
+        let now = Clock.now()
+        for call in unsent { sent.add(call, at: now) }
+        unsent.removeAll(keepingCapacity: true)
+        connection?.flush()
         armTimer()
     }
 
-    package func handle(_ readiness: Readiness) {
-        switch state {
-        case .idle: return
-        case .connecting:
-            guard let raw = io?.descriptor, readiness.allowsWriting || readiness.hasFailed else { return }
-            let code = Socket.pendingError(raw)
-            guard code == 0 else { return fail("connect: \(SystemError.text(code))") }
-            connected()
-        case .handshaking: handshake()
-        case .greeting, .ready:
-            if readiness.allowsWriting { flush() }
-            if readiness.allowsReading { receive() }
-        }
-    }
-
-    package func fired(_ timer: Timer) {
+    func fired(_ timer: Timer) {
         switch state {
         case .idle: connect()
-        case .connecting, .handshaking, .greeting: fail("no reply within \(greetingMax.milliseconds) ms of connecting")
+        case .connecting, .greeting: fail("no reply within \(settings.connectTimeout.milliseconds) ms of connecting")
         case .ready:
             // What came while this process was busy is in time.
-            receive()
+            connection?.receive()
             guard isReady else { return }
             endLateCalls()
             guard isReady else { return }
@@ -159,20 +181,19 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
                 if breaker.timedOut(at: now) { report(false, "its replies take longer than \(settings.timeout.milliseconds) ms") }
                 receiver.decided(nil, at: now)
             case .probe: _ = breaker.timedOut(at: now)
-            case .refund, .loading, .greeting: break
+            case .refund, .loading, .greeting, .other, .question: break
             }
             // The receiver may have done anything.
             guard isReady else { return }
         }
-        if let oldest = sent.oldest, max(oldest, heardAt).adding(silenceMax) <= now {
+        if let oldest = sent.oldest, max(oldest, connection?.heardAt ?? .past).adding(silenceMax) <= now {
             return fail("it has said nothing for \(silenceMax.milliseconds) ms")
         }
         if sent.lateCount >= lateMax { fail("it owes \(sent.lateCount) replies") }
     }
 
     private func send(_ arguments: [[UInt8]], _ call: Call) {
-        ask([[UInt8]("EVALSHA".utf8), digest] + arguments)
-        unsent.append(call)
+        ask([[UInt8]("EVALSHA".utf8), digest] + arguments, call)
     }
 
     private var digest: [UInt8] {
@@ -182,54 +203,21 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         }
     }
 
-    private func ask(_ command: [[UInt8]]) {
-        RedisCommand.append(command, to: &outbound)
-        if !hasPendingBatch {
-            hasPendingBatch = true
-            loop.atEndOfTurn(self)
-        }
+    private func ask(_ command: [[UInt8]], _ call: Call) {
+        connection?.append(command)
+        unsent.append(call)
+        guard !isTurnQueued else { return }
+        isTurnQueued = true
+        loop.atEndOfTurn(self)
     }
 
-    func flush() {
-        guard let io else { return }
-        if !unsent.isEmpty {
-            // The turn may have taken a while: the server's time begins now.
-            let now = Clock.now()
-            for call in unsent { sent.add(call, at: now) }
-            unsent.removeAll(keepingCapacity: true)
-        }
-        switch io.flush(&outbound) {
-        case .moved: break
-        case .wouldBlock: return io.wait(for: [.readable, .writable])
-        case .ended, .failed: return fail("the connection broke")
-        }
-        io.wait(for: .readable)
-    }
+    func connectionOpened(_ connection: RedisConnection) { greet() }
 
-    private func receive() {
-        let attempt = nextAddress
-        while let io {
-            let isTLS = io.isTLS
-            switch io.receive(to: &inbound, minimum: 16_384) {
-            case .moved:
-                heardAt = loop.now
-                do {
-                    try reader.feed(inbound)
-                    inbound.removeAll()
-                    while let reply = try reader.next() {
-                        take(reply)
-                        // The reply may have broken the connection, and another one may be on its way.
-                        if case .idle = state { return }
-                        if attempt != nextAddress { return }
-                    }
-                } catch {
-                    return fail("wrong reply: \(error.reason)")
-                }
-                if !isTLS { return }
-            case .wouldBlock: return
-            case .ended, .failed: return fail("the server closed the connection")
-            }
-        }
+    func connection(_ connection: RedisConnection, broke reason: String) { fail(reason) }
+
+    func connection(_ connection: RedisConnection, gave reply: RedisReply) {
+        guard connection === self.connection else { return }
+        take(reply)
     }
 
     private func take(_ reply: RedisReply) {
@@ -240,11 +228,15 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         case .loading:
             script = .loaded(digest)
             if case .error(let text) = reply { refused(text) }
-        case .refund(let arguments, let isRepeated):
+        case .other: break
+        case .question(let answer): answer(reply)
+        case .refund(let refunds, let arguments, let isRepeated):
             guard case .error(let text) = reply else { break }
             if !isRepeated, text.hasPrefix("NOSCRIPT") {
                 loadAgain()
-                send(arguments, .refund(arguments: arguments, isRepeated: true))
+                send(arguments, .refund(refunds, arguments: arguments, isRepeated: true))
+            } else if let redirection = Redirection(text), owner?.redirected(refunds, redirection, by: self) == true {
+                break
             } else {
                 refused(text)
             }
@@ -267,11 +259,14 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
             if let decisions = LimitScript.decisions(reply, of: calls) {
                 metrics?.batchAnswered(after: length)
                 if entry.isLate { return receiver.decidedLate(decisions, at: loop.now) }
-                pause = pauseFirst
+                pause = retryPauseFirst
                 isDoubtful = false
                 if breaker.answered(after: length, at: loop.now) || breaker.isClosed { report(true, "it replies") }
                 metrics?.decided(true)
                 receiver.decided(decisions, at: loop.now)
+            } else if case .error(let text) = reply, let redirection = Redirection(text), let owner {
+                // Where it came late, nobody waits, and it has charged nothing.
+                if !entry.isLate { owner.redirected(calls, for: receiver, redirection, sentAt: entry.sentAt, by: self) }
             } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated, !entry.isLate {
                 loadAgain()
                 send(arguments, .decision(receiver, calls: calls, arguments: arguments, isRepeated: true))
@@ -290,8 +285,7 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
     private func loadAgain() {
         guard case .loaded(let digest) = script else { return }
         script = .reloading(digest)
-        ask(Self.loadCommand.map { [UInt8]($0.utf8) })
-        unsent.append(.loading)
+        ask(Self.loadCommand.map { [UInt8]($0.utf8) }, .loading)
     }
 
     static let loadCommand = ["SCRIPT", "LOAD", LimitScript.text]
@@ -315,6 +309,8 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
         let unanswered = breakOff()
         report(false, reason)
         retryLater()
+        owner?.linkBroke(self)
+        sendEarly()
         for case .decision(let receiver, _, _, _) in unanswered {
             metrics?.decided(false)
             receiver.decided(nil, at: loop.now)
@@ -323,46 +319,52 @@ package final class RedisLink: RemoteStore, EventHandler, TimerHandler, EndOfTur
 
     /// - Returns: the calls without a reply whose time was not over yet.
     @discardableResult func breakOff() -> [Call] {
-        io?.close(.silent)
-        io = nil
+        connection?.close()
+        connection = nil
         state = .idle
-        outbound.removeAll()
-        inbound.removeAll()
-        reader = RedisReplyReader()
         let unanswered = sent.removeAll() + unsent
         unsent = []
         script = .unknown
         return unanswered
     }
 
+    /// The connection is there: what came before goes out, or has no reply.
+    func sendEarly() {
+        let waiting = early
+        early = []
+        for one in waiting { decide(one.calls, for: one.receiver) }
+    }
+
     func retryLater() {
         // More or less by chance, so that many gateways do not connect at the same moment.
         loop.set(timer!, after: Nanoseconds(pause.count / 2 + SystemRandom.word() % max(1, pause.count)))
-        pause = min(pause * 2, pauseMax)
+        pause = min(pause * 2, retryPauseMax)
     }
 
     func report(_ isAvailable: Bool, _ reason: String) {
         let isFirst = wasAvailable == nil
         let isChange = wasAvailable != isAvailable
         wasAvailable = isAvailable
-        if isChange { metrics?.isAvailable(isAvailable) }
+        if isChange, owner == nil { metrics?.isAvailable(isAvailable) }
+        if isChange { owner?.linkChanged(self) }
         if let text = told.news(isAvailable, reason, isChange: isChange, at: loop.now) {
-            observer?.linkChanged(self, isAvailable: isAvailable, text)
+            observer?.storeChanged(title, isAvailable: isAvailable, text)
         }
-        if isFirst { observer?.linkSettled(self) }
+        if isFirst { observer?.storeSettled() }
     }
 
     func armTimer() {
         guard isReady else { return }
         var next = min(breaker.probeAt, sent.oldestInTime?.adding(settings.timeout) ?? .never)
-        if let oldest = sent.oldest { next = min(next, max(oldest, heardAt).adding(silenceMax)) }
+        if let oldest = sent.oldest { next = min(next, max(oldest, connection?.heardAt ?? .past).adding(silenceMax)) }
         loop.set(timer!, at: next)
     }
 }
 
-private let pauseFirst = Nanoseconds.milliseconds(50)
-private let pauseMax = Nanoseconds.seconds(1)
-let greetingMax = Nanoseconds.seconds(1)
+let retryPauseFirst = Nanoseconds.milliseconds(50)
+private let retryPauseMax = Nanoseconds.seconds(1)
+/// Questions that wait for a connection to come about.
+private let earlyMax = 1_024
 
 /// How a server's errors begin that is a replica, is loading its data, or has handed the key to another.
 private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "CLUSTERDOWN"]

@@ -86,6 +86,7 @@ import CHiredis
 
 private let boundedFunctions = BoundedFunctions()
 
-private let arrayElementsMax: Int32 = 1_024
+/// A cluster whose slots lie in single pieces has so many ranges at most.
+private let arrayElementsMax: Int32 = 16_384
 
 private let replyBytesMax = 1 << 20

@@ -20,8 +20,39 @@ package struct RedisSettings {
         }
     }
 
+    /// Which servers there are, and which of them has a key.
+    package enum Topology {
+        case server(Address)
+        /// One that is found by asking.
+        case sentinel(SentinelSettings)
+        /// A Redis Cluster, found through any of these.
+        case cluster([Address])
+        /// Servers that know nothing of each other.
+        case shards([Address])
+
+        /// The addresses that the file names.
+        package var addresses: [Address] {
+            switch self {
+            case .server(let address): [address]
+            case .sentinel(let sentinels): sentinels.addresses
+            case .cluster(let addresses), .shards(let addresses): addresses
+            }
+        }
+
+        /// As the file says it.
+        package var text: String {
+            let list = addresses.map(\.text).joined(separator: " ")
+            return switch self {
+            case .server: list
+            case .sentinel(let sentinels): "sentinel \(list) master \(sentinels.master)"
+            case .cluster: "cluster \(list)"
+            case .shards: "shards \(list)"
+            }
+        }
+    }
+
     package let name: String
-    package let address: Address
+    package let topology: Topology
     package let username: String?
     package let password: String?
     package let database: Int
@@ -31,14 +62,45 @@ package struct RedisSettings {
     /// How long a decision may take before `when_store_fails` holds.
     package let timeout: Nanoseconds
 
-    /// The name to verify in the server's certificate.
-    package var tlsHost: String {
+    /// How long a connection may take to come about.
+    package let connectTimeout: Nanoseconds
+    /// After so long a shard that is away has its keys counted by the others; zero for never.
+    package let rehashAfter: Nanoseconds
+
+    /// The name to verify in a server's certificate.
+    func tlsHost(of server: Address, at address: SocketAddress) -> String {
         if let name = tls?.serverName { return name }
-        switch address {
-        case .host(let host, _): return host
-        case .socket(.ip(let address, _)): return address.text
-        case .socket(.unix): return "localhost"
+        if !isSentinel, case .host(let host, _) = server { return host }
+        return address.hostText
+    }
+
+    var isSentinel: Bool { if case .sentinel = topology { true } else { false } }
+
+    /// What a connection begins with, where the server wants to know who asks.
+    var credentials: [String]? { password.map { password in username.map { ["AUTH", $0, password] } ?? ["AUTH", password] } }
+
+    /// Reads `username`, `password` and `password_file`.
+    static func credentials(_ block: Block, files: any FileSource, _ diagnostics: Diagnostics) -> (username: String?, password: String?) {
+        let username = block.one("username")
+        let inline = block.one("password")
+        let file = block.one("password_file")
+        if let file, inline != nil {
+            diagnostics.error("there are a password and a password_file", at: file.name, hint: "remove one of them")
         }
+        if let username, inline == nil, file == nil {
+            diagnostics.error("a username needs a password", at: username.name, hint: "add: password_file FILE;")
+        }
+        var password = inline?.word("PASSWORD", diagnostics)?.text
+        if let word = file?.word("FILE", diagnostics) {
+            do {
+                let text = String(decoding: try files.read(diagnostics.path(of: word)), as: UTF8.self)
+                password = text.hasSuffix("\r\n") || text.hasSuffix("\n") ? String(text.dropLast()) : text
+                if password?.isEmpty == true { diagnostics.error("\(word.text) is empty", at: word) }
+            } catch {
+                diagnostics.error("cannot read \(error.path): \(error.reason)", at: word)
+            }
+        }
+        return (username?.word("NAME", diagnostics)?.text, password)
     }
 
     /// Reads `redis NAME { … }`; nil when a part of it is wrong.
@@ -47,22 +109,27 @@ package struct RedisSettings {
         let errors = diagnostics.count
         let block = Block(of: directive, title: "a redis", diagnostics)
         name = directive.arguments[0].text
-        let addresses = block.all("address")
-        var address: Address?
-        if let word = addresses.first?.word("HOST:PORT or unix:/path", diagnostics) {
-            address = Address(word, diagnostics)
+        topology = Self.topology(block, directive, files: files, diagnostics) ?? .shards([])
+        (username, password) = Self.credentials(block, files: files, diagnostics)
+        let databaseDirective = block.one("database")
+        database = databaseDirective?.integer(0...1_000_000, diagnostics) ?? 0
+        if let databaseDirective, case .cluster = topology, database != 0 {
+            diagnostics.error("a cluster has one database", at: databaseDirective.name, hint: "remove it")
         }
-        for extra in addresses.dropFirst() {
-            diagnostics.error("more than one address is not available yet", at: extra.name, hint: "clusters and sentinels come later")
-        }
-        username = block.one("username")?.word("NAME", diagnostics)?.text
-        let passwordDirective = block.one("password")
-        password = passwordDirective?.word("PASSWORD", diagnostics)?.text
-        database = block.one("database")?.integer(0...1_000_000, diagnostics) ?? 0
         let tlsDirective = block.one("tls")
         tls = tlsDirective.flatMap { ClientTLSSettings($0, files: files, diagnostics) }
         let timeout = block.one("timeout")?.duration(diagnostics, in: .milliseconds(1)...(.seconds(60)))
         self.timeout = Nanoseconds(timeout ?? .milliseconds(50))
+        let connecting = block.one("connect_timeout")?.duration(diagnostics, in: .milliseconds(1)...(.seconds(60)))
+        connectTimeout = Nanoseconds(connecting ?? .milliseconds(500))
+        let rehash = block.one("rehash_after")
+        rehashAfter = Nanoseconds(rehash?.duration(diagnostics, in: .zero...(.seconds(86_400))) ?? .zero)
+        if let rehash {
+            guard case .shards = topology else {
+                diagnostics.error("rehash_after is for shards", at: rehash.name, hint: "remove it")
+                return nil
+            }
+        }
         let prefix = block.one("prefix")?.word("NAME", diagnostics)
         if let prefix, !(1...16).contains(prefix.text.utf8.count) || !prefix.text.utf8.allSatisfy({ ASCII.isUnreserved($0) }) {
             diagnostics.error("'\(prefix.text)' is not a prefix", at: prefix, hint: "use up to 16 letters, digits, - and _")
@@ -73,16 +140,45 @@ package struct RedisSettings {
             }
         }
         keyNames = KeyNames(prefix: prefix?.text ?? "pc", secret: secret.map { $0.digest(Array("redis keys".utf8)) })
-        block.finish(later: ["sentinel", "cluster"])
-        if addresses.isEmpty { diagnostics.error("a redis has no address", at: directive.name, hint: "add: address 127.0.0.1:6379;") }
-        if username != nil, passwordDirective == nil { diagnostics.error("a username needs a password", at: directive.name) }
-        guard let address, diagnostics.count == errors else { return nil }
-        self.address = address
+        block.finish()
+        guard diagnostics.count == errors else { return nil }
+    }
+
+    /// What exactly one of four directives says.
+    private static func topology(
+        _ block: Block, _ directive: Directive, files: any FileSource, _ diagnostics: Diagnostics
+    ) -> Topology? {
+        let address = block.one("address")
+        let sentinel = block.one("sentinel")
+        let cluster = block.one("cluster")
+        let shards = block.one("shards")
+        let given = [address, sentinel, cluster, shards].compactMap(\.self)
+        guard let first = given.first else {
+            diagnostics.error("a redis has no address", at: directive.name, hint: "add: address 127.0.0.1:6379;")
+            return nil
+        }
+        for extra in given.dropFirst() {
+            diagnostics.error(
+                "a redis has \(first.name.text) or \(extra.name.text), not both", at: extra.name,
+                hint: "use two redis blocks, or cluster, or shards")
+        }
+        func addresses(_ directive: Directive, _ counts: ClosedRange<Int>) -> [Address]? {
+            guard directive.takes(counts, counts.lowerBound > 1 ? "HOST:PORT HOST:PORT …" : "HOST:PORT …", diagnostics) else { return nil }
+            let found = directive.arguments.compactMap { Address($0, diagnostics) }
+            for (index, address) in found.enumerated() where found[..<index].contains(address) {
+                diagnostics.error("\(address.text) stands there twice", at: directive.arguments[index])
+            }
+            return found
+        }
+        if let address { return addresses(address, 1...1)?.first.map { .server($0) } }
+        if let sentinel { return SentinelSettings(sentinel, files: files, diagnostics).map { .sentinel($0) } }
+        if let cluster { return addresses(cluster, 1...64).map { .cluster($0) } }
+        return shards.flatMap { addresses($0, 2...64) }.map { .shards($0) }
     }
 }
 
 extension RedisSettings.Address {
-    fileprivate init?(_ word: Word, _ diagnostics: Diagnostics) {
+    init?(_ word: Word, _ diagnostics: Diagnostics) {
         if let socket = SocketAddress(word.text) {
             self = .socket(socket)
         } else if let (host, port) = SocketAddress.split(word.text) {

@@ -7,6 +7,7 @@ struct StoreMetrics {
     private let answered: Metrics.Cell
     private let failed: Metrics.Cell
     private let duration: Metrics.Cell
+    private let redirects: Metrics.Cell
     private let up: Metrics.Cell
 
     init(_ name: String, _ metrics: Metrics) {
@@ -14,6 +15,7 @@ struct StoreMetrics {
         answered = metrics.cell(.storeRequests, name, "ok")
         failed = metrics.cell(.storeRequests, name, "error")
         duration = metrics.cell(.storeDuration, name)
+        redirects = metrics.cell(.storeRedirects, name)
         up = metrics.cell(.storeUp, name)
     }
 
@@ -21,6 +23,9 @@ struct StoreMetrics {
 
     /// A batch of requests has its last reply.
     func batchAnswered(after length: Nanoseconds) { metrics.observe(duration, fine: length) }
+
+    /// A server of a cluster has said that another one has the keys.
+    func redirected() { metrics.add(redirects) }
 
     func isAvailable(_ isAvailable: Bool) { metrics.set(up, isAvailable ? 1 : 0) }
 }

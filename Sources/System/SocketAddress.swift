@@ -29,6 +29,14 @@ package enum SocketAddress: Hashable, Sendable {
         return host.isEmpty ? nil : (String(host), port)
     }
 
+    /// The IP address; nil for a socket of the file system.
+    package var ip: IPAddress? { if case .ip(let address, _) = self { address } else { nil } }
+
+    package var port: UInt16? { if case .ip(_, let port) = self { port } else { nil } }
+
+    /// What a certificate has to name where nothing else is known.
+    package var hostText: String { ip?.text ?? "localhost" }
+
     package var text: String {
         switch self {
         case .ip(let address, let port): address.isV4 ? "\(address.text):\(port)" : "[\(address.text)]:\(port)"

@@ -15,11 +15,13 @@ import Testing
 /// A store of limits that responses when the test wants.
 private final class ScriptedStore: RemoteStore {
     var isAvailable = true
+    func isAvailable(for calls: [RemoteCall]) -> Bool { isAvailable }
+    func parts(of calls: [RemoteCall]) -> [[Int]]? { nil }
     private(set) var pending: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []
     private(set) var refunds = 0
 
     func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
-    func knows(_ fingerprint: UInt64) -> Bool { true }
+    func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { true }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { pending.append((calls, receiver)) }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds.count }
 

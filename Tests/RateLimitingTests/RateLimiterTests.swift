@@ -20,7 +20,16 @@ private final class ScriptedStore: RemoteStore {
     private(set) var owed: [any RemoteDecisionReceiver] = []
 
     func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
-    func knows(_ fingerprint: UInt64) -> Bool { !isNew }
+    /// Which calls are decided together; nil for all.
+    var parts: [[Int]]?
+    /// Of the parts, those that are away, by the limit's name, with which a key begins.
+    var awayKeys: Set<String> = []
+
+    func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { !isNew }
+    func parts(of calls: [RemoteCall]) -> [[Int]]? { parts }
+    func isAvailable(for calls: [RemoteCall]) -> Bool {
+        isAvailable && !calls.contains { call in awayKeys.contains { call.name.starts(with: $0.utf8) } }
+    }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { self.calls.append((calls, receiver)) }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds }
 
@@ -39,11 +48,12 @@ private final class ScriptedStore: RemoteStore {
 
 /// A store that replies before the call has returned, as one does that finds its connection closed.
 private final class ImmediateStore: RemoteStore {
-    let isAvailable = true
     let now: Instant
     var reply: GCRA.Decision?
     func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
-    func knows(_ fingerprint: UInt64) -> Bool { true }
+    func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { true }
+    func parts(of calls: [RemoteCall]) -> [[Int]]? { nil }
+    func isAvailable(for calls: [RemoteCall]) -> Bool { true }
     init(_ now: Instant) { self.now = now }
 
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {

@@ -37,7 +37,8 @@ import Testing
         let diagnostics = Diagnostics()
         let files = MemoryFiles(["f": "redis main { address redis.test:6379; timeout 1s; }"])
         let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
-        let link = RedisLink(try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)"), on: loop)
+        let settings = try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
+        let link = RedisLink(settings, to: settings.topology.addresses[0], title: "main", on: loop, metrics: nil)
         let places = [first, second].compactMap { SocketAddress("127.0.0.1:\($0.port)") }
         link.resolve(to: [places[0]])
         #expect(turnUntil { link.isAvailable })

@@ -25,7 +25,7 @@ import Testing
         for size in 1...text.utf8.count { #expect(try replies(text, pieces: size) == expected) }
     }
 
-    @Test(arguments: ["HTTP/1.1 200 OK\r\n", "?\r\n", "*1\r\n!\r\n", "*2000000000\r\n:1\r\n", "*5000\r\n:1\r\n"])
+    @Test(arguments: ["HTTP/1.1 200 OK\r\n", "?\r\n", "*1\r\n!\r\n", "*2000000000\r\n:1\r\n", "*20000\r\n:1\r\n"])
     func refuses(text: String) { #expect(throws: RedisProtocolError.self) { _ = try replies(text, pieces: 64) } }
 
     @Test func boundsAReply() {

@@ -151,7 +151,7 @@ private struct PolicyText {
         let store: String
         switch limit.store {
         case .memory: store = "memory"
-        case .redis(let name): store = settings.redis.first { $0.name == name }.map { "\($0.address.text) \($0.database)" } ?? name
+        case .redis(let name): store = settings.redis.first { $0.name == name }.map { "\($0.topology.text) \($0.database)" } ?? name
         }
         let key = limit.key.map { text($0.parts, route) }
         return

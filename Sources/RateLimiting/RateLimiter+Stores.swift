@@ -1,0 +1,213 @@
+import System
+import Time
+
+/// Limits that stores outside the host decide, and what holds while those are away.
+extension RateLimiter {
+    func askNextStore(_ progress: AdmissionProgress, _ now: Instant) {
+        while let group = progress.nextGroup {
+            if let fingerprint = group.leasedUnder, spend(fingerprint, group, progress, now) {
+                progress.forgetGroup()
+                continue
+            }
+            guard let store = stores[group.store] else {
+                progress.forgetGroup()
+                guard decideWithout(group, progress, now, nil) else { return progress.finish() }
+                continue
+            }
+            if let parts = store.parts(of: group.calls) {
+                progress.forgetGroup()
+                return ask(group, in: parts, of: store, progress, now)
+            }
+            guard store.isAvailable(for: group.calls) else {
+                progress.forgetGroup()
+                guard decideWithout(group, progress, now, nil) else { return progress.finish() }
+                continue
+            }
+            if isRefusedHere(group, progress, now) { return progress.finish() }
+            let pending = PendingDecision { [unowned self] pending, decisions, now in self.decided(group, decisions, progress, now, pending)
+            }
+            progress.change { $0.pending = [pending] }
+            if let fingerprint = group.leasedUnder {
+                leases.request(fingerprint, group.calls[0], most: limits[group.ids[0].index].lease, for: pending, of: store, at: now)
+            } else {
+                store.decide(group.calls, for: pending)
+            }
+            return
+        }
+        progress.finish()
+    }
+
+    /// Asks all parts of a store at once, of which each decides by itself. What some have charged is taken back where another one refuses; so a request that
+    /// is refused may keep others from passing for as long as a reply takes.
+    private func ask(
+        _ group: AdmissionProgress.Group, in parts: [[Int]], of store: any RemoteStore, _ progress: AdmissionProgress, _ now: Instant
+    ) {
+        if isRefusedHere(group, progress, now) { return progress.finish() }
+        let groups = parts.map { places in
+            AdmissionProgress.Group(
+                store: group.store, ids: places.map { group.ids[$0] }, calls: places.map { group.calls[$0] }, leasedUnder: nil)
+        }
+        let asked = groups.filter { store.isAvailable(for: $0.calls) }
+        let replies = PartReplies(asked, unasked: groups.filter { !store.isAvailable(for: $0.calls) })
+        guard !asked.isEmpty else { return decided(replies, progress, now) }
+        let pending = asked.indices.map { index in
+            PendingDecision { [unowned self] pending, decisions, now in
+                guard replies.take(decisions, pending, at: index) else { return }
+                self.decided(replies, progress, now)
+                progress.tellIfDecided()
+            }
+        }
+        progress.change { $0.pending = pending }
+        for (part, pending) in zip(asked, pending) { store.decide(part.calls, for: pending) }
+    }
+
+    private func decided(_ replies: PartReplies, _ progress: AdmissionProgress, _ now: Instant) {
+        // Those that have charged come first: a refusal takes back what is charged by then.
+        for reply in replies.granted + replies.refused {
+            learn(reply.group, reply.decisions, now)
+            guard take(reply.decisions, of: reply.group, progress, now) else { return progress.finish() }
+        }
+        for (group, pending) in replies.missing {
+            guard decideWithout(group, progress, now, pending) else { return progress.finish() }
+        }
+        askNextStore(progress, now)
+    }
+
+    /// A store that has refused would do so again until there is more of the quota: how long that is this host knows, so nobody asks. Not where
+    /// responses may give charges back.
+    private func isRefusedHere(_ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
+        for (id, call) in zip(group.ids, group.calls) where limits[id.index].countedStatuses.isEmpty {
+            if let decision = refusal(of: call, now) {
+                refuse(id, decision, progress, now)
+                return true
+            }
+        }
+        return false
+    }
+
+    /// What this host knows of a key that has nothing left; nil for one that may have.
+    private func refusal(of call: RemoteCall, _ now: Instant) -> GCRA.Decision? {
+        let ahead = table.ahead(call.fingerprint, call.quota, now: now.nanoseconds)
+        guard ahead > 0 else { return nil }
+        let decision = call.quota.gcra.decide(arrival: now.adding(Nanoseconds(ahead)).nanoseconds, now: now.nanoseconds)
+        return decision.isAllowed ? nil : decision
+    }
+
+    private func refuse(_ id: LimitID, _ decision: GCRA.Decision, _ progress: AdmissionProgress, _ now: Instant) {
+        metrics?.decided(id, .refused)
+        let state = LimitState(id, decision, of: limits[id.index].quota)
+        progress.change { present in
+            present.states.append(state)
+            refuse(&present, .limitExceeded(limit: id, retryAfter: decision.retryAfter), now)
+        }
+    }
+
+    /// Spends one request of the lease that this worker has; false when it has none.
+    private func spend(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
+        guard let lease = leases.spend(fingerprint, at: now) else { return false }
+        metrics?.decided(group.ids[0], .allowed)
+        let state = LimitState(
+            limit: group.ids[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
+            nextAfter: group.calls[0].quota.gcra.nextAfter(ahead: lease.wholeAt.since(now).count), retryAfter: .zero)
+        let charge = AdmissionProgress.RemoteCharge(
+            limit: group.ids[0], store: group.store, call: group.calls[0], charge: nil, lease: (fingerprint, lease.end))
+        progress.change { present in
+            present.states.append(state)
+            present.chargedRemote.append(charge)
+        }
+        return true
+    }
+
+    private func decided(
+        _ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision]?, _ progress: AdmissionProgress, _ now: Instant,
+        _ pending: PendingDecision
+    ) {
+        defer { progress.tellIfDecided() }
+        if let decisions, decisions.count == group.calls.count { learn(group, decisions, now) }
+        // A lease was granted, of which one request may be left; otherwise the next one is asked for.
+        if group.leasedUnder != nil, let first = decisions?.first, first.isAllowed { return askNextStore(progress, now) }
+        progress.forgetGroup()
+        guard let decisions, decisions.count == group.calls.count else {
+            guard decideWithout(group, progress, now, pending) else { return progress.finish() }
+            return askNextStore(progress, now)
+        }
+        guard take(decisions, of: group, progress, now) else { return progress.finish() }
+        askNextStore(progress, now)
+    }
+
+    /// Records what a store has decided; false when it refuses.
+    private func take(_ decisions: [GCRA.Decision], of group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant)
+        -> Bool
+    {
+        let states = zip(group.ids, decisions).map { LimitState($0, $1, of: limits[$0.index].quota) }
+        progress.change { $0.states += states }
+        for (id, decision) in zip(group.ids, decisions) { metrics?.decided(id, decision.isAllowed ? .allowed : .refused) }
+        if let refused = zip(group.ids, decisions).first(where: { !$0.1.isAllowed }) {
+            progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter), now) }
+            return false
+        }
+        let charges = zip(zip(group.ids, group.calls), decisions).map { asked, decision in
+            AdmissionProgress.RemoteCharge(limit: asked.0, store: group.store, call: asked.1, charge: decision.charge, lease: nil)
+        }
+        progress.change { $0.chargedRemote += charges }
+        return true
+    }
+
+    /// Keeps what a store has said, for when it cannot be asked.
+    private func learn(_ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision], _ now: Instant) {
+        for (call, decision) in zip(group.calls, decisions) {
+            table.learn(call.fingerprint, call.quota, ahead: decision.resetAfter.count, now: now.nanoseconds)
+        }
+    }
+
+    /// Goes by `when_store_fails`; false when the request is refused.
+    ///
+    /// - Parameter pending: the call whose reply was late, and may still come; nil where nobody was asked.
+    private func decideWithout(
+        _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant, _ pending: PendingDecision?
+    ) -> Bool {
+        var standIns: [StandIn] = []
+        var isAdmitted = true
+        for (id, call) in zip(group.ids, group.calls) where isAdmitted {
+            switch limits[id.index].whenStoreFails {
+            case .open: metrics?.decided(id, .failedOpen)
+            case .last:
+                if let refusal = refusal(of: call, now) {
+                    refuse(id, refusal, progress, now)
+                    isAdmitted = false
+                } else {
+                    metrics?.decided(id, .failedOpen)
+                }
+            case .closed:
+                metrics?.decided(id, .failedClosed)
+                progress.change { refuse(&$0, .storeUnavailable(limit: id), now) }
+                isAdmitted = false
+            case .local:
+                let standIn = StandIn(group.store)
+                standIns.append(standIn)
+                isAdmitted = progress.change { admitLocally(id, call.fingerprint, now, &$0, standIn: standIn) }
+            }
+        }
+        pending?.late = { [unowned self] decisions, now in charged(group, decisions, standIns, isAdmitted: isAdmitted, now) }
+        return isAdmitted
+    }
+
+    /// A store whose reply was late has charged after all. What this host has counted meanwhile stays: it is what it knows of the key, and the store is told
+    /// with the next question. A request that was refused, or has turned out not to count, is given back.
+    private func charged(
+        _ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision], _ standIns: [StandIn], isAdmitted: Bool, _ now: Instant
+    ) {
+        learn(group, decisions, now)
+        guard decisions.count == group.calls.count, decisions.allSatisfy(\.isAllowed) else { return }
+        let refunds = zip(group.calls, decisions).map { RemoteRefund(call: $0, charge: $1.charge) }
+        guard isAdmitted else {
+            for one in refunds { refund(one, in: group.store, now) }
+            return
+        }
+        let local = group.ids.indices.filter { limits[group.ids[$0].index].whenStoreFails == .local }
+        for (index, standIn) in zip(local, standIns) {
+            standIn.inStore = refunds[index]
+            if standIn.isUndone { stores[group.store]?.refund([refunds[index]]) }
+        }
+    }
+}

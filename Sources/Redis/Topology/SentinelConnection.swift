@@ -1,0 +1,111 @@
+import System
+import Time
+
+/// A connection to one sentinel: it asks where the master is, or listens for a change.
+final class SentinelConnection: RedisConnectionOwner {
+    enum Purpose { case asking, listening }
+    enum News {
+        /// The sentinel's answer; nil where it knows of no such master.
+        case master(SocketAddress?)
+        case switched(from: SocketAddress?, to: SocketAddress)
+        case ended(String)
+    }
+
+    let purpose: Purpose
+    private let settings: SentinelSettings
+    private var connection: RedisConnection?
+    /// Replies that belong to the beginning.
+    private var repliesToSkip = 0
+    /// Since when an answer is awaited.
+    private(set) var askedAt: Instant?
+    private let loop: EventLoop
+    private let tell: (SentinelConnection, News) -> Void
+
+    init(
+        _ purpose: Purpose, _ settings: SentinelSettings, _ server: RedisSettings.Address, at address: SocketAddress, on loop: EventLoop,
+        tell: @escaping (SentinelConnection, News) -> Void
+    ) throws(SystemError) {
+        self.purpose = purpose
+        self.settings = settings
+        self.loop = loop
+        self.tell = tell
+        askedAt = loop.now
+        connection = try RedisConnection(to: address, settings.tls, host: settings.tlsHost(of: server, at: address), on: loop, self)
+    }
+
+    func close() {
+        connection?.close()
+        connection = nil
+    }
+
+    func connectionOpened(_ connection: RedisConnection) {
+        if let password = settings.password {
+            repliesToSkip = 1
+            send(settings.username.map { ["AUTH", $0, password] } ?? ["AUTH", password])
+        }
+        switch purpose {
+        case .asking: send(["SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings.master])
+        case .listening: send(["SUBSCRIBE", "+switch-master"])
+        }
+    }
+
+    /// Asks once more.
+    func ask() {
+        guard askedAt == nil, connection?.isOpen == true else { return }
+        askedAt = loop.now
+        send(["SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings.master])
+    }
+
+    private func send(_ words: [String]) { connection?.send(words.map { [UInt8]($0.utf8) }) }
+
+    func connection(_ connection: RedisConnection, gave reply: RedisReply) {
+        guard connection === self.connection else { return }
+        if case .error(let text) = reply { return end(text) }
+        if repliesToSkip > 0 {
+            repliesToSkip -= 1
+            return
+        }
+        askedAt = nil
+        switch purpose {
+        case .asking:
+            if case .null = reply { return tell(self, .master(nil)) }
+            guard case .array(let parts) = reply, parts.count == 2, let address = Self.address(parts[0], parts[1]) else {
+                return end("it gave no address but \(Self.shape(reply)); a name needs resolve-hostnames, and announce-hostnames off")
+            }
+            tell(self, .master(address))
+        case .listening:
+            // The first is that the subscription has begun.
+            guard case .array(let parts) = reply, parts.count == 3, case .string(let kind) = parts[0], kind == [UInt8]("message".utf8),
+                case .string(let text) = parts[2]
+            else { return }
+            let words = String(decoding: text, as: UTF8.self).split(separator: " ").map(String.init)
+            guard words.count == 5, words[0] == settings.master, let new = Self.address(words[3], words[4]) else { return }
+            tell(self, .switched(from: Self.address(words[1], words[2]), to: new))
+        }
+    }
+
+    func connection(_ connection: RedisConnection, broke reason: String) {
+        guard connection === self.connection else { return }
+        end(reason)
+    }
+
+    private func end(_ reason: String) {
+        close()
+        tell(self, .ended(reason))
+    }
+
+    private static func address(_ host: RedisReply, _ port: RedisReply) -> SocketAddress? {
+        guard case .string(let host) = host, case .string(let port) = port else { return nil }
+        return address(String(decoding: host, as: UTF8.self), String(decoding: port, as: UTF8.self))
+    }
+
+    private static func address(_ host: String, _ port: String) -> SocketAddress? {
+        guard let address = IPAddress(host), let port = UInt16(port) else { return nil }
+        return .ip(address, port: port)
+    }
+
+    private static func shape(_ reply: RedisReply) -> String {
+        guard case .array(let parts) = reply, case .string(let host)? = parts.first else { return "something else" }
+        return "'\(String(decoding: host.prefix(64), as: UTF8.self))'"
+    }
+}

@@ -1,0 +1,140 @@
+import System
+import Time
+
+/// Keeps the link of a `redis` with sentinels at its master.
+///
+/// One sentinel is asked each second; another one is listened to for `+switch-master`, which moves the link at once, also where the old master still
+/// answers: it does not know yet that it is one no more. Who answers is asked first from then on. While the link is at a server that says that it is the
+/// master, one sentinel that says otherwise is believed when another one agrees. Where none answers, the link stays where it is.
+final class SentinelWatch: TimerHandler {
+    private let settings: SentinelSettings
+    private let loop: EventLoop
+    private unowned let link: RedisLink
+    private var places: [(server: RedisSettings.Address, addresses: [SocketAddress])]
+    /// The order in which they are asked.
+    private var order: [Int]
+    private var asking: (connection: SentinelConnection, place: Int)?
+    private var listening: (connection: SentinelConnection, place: Int)?
+    /// Where one sentinel says that the master is, while the link is at another one, and who says so.
+    private var disputed: (address: SocketAddress, by: Int)?
+    /// The server that was left last for another one: a sentinel that has not heard of that still names it.
+    private var left: (address: SocketAddress, at: Instant)?
+    private var listenAfter = Instant.past
+    private var timer: Timer?
+
+    init(_ settings: SentinelSettings, of link: RedisLink, on loop: EventLoop) {
+        self.settings = settings
+        self.link = link
+        self.loop = loop
+        places = settings.addresses.map { address in if case .socket(let socket) = address { (address, [socket]) } else { (address, []) } }
+        order = Array(places.indices)
+        timer = Timer(self)
+        loop.set(timer!, at: loop.now)
+    }
+
+    func resolve(_ host: String, to addresses: [IPAddress]) {
+        for index in places.indices {
+            if case .host(host, let port) = places[index].server { places[index].addresses = addresses.map { .ip($0, port: port) } }
+        }
+        if asking == nil { loop.set(timer!, at: loop.now) }
+    }
+
+    func fired(_ timer: Timer) {
+        loop.set(timer, after: askPause)
+        if let asking, let askedAt = asking.connection.askedAt, loop.now.since(askedAt) >= askPause {
+            asking.connection.close()
+            askedInVain(asking.place)
+        }
+        // A server that is not there, or says that it is no master: perhaps the sentinel is behind.
+        if !link.isReady, link.current != nil, places.count > 1, asking != nil { dropAsking() }
+        if asking == nil { ask() } else { asking?.connection.ask() }
+        if listening == nil, listenAfter <= loop.now { listen() }
+    }
+
+    private func dropAsking() {
+        guard let place = asking?.place else { return }
+        asking?.connection.close()
+        askedInVain(place)
+    }
+
+    /// It is asked last from now on.
+    private func askedInVain(_ place: Int) {
+        asking = nil
+        order.removeAll { $0 == place }
+        order.append(place)
+    }
+
+    private func ask() {
+        for place in order {
+            for address in places[place].addresses {
+                let made = try? SentinelConnection(.asking, settings, places[place].server, at: address, on: loop) {
+                    [unowned self] in heard($1, from: $0)
+                }
+                if let made {
+                    asking = (made, place)
+                    return
+                }
+            }
+        }
+    }
+
+    /// Another sentinel than the one that is asked, where there are several.
+    private func listen() {
+        listenAfter = loop.now.adding(askPause)
+        let free = order.filter { $0 != asking?.place }
+        for place in free.isEmpty ? order : free {
+            for address in places[place].addresses {
+                let made = try? SentinelConnection(.listening, settings, places[place].server, at: address, on: loop) {
+                    [unowned self] in heard($1, from: $0)
+                }
+                if let made {
+                    listening = (made, place)
+                    return
+                }
+            }
+        }
+    }
+
+    private func heard(_ news: SentinelConnection.News, from connection: SentinelConnection) {
+        switch (news, connection.purpose) {
+        case (.switched(let old, let new), _):
+            if let old { left = (old, loop.now) }
+            disputed = nil
+            link.move(to: new)
+        case (.master(let address), _):
+            guard let asking, connection === asking.connection else { return }
+            guard let address else {
+                link.observer?.storeChanged(link.title, isAvailable: link.isAvailable, "a sentinel knows of no master '\(settings.master)'")
+                return dropAsking()
+            }
+            heard(address, from: asking.place)
+        case (.ended, .asking):
+            guard let asking, connection === asking.connection else { return }
+            askedInVain(asking.place)
+        case (.ended, .listening):
+            if connection === listening?.connection { listening = nil }
+        }
+    }
+
+    private func heard(_ address: SocketAddress, from place: Int) {
+        order.removeAll { $0 == place }
+        order.insert(place, at: 0)
+        if link.addresses == [address] {
+            disputed = nil
+            return
+        }
+        if let left, left.address == address, loop.now.since(left.at) < leftFor { return }
+        let isAgreed = disputed.map { $0.address == address && $0.by != place } ?? false
+        guard link.isReady, places.count > 1, !isAgreed else {
+            if let before = link.addresses.first { left = (before, loop.now) }
+            disputed = nil
+            return link.move(to: address)
+        }
+        disputed = (address, place)
+        dropAsking()
+        ask()
+    }
+}
+
+private let askPause = Nanoseconds.seconds(1)
+private let leftFor = Nanoseconds.seconds(10)

@@ -1,0 +1,144 @@
+import ConfigFile
+import RateLimiting
+import System
+import TestSockets
+import TestSupport
+import Testing
+import Time
+
+@testable import Redis
+
+@Suite struct ClusterSlotsTests {
+    private func slot(_ name: String) -> Int { ClusterSlots.slot(of: [UInt8](name.utf8)) }
+
+    /// CRC-16/XMODEM of "123456789" is 0x31C3; the others are what Redis says to CLUSTER KEYSLOT.
+    @Test func slotsAreThoseOfTheSpecification() {
+        #expect(slot("123456789") == 0x31C3 % 16_384)
+        #expect(slot("") == 0 && slot("foo") == 12_182 && slot("bar") == 5_061)
+        // What stands in braces decides alone, where there is anything.
+        #expect(slot("{user1000}.following") == slot("user1000") && slot("foo{bar}{zap}") == slot("bar"))
+        #expect(slot("foo{}{bar}") != slot("bar") && slot("foo{{bar}}zap") == slot("{bar"))
+    }
+
+    private func text(_ text: String) -> RedisReply { .string([UInt8](text.utf8)) }
+    private let asked = SocketAddress("192.0.2.9:7000")!
+
+    @Test func readsWhereTheSlotsAre() throws {
+        let reply = RedisReply.array([
+            .array([.integer(0), .integer(99), .array([text("192.0.2.1"), .integer(6_379), text("id")]), .array([text("192.0.2.4")])]),
+            // It does not know its own address.
+            .array([.integer(200), .integer(200), .array([.null, .integer(7_001), text("id"), .array([])])]),
+            // A name, with the address beside it; and the other way round.
+            .array([
+                .integer(300), .integer(300),
+                .array([text("r.example"), .integer(1), text("id"), .array([text("ip"), text("192.0.2.2")])]),
+            ]),
+            .array([
+                .integer(301), .integer(301),
+                .array([text("192.0.2.3"), .integer(1), text("id"), .array([text("hostname"), text("s.example")])]),
+            ]),
+        ])
+        let slots = try #require(ClusterSlots(reply, from: asked))
+        #expect(slots[0]?.address == SocketAddress("192.0.2.1:6379") && slots[99] == slots[0] && slots[100] == nil)
+        #expect(slots[200]?.address == SocketAddress("192.0.2.9:7001"))
+        #expect(slots[300] == ClusterSlots.Node(address: SocketAddress("192.0.2.2:1")!, hostname: "r.example"))
+        #expect(slots[301] == ClusterSlots.Node(address: SocketAddress("192.0.2.3:1")!, hostname: "s.example"))
+        #expect(slots.covered == 103 && slots.nodes.count == 4)
+    }
+
+    @Test func believesNoOtherReply() {
+        let good = RedisReply.array([text("192.0.2.1"), .integer(1)])
+        for wrong: RedisReply in [
+            .null, .integer(1), .array([.null]), .array([.array([.integer(0), .integer(1)])]),
+            .array([.array([.integer(-1), .integer(1), good])]), .array([.array([.integer(0), .integer(16_384), good])]),
+            .array([.array([.integer(2), .integer(1), good])]), .array([.array([.integer(0), .integer(.max), good])]),
+            .array([.array([.integer(0), .integer(1), .array([text("192.0.2.1"), .integer(65_536)])])]),
+            .array([.array([.integer(0), .integer(1), .array([text("no address"), .integer(1)])])]),
+            .array([.array([.integer(0), .integer(1), .array([])])]),
+        ] {
+            #expect(ClusterSlots(wrong, from: asked) == nil, "\(wrong)")
+        }
+        // More servers than there are.
+        let many = (0..<2_000).map { number in
+            RedisReply.array([.integer(Int64(number)), .integer(Int64(number)), .array([text("192.0.2.1"), .integer(Int64(number))])])
+        }
+        #expect(ClusterSlots(.array(many), from: asked) == nil)
+    }
+
+    @Test func readsWhereAKeyHasGone() {
+        #expect(Redirection("MOVED 3999 127.0.0.1:6381") == .moved(slot: 3_999, host: "127.0.0.1", port: 6_381))
+        #expect(Redirection("ASK 1 ::1:6381") == .ask(slot: 1, host: "::1", port: 6_381))
+        #expect(Redirection("MOVED 1 :6381") == .moved(slot: 1, host: "", port: 6_381))
+        #expect(Redirection("TRYAGAIN Multiple keys request during rehashing of slot") == .tryAgain)
+        for text in [
+            "MOVED", "MOVED 16384 a:1", "MOVED -1 a:1", "MOVED 1 a", "MOVED 1 a:70000", "MOVED x a:1", "ASK 1", "MOVEDX 1 a:1", "ERR",
+        ] {
+            #expect(Redirection(text) == nil, "\(text)")
+        }
+    }
+}
+
+/// A cluster that does not mean well.
+@Suite struct HostileClusterTests {
+    private let loop: EventLoop
+
+    init() throws { loop = try EventLoop() }
+
+    private final class Receiver: RemoteDecisionReceiver {
+        private(set) var answers = 0
+        func decided(_ decisions: [GCRA.Decision]?, at now: Instant) { answers += 1 }
+        func decidedLate(_ decisions: [GCRA.Decision], at now: Instant) {}
+    }
+
+    /// A server that has all slots, and says of each key that it is with `target`.
+    private func server(_ target: Box<Int>, _ asked: Box<Int>, error: String = "MOVED") throws -> ScriptedServer {
+        let own = Box(0)
+        let server = try ScriptedServer { client, _ in
+            while let bytes = client.waitForBytes(65_536, silence: 60_000) {
+                let text = String(decoding: bytes, as: UTF8.self)
+                if text.contains("CLUSTER") {
+                    client.send("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:\(own.value)\r\n")
+                }
+                if text.contains("ROLE") {
+                    client.send("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n$40\r\n\(String(repeating: "a", count: 40))\r\n")
+                }
+                let questions = text.split(separator: "EVALSHA", omittingEmptySubsequences: false).count - 1
+                for _ in 0..<questions {
+                    asked.change { $0 += 1 }
+                    client.send("-\(error) 1 127.0.0.1:\(target.value)\r\n")
+                }
+                for _ in 0..<text.split(separator: "ASKING", omittingEmptySubsequences: false).count - 1 { client.send("+OK\r\n") }
+            }
+        }
+        own.change { $0 = server.port }
+        return server
+    }
+
+    /// Each question goes on twice, and then there is no reply: whether a server sends it back to itself, to another one or to nobody.
+    @Test(arguments: ["MOVED", "ASK"], [true, false]) func aQuestionGoesRoundNoLongerThanItsTime(error: String, toItself: Bool) throws {
+        let (target, asked) = (Box(1), Box(0))
+        let server = try server(target, asked, error: error)
+        if toItself { target.change { $0 = server.port } }
+        let diagnostics = Diagnostics()
+        let files = MemoryFiles(["f": "redis main { cluster 127.0.0.1:\(server.port); timeout 300ms; }"])
+        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
+        let settings = try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
+        let store = settings.makeStore(on: loop)
+        let call = RemoteCall(name: [UInt8]("k".utf8), fingerprint: 7, quota: Quota(count: 5, window: .seconds(5)))
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 10)
+                return store.isAvailable(for: [call])
+            })
+        let receivers = (0..<100).map { _ in Receiver() }
+        for receiver in receivers where store.isAvailable(for: [call]) { store.decide([call], for: receiver) }
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 10)
+                return receivers.allSatisfy { $0.answers == 1 }
+            })
+        #expect(asked.value <= 300, "\(asked.value)")
+        for _ in 0..<20 { loop.turn(waitingAtMost: 5) }
+        #expect(receivers.allSatisfy { $0.answers == 1 })
+    }
+}

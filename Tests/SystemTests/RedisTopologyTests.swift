@@ -1,0 +1,164 @@
+import Foundation
+import Glibc
+import TestSockets
+import Testing
+
+/// Limits that many gateways share through several Redis servers, while servers end and change places: docs/limits.md says how much may pass.
+@Suite("Limits with Sentinel, Cluster and shards", .serialized) struct RedisTopologyTests {
+    private let folder = TemporaryFolder()
+
+    private func paths(_ count: Int) -> [String] { (0..<count).map { "/k\($0)" } }
+
+    @Test("Sentinel: two failovers under load, by SIGKILL and by SIGSTOP")
+    func sentinel() throws {
+        let trio = try SentinelTrio(in: folder)
+        defer { trio.stop() }
+        let list = trio.sentinelPorts.map { "127.0.0.1:\($0)" }.joined(separator: " ")
+        let fleet = try Fleet(
+            4, redis: "sentinel \(list) { master limits; } timeout 200ms;", limit: "rate 400/40h; burst 400", in: folder)
+        defer { fleet.stop() }
+        let paths = paths(20)
+        let outcome = try fleet.load(paths, perSecond: 200, seconds: 20) {
+            let first = try #require(trio.masterPort)
+            usleep(2_000_000)
+            trio.server(at: first)?.stop()
+            #expect(eventually(within: 30) { trio.masterPort != first && trio.masterPort != nil })
+            let second = try #require(trio.masterPort)
+            usleep(3_000_000)
+            // It answers nobody, and takes itself for the master when it goes on.
+            trio.server(at: second)?.signal(SIGSTOP)
+            #expect(eventually(within: 30) { trio.masterPort != second && trio.masterPort != nil })
+            usleep(2_000_000)
+            trio.server(at: second)?.signal(SIGCONT)
+        }
+        print("Sentinel: \(outcome.statuses), slowest \(outcome.slowest / 1_000) ms, passed \(outcome.passed.values.sorted())")
+        #expect(Set(outcome.statuses.keys) == [200, 429], "\(outcome.statuses)")
+        // Together 400; and while there is no master, one host does not see what the three others let through: 10 a second each for each key, for
+        // as long as two failovers take.
+        for path in paths { #expect((400...700).contains(outcome.passed[path] ?? 0), "\(path): \(outcome.passed[path] ?? 0)") }
+        // All count together again, at the third server.
+        let left = try (0..<4).map { try fleet.ask($0, "/new").status }
+        #expect(left == [200, 200, 200, 200])
+        #expect(!fleet.log.contains("no sentinel has said") && fleet.log.contains("redis main is back"), "\(fleet.log)")
+        let last = try #require(trio.masterPort)
+        #expect(eventually { (try? redisCLI(last, ["DBSIZE"]).hasPrefix("0")) == false })
+    }
+
+    @Test("Cluster: a server ends under load, and its replica takes its place: nothing is uncounted elsewhere")
+    func clusterNodeEnds() throws {
+        let cluster = try RedisCluster(in: folder)
+        defer { cluster.stop() }
+        let seeds = cluster.ports.map { "127.0.0.1:\($0)" }.joined(separator: " ")
+        let fleet = try Fleet(4, redis: "cluster \(seeds); timeout 200ms;", limit: "rate 100/10h; burst 100", in: folder)
+        defer { fleet.stop() }
+        let paths = paths(24)
+        // Which server has which key is seen by asking for one after the other.
+        let masters = cluster.masters
+        var home: [String: Int] = [:]
+        for path in paths {
+            let before = try masters.map { try redisCLI($0, ["DBSIZE"]) }
+            #expect(try fleet.ask(0, path).status == 200)
+            let after = try masters.map { try redisCLI($0, ["DBSIZE"]) }
+            home[path] = try #require(zip(masters, zip(before, after)).first { $0.1.0 != $0.1.1 }?.0)
+        }
+        #expect(Set(home.values).count == 3)
+        let dead = masters[0]
+        let outcome = try fleet.load(paths, perSecond: 200, seconds: 15) {
+            usleep(2_000_000)
+            cluster.server(at: dead)?.stop()
+            #expect(eventually(within: 30) { cluster.masters.count == 3 })
+        }
+        print("Cluster: \(outcome.statuses), slowest \(outcome.slowest / 1_000) ms, passed \(outcome.passed.values.sorted())")
+        #expect(Set(outcome.statuses.keys) == [200, 429], "\(outcome.statuses)")
+        for path in paths {
+            let passed = outcome.passed[path] ?? 0
+            if home[path] == dead {
+                #expect((100...200).contains(passed), "\(path): \(passed)")
+            } else {
+                #expect(passed == 100, "\(path): \(passed)")
+            }
+        }
+        #expect(!fleet.log.contains("CROSSSLOT") && !fleet.log.contains("MOVED"), "\(fleet.log)")
+    }
+
+    @Test("Cluster: slots move under load: nothing is uncounted")
+    func clusterSlotsMove() throws {
+        let cluster = try RedisCluster(in: folder)
+        defer { cluster.stop() }
+        let fleet = try Fleet(
+            4, redis: "cluster 127.0.0.1:\(cluster.ports[0]); timeout 500ms;", limit: "rate 300/30h; burst 300", in: folder)
+        defer { fleet.stop() }
+        let paths = paths(40)
+        let ids = try cluster.masters.map { try redisCLI($0, ["CLUSTER", "MYID"]).trimmingCharacters(in: .whitespacesAndNewlines) }
+        let outcome = try fleet.load(paths, perSecond: 300, seconds: 15) {
+            usleep(1_000_000)
+            for (from, to) in [(0, 1), (1, 2)] {
+                // Each server has to know first what was moved before.
+                #expect(
+                    eventually(within: 30) {
+                        (try? run("/usr/bin/redis-cli", ["--cluster", "check", "127.0.0.1:\(cluster.ports[0])"]).status) == 0
+                    })
+                let moved = try run(
+                    "/usr/bin/redis-cli",
+                    [
+                        "--cluster", "reshard", "127.0.0.1:\(cluster.ports[0])", "--cluster-from", ids[from], "--cluster-to", ids[to],
+                        "--cluster-slots", "3000", "--cluster-yes",
+                    ])
+                #expect(moved.status == 0, "\(moved.text.suffix(500)) \(moved.errors)")
+            }
+        }
+        print("Slots: \(outcome.statuses), slowest \(outcome.slowest / 1_000) ms, passed \(outcome.passed.values.sorted())")
+        #expect(Set(outcome.statuses.keys) == [200, 429], "\(outcome.statuses)")
+        for path in paths { #expect(outcome.passed[path] == 300, "\(path): \(outcome.passed[path] ?? 0)") }
+        #expect(!fleet.log.contains("is away"), "\(fleet.log)")
+    }
+
+    @Test("Several limits of a request in several slots: all are charged or none, and no answer has another slot's error")
+    func severalSlots() throws {
+        let cluster = try RedisCluster(in: folder)
+        defer { cluster.stop() }
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit few; limit many; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { cluster 127.0.0.1:\(cluster.ports[3]); timeout 500ms; }
+                limit few { rate 3/1h; key $header.x-few; store main; when_store_fails closed; }
+                limit many { rate 20/1h; key $header.x-many; store main; when_store_fails closed; }
+                """)
+        func ask(_ few: String, _ many: String) throws -> Answer {
+            try stage.gateway.curl("/", ["-H", "X-Few: \(few)", "-H", "X-Many: \(many)"])
+        }
+        #expect(eventually { (try? ask("warm", "warm").status) == 200 })
+        for round in 0..<8 {
+            // Three pass; the others take nothing from the second limit, in whatever slots the two are.
+            let statuses = try (0..<5).map { _ in try ask("f\(round)", "m\(round)").status }
+            #expect(statuses == [200, 200, 200, 429, 429])
+            let other = try ask("g\(round)", "m\(round)")
+            #expect(other["ratelimit"]?.contains("\"many\";r=16;") == true, "\(other)")
+        }
+        #expect(!stage.gateway.log.contains("is away"), "\(stage.gateway.log)")
+    }
+
+    @Test("Shards: each server has its part of the keys, and one that ends takes its own along alone")
+    func shards() throws {
+        let servers = try (0..<3).map { _ in try RedisServer(in: folder) }
+        defer { for server in servers { server.stop() } }
+        let list = servers.map { "127.0.0.1:\($0.port)" }.joined(separator: " ")
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit one; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { shards \(list); timeout 500ms; }
+                limit one { rate 2/1h; key $header.x-key; store main; when_store_fails closed; }
+                """)
+        func status(_ key: String) throws -> Int { try stage.gateway.curl("/", ["-H", "X-Key: \(key)"]).status }
+        #expect(eventually { (try? status("warm")) == 200 })
+        let keys = (0..<30).map { "k\($0)" }
+        for key in keys { #expect(try status(key) == 200) }
+        let sizes = try servers.map { Int(try redisCLI($0.port, ["DBSIZE"]).trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0 }
+        #expect(sizes.reduce(0, +) == 31 && sizes.allSatisfy { $0 > 2 }, "\(sizes)")
+        servers[1].stop()
+        #expect(eventually { stage.gateway.log.contains("redis main (127.0.0.1:\(servers[1].port)) is away") })
+        var statuses: [Int: Int] = [:]
+        for key in keys { statuses[try status(key), default: 0] += 1 }
+        #expect(abs((statuses[503] ?? 0) - sizes[1]) <= 1 && statuses[200] ?? 0 > 10 && statuses.count == 2, "\(statuses) \(sizes)")
+    }
+}
