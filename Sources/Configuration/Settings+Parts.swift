@@ -1,3 +1,4 @@
+import Redis
 import Authentication
 import ConfigFile
 import Forwarding
@@ -57,6 +58,13 @@ extension Settings {
                     hint: "give this one another name")
             }
         }
+    }
+
+    package var redisNames: [String] { redis.map(\.name) }
+
+    /// The files with passwords of Redis servers.
+    package var passwordFiles: [(store: Int, isOfSentinels: Bool, path: String)] {
+        redis.enumerated().flatMap { index, redis in redis.passwordFiles.map { (index, $0.isOfSentinels, $0.path) } }
     }
 
     /// The routes of the file and of its groups, with what they inherit.

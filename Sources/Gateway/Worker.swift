@@ -147,6 +147,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             control?.close()
             control = try? MessageChannel(descriptor, on: loop, receiver: self)
         case .certificate: received(certificate: message, &reader)
+        case .storePassword: if channel === supervisor { received(password: message, &reader) }
         case .endStreams: streamsMustEnd()
         case .logLevel: if channel === supervisor, let level = LogLevel(message: message) { log.level = level }
         case .drain: drain(closingIdle: message.count > 1 && message[1] == 1)
@@ -349,6 +350,17 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
 
     package func storeChanged(_ title: String, isAvailable: Bool, _ reason: String) {
         report("redis \(title) is \(isAvailable ? "back" : "away"): \(reason)")
+    }
+
+    package func storeSaid(_ title: String, _ text: String) { report("redis \(title): \(text)") }
+
+    private func received(password message: [UInt8], _ reader: inout MessageReader) {
+        defer { Secrets.wipe(message) }
+        guard let number = reader.number(), let isOfSentinels = reader.number(), let content = reader.bytes(),
+            let index = Int(exactly: number), settings.redis.indices.contains(index)
+        else { return }
+        defer { Secrets.wipe(content) }
+        if settings.redis[index].replacePassword(content, isOfSentinels: isOfSentinels == 1) { redisStores[index].passwordChanged() }
     }
 
     package func storeSettled() { becomeReadyIfPossible() }

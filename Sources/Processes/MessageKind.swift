@@ -94,4 +94,8 @@ package enum MessageKind: UInt8, Sendable {
     // supervisor to worker and control, and to the supervisor that takes over
     /// One byte, a ``LogLevel``.
     case logLevel
+
+    // supervisor to worker
+    /// A file with the password of a Redis has changed: the number of the `redis`, 1 where the password is the sentinels', and what stands in the file.
+    case storePassword
 }

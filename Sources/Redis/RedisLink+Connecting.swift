@@ -32,6 +32,19 @@ extension RedisLink {
         connect()
     }
 
+    /// There is another password: a connection that goes on is told, as one that is to outlive the old one must be.
+    func passwordChanged() {
+        guard let words = settings.login.command else { return }
+        ask(words) { [unowned self] reply in
+            // What it was let in with before holds on this connection.
+            if case .error(let text) = reply {
+                observer?.storeSaid(title, "it does not take the password that is in the file now: \(text)")
+            }
+        }
+        // One that was refused with the old one need not wait.
+        if case .idle = state, !addresses.isEmpty { loop.set(timer!, at: loop.now) }
+    }
+
     func connect() {
         guard !addresses.isEmpty else {
             // At the start it takes a moment to find out.
@@ -55,7 +68,7 @@ extension RedisLink {
 
     func greet() {
         var commands: [(kind: Greeting, words: [String])] = []
-        if let words = settings.credentials { commands.append((.authentication, words)) }
+        if let words = settings.login.command { commands.append((.authentication, words)) }
         commands.append((.role, ["ROLE"]))
         if settings.database > 0 { commands.append((.database, ["SELECT", String(settings.database)])) }
         commands.append((.script, Self.loadCommand))

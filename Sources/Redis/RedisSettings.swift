@@ -53,8 +53,7 @@ package struct RedisSettings {
 
     package let name: String
     package let topology: Topology
-    package let username: String?
-    package let password: String?
+    package let login: RedisLogin
     package let database: Int
     package let tls: ClientTLSSettings?
     /// What keys are called there.
@@ -74,34 +73,23 @@ package struct RedisSettings {
         return address.hostText
     }
 
-    var isSentinel: Bool { if case .sentinel = topology { true } else { false } }
-
-    /// What a connection begins with, where the server wants to know who asks.
-    var credentials: [String]? { password.map { password in username.map { ["AUTH", $0, password] } ?? ["AUTH", password] } }
-
-    /// Reads `username`, `password` and `password_file`.
-    static func credentials(_ block: Block, files: any FileSource, _ diagnostics: Diagnostics) -> (username: String?, password: String?) {
-        let username = block.one("username")
-        let inline = block.one("password")
-        let file = block.one("password_file")
-        if let file, inline != nil {
-            diagnostics.error("there are a password and a password_file", at: file.name, hint: "remove one of them")
-        }
-        if let username, inline == nil, file == nil {
-            diagnostics.error("a username needs a password", at: username.name, hint: "add: password_file FILE;")
-        }
-        var password = inline?.word("PASSWORD", diagnostics)?.text
-        if let word = file?.word("FILE", diagnostics) {
-            do {
-                let text = String(decoding: try files.read(diagnostics.path(of: word)), as: UTF8.self)
-                password = text.hasSuffix("\r\n") || text.hasSuffix("\n") ? String(text.dropLast()) : text
-                if password?.isEmpty == true { diagnostics.error("\(word.text) is empty", at: word) }
-            } catch {
-                diagnostics.error("cannot read \(error.path): \(error.reason)", at: word)
-            }
-        }
-        return (username?.word("NAME", diagnostics)?.text, password)
+    /// The files with passwords, and whether one is the sentinels'.
+    package var passwordFiles: [(path: String, isOfSentinels: Bool)] {
+        var files = login.passwordFile.map { [($0, false)] } ?? []
+        if case .sentinel(let sentinels) = topology, let file = sentinels.login.passwordFile { files.append((file, true)) }
+        return files
     }
+
+    /// A file with a password has another content.
+    ///
+    /// - Returns: whether that is another password of the servers, which their connections have to be told.
+    package func replacePassword(_ content: [UInt8], isOfSentinels: Bool) -> Bool {
+        guard isOfSentinels else { return login.replace(content) }
+        if case .sentinel(let sentinels) = topology { _ = sentinels.login.replace(content) }
+        return false
+    }
+
+    var isSentinel: Bool { if case .sentinel = topology { true } else { false } }
 
     /// Reads `redis NAME { … }`; nil when a part of it is wrong.
     package init?(_ directive: Directive, files: any FileSource, _ diagnostics: Diagnostics) {
@@ -110,7 +98,7 @@ package struct RedisSettings {
         let block = Block(of: directive, title: "a redis", diagnostics)
         name = directive.arguments[0].text
         topology = Self.topology(block, directive, files: files, diagnostics) ?? .shards([])
-        (username, password) = Self.credentials(block, files: files, diagnostics)
+        login = RedisLogin(block, files: files, diagnostics)
         let databaseDirective = block.one("database")
         database = databaseDirective?.integer(0...1_000_000, diagnostics) ?? 0
         if let databaseDirective, case .cluster = topology, database != 0 {

@@ -10,12 +10,16 @@ package protocol RedisStore: RemoteStore {
     var observer: (any RedisStoreObserver)? { get set }
     /// Where a name of the file leads; told by the control process.
     func resolve(_ host: String, to addresses: [IPAddress])
+    /// The servers' password is another one.
+    func passwordChanged()
 }
 
 /// Learns whether servers can be reached.
 package protocol RedisStoreObserver: AnyObject {
     /// One has become reachable or unreachable.
     func storeChanged(_ title: String, isAvailable: Bool, _ reason: String)
+    /// Something that an operator has to know, and that changes nothing.
+    func storeSaid(_ title: String, _ text: String)
     /// The first attempt to reach one has ended, well or not.
     func storeSettled()
 }

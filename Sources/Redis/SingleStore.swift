@@ -29,6 +29,8 @@ final class SingleStore: RedisStore {
         if case .host(host, let port) = link.server { link.resolve(to: addresses.map { .ip($0, port: port) }) }
     }
 
+    func passwordChanged() { link.passwordChanged() }
+
     func parts(of calls: [RemoteCall]) -> [[Int]]? { nil }
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { link.isAvailable }

@@ -68,6 +68,8 @@ final class Generation {
     private(set) var bundle: Descriptor
     /// The certificates of its listeners.
     let certificates: [CertificateWatch]
+    /// The passwords of its Redis servers that stand in files.
+    let passwords: [PasswordWatch]
     /// The variables of the environment that the configuration names.
     let variables: Set<String>
     let path: String
@@ -94,9 +96,10 @@ final class Generation {
     init(
         settings: Settings, bundle: consuming Descriptor, variables: Set<String>, path: String, sockets: [[Int32]],
         before: ListeningSockets,
-        hash: String, certificates: [CertificateWatch]
+        hash: String, certificates: [CertificateWatch], passwords: [PasswordWatch]
     ) {
         self.certificates = certificates
+        self.passwords = passwords
         self.hash = hash
         self.settings = settings
         self.bundle = bundle

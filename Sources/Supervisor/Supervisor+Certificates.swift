@@ -1,15 +1,17 @@
+import Configuration
 import Observability
 import Processes
 import System
 import TLS
 import Time
 
-/// Certificates that change while the gateway runs: who renews them need not tell it.
+/// Certificates and passwords that change while the gateway runs: who renews them need not tell it.
 extension Supervisor {
     /// Called now and then.
     func lookAtCertificates(_ now: Instant) {
         guard !isStopping, certificatesLookedAt.adding(lookPause) <= now else { return }
         certificatesLookedAt = now
+        lookAtPasswords()
         for generation in generations where !generation.isDraining {
             for watch in generation.certificates {
                 switch watch.look(at: now) {
@@ -23,6 +25,31 @@ extension Supervisor {
                     log.error(
                         "the certificate \(watch.files.chain) has changed and cannot be used: \(reason); the one before stays in use")
                 }
+            }
+        }
+    }
+
+    /// Called as often. A password goes to the workers, which tell the connections that they have.
+    func lookAtPasswords() {
+        for generation in generations where !generation.isDraining && !isStopping {
+            for watch in generation.passwords {
+                guard let content = watch.look() else { continue }
+                defer { Secrets.wipe(content) }
+                do {
+                    try generation.replace([watch.path: content])
+                } catch {
+                    log.error("the password in \(watch.path) has changed and cannot be handed on: \(error); that is tried again")
+                    continue
+                }
+                var message = MessageWriter(.storePassword)
+                message.reserve(content.count + 32)
+                message.number(UInt64(watch.store))
+                message.number(watch.isOfSentinels ? 1 : 0)
+                message.bytes(content)
+                defer { Secrets.wipe(message.output) }
+                for worker in generation.workers { worker.channel?.send(message.output) }
+                watch.confirm(content)
+                log.info("the password of redis \(generation.settings.redisNames[watch.store]) is read again from \(watch.path)")
             }
         }
     }

@@ -35,7 +35,10 @@ extension Supervisor {
         let generation = Generation(
             settings: settings, bundle: bundle, variables: files.mentionedVariables, path: path,
             sockets: addresses.map { sockets.sockets(of: $0) }, before: before, hash: Self.hash(of: files.contents[path] ?? []),
-            certificates: Self.certificates(settings, files))
+            certificates: Self.certificates(settings, files),
+            passwords: settings.passwordFiles.map {
+                PasswordWatch(store: $0.store, isOfSentinels: $0.isOfSentinels, path: $0.path, content: files.contents[$0.path] ?? [])
+            })
         generation.readyBy = loop.now.adding(readyWithin)
         generations.append(generation)
         generation.controlSlot = takeSlot() ?? 0

@@ -3,8 +3,10 @@ import Glibc
 import TestSockets
 
 /// Several Redis servers as users run them, and gateways that share them.
-func redisCLI(_ port: Int, _ words: [String]) throws -> String {
-    try run("/usr/bin/redis-cli", ["-h", "127.0.0.1", "-p", "\(port)"] + words).text
+///
+/// - Parameter tls: redis-cli's own arguments for TLS.
+func redisCLI(_ port: Int, tls: [String] = [], _ words: [String]) throws -> String {
+    try run("/usr/bin/redis-cli", ["-h", "127.0.0.1", "-p", "\(port)"] + tls + words).text
 }
 
 /// A master with two replicas, and three sentinels that watch them.
@@ -73,12 +75,24 @@ final class RedisCluster {
     let servers: [RedisServer]
     var ports: [Int] { servers.map(\.port) }
 
-    init(in folder: TemporaryFolder, _ more: [String] = []) throws {
+    /// What redis-cli needs to speak TLS.
+    private let tls: [String]
+
+    /// - Parameter pair: a certificate with its key, for TLS alone, among the servers too, and for clients.
+    init(in folder: TemporaryFolder, tls pair: (certificate: String, key: String)? = nil) throws {
+        let files = pair.map { [$0.certificate, $0.key, $0.certificate] } ?? []
+        tls = pair == nil ? [] : ["--tls"] + zip(["--cert", "--key", "--cacert"], files).flatMap { [$0, $1] }
+        let more =
+            pair == nil
+            ? []
+            : zip(["--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"], files).flatMap { [$0, $1] } + [
+                "--tls-cluster", "yes", "--tls-replication", "yes",
+            ]
         servers = try (0..<6).map { number in
             let own = "\(folder.path)/cluster-\(number)-\(UUID().uuidString)"
             try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
             return try RedisServer(
-                in: folder,
+                in: folder, tls: pair != nil,
                 [
                     "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
                     "--repl-diskless-sync-delay", "0", "--dir", own,
@@ -86,19 +100,22 @@ final class RedisCluster {
         }
         let made = try run(
             "/usr/bin/redis-cli",
-            ["--cluster", "create"] + ports.map { "127.0.0.1:\($0)" } + ["--cluster-replicas", "1", "--cluster-yes"])
+            tls + ["--cluster", "create"] + ports.map { "127.0.0.1:\($0)" } + ["--cluster-replicas", "1", "--cluster-yes"])
         guard made.status == 0 else { throw StartFailed(log: made.text + made.errors) }
         let isReady = eventually(within: 60) {
-            self.ports.allSatisfy { (try? redisCLI($0, ["CLUSTER", "INFO"]).contains("cluster_state:ok")) == true }
+            self.ports.allSatisfy { (try? redisCLI($0, tls: self.tls, ["CLUSTER", "INFO"]).contains("cluster_state:ok")) == true }
                 && self.masters.count == 3
         }
         guard isReady else { throw StartFailed(log: made.text) }
     }
 
     /// The ports of those that are masters and answer.
-    var masters: [Int] { ports.filter { (try? redisCLI($0, ["ROLE"]).hasPrefix("master")) == true } }
+    var masters: [Int] { ports.filter { (try? redisCLI($0, tls: tls, ["ROLE"]).hasPrefix("master")) == true } }
 
     func server(at port: Int) -> RedisServer? { servers.first { $0.port == port } }
+
+    /// Says something to each server.
+    func tellAll(_ words: [String]) throws -> [String] { try ports.map { try redisCLI($0, tls: tls, words) } }
 
     func stop() { for server in servers { server.stop() } }
 }

@@ -43,6 +43,8 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         if !isFound { refreshSoon() }
     }
 
+    func passwordChanged() { for link in links.values { link.passwordChanged() } }
+
     // MARK: - Questions
 
     private func link(of name: [UInt8]) -> RedisLink? { slots[ClusterSlots.slot(of: name)].flatMap { links[$0] } }

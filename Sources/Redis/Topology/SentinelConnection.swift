@@ -39,9 +39,9 @@ final class SentinelConnection: RedisConnectionOwner {
     }
 
     func connectionOpened(_ connection: RedisConnection) {
-        if let password = settings.password {
+        if let words = settings.login.command {
             repliesToSkip = 1
-            send(settings.username.map { ["AUTH", $0, password] } ?? ["AUTH", password])
+            send(words)
         }
         switch purpose {
         case .asking: send(["SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings.master])

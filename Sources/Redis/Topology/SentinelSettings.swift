@@ -7,8 +7,7 @@ package struct SentinelSettings {
     package let addresses: [RedisSettings.Address]
     /// What they call the group of servers.
     package let master: String
-    package let username: String?
-    package let password: String?
+    let login: RedisLogin
     package let tls: ClientTLSSettings?
 
     init?(_ directive: Directive, files: any FileSource, _ diagnostics: Diagnostics) {
@@ -18,7 +17,7 @@ package struct SentinelSettings {
         let block = Block(of: directive, title: "a sentinel", diagnostics)
         master = block.one("master")?.word("NAME", diagnostics)?.text ?? ""
         if master.isEmpty { diagnostics.error("a sentinel needs the master's name", at: directive.name, hint: "add: master NAME;") }
-        (username, password) = RedisSettings.credentials(block, files: files, diagnostics)
+        login = RedisLogin(block, files: files, diagnostics)
         tls = block.one("tls").flatMap { ClientTLSSettings($0, files: files, diagnostics) }
         block.finish()
         guard diagnostics.count == errors else { return nil }

@@ -19,6 +19,7 @@ final class SentinelWatch: TimerHandler {
     private var disputed: (address: SocketAddress, by: Int)?
     /// The server that was left last for another one: a sentinel that has not heard of that still names it.
     private var left: (address: SocketAddress, at: Instant)?
+    private var complainedAt = Instant.past
     private var listenAfter = Instant.past
     private var timer: Timer?
 
@@ -104,7 +105,10 @@ final class SentinelWatch: TimerHandler {
         case (.master(let address), _):
             guard let asking, connection === asking.connection else { return }
             guard let address else {
-                link.observer?.storeChanged(link.title, isAvailable: link.isAvailable, "a sentinel knows of no master '\(settings.master)'")
+                if loop.now.since(complainedAt) >= complaintPause {
+                    complainedAt = loop.now
+                    link.observer?.storeSaid(link.title, "a sentinel knows of no master '\(settings.master)'")
+                }
                 return dropAsking()
             }
             heard(address, from: asking.place)
@@ -137,4 +141,5 @@ final class SentinelWatch: TimerHandler {
 }
 
 private let askPause = Nanoseconds.seconds(1)
+private let complaintPause = Nanoseconds.seconds(60)
 private let leftFor = Nanoseconds.seconds(10)

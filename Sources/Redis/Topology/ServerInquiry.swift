@@ -59,7 +59,7 @@ final class ServerInquiry: RedisConnectionOwner, TimerHandler {
     }
 
     func connectionOpened(_ connection: RedisConnection) {
-        if let words = settings.credentials { send(words, connection) }
+        if let words = settings.login.command { send(words, connection) }
         send(question, connection)
         connection.flush()
     }

@@ -42,6 +42,8 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
         }
     }
 
+    func passwordChanged() { for shard in shards { shard.link.passwordChanged() } }
+
     /// The server of a key; one that has been away for `rehash_after` has none.
     private func shard(of name: [UInt8]) -> Int {
         var (best, highest) = (0, UInt64(0))

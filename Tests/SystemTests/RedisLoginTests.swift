@@ -1,0 +1,110 @@
+import Foundation
+import Glibc
+import TestSockets
+import Testing
+
+/// Passwords, certificates and rights at Redis, with the ones that docs/configuration.md names and no others.
+@Suite("Who the gateway is at Redis") struct RedisLoginTests {
+    private let folder = TemporaryFolder()
+    private let rights = "~pc2:* +script|load +evalsha +time +get +set +select +role"
+    private let routes = "route /** { upstream app; public; limit one; } route /in { upstream app; auth sso; }"
+    private let limit = "limit one { rate 1000/1h; key $client.ip; store main; when_store_fails closed; }"
+
+    private func setUser(_ port: Int, _ words: String) throws {
+        let answer = try redisCLI(port, ["ACL", "SETUSER"] + words.split(separator: " ").map(String.init))
+        #expect(answer.hasPrefix("OK"), "\(answer)")
+    }
+
+    @Test("A password that is changed in its file is told to live connections, and taken for new ones")
+    func rotation() throws {
+        let server = try RedisServer(in: folder)
+        try setUser(server.port, "gate on >first resetkeys \(rights)")
+        let file = try folder.write("password", "first\n")
+        let stage = try Stage(
+            routes: routes,
+            general: "redis main { address 127.0.0.1:\(server.port); username gate; password_file \(file); timeout 500ms; }\n\(limit)")
+        #expect(eventually { (try? stage.gateway.curl("/").status) == 200 })
+        let before = try authentications(server.port)
+        // Both hold for a while, as whoever rotates them does it.
+        try setUser(server.port, "gate >second")
+        try folder.write("password", "second\n")
+        #expect(eventually(within: 20) { (try? authentications(server.port)) ?? 0 >= before + 2 }, "\(stage.gateway.log)")
+        #expect(stage.gateway.log.contains("the password of redis main is read again from \(file)"))
+        #expect(!stage.gateway.log.contains("first") && !stage.gateway.log.contains("second"))
+        try setUser(server.port, "gate <first")
+        #expect(try stage.gateway.curl("/").status == 200)
+        // What is connected anew, by a worker that goes on and by one that is new, has the new one.
+        _ = try redisCLI(server.port, ["CLIENT", "KILL", "USER", "gate"])
+        #expect(eventually(within: 20) { (try? stage.gateway.curl("/").status) == 200 }, "\(stage.gateway.log)")
+        for worker in stage.gateway.children("worker") { kill(worker, SIGKILL) }
+        #expect(eventually(within: 20) { (try? stage.gateway.curl("/").status) == 200 }, "\(stage.gateway.log)")
+        // One that is wrong is told of, and the connection that there is goes on.
+        try folder.write("password", "third\n")
+        #expect(
+            eventually(within: 20) {
+                stage.gateway.log.contains("redis main: it does not take the password that is in the file now: WRONGPASS")
+            }, "\(stage.gateway.log)")
+        #expect(try stage.gateway.curl("/").status == 200)
+    }
+
+    private func authentications(_ port: Int) throws -> Int {
+        let text = try redisCLI(port, ["INFO", "commandstats"])
+        guard let line = text.split(whereSeparator: \.isNewline).first(where: { $0.hasPrefix("cmdstat_auth:") }) else { return 0 }
+        return Int(line.split(separator: ",")[0].split(separator: "=")[1]) ?? 0
+    }
+
+    @Test("Sentinels and servers with users of their own rights, and passwords of their own")
+    func sentinelUsers() throws {
+        let trio = try SentinelTrio(in: folder)
+        defer { trio.stop() }
+        for server in trio.servers { try setUser(server.port, "gate on >one resetkeys \(rights)") }
+        for port in trio.sentinelPorts {
+            try setUser(port, "watch on >two resetchannels &+switch-master +subscribe +sentinel|get-master-addr-by-name")
+        }
+        let list = trio.sentinelPorts.map { "127.0.0.1:\($0)" }.joined(separator: " ")
+        let file = try folder.write("password", "two")
+        let stage = try Stage(
+            routes: routes,
+            general: """
+                redis main { sentinel \(list) { master limits; username watch; password_file \(file); } username gate; password one; timeout 500ms; }
+                \(limit)
+                """)
+        #expect(eventually { (try? stage.gateway.curl("/").status) == 200 }, "\(stage.gateway.log)")
+        #expect(!stage.gateway.log.contains("NOPERM"), "\(stage.gateway.log)")
+        for port in trio.sentinelPorts + trio.servers.map(\.port) {
+            let refused = try redisCLI(port, ["ACL", "LOG"])
+            #expect(!refused.contains("gate") && !refused.contains("watch"), "\(refused)")
+        }
+    }
+
+    @Test("A cluster over TLS with client certificates, as a user of the documented rights")
+    func clusterOverTLS() throws {
+        try Credentials.certificate(in: folder, name: "redis", names: ["127.0.0.1"])
+        let pair = (certificate: "\(folder.path)/redis.crt", key: "\(folder.path)/redis.key")
+        let cluster = try RedisCluster(in: folder, tls: pair)
+        defer { cluster.stop() }
+        let user = "ACL SETUSER gate on >one resetkeys \(rights) +cluster|slots +asking".split(separator: " ").map(String.init)
+        #expect(try cluster.tellAll(user).allSatisfy { $0.hasPrefix("OK") })
+        let tls = "tls { trusted_certificate \(pair.certificate); certificate \(pair.certificate) \(pair.key); }"
+        let stage = try Stage(
+            routes: routes,
+            general: """
+                redis main { cluster 127.0.0.1:\(cluster.ports[0]); username gate; password one; \(tls) timeout 2s; }
+                limit one { rate 1000/1h; key $header.x-key; store main; when_store_fails closed; }
+                """)
+        try #require(eventually(within: 20) { (try? stage.gateway.curl("/").status) == 200 }, "\(stage.gateway.log)")
+        for number in 0..<12 {
+            #expect(try stage.gateway.curl("/", ["-H", "X-Key: \(number)"]).status == 200, "\(stage.gateway.log)")
+        }
+        #expect(!stage.gateway.log.contains("NOPERM"), "\(stage.gateway.log)")
+        // Without a certificate nobody is let in, and no password is sent.
+        try stage.gateway.rewrite(
+            stage.configuration(
+                routes,
+                "redis main { cluster 127.0.0.1:\(cluster.ports[0]); username gate; password one; tls { trusted_certificate \(pair.certificate); } }\n\(limit)"
+            ))
+        #expect(stage.gateway.reload())
+        #expect(try stage.gateway.curl("/").status == 503)
+        #expect(eventually { stage.gateway.log.contains("its slots are not known: 127.0.0.1:\(cluster.ports[0])") }, "\(stage.gateway.log)")
+    }
+}
