@@ -2,7 +2,7 @@
 SWIFT ?= swift
 PREFIX ?= /usr/local
 BUILD_PACKAGES = libssl-dev libhiredis-dev libnghttp2-dev zlib1g-dev libbrotli-dev libzstd-dev pkg-config
-TEST_PACKAGES = brotli zstd dnsmasq-base vim git mercurial nginx caddy lighttpd prometheus redis-server curl openssl nghttp2-client python3-venv chromium
+TEST_PACKAGES = brotli zstd tzdata dnsmasq-base vim git mercurial nginx caddy lighttpd prometheus redis-server curl openssl nghttp2-client python3-venv chromium
 FUZZ_SECONDS ?= 300
 
 .PHONY: help demo build release test lint format fuzz bench install packages test-packages clean

@@ -21,6 +21,10 @@ final class AddedFields {
 
     init(_ limits: [Limit]) {
         policies = limits.map { limit in
+            // A month has no length of its own.
+            if case .calendar? = limit.quota.windows?.kind {
+                return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(limit.quota.count)")
+            }
             let window = max(1, limit.quota.window.seconds)
             return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(limit.quota.count);w=\(window)")
         }

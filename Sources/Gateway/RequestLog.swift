@@ -128,6 +128,9 @@ final class RequestLog {
         if !states.isEmpty {
             line.array("limits", of: states) { line, state in
                 line.member("name", limits[state.limit.index].name)
+                if limits[state.limit.index].isShadow, state.retryAfter > .zero {
+                    line.member("would_refuse_for", number: state.retryAfter.secondsUp)
+                }
                 line.member("remaining", number: state.remaining)
             }
         }

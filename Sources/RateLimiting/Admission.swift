@@ -38,7 +38,8 @@ package struct LimitState: Sendable {
 extension LimitState {
     init(_ limit: LimitID, _ decision: GCRA.Decision, of quota: Quota) {
         self.init(
-            limit: limit, remaining: decision.remaining, nextAfter: quota.gcra.nextAfter(ahead: decision.resetAfter.count),
+            limit: limit, remaining: decision.remaining,
+            nextAfter: decision.nextAfter ?? quota.gcra.nextAfter(ahead: decision.resetAfter.count),
             retryAfter: decision.retryAfter)
     }
 }

@@ -29,6 +29,8 @@ package final class AdmissionProgress {
         var calls: [RemoteCall]
         /// The fingerprint of the key, where the limit is spent by leases; the group is then that limit alone.
         let leasedUnder: UInt64?
+
+        func isShadow(_ limits: [Limit]) -> Bool { limits[ids[0].index].isShadow }
     }
 
     /// All that changes, in one. Taken out while it is changed (decision 011): nothing that is called meanwhile may look for it.

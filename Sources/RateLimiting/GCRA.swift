@@ -22,6 +22,10 @@ package struct GCRA: Equatable, Sendable {
         package let retryAfter: Nanoseconds
         /// What had been taken back of the key's charges when this one was made.
         package var refundedBefore: UInt64 = 0
+        /// Until there is more than now, where it is no GCRA that has decided.
+        package var nextAfter: Nanoseconds?
+        /// What was counted in windows.
+        package var counts: Windows.Counts?
 
         package var charge: Charge { Charge(end: arrival, refundedBefore: refundedBefore) }
 

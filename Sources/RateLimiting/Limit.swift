@@ -22,8 +22,8 @@ package final class Limit: Sendable {
     /// Where it stands in the file; nil for one that stands in none.
     package let line: SourceLine?
     package let quota: Quota
-    /// Whether a token's claims take part in the key.
-    package var dependsOnClaims: Bool { !key.flatMap(\.variables).filter(\.isClaim).isEmpty }
+    /// Whether a token's claims take part in the key, or in who is not counted.
+    package var dependsOnClaims: Bool { !key.flatMap(\.variables).filter(\.isClaim).isEmpty || allowance?.dependsOnClaims == true }
     /// Whether a field or a cookie takes part in the key, in which a secret may stand.
     package var hasSecretKey: Bool {
         key.flatMap(\.variables).contains { variable in
@@ -44,11 +44,17 @@ package final class Limit: Sendable {
     package let lease: UInt64
     /// Responses of these statuses alone are counted; empty for all requests.
     package let countedStatuses: [Int]
+    /// Whether it only counts, and tells what it would refuse.
+    package let isShadow: Bool
+    /// Who is not counted.
+    package let allowance: LimitAllowance?
 
     package init(
         name: String, quota: Quota, key: [Template], store: Store = .memory, whenStoreFails: WhenStoreFails = .local,
-        lease: UInt64 = 1, countedStatuses: [Int] = []
+        lease: UInt64 = 1, countedStatuses: [Int] = [], isShadow: Bool = false
     ) {
+        self.isShadow = isShadow
+        allowance = nil
         self.name = name
         line = nil
         self.quota = quota
@@ -58,6 +64,16 @@ package final class Limit: Sendable {
         self.whenStoreFails = whenStoreFails
         self.lease = lease
         self.countedStatuses = countedStatuses
+    }
+
+    /// What it counts in, where that is windows; empty for GCRA.
+    package var windowText: String {
+        switch quota.windows?.kind {
+        case nil: ""
+        case .fixed: " fixed"
+        case .sliding: " sliding"
+        case .calendar(let periods): " calendar \(periods.title)"
+        }
     }
 
     private static func isOfClaimsAlone(_ key: [Template]) -> Bool { key.flatMap(\.variables).allSatisfy(\.isClaim) }
@@ -76,7 +92,13 @@ package final class Limit: Sendable {
         }
         let rateDirective = block.one("rate")
         let rate = rateDirective.flatMap { Rate($0, diagnostics) }
-        let burst = block.one("burst")?.integer(1...1_000_000_000, diagnostics)
+        let burstDirective = block.one("burst")
+        let burst = burstDirective?.integer(1...1_000_000_000, diagnostics)
+        let windows = Windows.read(block, rate.map { ($0.count, $0.window) }, rateDirective, diagnostics)
+        if let burstDirective, windows != nil {
+            diagnostics.error(
+                "a window has no burst: all of its count may come at once", at: burstDirective.name, hint: "remove it, or window and quota")
+        }
         key = block.one("key")?.words("$VARIABLE …", diagnostics).compactMap { Template($0, diagnostics) } ?? []
         dependsOnClaimsAlone = Self.isOfClaimsAlone(key)
         var store = Store.memory
@@ -101,6 +123,10 @@ package final class Limit: Sendable {
         if let leaseDirective, store == .memory {
             diagnostics.error("lease is for limits kept in Redis", at: leaseDirective.name, hint: "add: store NAME; or remove it")
         }
+        if let leaseDirective, windows != nil {
+            diagnostics.error(
+                "a lease would outlive its window", at: leaseDirective.name, hint: "remove it, or count by rate and burst alone")
+        }
         if let leaseDirective, let most = burst.map({ UInt64($0) }) ?? rate?.count, lease > most {
             diagnostics.error(
                 "a lease of \(lease) is more than the \(most) that the limit lets through at once", at: leaseDirective.name,
@@ -113,13 +139,21 @@ package final class Limit: Sendable {
             }
             return status
         }
+        let shadow = block.one("shadow")
+        isShadow = shadow?.takes(0...0, "", diagnostics) ?? false
+        allowance = LimitAllowance(block.all("allow"), diagnostics)
         block.finish()
-        if rateDirective == nil {
-            diagnostics.error("a limit has no rate", at: directive.name, hint: "add: rate 100/minute;")
+        if rateDirective == nil, block.one("quota") == nil {
+            diagnostics.error("a limit has no rate", at: directive.name, hint: "add: rate 100/minute; or quota 100000/month;")
         }
         if key.isEmpty { diagnostics.error("a limit has no key", at: directive.name, hint: "add: key $client.ip; or key $claim.sub;") }
         if diagnostics.count > errors { return nil }
-        quota = Quota(count: rate?.count ?? 1, window: rate?.window ?? Nanoseconds(1), burst: burst.map { UInt64($0) })
+        if let windows, rate == nil {
+            quota = Quota(count: windows.count, window: .milliseconds(windows.length), windows: windows)
+        } else {
+            quota = Quota(
+                count: rate?.count ?? 1, window: rate?.window ?? Nanoseconds(1), burst: burst.map { UInt64($0) }, windows: windows)
+        }
     }
 }
 

@@ -3,12 +3,13 @@ package import Observability
 /// What is counted of the decisions of limits.
 package final class LimitMetrics {
     enum Result: Int, CaseIterable {
-        case allowed, refused, failedOpen, failedClosed, local
+        case allowed, refused, wouldRefuse, failedOpen, failedClosed, local
 
         var word: String {
             switch self {
             case .allowed: "allowed"
             case .refused: "refused"
+            case .wouldRefuse: "would_refuse"
             case .failedOpen: "failed_open"
             case .failedClosed: "failed_closed"
             case .local: "local"

@@ -21,15 +21,21 @@ package struct LimitTable {
     /// Word 1: requests of keys that found no bucket of their own.
     private static let crowdedWord = 1
 
-    private let memory: SharedMemory
+    let memory: SharedMemory
     private let firstWord: Int
     private let sets: Int
     private let hash: SipHash
+    let wall: @Sendable (UInt64) -> UInt64
 
     /// - Parameters:
     ///   - firstWord: where the table begins in `memory`; the words are zero at first.
     ///   - words: how many it may take; see ``words(forKeys:)``.
-    package init(_ memory: SharedMemory, firstWord: Int, words: Int, hash: SipHash) {
+    ///   - wall: of a moment of the monotonic clock, in nanoseconds, the time in milliseconds since 1970.
+    package init(
+        _ memory: SharedMemory, firstWord: Int, words: Int, hash: SipHash,
+        wall: @escaping @Sendable (UInt64) -> UInt64 = Clock.wallMilliseconds(at:)
+    ) {
+        self.wall = wall
         self.memory = memory
         self.firstWord = firstWord
         self.hash = hash
@@ -61,6 +67,7 @@ package struct LimitTable {
 
     /// Decides on one request and charges it.
     package func admit(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> GCRA.Decision {
+        if let windows = quota.windows { return admit(fingerprint, windows, quota, now: now) }
         while true {
             guard let bucket = findOrTake(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, now) }
             if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
@@ -75,12 +82,41 @@ package struct LimitTable {
         }
     }
 
+    /// What a store has to be told of a key: how far ahead of now it is, in nanoseconds, or what was counted in its window, as far as this host knows; zero for one
+    /// that it does not know.
+    package func known(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> UInt64 {
+        guard let windows = quota.windows else { return ahead(fingerprint, quota, now: now) }
+        return counts(fingerprint, windows, now: now)?.current ?? 0
+    }
+
+    /// What this host knows of a key that has nothing left; nil for one that may have.
+    package func refusal(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> GCRA.Decision? {
+        if let windows = quota.windows {
+            guard var counts = counts(fingerprint, windows, now: now) else { return nil }
+            let decision = windows.decide(&counts, at: wall(now))
+            return decision.isAllowed ? nil : decision
+        }
+        let ahead = ahead(fingerprint, quota, now: now)
+        guard ahead > 0 else { return nil }
+        let decision = quota.gcra.decide(arrival: now + ahead, now: now)
+        return decision.isAllowed ? nil : decision
+    }
+
     /// How far ahead of now a key is, as far as this host knows; zero for one that it does not know.
-    package func ahead(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> UInt64 {
+    private func ahead(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> UInt64 {
         guard let bucket = find(fingerprint) else { return 0 }
         if memory.load(bucket + 3) != quota.gcra.cost { convert(bucket, quota, now) }
         let arrival = memory.load(bucket + 1)
         return arrival > now ? min(arrival - now, quota.gcra.tolerance) : 0
+    }
+
+    /// A store has decided.
+    package func learn(_ fingerprint: UInt64, _ quota: Quota, _ decision: GCRA.Decision, now: UInt64) {
+        if let windows = quota.windows {
+            if let counts = decision.counts { learn(fingerprint, windows, quota, counts, now: now) }
+        } else {
+            learn(fingerprint, quota, ahead: decision.resetAfter.count, now: now)
+        }
     }
 
     /// A store says how far ahead of now a key is. What this host knows already is not taken back: others of its workers may have decided by it
@@ -98,6 +134,7 @@ package struct LimitTable {
     /// A store was told to take one request of a key back. What is left of that charge it knows, not this host: a whole one is taken, and the store's next
     /// word holds.
     package func unlearn(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) {
+        if let windows = quota.windows { return refund(fingerprint, windows, start: nil, now: now) }
         guard let bucket = find(fingerprint) else { return }
         while true {
             let arrival = memory.load(bucket + 1)
@@ -112,8 +149,13 @@ package struct LimitTable {
         let paid = memory.load(bucket + 3)
         memory.store(bucket + 4, quota.gcra.tolerance)
         // One worker converts; who has found another rate meanwhile converts once more.
-        guard paid != quota.gcra.cost, memory.compareExchange(bucket + 3, expected: paid, desired: quota.gcra.cost).exchanged, paid > 0
-        else {
+        guard paid != quota.gcra.cost, memory.compareExchange(bucket + 3, expected: paid, desired: quota.gcra.cost).exchanged else {
+            return
+        }
+        // It was counted in windows before.
+        guard paid > 0 else {
+            memory.store(bucket + 1, 0)
+            memory.store(bucket + 2, 0)
             return
         }
         while true {
@@ -133,6 +175,7 @@ package struct LimitTable {
 
     /// Takes back what is left of the charge of a request that does not count after all.
     package func refund(_ fingerprint: UInt64, _ quota: Quota, _ charge: GCRA.Charge, now: UInt64) {
+        if let windows = quota.windows { return refund(fingerprint, windows, start: charge.end, now: now) }
         guard let bucket = find(fingerprint) else { return }
         let left = quota.gcra.refundable(charge, arrival: memory.load(bucket + 1), refunded: memory.load(bucket + 2), now: now)
         guard left > 0 else { return }
@@ -146,7 +189,7 @@ package struct LimitTable {
     }
 
     /// Decides on a request whose key has no bucket of its own.
-    private func admitCrowded(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> GCRA.Decision {
+    func admitCrowded(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> GCRA.Decision {
         memory.add(firstWord + Self.crowdedWord, 1)
         let word = set(of: fingerprint) + 1
         while true {
@@ -166,14 +209,14 @@ package struct LimitTable {
     private func bucket(_ way: Int, of set: Int) -> Int { set + 2 + way * Self.bucketWords }
 
     /// The first word of the key's bucket.
-    private func find(_ fingerprint: UInt64) -> Int? {
+    func find(_ fingerprint: UInt64) -> Int? {
         let set = set(of: fingerprint)
         for way in 0..<Self.waysPerSet where memory.load(bucket(way, of: set)) == fingerprint { return bucket(way, of: set) }
         return nil
     }
 
     /// - Returns: nil where no key of the set may give way.
-    private func findOrTake(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> Int? {
+    func findOrTake(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> Int? {
         if let bucket = find(fingerprint) { return bucket }
         let set = set(of: fingerprint)
         guard let stamp = lock(set) else { return nil }
@@ -196,14 +239,15 @@ package struct LimitTable {
         memory.store(chosen, 0)
         memory.store(chosen + 1, 0)
         memory.store(chosen + 2, 0)
-        memory.store(chosen + 3, quota.gcra.cost)
-        memory.store(chosen + 4, quota.gcra.tolerance)
+        memory.store(chosen + 3, quota.bucketCost)
+        memory.store(chosen + 4, quota.bucketMost)
         memory.store(chosen, fingerprint)
         return chosen
     }
 
     /// How much of its quota a bucket's key has used: 0 nothing, 1 or more where it has no request left.
     private func usedPart(_ bucket: Int, _ now: UInt64) -> Double {
+        if memory.load(bucket + 3) == 0 { return usedPart(ofWindow: bucket, now) }
         let arrival = memory.load(bucket + 1)
         guard arrival > now else { return 0 }
         let (cost, tolerance) = (memory.load(bucket + 3), memory.load(bucket + 4))

@@ -8,16 +8,26 @@ package struct Quota: Equatable, Sendable {
     /// How many may come at once.
     package let burst: UInt64
     package let gcra: GCRA
+    /// Where requests are counted in windows; then ``gcra`` is used alone where many keys share one bucket.
+    package let windows: Windows?
 
     /// Of tokens of one address that let nobody in, where the file says nothing.
     package static let usualFailedTokens = Quota(count: 100, window: .seconds(10))
 
-    package init(count: UInt64, window: Nanoseconds, burst: UInt64? = nil) {
+    package init(count: UInt64, window: Nanoseconds, burst: UInt64? = nil, windows: Windows? = nil) {
         self.count = count
         self.window = window
         self.burst = burst ?? count
+        self.windows = windows
         let cost = max(1, window.count / max(1, count))
         let (product, overflow) = cost.multipliedReportingOverflow(by: self.burst)
         gcra = GCRA(cost: cost, tolerance: overflow ? .max / 4 : product)
+    }
+
+    /// What a bucket of the table says of the limit.
+    var bucketCost: UInt64 { windows == nil ? gcra.cost : 0 }
+    var bucketMost: UInt64 {
+        guard let windows else { return gcra.tolerance }
+        return windows.kind == .sliding ? windows.count | slidingMark : windows.count
     }
 }

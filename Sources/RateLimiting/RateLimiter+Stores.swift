@@ -23,7 +23,11 @@ extension RateLimiter {
                 guard decideWithout(group, progress, now, nil) else { return progress.finish() }
                 continue
             }
-            if isRefusedHere(group, progress, now) { return progress.finish() }
+            if isRefusedHere(group, progress, now) {
+                guard group.isShadow(limits) else { return progress.finish() }
+                progress.forgetGroup()
+                continue
+            }
             let pending = PendingDecision { [unowned self] pending, decisions, now in self.decided(group, decisions, progress, now, pending)
             }
             progress.change { $0.pending = [pending] }
@@ -87,17 +91,16 @@ extension RateLimiter {
 
     /// What this host knows of a key that has nothing left; nil for one that may have.
     private func refusal(of call: RemoteCall, _ now: Instant) -> GCRA.Decision? {
-        let ahead = table.ahead(call.fingerprint, call.quota, now: now.nanoseconds)
-        guard ahead > 0 else { return nil }
-        let decision = call.quota.gcra.decide(arrival: now.adding(Nanoseconds(ahead)).nanoseconds, now: now.nanoseconds)
-        return decision.isAllowed ? nil : decision
+        table.refusal(call.fingerprint, call.quota, now: now.nanoseconds)
     }
 
     private func refuse(_ id: LimitID, _ decision: GCRA.Decision, _ progress: AdmissionProgress, _ now: Instant) {
-        metrics?.decided(id, .refused)
+        let isShadow = limits[id.index].isShadow
+        metrics?.decided(id, isShadow ? .wouldRefuse : .refused)
         let state = LimitState(id, decision, of: limits[id.index].quota)
         progress.change { present in
             present.states.append(state)
+            if isShadow { return }
             refuse(&present, .limitExceeded(limit: id, retryAfter: decision.retryAfter), now)
         }
     }
@@ -141,8 +144,12 @@ extension RateLimiter {
     {
         let states = zip(group.ids, decisions).map { LimitState($0, $1, of: limits[$0.index].quota) }
         progress.change { $0.states += states }
-        for (id, decision) in zip(group.ids, decisions) { metrics?.decided(id, decision.isAllowed ? .allowed : .refused) }
+        let isShadow = group.isShadow(limits)
+        for (id, decision) in zip(group.ids, decisions) {
+            metrics?.decided(id, decision.isAllowed ? .allowed : isShadow ? .wouldRefuse : .refused)
+        }
         if let refused = zip(group.ids, decisions).first(where: { !$0.1.isAllowed }) {
+            if isShadow { return true }
             progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter), now) }
             return false
         }
@@ -156,7 +163,7 @@ extension RateLimiter {
     /// Keeps what a store has said, for when it cannot be asked.
     private func learn(_ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision], _ now: Instant) {
         for (call, decision) in zip(group.calls, decisions) {
-            table.learn(call.fingerprint, call.quota, ahead: decision.resetAfter.count, now: now.nanoseconds)
+            table.learn(call.fingerprint, call.quota, decision, now: now.nanoseconds)
         }
     }
 
@@ -169,12 +176,14 @@ extension RateLimiter {
         var standIns: [StandIn] = []
         var isAdmitted = true
         for (id, call) in zip(group.ids, group.calls) where isAdmitted {
-            switch limits[id.index].whenStoreFails {
+            let limit = limits[id.index]
+            // Who is refused by nobody is not by a store that is away.
+            switch limit.isShadow && limit.whenStoreFails == .closed ? .open : limit.whenStoreFails {
             case .open: metrics?.decided(id, .failedOpen)
             case .last:
                 if let refusal = refusal(of: call, now) {
                     refuse(id, refusal, progress, now)
-                    isAdmitted = false
+                    isAdmitted = limit.isShadow
                 } else {
                     metrics?.decided(id, .failedOpen)
                 }

@@ -64,7 +64,7 @@ package final class RateLimiter {
         _ ids: [LimitID], in context: RequestContext, _ now: Instant, _ present: inout AdmissionProgress.Present
     ) -> Bool {
         for id in ids where areRemote[id.index] { return false }
-        for id in ids {
+        for id in ids where !isAllowed(id, present.permit?.identity, context) {
             let fingerprint = fingerprint(of: limits[id.index], id, present.permit?.identity, in: context)
             guard admitLocally(id, fingerprint, now, &present) else { break }
         }
@@ -76,7 +76,7 @@ package final class RateLimiter {
     private func ask(_ ids: [LimitID], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress) {
         var groups: [AdmissionProgress.Group] = []
         var leased: [AdmissionProgress.Group] = []
-        for id in ids {
+        for id in ids where !isAllowed(id, progress.identity, context) {
             let limit = limits[id.index]
             let key = key(of: limit, id, progress.identity, in: context)
             if case .redis(let store) = limit.store, limit.lease > 1 {
@@ -84,7 +84,9 @@ package final class RateLimiter {
                 leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: key.fingerprint))
             } else if case .redis(let store) = limit.store {
                 let call = call(of: limit, key, to: store, now)
-                if let present = groups.firstIndex(where: { $0.store == store }) {
+                // One that refuses nobody is asked by itself: else the others would not be charged where it would refuse.
+                let isTogether = !limit.isShadow
+                if isTogether, let present = groups.firstIndex(where: { $0.store == store && !$0.isShadow(limits) }) {
                     groups[present].ids.append(id)
                     groups[present].calls.append(call)
                 } else {
@@ -101,12 +103,16 @@ package final class RateLimiter {
         askNextStore(progress, now)
     }
 
+    private func isAllowed(_ id: LimitID, _ identity: Identity?, _ context: RequestContext) -> Bool {
+        limits[id.index].allowance?.covers(identity, in: context) ?? false
+    }
+
     /// A question about a key. A store that may have lost its data is told what this host knows.
     private func call(of limit: Limit, _ key: RenderedKey, to store: String, _ now: Instant) -> RemoteCall {
         let isKnown = stores[store]?.knows(key.fingerprint, name: key.name) ?? true
-        let floor = isKnown ? 0 : table.ahead(key.fingerprint, limit.quota, now: now.nanoseconds)
+        let floor = isKnown ? 0 : table.known(key.fingerprint, limit.quota, now: now.nanoseconds)
         return RemoteCall(
-            name: key.name, fingerprint: key.fingerprint, quota: limit.quota, floor: Nanoseconds(floor))
+            name: key.name, fingerprint: key.fingerprint, quota: limit.quota, floor: floor)
     }
 
     /// The fingerprint of a request's key, where nobody has to be told the key itself.
@@ -149,13 +155,15 @@ package final class RateLimiter {
     ) -> Bool {
         let limit = limits[id.index]
         let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds)
-        metrics?.decided(id, standIn != nil ? .local : decision.isAllowed ? .allowed : .refused)
+        let isShadow = limit.isShadow && !decision.isAllowed
+        metrics?.decided(id, isShadow ? .wouldRefuse : standIn != nil ? .local : decision.isAllowed ? .allowed : .refused)
         present.states.append(LimitState(id, decision, of: limit.quota))
         if decision.isAllowed {
             present.charged.append(
                 AdmissionProgress.LocalCharge(limit: id, fingerprint: fingerprint, charge: decision.charge, standIn: standIn))
             return true
         }
+        if isShadow { return true }
         refuse(&present, .limitExceeded(limit: id, retryAfter: decision.retryAfter), now)
         return false
     }

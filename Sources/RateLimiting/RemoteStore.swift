@@ -10,10 +10,10 @@ package struct RemoteCall: Sendable {
     package let quota: Quota
     /// How many requests are asked for; the store grants as many of them as there are, at least one or none.
     package let count: UInt64
-    /// How far ahead of now the key is known to be, at least.
-    package let floor: Nanoseconds
+    /// How far ahead of now the key is known to be at least, in nanoseconds; where it is counted in windows, how many requests were.
+    package let floor: UInt64
 
-    package init(name: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, floor: Nanoseconds = .zero) {
+    package init(name: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, floor: UInt64 = 0) {
         self.name = name
         self.fingerprint = fingerprint
         self.quota = quota

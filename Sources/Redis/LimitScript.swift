@@ -1,3 +1,4 @@
+import System
 import Time
 import Bytes
 import RateLimiting
@@ -8,6 +9,10 @@ import RateLimiting
 /// for, and two numbers of the mode. The value of a key: its theoretical arrival time in microseconds of the server's clock, so that
 /// gateways need no common one; the cost that it was counted with; and all that was ever taken back of the key. A key whose rate has
 /// changed owes as many requests as before: its distance from now is converted.
+///
+/// A limit that counts in windows has, in place of the cost, `f:` or `s:` and the window's length in milliseconds, or `c:` and the beginnings of four periods in
+/// seconds around now, of which the server's clock chooses; in place of the tolerance the count. The value of its key: `w`, the window's
+/// first millisecond, what was counted in it, and in the window before. It is answered with how many requests were granted, and with those two counts.
 ///
 /// Mode `decide` charges all limits or none. Its first number is how far ahead of now the key is known to be at least: a server that has lost its
 /// data learns it again. It returns the server's time; for each limit how far ahead of now the key is afterwards or, with a minus, how long to wait;
@@ -29,15 +34,60 @@ enum LimitScript {
           if value and value >= 0 and value < 9007199254740992 then return value end
         end
         local answer, grants, returns, ahead, costs, refunded, mended = {now}, {}, {}, {}, {}, {}, {}
+        local extras, window_values, window_times = {}, {}, {}
         local all_allowed, has_refunds = true, false
         for i = 1, #KEYS do
           local a = (i - 1) * 5 + 1
           local cost, tolerance, count = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
           local stored = redis.pcall('GET', KEYS[i])
           local far, back = 0, 0
-          if stored then
+          if not cost then
+            local kind, spec = string.match(ARGV[a + 1], '^(%a):(.*)$')
+            local moment, first, last = math.floor(now / 1000), nil, nil
+            if kind == 'c' then
+              for start in string.gmatch(spec, '%d+') do
+                start = start * 1000
+                if not first or start <= moment then first, last = start, nil elseif not last then last = start end
+              end
+              last = last or first + 86400000
+            else
+              local length = tonumber(spec)
+              first = moment - moment % length
+              last = first + length
+            end
+            local current, previous = 0, 0
+            if type(stored) == 'string' then
+              local start, one, two = string.match(stored, '^w (%d+) (%d+) (%d+)$')
+              start, one, two = number(start), number(one), number(two)
+              if start == first then current, previous = one, two
+              elseif start and kind == 's' and start + last - first == first then previous = one
+              elseif not start and not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+$') then current, mended[i] = tolerance, true end
+            elseif stored then
+              current, mended[i] = tolerance, true
+            end
+            if refunding then
+              local charged = tonumber(ARGV[a + 4])
+              if charged == first then current = math.max(0, current - count)
+              elseif kind == 's' and charged + last - first == first then previous = math.max(0, previous - count) end
+            else
+              current = math.max(current, tonumber(ARGV[a + 4]))
+              local part = 0
+              if kind == 's' then part = previous * (last - moment) / (last - first) end
+              local granted = math.min(count, math.max(0, math.floor(tolerance - current - part)))
+              if granted > 0 or count == 0 then current = current + granted else all_allowed = false end
+              answer[#answer + 1] = granted
+              extras[#extras + 1] = current
+              extras[#extras + 1] = previous
+              if count > 1 then grants[#grants + 1] = granted end
+              returns[#returns + 1] = 0
+            end
+            local left = last - moment + 1000
+            if kind == 's' then left = left + last - first elseif kind == 'c' then left = left + 86400000 end
+            window_values[i], window_times[i] = string.format('w %.0f %.0f %.0f', first, current, previous), left
+          elseif stored then
             local arrival, paid, taken
             if type(stored) == 'string' then arrival, paid, taken = string.match(stored, '^(%S+) (%S+) (%S+)$') end
+            local was_window = type(stored) == 'string' and string.match(stored, '^w %d+ %d+ %d+$')
             arrival, paid, taken = number(arrival), number(paid), number(taken)
             if arrival and paid and taken and paid > 0 then
               far, back = math.max(0, arrival - now), taken
@@ -45,11 +95,13 @@ enum LimitScript {
               -- Further ahead than any request takes it: a clock was set, and the key would be refused until then.
               if far > tolerance + 1 then far, mended[i] = tolerance, true end
               far = math.min(far, tolerance)
-            else
+            elseif not was_window then
               far, mended[i] = tolerance, true
             end
           end
-          if refunding then
+          if not cost then
+            -- Counted above.
+          elseif refunding then
             local finish = tonumber(ARGV[a + 4]) - (back - tonumber(ARGV[a + 5]))
             local left = math.max(0, math.min(finish - math.max(finish - cost * count, now), far))
             -- Less has been refunded than when it was charged: it is another key by now. One microsecond was rounded up.
@@ -72,18 +124,21 @@ enum LimitScript {
           ahead[i], costs[i], refunded[i] = far, cost, back
         end
         for i = 1, #KEYS do
-          if refunding or all_allowed or mended[i] then
+          if (refunding or all_allowed or mended[i]) and window_values[i] then
+            redis.call('SET', KEYS[i], window_values[i], 'PX', window_times[i])
+          elseif refunding or all_allowed or mended[i] then
             redis.call('SET', KEYS[i], string.format('%.3f %.3f %.3f', now + ahead[i], costs[i], refunded[i]), 'PX',
               math.ceil(ahead[i] / 1000) + 1000)
           end
         end
+        for i = 1, #extras do answer[#answer + 1] = extras[i] end
         for i = 1, #grants do answer[#answer + 1] = grants[i] end
         if has_refunds then for i = 1, #returns do answer[#answer + 1] = returns[i] end end
         return answer
         """
 
     static func arguments(_ calls: [RemoteCall]) -> [[UInt8]] {
-        arguments("decide", calls.map { ($0, $0.floor.count, 0) })
+        arguments("decide", calls.map { ($0, $0.floor, 0) })
     }
 
     static func arguments(_ refunds: [RemoteRefund]) -> [[UInt8]] {
@@ -96,6 +151,10 @@ enum LimitScript {
         for (call, _, _) in parts { arguments.append(call.name) }
         arguments.append([UInt8](mode.utf8))
         for (call, first, second) in parts {
+            if let windows = call.quota.windows {
+                arguments += [specification(windows), decimal(windows.count), decimal(call.count), decimal(first), [zero]]
+                continue
+            }
             arguments.append(microseconds(call.quota.gcra.cost))
             arguments.append(microseconds(call.quota.gcra.tolerance))
             arguments.append(decimal(call.count))
@@ -105,16 +164,32 @@ enum LimitScript {
         return arguments
     }
 
+    private static func specification(_ windows: Windows) -> [UInt8] {
+        switch windows.kind {
+        case .fixed: return Array("f:\(windows.length)".utf8)
+        case .sliding: return Array("s:\(windows.length)".utf8)
+        case .calendar(let periods):
+            // Two to each side, so that a clock that differs by less than a period does not matter.
+            let number = periods.number(at: Int64(clamping: Clock.wallSeconds()))
+            return Array(("c:" + (-1...2).map { String(periods.start(number + $0)) }.joined(separator: ":")).utf8)
+        }
+    }
+
     /// The decisions in a reply of mode `decide`; nil when it has another shape.
     static func decisions(_ reply: RedisReply, of calls: [RemoteCall]) -> [GCRA.Decision]? {
         guard case .array(let values) = reply else { return nil }
         let integers = values.compactMap { if case .integer(let value) = $0 { value } else { nil } }
         let grants = calls.count { $0.count > 1 }
-        let isShort = integers.count == 1 + calls.count + grants
-        guard integers.count == values.count, isShort || integers.count == 1 + calls.count * 2 + grants, 0...momentMax ~= integers[0] else {
+        let extras = calls.count { $0.quota.windows != nil } * 2
+        let isShort = integers.count == 1 + calls.count + extras + grants
+        guard integers.count == values.count, isShort || integers.count == 1 + calls.count * 2 + extras + grants,
+            0...momentMax ~= integers[0]
+        else {
             return nil
         }
-        var nextGrant = 1 + calls.count
+        var nextExtra = 1 + calls.count
+        var nextGrant = nextExtra + extras
+        let firstRefunded = nextGrant + grants
         var decisions: [GCRA.Decision] = []
         for (index, call) in calls.enumerated() {
             let value = integers[1 + index]
@@ -123,13 +198,33 @@ enum LimitScript {
                 granted = integers[nextGrant]
                 nextGrant += 1
             }
-            let refunded = isShort ? 0 : integers[1 + calls.count + grants + index]
+            if let windows = call.quota.windows {
+                let counts = (integers[nextExtra], integers[nextExtra + 1])
+                nextExtra += 2
+                guard 0...Int64(clamping: call.count) ~= value, counts.0 >= 0, counts.1 >= 0, granted == value || call.count <= 1 else {
+                    return nil
+                }
+                decisions.append(decision(windows, counts, granted: UInt64(value), of: call, at: UInt64(integers[0]) / 1_000))
+                continue
+            }
+            let refunded = isShort ? 0 : integers[firstRefunded + index]
             guard -microsecondsMax...microsecondsMax ~= value, 0...Int64(clamping: call.count) ~= granted, 0...momentMax ~= refunded,
                 (granted > 0 || call.count == 0) == (value >= 0)
             else { return nil }
             decisions.append(decision(value, UInt64(granted), UInt64(refunded), at: UInt64(integers[0]), of: call.quota.gcra))
         }
         return decisions
+    }
+
+    /// - Parameter now: milliseconds of the server's clock.
+    private static func decision(
+        _ windows: Windows, _ counts: (current: Int64, previous: Int64), granted: UInt64, of call: RemoteCall, at now: UInt64
+    ) -> GCRA.Decision {
+        let counts = Windows.Counts(
+            start: windows.window(at: now).start, current: min(UInt64(counts.current), windows.countMax),
+            previous: min(UInt64(counts.previous), windows.countMax))
+        return windows.decision(
+            counts, at: now, granted: granted, isAllowed: granted > 0 || call.count == 0, units: min(1, max(1, call.count)))
     }
 
     /// - Parameter value: microseconds ahead of now; with a minus, to wait.
@@ -163,6 +258,8 @@ enum LimitScript {
         return text
     }
 }
+
+private let zero = UInt8(ascii: "0")
 
 /// A thousand days; no limit has a longer window, so a larger number is not the script's.
 private let microsecondsMax: Int64 = 1_000 * 86_400 * 1_000_000

@@ -24,6 +24,9 @@ package enum Clock {
     /// Seconds since 1970-01-01 UTC.
     package static func wallSeconds() -> UInt64 { wall() / 1_000_000_000 }
 
+    /// Milliseconds since 1970-01-01 UTC, at a moment that is now.
+    package static func wallMilliseconds(at _: UInt64) -> UInt64 { wall() / 1_000_000 }
+
     private static func read(_ clock: Int32) -> UInt64 {
         var time = timespec()
         // SAFETY: `time` lives for the call, which only fills it.

@@ -37,10 +37,7 @@ struct Summary {
                 "authorizer \(authorizer.name)  \(authorizer.method) \(settings.upstream(upstream).places.joined(separator: " "))\(claims)\(authorizer.cache == nil ? "" : "  cached")\n"
         }
         for limit in settings.limits {
-            let store = if case .redis(let name) = limit.store { "redis \(name)" } else { "memory" }
-            let counted = limit.countedStatuses.isEmpty ? "" : "  counts " + limit.countedStatuses.map(String.init).joined(separator: " ")
-            text +=
-                "limit      \(limit.name)  \(limit.quota.count) per \(period(limit.quota.window)), burst \(limit.quota.burst), in \(store)\(counted)\n"
+            text += "limit      \(limit.name)  \(limit.sentence)\n"
         }
         for upstream in settings.upstreams {
             text +=
@@ -131,18 +128,6 @@ struct Summary {
         case .plaintext: "PLAINTEXT: something in front must terminate TLS"
         case .redirect(let rule):
             "redirects to https" + (rule.exceptionNames.isEmpty ? "" : ", except \(rule.exceptionNames.joined(separator: " "))")
-        }
-    }
-
-    private func period(_ window: Nanoseconds) -> String {
-        let seconds = window.seconds
-        switch seconds {
-        case 1: return "second"
-        case 60: return "minute"
-        case 3_600: return "hour"
-        case 86_400: return "day"
-        case 0: return "\(window.milliseconds) ms"
-        default: return seconds % 60 == 0 ? "\(seconds / 60) min" : "\(seconds) s"
         }
     }
 }

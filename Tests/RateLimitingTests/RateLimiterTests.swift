@@ -189,7 +189,7 @@ private final class Waiter: AdmissionWaiter {
         for isNew in [false, true, false] {
             first.isNew = isNew
             #expect(!begin(limiter, [0], progress(waiter)))
-            #expect(first.calls[0].keys[0].floor == (isNew ? .seconds(30) : .zero))
+            #expect(first.calls[0].keys[0].floor == (isNew ? 30 * second : 0))
             first.reply(at: now, [used(1)])
         }
     }

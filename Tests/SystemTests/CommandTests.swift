@@ -37,7 +37,7 @@ import Testing
         #expect(output.status == 0)
         #expect(output.text.contains("/open    all      PUBLIC"))
         #expect(output.text.contains("scope any read:a read:b"))
-        #expect(output.text.contains("limit      few  5 per 5 min, burst 5, in memory"))
+        #expect(output.text.contains("limit      few  5 requests in 5 minutes for each claim sub; each host counts for itself"))
     }
 
     @Test func jwsVerifySaysWhatTheSignatureLayerSays() throws {

@@ -1,0 +1,73 @@
+import ConfigFile
+import Time
+
+extension Limit {
+    /// What it does, in words: `100 requests a minute for each claim sub, 20 at once; all gateways count together in redis main; while that is away, each
+    /// host goes on from what it knows`.
+    package var sentence: String {
+        let quota = self.quota
+        var text = "\(quota.count) \(quota.count == 1 ? "request" : "requests") "
+        switch quota.windows?.kind {
+        case nil: text += Self.per(quota.window)
+        case .fixed: text += "\(Self.per(quota.window)) by the clock"
+        case .sliding: text += "in any \(Self.period(quota.window)), about"
+        case .calendar(let periods): text += "a \(periods.title)"
+        }
+        text += " for each " + key.map(Self.words).joined(separator: " and ")
+        if quota.windows == nil, quota.burst != quota.count { text += ", \(quota.burst) at once" }
+        if !countedStatuses.isEmpty { text += ", of responses with " + countedStatuses.map(String.init).joined(separator: " ") }
+        if let allowance { text += ", but not \(allowance.text)" }
+        if isShadow { text += "; refuses nobody, and tells what it would refuse" }
+        guard case .redis(let name) = store else { return text + "; each host counts for itself" }
+        text += "; all gateways count together in redis \(name)"
+        if lease > 1 { text += ", up to \(lease) at a time" }
+        let rest =
+            switch whenStoreFails {
+            case .open: "all pass"
+            case .closed: "all are refused"
+            case .local: "each host goes on from what it knows"
+            case .last: "those pass that had something left"
+            }
+        return text + "; while that is away, " + rest
+    }
+
+    private static func words(_ template: Template) -> String {
+        template.parts.map { part in
+            switch part {
+            case .text(let text): text
+            case .variable(.claim(let name)): "claim \(name)"
+            case .variable(.clientIP): "client address"
+            case .variable(.header(let name)): "value of \(name)"
+            case .variable(.cookie(let name)): "cookie \(name)"
+            case .variable(.query(let name)): "query parameter \(name)"
+            case .variable(.path(let name)): "{\(name)} of the path"
+            case .variable(.requestHost): "host"
+            case .variable(.requestPath): "path"
+            case .variable(.requestMethod): "method"
+            case .variable(.route): "route"
+            case .variable(.requestID), .variable(.requestURI), .variable(.requestURL), .variable(.requestQuery), .variable(.requestScheme):
+                "request's own words"
+            case .variable(.tokenPayload): "token"
+            }
+        }.joined()
+    }
+
+    /// `a minute`, `in 5 minutes`.
+    private static func per(_ window: Nanoseconds) -> String {
+        let text = period(window)
+        return text.first?.isNumber == true ? "in \(text)" : "a \(text)".replacingHour
+    }
+
+    private static func period(_ window: Nanoseconds) -> String {
+        for (seconds, name) in [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")] as [(UInt64, String)]
+        where window.seconds >= seconds && window.count % Nanoseconds.seconds(seconds).count == 0 {
+            let count = window.seconds / seconds
+            return count == 1 ? name : "\(count) \(name)s"
+        }
+        return "\(window.milliseconds) ms"
+    }
+}
+
+extension String {
+    fileprivate var replacingHour: String { self == "a hour" ? "an hour" : self }
+}

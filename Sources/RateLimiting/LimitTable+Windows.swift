@@ -1,0 +1,124 @@
+import System
+import Time
+
+/// Limits that count in windows: a key's bucket has the counts in the word that else has its arrival time, so that one exchange charges it. In the
+/// word behind it stands until when they matter, and where else the cost stands, 0.
+extension LimitTable {
+    /// Decides on one request and charges it.
+    func admit(_ fingerprint: UInt64, _ windows: Windows, _ quota: Quota, now: UInt64) -> GCRA.Decision {
+        let wall = wall(now)
+        while true {
+            guard let bucket = bucket(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, now) }
+            let word = memory.load(bucket + 1)
+            var counts = Self.unpack(word, windows, at: wall)
+            let decision = windows.decide(&counts, at: wall)
+            guard decision.isAllowed else { return decision }
+            guard memory.compareExchange(bucket + 1, expected: word, desired: Self.pack(counts, windows)).exchanged else { continue }
+            memory.store(bucket + 2, relevantUntil(windows, wall, now))
+            // Taken by another key in between: that key has paid once too often, this one starts again.
+            if memory.load(bucket) == fingerprint { return decision }
+        }
+    }
+
+    /// What this host knows of a key.
+    func counts(_ fingerprint: UInt64, _ windows: Windows, now: UInt64) -> Windows.Counts? {
+        guard let bucket = find(fingerprint), memory.load(bucket + 3) == 0 else { return nil }
+        return Self.unpack(memory.load(bucket + 1), windows, at: wall(now))
+    }
+
+    /// A store says what it has counted; this host's own counts are not taken back.
+    func learn(_ fingerprint: UInt64, _ windows: Windows, _ quota: Quota, _ said: Windows.Counts, now: UInt64) {
+        let wall = wall(now)
+        // By the store's clock it may be in another window already.
+        let said = windows.counts(said, at: wall)
+        guard said.current > 0 || said.previous > 0, let bucket = bucket(fingerprint, quota, now) else { return }
+        while true {
+            let word = memory.load(bucket + 1)
+            var counts = Self.unpack(word, windows, at: wall)
+            guard counts.current < said.current || counts.previous < said.previous else { return }
+            counts.current = max(counts.current, said.current)
+            counts.previous = max(counts.previous, said.previous)
+            if memory.compareExchange(bucket + 1, expected: word, desired: Self.pack(counts, windows)).exchanged { break }
+        }
+        memory.store(bucket + 2, relevantUntil(windows, wall, now))
+    }
+
+    /// Takes one request of a window back.
+    ///
+    /// - Parameter start: the window that it was counted in; nil for the present one.
+    func refund(_ fingerprint: UInt64, _ windows: Windows, start: UInt64?, now: UInt64) {
+        guard let bucket = find(fingerprint), memory.load(bucket + 3) == 0 else { return }
+        let wall = wall(now)
+        while true {
+            let word = memory.load(bucket + 1)
+            var counts = Self.unpack(word, windows, at: wall)
+            if start == nil || counts.start == start, counts.current > 0 {
+                counts.current -= 1
+            } else if let start, windows.kind == .sliding, start + windows.length == counts.start, counts.previous > 0 {
+                counts.previous -= 1
+            } else {
+                return
+            }
+            if memory.compareExchange(bucket + 1, expected: word, desired: Self.pack(counts, windows)).exchanged { return }
+        }
+    }
+
+    /// The bucket of a key, which forgets what a limit of another algorithm has left there.
+    private func bucket(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> Int? {
+        guard let bucket = findOrTake(fingerprint, quota, now) else { return nil }
+        memory.store(bucket + 4, quota.bucketMost)
+        let before = memory.load(bucket + 3)
+        if before != 0, memory.compareExchange(bucket + 3, expected: before, desired: 0).exchanged {
+            memory.store(bucket + 1, 0)
+            memory.store(bucket + 2, 0)
+        }
+        return bucket
+    }
+
+    private func relevantUntil(_ windows: Windows, _ wall: UInt64, _ now: UInt64) -> UInt64 {
+        let left = windows.window(at: wall).end - wall + (windows.kind == .sliding ? windows.length : 0)
+        return now + left * 1_000_000
+    }
+
+    /// How much of its quota the key of a window's bucket has used.
+    func usedPart(ofWindow bucket: Int, _ now: UInt64) -> Double {
+        guard memory.load(bucket + 2) > now else { return 0 }
+        let most = memory.load(bucket + 4)
+        let word = memory.load(bucket + 1)
+        let count = most & slidingMark != 0 ? word & slidingMask : word & 0xFFFF_FFFF
+        // The last request that the quota allows leaves nothing.
+        return Double(count) / Double(max(1, most & ~slidingMark))
+    }
+
+    // Fixed: 32 bits for the window, 32 for the count. Sliding: 20 for the window, 22 each for the window before and this one. A key that nobody has asked for in
+    // exactly so many windows as the number goes round is taken for one of today; it is long out of the table.
+    private static func pack(_ counts: Windows.Counts, _ windows: Windows) -> UInt64 {
+        let number = number(counts.start, windows)
+        guard windows.kind == .sliding else { return number << 32 | min(counts.current, 0xFFFF_FFFF) }
+        return (number & 0xF_FFFF) << 44 | min(counts.previous, slidingMask) << 22 | min(counts.current, slidingMask)
+    }
+
+    private static func unpack(_ word: UInt64, _ windows: Windows, at wall: UInt64) -> Windows.Counts {
+        let start = windows.window(at: wall).start
+        var counts = Windows.Counts(start: start)
+        let number = number(start, windows)
+        guard windows.kind == .sliding else {
+            if word >> 32 == number { counts.current = word & 0xFFFF_FFFF }
+            return counts
+        }
+        if word >> 44 == number & 0xF_FFFF {
+            (counts.previous, counts.current) = (word >> 22 & slidingMask, word & slidingMask)
+        } else if word >> 44 == (number &- 1) & 0xF_FFFF {
+            counts.previous = word & slidingMask
+        }
+        return counts
+    }
+
+    private static func number(_ start: UInt64, _ windows: Windows) -> UInt64 {
+        if case .calendar = windows.kind { start / 1_000 & 0xFFFF_FFFF } else { start / windows.length & 0xFFFF_FFFF }
+    }
+}
+
+/// In the word of the count: that it is of sliding windows.
+let slidingMark: UInt64 = 1 << 63
+private let slidingMask: UInt64 = 0x3F_FFFF
