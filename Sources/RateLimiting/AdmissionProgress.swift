@@ -43,8 +43,10 @@ package final class AdmissionProgress {
         var charged: [LocalCharge] = []
         var chargedRemote: [RemoteCharge] = []
         var remoteGroups: [Group] = []
-        /// Calls that are under way: one, or one for each part of a store.
-        var pending: [PendingDecision] = []
+        /// The call that is under way.
+        var pending: PendingDecision?
+        /// Those for the parts of a store, where it has several.
+        var pendingParts: [PendingDecision] = []
         var permit: Permit?
 
         mutating func reset() {
@@ -53,9 +55,11 @@ package final class AdmissionProgress {
             if !remoteGroups.isEmpty { remoteGroups = [] }
             error = nil
             isDecided = false
-            if !pending.isEmpty {
-                for call in pending { call.forget() }
-                pending = []
+            pending?.forget()
+            pending = nil
+            if !pendingParts.isEmpty {
+                for call in pendingParts { call.forget() }
+                pendingParts = []
             }
             permit = nil
         }

@@ -30,7 +30,7 @@ extension RateLimiter {
             }
             let pending = PendingDecision { [unowned self] pending, decisions, now in self.decided(group, decisions, progress, now, pending)
             }
-            progress.change { $0.pending = [pending] }
+            progress.change { $0.pending = pending }
             if let fingerprint = group.leasedUnder {
                 leases.request(fingerprint, group.calls[0], most: limits[group.ids[0].index].lease, for: pending, of: store, at: now)
             } else {
@@ -61,7 +61,7 @@ extension RateLimiter {
                 progress.tellIfDecided()
             }
         }
-        progress.change { $0.pending = pending }
+        progress.change { $0.pendingParts = pending }
         for (part, pending) in zip(asked, pending) { store.decide(part.calls, for: pending) }
     }
 
