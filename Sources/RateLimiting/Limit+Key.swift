@@ -16,6 +16,13 @@ extension Limit {
     func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) -> Bool {
         var hasStandIn = false
         output.append(name)
+        // What is counted otherwise is another count: processes of two configurations may run side by side.
+        switch quota.windows?.kind {
+        case nil: break
+        case .fixed: output.append("/fixed")
+        case .sliding: output.append("/sliding")
+        case .calendar: output.append("/calendar")
+        }
         for template in key {
             output.append(0x3A)
             let start = output.count

@@ -147,6 +147,13 @@ package final class Limit: Sendable {
             diagnostics.error("a limit has no rate", at: directive.name, hint: "add: rate 100/minute; or quota 100000/month;")
         }
         if key.isEmpty { diagnostics.error("a limit has no key", at: directive.name, hint: "add: key $client.ip; or key $claim.sub;") }
+        if let rate, let burst, windows == nil,
+            Nanoseconds(max(1, rate.window.count / rate.count)) * UInt64(burst) > .seconds(1_000 * 86_400)
+        {
+            diagnostics.error(
+                "a burst of \(burst) at this rate is not whole again for years", at: burstDirective?.name ?? directive.name,
+                hint: "take a burst that grows back within 1000 days, or use quota")
+        }
         if diagnostics.count > errors { return nil }
         if let windows, rate == nil {
             quota = Quota(count: windows.count, window: .milliseconds(windows.length), windows: windows)

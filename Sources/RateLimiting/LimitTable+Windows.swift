@@ -26,8 +26,8 @@ extension LimitTable {
         return Self.unpack(memory.load(bucket + 1), windows, at: wall(now))
     }
 
-    /// A store says what it has counted; this host's own counts are not taken back.
-    func learn(_ fingerprint: UInt64, _ windows: Windows, _ quota: Quota, _ said: Windows.Counts, now: UInt64) {
+    /// A store says what it has counted.
+    func learn(_ fingerprint: UInt64, _ windows: Windows, _ quota: Quota, _ said: Windows.Counts, isAll: Bool, now: UInt64) {
         let wall = wall(now)
         // By the store's clock it may be in another window already.
         let said = windows.counts(said, at: wall)
@@ -35,9 +35,14 @@ extension LimitTable {
         while true {
             let word = memory.load(bucket + 1)
             var counts = Self.unpack(word, windows, at: wall)
-            guard counts.current < said.current || counts.previous < said.previous else { return }
-            counts.current = max(counts.current, said.current)
-            counts.previous = max(counts.previous, said.previous)
+            if isAll {
+                guard counts != said else { return }
+                counts = said
+            } else {
+                guard counts.current < said.current || counts.previous < said.previous else { return }
+                counts.current = max(counts.current, said.current)
+                counts.previous = max(counts.previous, said.previous)
+            }
             if memory.compareExchange(bucket + 1, expected: word, desired: Self.pack(counts, windows)).exchanged { break }
         }
         memory.store(bucket + 2, relevantUntil(windows, wall, now))

@@ -47,6 +47,12 @@ package struct LimitTable {
         headerWords + (keys + waysPerSet - 1) / waysPerSet * setWords
     }
 
+    /// Word 2: charges that were made here in place of a store's.
+    private static let standInsWord = 2
+    /// How many requests all workers of the host have counted here in place of a store. Where it has changed, a store does not know of all.
+    package var standIns: UInt64 { memory.load(firstWord + Self.standInsWord) }
+    package func countStandIn() { memory.add(firstWord + Self.standInsWord, 1) }
+
     package var evictions: UInt64 { memory.load(firstWord + Self.evictionsWord) }
     /// Keys in the table, of any age. Of a large table a part is looked at, and counted for the whole.
     package var entries: UInt64 {
@@ -82,11 +88,12 @@ package struct LimitTable {
         }
     }
 
-    /// What a store has to be told of a key: how far ahead of now it is, in nanoseconds, or what was counted in its window, as far as this host knows; zero for one
+    /// What a store has to be told of a key: how far ahead of now it is, in nanoseconds, or what was counted in which window, as far as this host knows; zero for one
     /// that it does not know.
-    package func known(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> UInt64 {
-        guard let windows = quota.windows else { return ahead(fingerprint, quota, now: now) }
-        return counts(fingerprint, windows, now: now)?.current ?? 0
+    package func known(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> (amount: UInt64, start: UInt64) {
+        guard let windows = quota.windows else { return (ahead(fingerprint, quota, now: now), 0) }
+        let counts = counts(fingerprint, windows, now: now)
+        return (counts?.current ?? 0, counts?.start ?? 0)
     }
 
     /// What this host knows of a key that has nothing left; nil for one that may have.
@@ -105,29 +112,33 @@ package struct LimitTable {
     /// How far ahead of now a key is, as far as this host knows; zero for one that it does not know.
     private func ahead(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> UInt64 {
         guard let bucket = find(fingerprint) else { return 0 }
-        if memory.load(bucket + 3) != quota.gcra.cost { convert(bucket, quota, now) }
+        if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
         let arrival = memory.load(bucket + 1)
         return arrival > now ? min(arrival - now, quota.gcra.tolerance) : 0
     }
 
     /// A store has decided.
-    package func learn(_ fingerprint: UInt64, _ quota: Quota, _ decision: GCRA.Decision, now: UInt64) {
+    ///
+    /// - Parameter standIns: what there were when it was asked. Where there are no others since, what it says holds also where it is less than is known here: others
+    ///   have given charges back.
+    package func learn(_ fingerprint: UInt64, _ quota: Quota, _ decision: GCRA.Decision, standIns: UInt64, now: UInt64) {
+        let isAll = standIns == self.standIns
         if let windows = quota.windows {
-            if let counts = decision.counts { learn(fingerprint, windows, quota, counts, now: now) }
+            if let counts = decision.counts { learn(fingerprint, windows, quota, counts, isAll: isAll, now: now) }
         } else {
-            learn(fingerprint, quota, ahead: decision.resetAfter.count, now: now)
+            learn(fingerprint, quota, ahead: decision.resetAfter.count, isAll: isAll, now: now)
         }
     }
 
-    /// A store says how far ahead of now a key is. What this host knows already is not taken back: others of its workers may have decided by it
-    /// while they could not ask.
-    package func learn(_ fingerprint: UInt64, _ quota: Quota, ahead: UInt64, now: UInt64) {
-        guard ahead > 0, let bucket = findOrTake(fingerprint, quota, now) else { return }
-        if memory.load(bucket + 3) != quota.gcra.cost { convert(bucket, quota, now) }
+    /// A store says how far ahead of now a key is.
+    private func learn(_ fingerprint: UInt64, _ quota: Quota, ahead: UInt64, isAll: Bool, now: UInt64) {
+        guard let bucket = ahead > 0 ? findOrTake(fingerprint, quota, now) : find(fingerprint) else { return }
+        if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
         let wanted = now + min(ahead, quota.gcra.tolerance)
         while true {
             let arrival = memory.load(bucket + 1)
-            guard arrival < wanted, !memory.compareExchange(bucket + 1, expected: arrival, desired: wanted).exchanged else { return }
+            guard isAll ? arrival != wanted : arrival < wanted else { return }
+            if memory.compareExchange(bucket + 1, expected: arrival, desired: wanted).exchanged { return }
         }
     }
 
@@ -147,7 +158,14 @@ package struct LimitTable {
     /// The limit's rate has changed: the key owes as many requests as before.
     private func convert(_ bucket: Int, _ quota: Quota, _ now: UInt64) {
         let paid = memory.load(bucket + 3)
+        let tolerance = memory.load(bucket + 4)
         memory.store(bucket + 4, quota.gcra.tolerance)
+        if paid == quota.gcra.cost, tolerance > quota.gcra.tolerance {
+            // A smaller burst: nobody waits for what the larger one took.
+            let arrival = memory.load(bucket + 1)
+            let most = now + quota.gcra.tolerance
+            if arrival > most { _ = memory.compareExchange(bucket + 1, expected: arrival, desired: most) }
+        }
         // One worker converts; who has found another rate meanwhile converts once more.
         guard paid != quota.gcra.cost, memory.compareExchange(bucket + 3, expected: paid, desired: quota.gcra.cost).exchanged else {
             return

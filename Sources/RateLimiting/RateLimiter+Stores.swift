@@ -66,6 +66,10 @@ extension RateLimiter {
     }
 
     private func decided(_ replies: PartReplies, _ progress: AdmissionProgress, _ now: Instant) {
+        // Where another part refuses, what these charge late is taken back.
+        for (group, pending) in replies.missing {
+            pending?.late = { [unowned self] decisions, now in charged(group, decisions, [], isAdmitted: false, now) }
+        }
         // Those that have charged come first: a refusal takes back what is charged by then.
         for reply in replies.granted + replies.refused {
             learn(reply.group, reply.decisions, now)
@@ -81,7 +85,7 @@ extension RateLimiter {
     /// responses may give charges back.
     private func isRefusedHere(_ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
         for (id, call) in zip(group.ids, group.calls) where limits[id.index].countedStatuses.isEmpty {
-            if let decision = refusal(of: call, now) {
+            if let decision = refusal(of: call, now), refusals.holds(call.fingerprint, at: now) {
                 refuse(id, decision, progress, now)
                 return true
             }
@@ -163,7 +167,8 @@ extension RateLimiter {
     /// Keeps what a store has said, for when it cannot be asked.
     private func learn(_ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision], _ now: Instant) {
         for (call, decision) in zip(group.calls, decisions) {
-            table.learn(call.fingerprint, call.quota, decision, now: now.nanoseconds)
+            table.learn(call.fingerprint, call.quota, decision, standIns: call.standIns, now: now.nanoseconds)
+            if !decision.isAllowed { refusals.confirm(call.fingerprint, at: now) }
         }
     }
 

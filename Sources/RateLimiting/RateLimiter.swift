@@ -17,6 +17,10 @@ package final class RateLimiter {
     private let areRemote: [Bool]
     let table: LimitTable
     let stores: [String: any RemoteStore]
+    /// What ``LimitTable/standIns`` was when the stores' keys were forgotten last.
+    private var standInsSeen: UInt64 = 0
+    /// When stores have refused keys last.
+    var refusals = KnownRefusals()
     private var keyScratch: [UInt8] = []
     let leases = LeaseBroker()
     let metrics: LimitMetrics?
@@ -109,10 +113,16 @@ package final class RateLimiter {
 
     /// A question about a key. A store that may have lost its data is told what this host knows.
     private func call(of limit: Limit, _ key: RenderedKey, to store: String, _ now: Instant) -> RemoteCall {
+        let standIns = table.standIns
+        if standIns != standInsSeen {
+            standInsSeen = standIns
+            for store in stores.values { store.forgetKeys() }
+        }
         let isKnown = stores[store]?.knows(key.fingerprint, name: key.name) ?? true
-        let floor = isKnown ? 0 : table.known(key.fingerprint, limit.quota, now: now.nanoseconds)
+        let floor = isKnown ? (0, 0) : table.known(key.fingerprint, limit.quota, now: now.nanoseconds)
         return RemoteCall(
-            name: key.name, fingerprint: key.fingerprint, quota: limit.quota, floor: floor)
+            name: key.name, fingerprint: key.fingerprint, quota: limit.quota, floor: floor.0, floorStart: floor.1,
+            standIns: standIns)
     }
 
     /// The fingerprint of a request's key, where nobody has to be told the key itself.
@@ -159,6 +169,7 @@ package final class RateLimiter {
         metrics?.decided(id, isShadow ? .wouldRefuse : standIn != nil ? .local : decision.isAllowed ? .allowed : .refused)
         present.states.append(LimitState(id, decision, of: limit.quota))
         if decision.isAllowed {
+            if standIn != nil { table.countStandIn() }
             present.charged.append(
                 AdmissionProgress.LocalCharge(limit: id, fingerprint: fingerprint, charge: decision.charge, standIn: standIn))
             return true

@@ -12,13 +12,21 @@ package struct RemoteCall: Sendable {
     package let count: UInt64
     /// How far ahead of now the key is known to be at least, in nanoseconds; where it is counted in windows, how many requests were.
     package let floor: UInt64
+    /// Of windows: the first millisecond of the one that `floor` is of, since 1970.
+    package let floorStart: UInt64
+    /// What ``LimitTable/standIns`` was when the question was made.
+    package let standIns: UInt64
 
-    package init(name: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, floor: UInt64 = 0) {
+    package init(
+        name: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, floor: UInt64 = 0, floorStart: UInt64 = 0, standIns: UInt64 = 0
+    ) {
         self.name = name
         self.fingerprint = fingerprint
         self.quota = quota
         self.count = count
         self.floor = floor
+        self.floorStart = floorStart
+        self.standIns = standIns
     }
 }
 
@@ -52,6 +60,9 @@ package protocol RemoteStore: AnyObject {
 
     /// What it calls a key of a limit.
     func name(ofKey key: [UInt8], limit: String) -> [UInt8]
+
+    /// Keys may have been counted without it: the first question about each says what is known here.
+    func forgetKeys()
 
     /// Whether it was asked about a key since it may have lost its data; where it was not, the first question says what is known of the key here
     /// (``RemoteCall/floor``).

@@ -31,10 +31,10 @@ enum LimitScript {
         local refunding = ARGV[1] == 'refund'
         local function number(text)
           local value = tonumber(text or 'none')
-          if value and value >= 0 and value < 9007199254740992 then return value end
+          if value and value >= 0 and value <= 9000000000000000 then return value end
         end
         local answer, grants, returns, ahead, costs, refunded, mended = {now}, {}, {}, {}, {}, {}, {}
-        local extras, window_values, window_times = {}, {}, {}
+        local extras, window_values, window_times, before, places = {}, {}, {}, {}, {}
         local all_allowed, has_refunds = true, false
         for i = 1, #KEYS do
           local a = (i - 1) * 5 + 1
@@ -70,7 +70,8 @@ enum LimitScript {
               if charged == first then current = math.max(0, current - count)
               elseif kind == 's' and charged + last - first == first then previous = math.max(0, previous - count) end
             else
-              current = math.max(current, tonumber(ARGV[a + 4]))
+              if tonumber(ARGV[a + 5]) == first and tonumber(ARGV[a + 4]) > current then current, mended[i] = tonumber(ARGV[a + 4]), true end
+              before[i], places[i] = current, #extras + 1
               local part = 0
               if kind == 's' then part = previous * (last - moment) / (last - first) end
               local granted = math.min(count, math.max(0, math.floor(tolerance - current - part)))
@@ -84,6 +85,7 @@ enum LimitScript {
             local left = last - moment + 1000
             if kind == 's' then left = left + last - first elseif kind == 'c' then left = left + 86400000 end
             window_values[i], window_times[i] = string.format('w %.0f %.0f %.0f', first, current, previous), left
+            ahead[i] = string.format('w %.0f %.0f %.0f', first, before[i] or current, previous)
           elseif stored then
             local arrival, paid, taken
             if type(stored) == 'string' then arrival, paid, taken = string.match(stored, '^(%S+) (%S+) (%S+)$') end
@@ -108,7 +110,10 @@ enum LimitScript {
             if back + 1 < tonumber(ARGV[a + 5]) then left = 0 end
             far, back = far - left, back + left
           else
-            far = math.max(far, math.min(tonumber(ARGV[a + 4]), tolerance))
+            local floor = math.min(tonumber(ARGV[a + 4]), tolerance)
+            -- Kept also where the request is refused: nobody says it a second time.
+            if floor > far + 1 then far, mended[i] = floor, true end
+            before[i] = far
             local granted = math.min(count, math.max(0, math.floor((tolerance + 1 - far) / cost)))
             if granted > 0 or count == 0 then
               far = far + cost * granted
@@ -121,7 +126,17 @@ enum LimitScript {
             if back > 0 then has_refunds = true end
             returns[#returns + 1] = math.ceil(back)
           end
-          ahead[i], costs[i], refunded[i] = far, cost, back
+          if cost then ahead[i], costs[i], refunded[i] = far, cost, back end
+        end
+        if not all_allowed then
+          -- Nobody is charged: what was answered for those that would allow it is taken back.
+          for i = 1, #KEYS do
+            if places[i] then
+              extras[places[i]], window_values[i] = before[i], ahead[i]
+            elseif answer[i + 1] >= 0 then
+              answer[i + 1], ahead[i] = math.ceil(before[i]), before[i]
+            end
+          end
         end
         for i = 1, #KEYS do
           if (refunding or all_allowed or mended[i]) and window_values[i] then
@@ -138,7 +153,7 @@ enum LimitScript {
         """
 
     static func arguments(_ calls: [RemoteCall]) -> [[UInt8]] {
-        arguments("decide", calls.map { ($0, $0.floor, 0) })
+        arguments("decide", calls.map { ($0, $0.floor, $0.floorStart) })
     }
 
     static func arguments(_ refunds: [RemoteRefund]) -> [[UInt8]] {
@@ -152,7 +167,7 @@ enum LimitScript {
         arguments.append([UInt8](mode.utf8))
         for (call, first, second) in parts {
             if let windows = call.quota.windows {
-                arguments += [specification(windows), decimal(windows.count), decimal(call.count), decimal(first), [zero]]
+                arguments += [specification(windows), decimal(windows.count), decimal(call.count), decimal(first), decimal(second)]
                 continue
             }
             arguments.append(microseconds(call.quota.gcra.cost))
@@ -258,8 +273,6 @@ enum LimitScript {
         return text
     }
 }
-
-private let zero = UInt8(ascii: "0")
 
 /// A thousand days; no limit has a longer window, so a larger number is not the script's.
 private let microsecondsMax: Int64 = 1_000 * 86_400 * 1_000_000

@@ -38,12 +38,15 @@ extension RedisLink {
         ask(words) { [unowned self] reply in
             // What it was let in with before holds on this connection.
             if case .error(let text) = reply {
-                observer?.storeSaid(title, "it does not take the password that is in the file now: \(text)")
+                observer?.storeSaid(title, "it does not take the password that is in the file now: \(Self.code(of: text))")
             }
         }
         // One that was refused with the old one need not wait.
         if case .idle = state, !addresses.isEmpty { loop.set(timer!, at: loop.now) }
     }
+
+    /// The first word of an error.
+    private static func code(of error: String) -> String { String(error.prefix { $0.isASCII && $0.isUppercase }.prefix(32)) }
 
     func connect() {
         guard !addresses.isEmpty else {
@@ -85,6 +88,8 @@ extension RedisLink {
         switch (kind, reply) {
         // Who may not ask for it finds out with the first write.
         case (.role, .error(let text)) where text.hasPrefix("NOPERM") || text.hasPrefix("ERR"): break
+        // What a server that does not know AUTH says of it may have the password in it.
+        case (.authentication, .error(let text)): return fail("AUTH is refused: \(Self.code(of: text))")
         case (_, .error(let text)): return fail(text)
         case (.role, .array(let parts)):
             guard case .string(let role)? = parts.first else { return fail("ROLE gave no role") }

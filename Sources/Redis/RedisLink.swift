@@ -96,10 +96,12 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     /// Ends it for good: nobody is told, and who waits has no reply.
     func end() {
-        timer?.clear()
+        timer?.cancel()
         observer = nil
         for case .decision(let receiver, _, _, _) in breakOff() { receiver.decided(nil, at: loop.now) }
     }
+
+    func forgetKeys() { asked.removeAll(keepingCapacity: true) }
 
     func knows(_ fingerprint: UInt64) -> Bool { asked.count >= askedMax || asked.contains(fingerprint) }
 
@@ -180,14 +182,14 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
                 metrics?.decided(false)
                 if breaker.timedOut(at: now) { report(false, "its replies take longer than \(settings.timeout.milliseconds) ms") }
                 receiver.decided(nil, at: now)
-            case .probe: _ = breaker.timedOut(at: now)
+            case .probe: _ = breaker.timedOut(at: now, isProbe: true)
             case .refund, .loading, .greeting, .other, .question: break
             }
             // The receiver may have done anything.
             guard isReady else { return }
         }
-        if let oldest = sent.oldest, max(oldest, connection?.heardAt ?? .past).adding(silenceMax) <= now {
-            return fail("it has said nothing for \(silenceMax.milliseconds) ms")
+        if let oldest = sent.oldest, max(oldest, connection?.heardAt ?? .past).adding(silence) <= now {
+            return fail("it has said nothing for \(silence.milliseconds) ms")
         }
         if sent.lateCount >= lateMax { fail("it owes \(sent.lateCount) replies") }
     }
@@ -241,14 +243,16 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
                 refused(text)
             }
         case .probe(let arguments, let isRepeated):
+            // It was late, and counted as that.
+            if entry.isLate { break }
             if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
                 loadAgain()
                 send(arguments, .probe(arguments: arguments, isRepeated: true))
             } else if case .error(let text) = reply {
-                refused(text)
+                refused(text, isProbe: true)
             } else {
                 isDoubtful = false
-                if breaker.answered(after: length, at: loop.now) {
+                if breaker.answered(after: length, at: loop.now, isProbe: true) {
                     // Meanwhile hosts have counted by themselves.
                     asked.removeAll(keepingCapacity: true)
                     report(true, "it replies in time")
@@ -261,7 +265,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
                 if entry.isLate { return receiver.decidedLate(decisions, at: loop.now) }
                 pause = retryPauseFirst
                 isDoubtful = false
-                if breaker.answered(after: length, at: loop.now) || breaker.isClosed { report(true, "it replies") }
+                _ = breaker.answered(after: length, at: loop.now)
+                if breaker.isClosed { report(true, "it replies") }
                 metrics?.decided(true)
                 receiver.decided(decisions, at: loop.now)
             } else if case .error(let text) = reply, let redirection = Redirection(text), let owner {
@@ -270,6 +275,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
             } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated, !entry.isLate {
                 loadAgain()
                 send(arguments, .decision(receiver, calls: calls, arguments: arguments, isRepeated: true))
+            } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), entry.isLate {
+                loadAgain()
             } else {
                 if !entry.isLate {
                     metrics?.decided(false)
@@ -293,10 +300,11 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     /// The server will not run the script. Where it says that another one should be asked, or that it is not ready, a new
     /// connection may lead to one that does; otherwise (out of memory, a missing permission) it would meet the same. In both cases nobody asks
     /// until a probe has found it well.
-    private func refused(_ reason: String) {
+    private func refused(_ reason: String, isProbe: Bool = false) {
         guard isReady else { return }
-        _ = breaker.refused(at: loop.now)
-        guard notThisServer.contains(where: reason.hasPrefix) else {
+        _ = breaker.refused(at: loop.now, isProbe: isProbe)
+        // Before Redis 7 what a script met stands in the middle of the error.
+        guard notThisServer.contains(where: reason.hasPrefix) || reason.contains("-READONLY ") else {
             report(false, reason)
             return armTimer()
         }
@@ -353,10 +361,13 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         if isFirst { observer?.storeSettled() }
     }
 
+    /// A server that owes replies for so long without a word is gone.
+    private var silence: Nanoseconds { max(silenceMin, settings.timeout * 2) }
+
     func armTimer() {
         guard isReady else { return }
         var next = min(breaker.probeAt, sent.oldestInTime?.adding(settings.timeout) ?? .never)
-        if let oldest = sent.oldest { next = min(next, max(oldest, connection?.heardAt ?? .past).adding(silenceMax)) }
+        if let oldest = sent.oldest { next = min(next, max(oldest, connection?.heardAt ?? .past).adding(silence)) }
         loop.set(timer!, at: next)
     }
 }
@@ -369,8 +380,7 @@ private let earlyMax = 1_024
 /// How a server's errors begin that is a replica, is loading its data, or has handed the key to another.
 private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "CLUSTERDOWN"]
 
-/// A server that owes replies for so long without a word is gone.
-private let silenceMax = Nanoseconds.seconds(1)
+private let silenceMin = Nanoseconds.seconds(1)
 /// Late replies that are awaited at most.
 private let lateMax = 1_024
 /// Beyond so many keys the server is taken to know what there is to know.

@@ -37,6 +37,8 @@ final class SingleStore: RedisStore {
 
     func name(ofKey key: [UInt8], limit: String) -> [UInt8] { link.settings.keyNames.name(ofKey: key, limit: limit) }
 
+    func forgetKeys() { link.forgetKeys() }
+
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { link.knows(fingerprint) }
 
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { link.decide(calls, for: receiver) }

@@ -38,10 +38,11 @@ struct StoreBreaker {
         }
     }
 
-    /// A question was answered.
+    /// A question was answered. While requests do not ask, those that were under way before tell nothing: probes do.
     ///
     /// - Returns: whether the breaker has closed with that.
-    mutating func answered(after length: Nanoseconds, at now: Instant) -> Bool {
+    mutating func answered(after length: Nanoseconds, at now: Instant, isProbe: Bool = false) -> Bool {
+        guard isClosed || isProbe else { return false }
         timeoutsInRow = 0
         count(isLate: false, at: now)
         switch state {
@@ -67,7 +68,8 @@ struct StoreBreaker {
     /// A question was not answered in time.
     ///
     /// - Returns: whether the breaker has opened with that.
-    mutating func timedOut(at now: Instant) -> Bool {
+    mutating func timedOut(at now: Instant, isProbe: Bool = false) -> Bool {
+        guard isClosed || isProbe else { return false }
         timeoutsInRow += 1
         count(isLate: true, at: now)
         let isTooMuch = timeoutsInRow >= timeoutsMax || asked >= askedMin && late * 2 >= asked
@@ -79,7 +81,8 @@ struct StoreBreaker {
     /// The server says that it cannot answer.
     ///
     /// - Returns: as above.
-    mutating func refused(at now: Instant) -> Bool {
+    mutating func refused(at now: Instant, isProbe: Bool = false) -> Bool {
+        guard isClosed || isProbe else { return false }
         defer { open(at: now) }
         return isClosed
     }

@@ -148,6 +148,7 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         ("redis r { address a:1; address b:2; }", "'address' stands twice in a redis"),
         ("redis r { address a:1; cluster b:2; }", "a redis has address or cluster, not both"),
         ("redis r { cluster a:1 a:1; }", "a:1 stands there twice"),
+        ("limit l { rate 1/d; burst 2000; key $client.ip; }", "is not whole again for years"),
         ("limit l { quota 5/month; rate 1/s; key $client.ip; }", "a limit has a quota or a rate, not both"),
         ("limit l { quota 5/fortnight; key $client.ip; }", "'5/fortnight' is not a quota"),
         ("limit l { quota 5/month { timezone Mars/Base; } key $client.ip; }", "the system knows no time zone 'Mars/Base'"),

@@ -21,6 +21,7 @@ private final class ScriptedStore: RemoteStore {
     private(set) var refunds = 0
 
     func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
+    func forgetKeys() {}
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { true }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { pending.append((calls, receiver)) }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds.count }

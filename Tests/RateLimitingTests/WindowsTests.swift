@@ -115,17 +115,17 @@ private struct PlainModel {
         var decision = windows.decision(
             Windows.Counts(start: start, current: 8, previous: 4), at: start, granted: 1, isAllowed: true)
         #expect(table.refusal(1, quota, now: start * 1_000_000) == nil)
-        table.learn(1, quota, decision, now: start * 1_000_000)
-        #expect(table.known(1, quota, now: start * 1_000_000) == 8)
+        table.learn(1, quota, decision, standIns: 0, now: start * 1_000_000)
+        #expect(table.known(1, quota, now: start * 1_000_000).amount == 8)
         #expect(table.refusal(1, quota, now: start * 1_000_000)?.retryAfter == .milliseconds(7_500))
         // Three quarters of the window before have passed out of it: one request is left.
         #expect(table.refusal(1, quota, now: (start + 7_500) * 1_000_000) == nil)
         // In the next window they are the ones before.
-        #expect(table.known(1, quota, now: (start + 10_000) * 1_000_000) == 0)
+        #expect(table.known(1, quota, now: (start + 10_000) * 1_000_000).amount == 0)
         #expect(table.refusal(1, quota, now: (start + 10_000) * 1_000_000) == nil)
         // A late word of the window before adds nothing to this one.
         decision.counts = Windows.Counts(start: start, current: 10)
-        table.learn(2, quota, decision, now: (start + 25_000) * 1_000_000)
+        table.learn(2, quota, decision, standIns: 0, now: (start + 25_000) * 1_000_000)
         #expect(table.refusal(2, quota, now: (start + 25_000) * 1_000_000) == nil)
     }
 

@@ -120,6 +120,16 @@ import Testing
         #expect(!another.isClosed)
     }
 
+    /// Many were under way when it opened: what becomes of them makes the pause no longer, and closes nothing.
+    @Test func thoseUnderWayTellNothing() {
+        var breaker = breaker()
+        for _ in 0..<20 { _ = breaker.timedOut(at: start) }
+        #expect(breaker.probeAt.since(start) == .milliseconds(50))
+        for _ in 0..<20 { _ = breaker.refused(at: start) }
+        for _ in 0..<20 { _ = breaker.answered(after: .milliseconds(1), at: start) }
+        #expect(!breaker.isClosed && breaker.probeAt.since(start) == .milliseconds(50))
+    }
+
     @Test func opensWhereHalfOfManyAreLate() {
         var breaker = breaker()
         var opened = false
@@ -141,14 +151,14 @@ import Testing
             now = breaker.probeAt
             breaker.probed()
             #expect(breaker.probeAt == .never)
-            let is3 = breaker.refused(at: now)
+            let is3 = breaker.refused(at: now, isProbe: true)
             #expect(is3 == false)
         }
         #expect(pauses == [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000])
         // An answer that is only just in time is none of the good ones.
         for (length, closes) in [(1, false), (1, false), (40, false), (1, false), (1, false), (1, true)] as [(UInt64, Bool)] {
             breaker.probed()
-            let hasClosed = breaker.answered(after: .milliseconds(length), at: now)
+            let hasClosed = breaker.answered(after: .milliseconds(length), at: now, isProbe: true)
             #expect(hasClosed == closes)
         }
         #expect(breaker.isClosed && breaker.probeAt == .never)

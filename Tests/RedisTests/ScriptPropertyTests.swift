@@ -131,4 +131,51 @@ import Time
         try set("d", "w 1 3 3")
         #expect(try ask("d", window).remaining == 2)
     }
+
+    /// Where one limit refuses, the others are not charged, and nobody is told that they were.
+    @Test(arguments: [false, true]) func refusalsChargeNothing(inWindows: Bool) throws {
+        let server = try Server()
+        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let now = Clock.wallSeconds() * 1_000_000
+        let windows = inWindows ? Windows(.fixed, count: 10, length: 3_600_000) : nil
+        let wide = RemoteCall(
+            name: Array("wide".utf8), fingerprint: 1, quota: Quota(count: 10, window: .seconds(3_600), windows: windows))
+        let narrow = RemoteCall(name: Array("narrow".utf8), fingerprint: 2, quota: Quota(count: 1, window: .seconds(3_600)))
+        func ask(_ calls: [RemoteCall]) throws -> [GCRA.Decision] {
+            let reply = try run(LimitScript.arguments(calls), at: now, client, reader)
+            return try #require(LimitScript.decisions(reply, of: calls), "\(reply)")
+        }
+        for order in [[wide, narrow], [narrow, wide]] {
+            client.send("FLUSHALL\r\n")
+            let flushed = try #require(client.waitForBytes(65_536, silence: 20_000))
+            try reader.feed(flushed.span)
+            #expect(try reader.next() == .status("OK"))
+            #expect(try ask(order).allSatisfy(\.isAllowed))
+            for _ in 0..<3 {
+                let said = try ask(order)
+                let (ofWide, ofNarrow) = order[0].fingerprint == 1 ? (said[0], said[1]) : (said[1], said[0])
+                #expect(!ofNarrow.isAllowed && ofWide.isAllowed && ofWide.remaining == 9, "\(said)")
+                if inWindows { #expect(ofWide.counts?.current == 1) }
+            }
+            #expect(try ask([wide])[0].remaining == 8)
+        }
+    }
+
+    /// What a host knows of a key that the server has lost is kept, also by a question that is refused for it.
+    @Test(arguments: [false, true]) func whatAHostKnowsIsKept(inWindows: Bool) throws {
+        let server = try Server()
+        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let wall = Clock.wallSeconds() * 1_000
+        let windows = inWindows ? Windows(.fixed, count: 5, length: 3_600_000) : nil
+        let quota = Quota(count: 5, window: .seconds(3_600), windows: windows)
+        func ask(floor: UInt64, start: UInt64 = 0) throws -> GCRA.Decision {
+            let call = RemoteCall(name: Array("k".utf8), fingerprint: 1, quota: quota, floor: floor, floorStart: start)
+            let reply = try run(LimitScript.arguments([call]), at: wall * 1_000, client, reader)
+            return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
+        }
+        // Of another window it is worth nothing.
+        if let windows { #expect(try ask(floor: 5, start: windows.window(at: wall).start - 3_600_000).remaining == 4) }
+        #expect(try !ask(floor: inWindows ? 5 : quota.gcra.tolerance, start: windows?.window(at: wall).start ?? 0).isAllowed)
+        #expect(try !ask(floor: 0).isAllowed)
+    }
 }

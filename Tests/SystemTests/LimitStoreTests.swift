@@ -131,7 +131,7 @@ import Testing
         for _ in 0..<4 { statuses.append(try ask(stage, "c").status) }
         #expect(statuses == [200, 200, 200, 429])
         // Redis knows of them too by now.
-        #expect(try redis(server, "DBSIZE").hasPrefix("1") || redis(server, "DBSIZE").hasPrefix("2"))
+        #expect(Int(try redis(server, "DBSIZE").trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0 >= 3)
     }
 
     @Test("Refused requests ask nobody for as long as the refusal holds")
@@ -141,13 +141,17 @@ import Testing
         for _ in 0..<2 { #expect(try ask(stage, "k").status == 200) }
         #expect(try ask(stage, "k").status == 429)
         let before = try calls(server)
-        for _ in 0..<50 {
+        let start = Date()
+        for _ in 0..<100 {
             let refused = try ask(stage, "k")
             #expect(refused.status == 429 && refused["ratelimit"]?.hasPrefix("\"one\";r=0;t=") == true)
         }
-        #expect(try calls(server) == before)
-        #expect(try ask(stage, "other").status == 200)
-        #expect(try calls(server) == before + 1)
+        // Each of two workers asks at most once a second whether it still holds.
+        let asked = try calls(server) - before
+        #expect(asked <= 2 * (Int(Date().timeIntervalSince(start)) + 2), "\(asked)")
+        // A key that an operator forgives is let through by then.
+        try redis(server, "FLUSHDB")
+        #expect(eventually(within: 10) { (try? ask(stage, "k").status) == 200 })
     }
 
     private func calls(_ server: RedisServer) throws -> Int {

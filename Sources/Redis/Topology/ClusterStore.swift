@@ -60,6 +60,8 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
 
     func name(ofKey key: [UInt8], limit: String) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit) }
 
+    func forgetKeys() { for link in links.values { link.forgetKeys() } }
+
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { link(of: name)?.knows(fingerprint) ?? false }
 
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {

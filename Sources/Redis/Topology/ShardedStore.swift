@@ -73,6 +73,8 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
 
     func name(ofKey key: [UInt8], limit: String) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit) }
 
+    func forgetKeys() { for shard in shards { shard.link.forgetKeys() } }
+
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { shards[shard(of: name)].link.knows(fingerprint) }
 
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
