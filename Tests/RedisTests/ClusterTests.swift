@@ -141,4 +141,24 @@ import Time
         for _ in 0..<20 { loop.turn(waitingAtMost: 5) }
         #expect(receivers.allSatisfy { $0.answers == 1 })
     }
+
+    /// Names may come later than the first question about the slots; those that are known by then are asked.
+    @Test func namesMayComeLater() throws {
+        let (target, asked) = (Box(1), Box(0))
+        let server = try server(target, asked)
+        let diagnostics = Diagnostics()
+        let files = MemoryFiles(["f": "redis main { cluster redis.test:\(server.port); timeout 300ms; }"])
+        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
+        let settings = try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
+        let store = settings.makeStore(on: loop)
+        let call = RemoteCall(name: [UInt8]("k".utf8), fingerprint: 7, quota: Quota(count: 5, window: .seconds(5)))
+        for _ in 0..<20 { loop.turn(waitingAtMost: 5) }
+        #expect(!store.isAvailable(for: [call]) && store.hasSettled)
+        store.resolve("redis.test", to: [IPAddress("127.0.0.1")!])
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 10)
+                return store.isAvailable(for: [call])
+            })
+    }
 }

@@ -146,6 +146,7 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         askedAt = loop.now
         let known = links.filter { $0.value.isReady }.keys.shuffled().map { (links[$0]!.server, $0.address) }
         let named = seeds.flatMap { seed in seed.addresses.map { (seed.server, $0) } }
+        guard !known.isEmpty || !named.isEmpty else { return notFound("no name is resolved yet") }
         inquiry = ServerInquiry(["CLUSTER", "SLOTS"], to: known.prefix(knownMax) + named, settings, on: loop) {
             [unowned self] reply, address, reason in
             // The inquiry is still at work when it says so.
