@@ -55,7 +55,9 @@ let package = Package(
         part("Routing", ["Bytes", "HTTPMessage", "ConfigFile"]),
         part("Authentication", ["COpenSSL", "Bytes", "Time", "HTTPMessage", "ConfigFile", "System", "Routing"]),
         part("Authorization", ["Bytes", "ConfigFile", "Routing", "Authentication"]),
-        part("RateLimiting", ["Observability", "Bytes", "ConfigFile", "Time", "System", "Routing", "Authentication", "Authorization"]),
+        part(
+            "RateLimiting",
+            ["Observability", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "Routing", "Authentication", "Authorization"]),
         part(
             "Redis",
             ["Authentication", "Observability", "Connection", "CHiredis", "Bytes", "ConfigFile", "Time", "System", "TLS", "RateLimiting"]),

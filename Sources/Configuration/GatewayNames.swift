@@ -37,7 +37,7 @@ package struct GatewayNames {
                 isEjected: $0.ejection != nil,
                 hasBreaker: $0.breaker != nil)
         }
-        limits = settings.limits.map(\.name)
+        limits = settings.limits.filter { !$0.isOfRoute }.map(\.name)
         redis = settings.redis.map(\.name)
     }
 }

@@ -121,18 +121,48 @@ extension RouteReader {
                 usedNetworks.insert(index)
             }
         }
-        for directive in block.all("limit") {
-            for word in directive.words("NAME …", diagnostics) {
-                guard let index = limitIndex[word.text] else {
-                    undefined("limit", word, limitIndex.keys)
-                    continue
-                }
-                if demands.limits.contains(LimitID(index)) { diagnostics.error("this limit stands twice", at: word) }
-                demands.limits.append(LimitID(index))
-                usedLimits.insert(index)
-            }
-        }
+        for directive in block.all("limit") { readLimit(directive, &demands.limits) }
         return demands
+    }
+
+    /// Reads `limit NAME …;` and `limit NAME … { cost …; }` of a route.
+    private mutating func readLimit(_ directive: Directive, _ ids: inout [LimitID]) {
+        var cost: (LimitCost, Directive)?
+        if directive.block != nil {
+            let block = Block(of: directive, title: "a route's limit", diagnostics)
+            let one = block.one("cost")
+            cost = one.flatMap { one in LimitCost(one, diagnostics).map { ($0, one) } }
+            if one == nil { diagnostics.error("this block says nothing", at: directive.name, hint: "write: limit NAME { cost 5; }") }
+            block.finish()
+        }
+        guard directive.hasArguments(1...100, "NAME …", diagnostics) else { return }
+        for word in directive.arguments {
+            guard let index = limitIndex[word.text] else {
+                undefined("limit", word, limitIndex.keys)
+                continue
+            }
+            if ids.contains(where: { isSame($0, LimitID(index)) }) { diagnostics.error("this limit stands twice", at: word) }
+            usedLimits.insert(index)
+            guard let (cost, place) = cost, limits.indices.contains(index) else {
+                ids.append(LimitID(index))
+                continue
+            }
+            limits[index].check(cost, at: place, diagnostics)
+            ids.append(LimitID(limits.count))
+            limits.append(Limit(limits[index], costs: cost))
+        }
+    }
+
+    /// Whether both are one limit, whatever a request costs.
+    private func isSame(_ first: LimitID, _ second: LimitID) -> Bool {
+        first == second
+            || limits.indices.contains(first.index) && limits.indices.contains(second.index)
+                && limits[first.index].name == limits[second.index].name
+    }
+
+    /// Those of a route, and those of one of its methods, which may give one of them another cost.
+    private func together(_ shared: [LimitID], _ own: [LimitID]) -> [LimitID] {
+        shared.map { one in own.first { isSame($0, one) } ?? one } + own.filter { one in !shared.contains { isSame($0, one) } }
     }
 
     mutating func readMaintenance(_ directive: Directive) -> MaintenanceRule? {
@@ -175,7 +205,7 @@ extension RouteReader {
         block.finish()
         if let publicRule {
             // Of the route's limits those that a claim decides have nothing to count here.
-            let counted = (shared.limits + demands.limits.filter { !shared.limits.contains($0) }).filter {
+            let counted = together(shared.limits, demands.limits).filter {
                 limits.indices.contains($0.index) && !limits[$0.index].dependsOnClaims
             }
             return Route.MethodRule(
@@ -184,7 +214,7 @@ extension RouteReader {
                 isPublic: true, publicRule: publicRule)
         }
         demands.authorization = shared.authorization.and(demands.authorization)
-        demands.limits = shared.limits + demands.limits.filter { !shared.limits.contains($0) }
+        demands.limits = together(shared.limits, demands.limits)
         return Route.MethodRule(
             names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,
             authorization: demands.authorization, limits: demands.limits, of: limits, from: shared.from + demands.from,

@@ -17,7 +17,8 @@ struct RouteReader {
     let passwords: [PasswordFile]
     /// Names of credentials that the file defines wrongly: what is said of them is enough.
     let wrongNames: Set<String>
-    let limits: [Limit]
+    /// Those of the file; behind them those with the cost of a route.
+    var limits: [Limit]
     let limitIndex: [String: Int]
     let upstreamIndex: [String: Int]
     let requirements: RequirementTable
@@ -107,7 +108,10 @@ struct RouteReader {
         let ownChallenge = readChallenge(block, access)
         let signIn = block.one("sign_in").flatMap { readSignIn($0, access) }
         let cors = block.one("cors").flatMap { readCORS($0, access) }
-        let responseFields = ResponseFields(block, ownsCORS: cors != nil)
+        let used = (shared.limits + methods.flatMap(\.allLimits) + (tunnelRule?.allLimits ?? [])).filter {
+            limits.indices.contains($0.index)
+        }
+        let responseFields = ResponseFields(block, ownsCORS: cors != nil).hiding(Set(used.compactMap { limits[$0.index].cost?.field }))
         let compression = block.one("compress").flatMap { CompressionRule($0, responseFields, diagnostics) }
         let maintenance = block.one("maintenance").flatMap { readMaintenance($0) } ?? .usual
         let errorPages = ErrorPages(block.all("error_page"), files: files, diagnostics)
@@ -122,11 +126,7 @@ struct RouteReader {
             diagnostics.error("a route names no upstream", at: directive.name, hint: "add: upstream NAME; or answer STATUS TEXT;")
         }
         let rules = ([shared.authorization] + (methods + (tunnelRule.map { [$0] } ?? [])).map(\.authorization)).flatMap(\.rules)
-        let limitKeys = Set(
-            (shared.limits + methods.flatMap(\.allLimits) + (tunnelRule?.allLimits ?? [])).filter { limits.indices.contains($0.index) }
-        ).flatMap {
-            limits[$0.index].key
-        }
+        let limitKeys = Set(used).flatMap { limits[$0.index].key }
         let variables = Set(
             forwarding.headers.flatMap(\.value.variables) + (reply?.variables ?? []) + rules.flatMap(\.variables)
                 + limitKeys.flatMap(\.variables) + (signIn?.variables ?? []) + (responseFields?.variables ?? []))

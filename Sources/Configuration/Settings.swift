@@ -170,6 +170,8 @@ package struct Settings {
         responseFields = ResponseFields(file, ownsCORS: false)
         errorPages = ErrorPages(file.all("error_page"), files: files, diagnostics)
         readRoutes(routeDirectives, &reader, upstreamsAreRight: upstreamsOfRoutes == file.all("upstream").count, diagnostics)
+        let limitsOfFile = limits.count
+        limits = reader.limits.isEmpty ? limits : reader.limits
         redaction = diagnostics.redaction
         let testDirectives = file.all("test")
         if keepsTests {
@@ -186,7 +188,7 @@ package struct Settings {
         let usedStores = limits.compactMap { limit in
             if case .redis(let name) = limit.store { redisIndex[name] } else { nil }
         }
-        if limits.count == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
+        if limitsOfFile == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
         tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }
         checkStickyCookies(file.all("upstream"), diagnostics)

@@ -59,6 +59,9 @@ package final class ResponseFields: Sendable {
             removed: (own?.removed ?? []) + ["etag", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"])
     }
 
+    /// The same without some more of the upstream's fields.
+    fileprivate func hiding(_ names: Set<String>) -> ResponseFields { ResponseFields(fields: fields, removed: removed + names.sorted()) }
+
     /// Whether a field of the upstream's does not go on.
     package func drops(_ name: Span<UInt8>) -> Bool {
         for key in dropped where key.count == name.count && name.equalsIgnoringCase(key.span) { return true }
@@ -123,5 +126,12 @@ package final class ResponseFields: Sendable {
         let header = ForwardingRule.Header(name: field.name, value: field.value)
         guard (try? header.append(identity?.principal, context, to: &line)) != nil, !line.isEmpty else { return nil }
         return line
+    }
+}
+
+extension ResponseFields? {
+    /// The same without some more of the upstream's fields, named in lower case.
+    package func hiding(_ names: Set<String>) -> ResponseFields? {
+        names.isEmpty ? self : (self ?? ResponseFields(fields: [], removed: [])).hiding(names)
     }
 }

@@ -15,18 +15,17 @@ final class AddedFields {
     private let vary = FieldStart("Vary", "Accept-Encoding")
     private let contentEncoding = FieldStart("Content-Encoding")
     private let entityTag = FieldStart("ETag")
-    /// By limit: RateLimit-Policy, and the beginning of RateLimit.
-    private let policies: [FieldStart]
+    /// By limit and plan: RateLimit-Policy; by limit: the beginning of RateLimit.
+    private let policies: [[FieldStart]]
     private let states: [FieldStart]
 
     init(_ limits: [Limit]) {
         policies = limits.map { limit in
-            // A month has no length of its own.
-            if case .calendar? = limit.quota.windows?.kind {
-                return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(limit.quota.count)")
+            (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { quota in
+                // A month has no length of its own.
+                if case .calendar? = quota.windows?.kind { return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count)") }
+                return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count);w=\(max(1, quota.window.seconds))")
             }
-            let window = max(1, limit.quota.window.seconds)
-            return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(limit.quota.count);w=\(window)")
         }
         states = limits.map { FieldStart("RateLimit", "\"\($0.name)\";r=", isFleeting: true) }
     }
@@ -47,7 +46,7 @@ final class AddedFields {
         if passage.compression != nil { appendCoding(passage, to: &output) }
         let asked = passage.progress.states
         guard !asked.isEmpty else { return }
-        for index in asked.indices { Self.begin(policies[asked[index].limit.index], isFirst: index == 0, &output) }
+        for index in asked.indices { Self.begin(policies[asked[index].limit.index][asked[index].plan], isFirst: index == 0, &output) }
         output.end()
         for index in asked.indices {
             let state = asked[index]

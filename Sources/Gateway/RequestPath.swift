@@ -269,6 +269,11 @@ final class RequestPath {
         .reply(try policy.reply(reply, of: route, to: admission.identity, in: passage.context, form: form(passage)))
     }
 
+    /// The upstream's response begins: some limits go by what it says.
+    func responseBegan(_ head: borrowing ResponseHead, _ passage: Passage) {
+        if limiter.readsCosts { limiter.note(head, passage.progress) }
+    }
+
     // MARK: - Answering and ending
 
     /// Takes a request of a listener that sends its clients to https.
@@ -327,7 +332,7 @@ final class RequestPath {
         let isAnswered = isComplete || passage.state == .forwarding && passage.exchange.headAt != .never
         // Who is sent to sign in has failed all the same.
         let counted = if case .refused(let refusal) = passage.verdict { refusal.status } else { passage.status }
-        if isAnswered { limiter.settle(passage.progress, status: counted, at: loop.now) }
+        if isAnswered { limiter.settle(passage.progress, status: counted, bodyBytes: passage.bytesOut, at: loop.now) }
         let record = RequestRecord(passage, isComplete: isComplete, at: Clock.now())
         metrics.count(record)
         if let tracer { tracer.finish(record) }

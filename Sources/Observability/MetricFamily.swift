@@ -13,6 +13,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
     case keySetFetches, keySetLastSuccess, keySetKeys
     case limitDecisions = 80, limitTableEntries, limitTableEvictions
     case storeRequests, storeDuration, storeRedirects, storeUp
+    case limitPlansMissed, limitNear, limitRefusalsKept
     case upstreamRequests = 100, upstreamResponseDuration, upstreamConnectDuration
     case upstreamConnections, upstreamConnectFailures, upstreamWaiting, upstreamWaitDuration, upstreamRejections
     case upstreamRetries, upstreamRetriesDenied
@@ -96,6 +97,12 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
             "key_set_last_success_timestamp_seconds", .gauge, ["issuer"], "When a key set was known to be current last."),
         .keySetKeys: Definition("key_set_keys", .gauge, ["issuer"], "Keys of an issuer that can be used."),
         .limitDecisions: Definition("limit_decisions_total", .counter, ["limit", "result"], "What limits have decided."),
+        .limitPlansMissed: Definition(
+            "limit_plans_missed_total", .counter, ["limit"], "Requests whose token names none of the limit's plans."),
+        .limitNear: Definition(
+            "limit_near_total", .counter, ["limit"], "Requests that were let through and left less than a fifth of the quota."),
+        .limitRefusalsKept: Definition(
+            "limit_refusals_kept_total", .counter, ["limit"], "Requests that were refused without asking Redis, which had said so before."),
         .limitTableEntries: Definition("limit_table_entries", .gauge, "Keys in the table of limits."),
         .limitTableEvictions: Definition(
             "limit_table_evictions_total", .counter, "Keys that gave way to others because the table was full."),

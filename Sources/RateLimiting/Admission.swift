@@ -26,9 +26,12 @@ package struct LimitState: Sendable {
     package let nextAfter: Nanoseconds
     /// How long to wait; zero where the limit lets the request through.
     package let retryAfter: Nanoseconds
+    /// Which of the limit's plans it is; 0 without ``Plans``.
+    package let plan: Int
 
-    package init(limit: LimitID, remaining: UInt64, nextAfter: Nanoseconds, retryAfter: Nanoseconds) {
+    package init(limit: LimitID, remaining: UInt64, nextAfter: Nanoseconds, retryAfter: Nanoseconds, plan: Int = 0) {
         self.limit = limit
+        self.plan = plan
         self.remaining = remaining
         self.nextAfter = nextAfter
         self.retryAfter = retryAfter
@@ -40,7 +43,7 @@ extension LimitState {
         self.init(
             limit: limit, remaining: decision.remaining,
             nextAfter: decision.nextAfter ?? quota.gcra.nextAfter(ahead: decision.resetAfter.count),
-            retryAfter: decision.retryAfter)
+            retryAfter: decision.retryAfter, plan: quota.plan)
     }
 }
 

@@ -8,6 +8,7 @@ package final class AdmissionProgress {
     struct LocalCharge {
         let limit: LimitID
         let fingerprint: UInt64
+        let quota: Quota
         let charge: GCRA.Charge
         /// Where it was made in place of a store that may have charged too, which turns out later.
         var standIn: StandIn?
@@ -48,6 +49,8 @@ package final class AdmissionProgress {
         /// Those for the parts of a store, where it has several.
         var pendingParts: [PendingDecision] = []
         var permit: Permit?
+        /// What the response says of the request's cost.
+        var toldCosts: [LimitID: UInt64] = [:]
 
         mutating func reset() {
             Self.clear(&states)
@@ -62,6 +65,7 @@ package final class AdmissionProgress {
                 pendingParts = []
             }
             permit = nil
+            if !toldCosts.isEmpty { toldCosts = [:] }
         }
 
         /// Begins to decide; without a permit, before it is known who asks.

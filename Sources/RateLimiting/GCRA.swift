@@ -27,7 +27,7 @@ package struct GCRA: Equatable, Sendable {
         /// What was counted in windows.
         package var counts: Windows.Counts?
 
-        package var charge: Charge { Charge(end: arrival, refundedBefore: refundedBefore) }
+        package var charge: Charge { Charge(end: arrival, refundedBefore: refundedBefore, units: max(1, granted)) }
 
         package init(
             isAllowed: Bool, granted: UInt64 = 1, arrival: UInt64, remaining: UInt64, resetAfter: Nanoseconds, retryAfter: Nanoseconds
@@ -47,10 +47,13 @@ package struct GCRA: Equatable, Sendable {
         package let end: UInt64
         /// All that had been taken back of the key before.
         package let refundedBefore: UInt64
+        /// How many requests it counts for.
+        package let units: UInt64
 
-        package init(end: UInt64, refundedBefore: UInt64) {
+        package init(end: UInt64, refundedBefore: UInt64, units: UInt64 = 1) {
             self.end = end
             self.refundedBefore = refundedBefore
+            self.units = units
         }
     }
 
@@ -64,7 +67,7 @@ package struct GCRA: Equatable, Sendable {
     ///   - refunded: all that has been taken back of the key so far.
     package func refundable(_ charge: Charge, arrival: UInt64, refunded: UInt64, now: UInt64) -> UInt64 {
         let end = charge.end - min(charge.end, refunded &- charge.refundedBefore)
-        let start = end - min(end, cost)
+        let start = end - min(end, cost(of: charge.units))
         let left = end > max(start, now) ? end - max(start, now) : 0
         return min(left, arrival > now ? arrival - now : 0)
     }
@@ -78,16 +81,32 @@ package struct GCRA: Equatable, Sendable {
         return Nanoseconds(overflow || overflows ? cost : needed > tolerance ? needed - tolerance : 0)
     }
 
-    /// Decides on one request at `now`, of a key whose TAT is `arrival` (0 for a new key).
-    package func decide(arrival: UInt64, now: UInt64) -> Decision {
+    /// What so many requests cost; where there are too many to say, more than any quota has.
+    package func cost(of units: UInt64) -> UInt64 {
+        let (product, overflow) = cost.multipliedReportingOverflow(by: units)
+        return overflow ? .max : product
+    }
+
+    /// The TAT of a key after it was charged for so many requests, as far as the quota has them.
+    func charged(arrival: UInt64, units: UInt64, now: UInt64) -> UInt64 {
+        let (next, overflow) = max(arrival, now).addingReportingOverflow(cost(of: units))
+        let (most, isEndless) = now.addingReportingOverflow(tolerance)
+        return max(arrival, overflow || !isEndless && next > most ? (isEndless ? .max : most) : next)
+    }
+
+    /// Decides on a request at `now`, of a key whose TAT is `arrival` (0 for a new key).
+    ///
+    /// - Parameter units: how many requests it counts for: all of them are charged or none.
+    package func decide(arrival: UInt64, now: UInt64, units: UInt64 = 1) -> Decision {
         let current = max(arrival, now)
+        let cost = cost(of: units)
         let (next, overflow) = current.addingReportingOverflow(cost)
         let isAllowed = !overflow && next - now <= tolerance
         let kept = isAllowed ? next : current
         let ahead = kept - now
         return Decision(
-            isAllowed: isAllowed, arrival: isAllowed ? next : arrival,
-            remaining: ahead >= tolerance ? 0 : (tolerance - ahead) / cost, resetAfter: Nanoseconds(ahead),
-            retryAfter: Nanoseconds(isAllowed ? 0 : overflow ? cost : next - now - tolerance))
+            isAllowed: isAllowed, granted: units, arrival: isAllowed ? next : arrival,
+            remaining: ahead >= tolerance ? 0 : (tolerance - ahead) / self.cost, resetAfter: Nanoseconds(ahead),
+            retryAfter: Nanoseconds(isAllowed ? 0 : overflow ? self.cost : next - now - tolerance))
     }
 }

@@ -37,7 +37,8 @@ final class LeaseBroker {
         store.decide(
             [
                 RemoteCall(
-                    name: call.name, fingerprint: call.fingerprint, quota: call.quota, count: count, floor: call.floor)
+                    name: call.name, fingerprint: call.fingerprint, quota: call.quota, count: count, isDivisible: true,
+                    floor: call.floor, standIns: call.standIns)
             ], for: lease)
     }
 

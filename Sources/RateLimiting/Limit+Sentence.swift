@@ -5,16 +5,20 @@ extension Limit {
     /// What it does, in words: `100 requests a minute for each claim sub, 20 at once; all gateways count together in redis main; while that is away, each
     /// host goes on from what it knows`.
     package var sentence: String {
-        let quota = self.quota
-        var text = "\(quota.count) \(quota.count == 1 ? "request" : "requests") "
-        switch quota.windows?.kind {
-        case nil: text += Self.per(quota.window)
-        case .fixed: text += "\(Self.per(quota.window)) by the clock"
-        case .sliding: text += "in any \(Self.period(quota.window)), about"
-        case .calendar(let periods): text += "a \(periods.title)"
+        var text: String
+        if let plans {
+            let parts = plans.all.map { plan in
+                let isDefault = plan.quota.plan == quota.plan
+                return Self.rateText(plan.quota) + Self.burstText(plan.quota)
+                    + (isDefault ? plan.name == "default" ? " for others" : " for \(plan.name) and others" : " for \(plan.name)")
+            }
+            text = "by claim \(plans.claim): \(parts.joined(separator: "; "))"
+            text += "; for each " + key.map(Self.words).joined(separator: " and ")
+        } else {
+            text = Self.rateText(quota)
+            text += " for each " + key.map(Self.words).joined(separator: " and ") + Self.burstText(quota)
         }
-        text += " for each " + key.map(Self.words).joined(separator: " and ")
-        if quota.windows == nil, quota.burst != quota.count { text += ", \(quota.burst) at once" }
+        if let cost { text += ", of which one \(cost.words)" }
         if !countedStatuses.isEmpty { text += ", of responses with " + countedStatuses.map(String.init).joined(separator: " ") }
         if let allowance { text += ", but not \(allowance.text)" }
         if isShadow { text += "; refuses nobody, and tells what it would refuse" }
@@ -29,6 +33,20 @@ extension Limit {
             case .last: "those pass that had something left"
             }
         return text + "; while that is away, " + rest
+    }
+
+    private static func rateText(_ quota: Quota) -> String {
+        let text = "\(quota.count) \(quota.count == 1 ? "request" : "requests") "
+        switch quota.windows?.kind {
+        case nil: return text + per(quota.window)
+        case .fixed: return text + "\(per(quota.window)) by the clock"
+        case .sliding: return text + "in any \(period(quota.window)), about"
+        case .calendar(let periods): return text + "a \(periods.title)"
+        }
+    }
+
+    private static func burstText(_ quota: Quota) -> String {
+        quota.windows == nil && quota.burst != quota.count ? ", \(quota.burst) at once" : ""
     }
 
     private static func words(_ template: Template) -> String {

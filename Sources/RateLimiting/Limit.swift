@@ -1,5 +1,6 @@
 import Time
 package import ConfigFile
+import Authentication
 
 /// A limit, as the file describes it.
 package final class Limit: Sendable {
@@ -21,9 +22,18 @@ package final class Limit: Sendable {
     package let name: String
     /// Where it stands in the file; nil for one that stands in none.
     package let line: SourceLine?
+    /// Of who has no plan.
     package let quota: Quota
+    /// Who has which quota, where that is not one for all.
+    package let plans: Plans?
+    /// For how many requests one counts; nil for one.
+    package let cost: LimitCost?
+    /// Whether it is a limit of the file with the cost of a route.
+    package let isOfRoute: Bool
     /// Whether a token's claims take part in the key, or in who is not counted.
-    package var dependsOnClaims: Bool { !key.flatMap(\.variables).filter(\.isClaim).isEmpty || allowance?.dependsOnClaims == true }
+    package var dependsOnClaims: Bool {
+        !key.flatMap(\.variables).filter(\.isClaim).isEmpty || allowance?.dependsOnClaims == true || plans != nil
+    }
     /// Whether a field or a cookie takes part in the key, in which a secret may stand.
     package var hasSecretKey: Bool {
         key.flatMap(\.variables).contains { variable in
@@ -51,8 +61,11 @@ package final class Limit: Sendable {
 
     package init(
         name: String, quota: Quota, key: [Template], store: Store = .memory, whenStoreFails: WhenStoreFails = .local,
-        lease: UInt64 = 1, countedStatuses: [Int] = [], isShadow: Bool = false
+        lease: UInt64 = 1, countedStatuses: [Int] = [], isShadow: Bool = false, cost: LimitCost? = nil
     ) {
+        plans = nil
+        self.cost = cost
+        isOfRoute = false
         self.isShadow = isShadow
         allowance = nil
         self.name = name
@@ -78,6 +91,48 @@ package final class Limit: Sendable {
 
     private static func isOfClaimsAlone(_ key: [Template]) -> Bool { key.flatMap(\.variables).allSatisfy(\.isClaim) }
 
+    /// The same limit, of which requests have another cost: what they use up is one quota.
+    package init(_ limit: Limit, costs cost: LimitCost) {
+        name = limit.name
+        line = limit.line
+        quota = limit.quota
+        plans = limit.plans
+        key = limit.key
+        dependsOnClaimsAlone = limit.dependsOnClaimsAlone
+        store = limit.store
+        whenStoreFails = limit.whenStoreFails
+        lease = limit.lease
+        countedStatuses = limit.countedStatuses
+        isShadow = limit.isShadow
+        allowance = limit.allowance
+        self.cost = cost
+        isOfRoute = true
+    }
+
+    /// The most that a quota lets through at once.
+    private var mostAtOnce: UInt64 {
+        (plans?.all.map(\.quota) ?? [quota]).map { $0.windows?.count ?? $0.burst }.min() ?? 1
+    }
+
+    /// Reports a cost that no request could pay.
+    package func check(_ cost: LimitCost, at directive: Directive, _ diagnostics: Diagnostics) {
+        if lease > 1 { diagnostics.error("a lease counts requests that cost 1", at: directive.name, hint: "remove lease, or cost") }
+        if cost.reserved > mostAtOnce {
+            diagnostics.error(
+                "a cost of \(cost.reserved) is more than the \(mostAtOnce) that the limit lets through at once: nothing would pass",
+                at: directive.name, hint: "take a larger burst")
+        }
+    }
+
+    /// What holds for a request, and whether that is because the claim names a plan; always true without plans.
+    func quota(for identity: Identity?) -> (quota: Quota, isNamed: Bool) {
+        guard let plans else { return (quota, true) }
+        guard let quota = plans.quota(for: identity) else { return (self.quota, false) }
+        return (quota, true)
+    }
+
+    func units(told: UInt64?, _ bodyBytes: UInt64) -> UInt64 { cost?.units(told: told, bodyBytes: bodyBytes) ?? 1 }
+
     func counts(_ status: Int) -> Bool { countedStatuses.isEmpty || countedStatuses.contains(status) }
 
     /// Reads `limit NAME { … }`; nil when a part of it is wrong.
@@ -91,10 +146,19 @@ package final class Limit: Sendable {
             diagnostics.error("a limit's name is printable ASCII without quotes", at: directive.arguments[0])
         }
         let rateDirective = block.one("rate")
-        let rate = rateDirective.flatMap { Rate($0, diagnostics) }
+        let isPlanned = rateDirective?.block != nil
+        let rate = rateDirective.flatMap { isPlanned ? nil : Rate($0, diagnostics) }
         let burstDirective = block.one("burst")
         let burst = burstDirective?.integer(1...1_000_000_000, diagnostics)
         let windows = Windows.read(block, rate.map { ($0.count, $0.window) }, rateDirective, diagnostics)
+        let window =
+            isPlanned
+            ? block.one("window").flatMap { ["fixed": Windows.Kind.fixed, "sliding": .sliding][$0.arguments.first?.text ?? ""] } : nil
+        plans = rateDirective.flatMap { isPlanned ? Plans($0, window, diagnostics) : nil }
+        if let burstDirective, isPlanned {
+            diagnostics.error(
+                "each plan has its own burst", at: burstDirective.name, hint: "write it behind the plan's rate: pro 6000/minute burst 500;")
+        }
         if let burstDirective, windows != nil {
             diagnostics.error(
                 "a window has no burst: all of its count may come at once", at: burstDirective.name, hint: "remove it, or window and quota")
@@ -127,7 +191,8 @@ package final class Limit: Sendable {
             diagnostics.error(
                 "a lease would outlive its window", at: leaseDirective.name, hint: "remove it, or count by rate and burst alone")
         }
-        if let leaseDirective, let most = burst.map({ UInt64($0) }) ?? rate?.count, lease > most {
+        let most = plans?.all.map(\.quota.burst).min() ?? burst.map { UInt64($0) } ?? rate?.count
+        if let leaseDirective, let most, lease > most {
             diagnostics.error(
                 "a lease of \(lease) is more than the \(most) that the limit lets through at once", at: leaseDirective.name,
                 hint: "take a tenth of it or less: all workers share it")
@@ -139,6 +204,9 @@ package final class Limit: Sendable {
             }
             return status
         }
+        let costDirective = block.one("cost")
+        cost = costDirective.flatMap { LimitCost($0, diagnostics) }
+        isOfRoute = false
         let shadow = block.one("shadow")
         isShadow = shadow?.takes(0...0, "", diagnostics) ?? false
         allowance = LimitAllowance(block.all("allow"), diagnostics)
@@ -147,20 +215,22 @@ package final class Limit: Sendable {
             diagnostics.error("a limit has no rate", at: directive.name, hint: "add: rate 100/minute; or quota 100000/month;")
         }
         if key.isEmpty { diagnostics.error("a limit has no key", at: directive.name, hint: "add: key $client.ip; or key $claim.sub;") }
-        if let rate, let burst, windows == nil,
-            Nanoseconds(max(1, rate.window.count / rate.count)) * UInt64(burst) > .seconds(1_000 * 86_400)
-        {
+        if let rate, let burst, windows == nil, !rate.canHave(burst: burst) {
             diagnostics.error(
                 "a burst of \(burst) at this rate is not whole again for years", at: burstDirective?.name ?? directive.name,
                 hint: "take a burst that grows back within 1000 days, or use quota")
         }
         if diagnostics.count > errors { return nil }
-        if let windows, rate == nil {
+        if let plans {
+            quota = plans.defaultQuota
+        } else if let windows, rate == nil {
             quota = Quota(count: windows.count, window: .milliseconds(windows.length), windows: windows)
         } else {
             quota = Quota(
                 count: rate?.count ?? 1, window: rate?.window ?? Nanoseconds(1), burst: burst.map { UInt64($0) }, windows: windows)
         }
+        if let costDirective, let cost { check(cost, at: costDirective, diagnostics) }
+        if diagnostics.count > errors { return nil }
     }
 }
 
@@ -170,28 +240,4 @@ extension Quota {
         guard let rate = Rate(directive, diagnostics) else { return nil }
         self.init(count: rate.count, window: rate.window)
     }
-}
-
-/// `100/minute`, `5/5m`.
-private struct Rate {
-    let count: UInt64
-    let window: Nanoseconds
-
-    init?(_ directive: Directive, _ diagnostics: Diagnostics) {
-        guard let word = directive.word("COUNT/TIME", diagnostics) else { return nil }
-        let parts = word.text.split(separator: "/", maxSplits: 1).map(String.init)
-        guard parts.count == 2, let count = UInt64(parts[0]), count > 0, count <= 1_000_000_000,
-            let window = Rate.units[parts[1]] ?? Duration(word: parts[1]), window > .zero, window <= .seconds(86_400 * 31)
-        else {
-            diagnostics.error("'\(word.text)' is not a rate", at: word, hint: "write 100/minute, 10/second, 5/5m")
-            return nil
-        }
-        self.count = count
-        self.window = Nanoseconds(window)
-    }
-
-    private static let units: [String: Duration] = [
-        "second": .seconds(1), "minute": .seconds(60), "hour": .seconds(3_600), "day": .seconds(86_400), "s": .seconds(1),
-        "m": .seconds(60), "h": .seconds(3_600), "d": .seconds(86_400),
-    ]
 }

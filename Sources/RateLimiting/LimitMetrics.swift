@@ -19,11 +19,29 @@ package final class LimitMetrics {
 
     private let metrics: Metrics
     private let cells: [Metrics.Cell]
+    private let missedPlans: [Metrics.Cell?]
+    private let near: [Metrics.Cell]
+    private let kept: [Metrics.Cell]
 
     package init(_ limits: [Limit], _ metrics: Metrics) {
         self.metrics = metrics
+        missedPlans = limits.map { $0.plans == nil ? nil : metrics.cell(.limitPlansMissed, $0.name) }
+        near = limits.map { metrics.cell(.limitNear, $0.name) }
+        kept = limits.map { metrics.cell(.limitRefusalsKept, $0.name) }
         cells = limits.flatMap { limit in Result.allCases.map { metrics.cell(.limitDecisions, limit.name, $0.word) } }
     }
+
+    /// A token names none of the limit's plans.
+    func planMissed(_ limit: LimitID) { if let cell = missedPlans[limit.index] { metrics.add(cell) } }
+
+    /// A request was let through; of a quota of which little is left that is told.
+    func allowed(_ limit: LimitID, _ decision: GCRA.Decision, of quota: Quota) {
+        decided(limit, .allowed)
+        if decision.remaining < (quota.windows?.count ?? quota.burst) / 5 { metrics.add(near[limit.index]) }
+    }
+
+    /// A request was refused for what is known.
+    func refusedUnasked(_ limit: LimitID) { metrics.add(kept[limit.index]) }
 
     func decided(_ limit: LimitID, _ result: Result) { metrics.add(cells[limit.index * Result.allCases.count + result.rawValue]) }
 }

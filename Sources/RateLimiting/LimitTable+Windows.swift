@@ -4,19 +4,32 @@ import Time
 /// Limits that count in windows: a key's bucket has the counts in the word that else has its arrival time, so that one exchange charges it. In the
 /// word behind it stands until when they matter, and where else the cost stands, 0.
 extension LimitTable {
-    /// Decides on one request and charges it.
-    func admit(_ fingerprint: UInt64, _ windows: Windows, _ quota: Quota, now: UInt64) -> GCRA.Decision {
+    /// Decides on a request and charges it.
+    func admit(_ fingerprint: UInt64, _ windows: Windows, _ quota: Quota, units: UInt64, now: UInt64) -> GCRA.Decision {
         let wall = wall(now)
         while true {
-            guard let bucket = bucket(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, now) }
+            guard let bucket = bucket(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, units, now) }
             let word = memory.load(bucket + 1)
             var counts = Self.unpack(word, windows, at: wall)
-            let decision = windows.decide(&counts, at: wall)
+            let decision = windows.decide(&counts, at: wall, units: units)
             guard decision.isAllowed else { return decision }
             guard memory.compareExchange(bucket + 1, expected: word, desired: Self.pack(counts, windows)).exchanged else { continue }
             memory.store(bucket + 2, relevantUntil(windows, wall, now))
             // Taken by another key in between: that key has paid once too often, this one starts again.
             if memory.load(bucket) == fingerprint { return decision }
+        }
+    }
+
+    /// A request has turned out to count for so many more.
+    func charge(_ fingerprint: UInt64, _ windows: Windows, _ quota: Quota, units: UInt64, now: UInt64) {
+        let wall = wall(now)
+        guard let bucket = bucket(fingerprint, quota, now) else { return }
+        while true {
+            let word = memory.load(bucket + 1)
+            var counts = Self.unpack(word, windows, at: wall)
+            counts.current += min(units, windows.remaining(counts, at: wall))
+            guard memory.compareExchange(bucket + 1, expected: word, desired: Self.pack(counts, windows)).exchanged else { continue }
+            return memory.store(bucket + 2, relevantUntil(windows, wall, now))
         }
     }
 
@@ -48,19 +61,21 @@ extension LimitTable {
         memory.store(bucket + 2, relevantUntil(windows, wall, now))
     }
 
-    /// Takes one request of a window back.
+    /// Takes a request back.
     ///
-    /// - Parameter start: the window that it was counted in; nil for the present one.
-    func refund(_ fingerprint: UInt64, _ windows: Windows, start: UInt64?, now: UInt64) {
+    /// - Parameters:
+    ///   - start: the window that it was counted in; nil for the present one.
+    ///   - units: for how many it was counted.
+    func refund(_ fingerprint: UInt64, _ windows: Windows, start: UInt64?, units: UInt64, now: UInt64) {
         guard let bucket = find(fingerprint), memory.load(bucket + 3) == 0 else { return }
         let wall = wall(now)
         while true {
             let word = memory.load(bucket + 1)
             var counts = Self.unpack(word, windows, at: wall)
             if start == nil || counts.start == start, counts.current > 0 {
-                counts.current -= 1
+                counts.current -= min(counts.current, units)
             } else if let start, windows.kind == .sliding, start + windows.length == counts.start, counts.previous > 0 {
-                counts.previous -= 1
+                counts.previous -= min(counts.previous, units)
             } else {
                 return
             }

@@ -71,20 +71,34 @@ package struct LimitTable {
     /// The fingerprint of a key; never 0.
     package func fingerprint(_ key: Span<UInt8>) -> UInt64 { max(1, hash.hash(key)) }
 
-    /// Decides on one request and charges it.
-    package func admit(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> GCRA.Decision {
-        if let windows = quota.windows { return admit(fingerprint, windows, quota, now: now) }
+    /// Decides on a request and charges it.
+    ///
+    /// - Parameter units: how many requests it counts for.
+    package func admit(_ fingerprint: UInt64, _ quota: Quota, units: UInt64 = 1, now: UInt64) -> GCRA.Decision {
+        if let windows = quota.windows { return admit(fingerprint, windows, quota, units: units, now: now) }
         while true {
-            guard let bucket = findOrTake(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, now) }
+            guard let bucket = findOrTake(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, units, now) }
             if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
             let refunded = memory.load(bucket + 2)
             let arrival = memory.load(bucket + 1)
-            var decision = quota.gcra.decide(arrival: arrival, now: now)
+            var decision = quota.gcra.decide(arrival: arrival, now: now, units: units)
             guard decision.isAllowed else { return decision }
             guard memory.compareExchange(bucket + 1, expected: arrival, desired: decision.arrival).exchanged else { continue }
             decision.refundedBefore = refunded
             // Taken by another key in between: that key has paid once too often, this one starts again.
             if memory.load(bucket) == fingerprint { return decision }
+        }
+    }
+
+    /// A request has turned out to count for so many more: they are charged as far as the quota has them.
+    package func charge(_ fingerprint: UInt64, _ quota: Quota, units: UInt64, now: UInt64) {
+        if let windows = quota.windows { return charge(fingerprint, windows, quota, units: units, now: now) }
+        guard let bucket = findOrTake(fingerprint, quota, now) else { return }
+        if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
+        while true {
+            let arrival = memory.load(bucket + 1)
+            let charged = quota.gcra.charged(arrival: arrival, units: units, now: now)
+            if memory.compareExchange(bucket + 1, expected: arrival, desired: charged).exchanged { return }
         }
     }
 
@@ -96,16 +110,16 @@ package struct LimitTable {
         return (counts?.current ?? 0, counts?.start ?? 0)
     }
 
-    /// What this host knows of a key that has nothing left; nil for one that may have.
-    package func refusal(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> GCRA.Decision? {
+    /// What this host knows of a key that has less left than `units`; nil for one that may have enough.
+    package func refusal(_ fingerprint: UInt64, _ quota: Quota, units: UInt64 = 1, now: UInt64) -> GCRA.Decision? {
         if let windows = quota.windows {
             guard var counts = counts(fingerprint, windows, now: now) else { return nil }
-            let decision = windows.decide(&counts, at: wall(now))
+            let decision = windows.decide(&counts, at: wall(now), units: units)
             return decision.isAllowed ? nil : decision
         }
         let ahead = ahead(fingerprint, quota, now: now)
         guard ahead > 0 else { return nil }
-        let decision = quota.gcra.decide(arrival: now + ahead, now: now)
+        let decision = quota.gcra.decide(arrival: now + ahead, now: now, units: units)
         return decision.isAllowed ? nil : decision
     }
 
@@ -142,15 +156,15 @@ package struct LimitTable {
         }
     }
 
-    /// A store was told to take one request of a key back. What is left of that charge it knows, not this host: a whole one is taken, and the store's next
+    /// A store was told to take a request of a key back. What is left of that charge it knows, not this host: a whole one is taken, and the store's next
     /// word holds.
-    package func unlearn(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) {
-        if let windows = quota.windows { return refund(fingerprint, windows, start: nil, now: now) }
+    package func unlearn(_ fingerprint: UInt64, _ quota: Quota, units: UInt64 = 1, now: UInt64) {
+        if let windows = quota.windows { return refund(fingerprint, windows, start: nil, units: units, now: now) }
         guard let bucket = find(fingerprint) else { return }
         while true {
             let arrival = memory.load(bucket + 1)
             guard arrival > now else { return }
-            let lower = max(now, arrival - min(arrival, quota.gcra.cost))
+            let lower = max(now, arrival - min(arrival, quota.gcra.cost(of: units)))
             if memory.compareExchange(bucket + 1, expected: arrival, desired: lower).exchanged { return }
         }
     }
@@ -193,7 +207,7 @@ package struct LimitTable {
 
     /// Takes back what is left of the charge of a request that does not count after all.
     package func refund(_ fingerprint: UInt64, _ quota: Quota, _ charge: GCRA.Charge, now: UInt64) {
-        if let windows = quota.windows { return refund(fingerprint, windows, start: charge.end, now: now) }
+        if let windows = quota.windows { return refund(fingerprint, windows, start: charge.end, units: charge.units, now: now) }
         guard let bucket = find(fingerprint) else { return }
         let left = quota.gcra.refundable(charge, arrival: memory.load(bucket + 1), refunded: memory.load(bucket + 2), now: now)
         guard left > 0 else { return }
@@ -207,14 +221,14 @@ package struct LimitTable {
     }
 
     /// Decides on a request whose key has no bucket of its own.
-    func admitCrowded(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> GCRA.Decision {
+    func admitCrowded(_ fingerprint: UInt64, _ quota: Quota, _ units: UInt64, _ now: UInt64) -> GCRA.Decision {
         memory.add(firstWord + Self.crowdedWord, 1)
         let word = set(of: fingerprint) + 1
         while true {
             let arrival = memory.load(word)
             // Of another limit, or of a worker that has lost its mind.
             let sound = arrival > now && arrival - now > quota.gcra.tolerance ? now + quota.gcra.tolerance : arrival
-            let decision = quota.gcra.decide(arrival: sound, now: now)
+            let decision = quota.gcra.decide(arrival: sound, now: now, units: units)
             guard decision.isAllowed else { return decision }
             if memory.compareExchange(word, expected: arrival, desired: decision.arrival).exchanged { return decision }
         }

@@ -10,6 +10,8 @@ package struct Quota: Equatable, Sendable {
     package let gcra: GCRA
     /// Where requests are counted in windows; then ``gcra`` is used alone where many keys share one bucket.
     package let windows: Windows?
+    /// Its place among a limit's ``Plans``.
+    package var plan = 0
 
     /// Of tokens of one address that let nobody in, where the file says nothing.
     package static let usualFailedTokens = Quota(count: 100, window: .seconds(10))

@@ -86,7 +86,8 @@ extension RateLimiter {
     private func isRefusedHere(_ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
         for (id, call) in zip(group.ids, group.calls) where limits[id.index].countedStatuses.isEmpty {
             if let decision = refusal(of: call, now), refusals.holds(call.fingerprint, at: now) {
-                refuse(id, decision, progress, now)
+                metrics?.refusedUnasked(id)
+                refuse(id, decision, of: call.quota, progress, now)
                 return true
             }
         }
@@ -95,13 +96,13 @@ extension RateLimiter {
 
     /// What this host knows of a key that has nothing left; nil for one that may have.
     private func refusal(of call: RemoteCall, _ now: Instant) -> GCRA.Decision? {
-        table.refusal(call.fingerprint, call.quota, now: now.nanoseconds)
+        table.refusal(call.fingerprint, call.quota, units: call.count, now: now.nanoseconds)
     }
 
-    private func refuse(_ id: LimitID, _ decision: GCRA.Decision, _ progress: AdmissionProgress, _ now: Instant) {
+    private func refuse(_ id: LimitID, _ decision: GCRA.Decision, of quota: Quota, _ progress: AdmissionProgress, _ now: Instant) {
         let isShadow = limits[id.index].isShadow
         metrics?.decided(id, isShadow ? .wouldRefuse : .refused)
-        let state = LimitState(id, decision, of: limits[id.index].quota)
+        let state = LimitState(id, decision, of: quota)
         progress.change { present in
             present.states.append(state)
             if isShadow { return }
@@ -115,7 +116,8 @@ extension RateLimiter {
         metrics?.decided(group.ids[0], .allowed)
         let state = LimitState(
             limit: group.ids[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
-            nextAfter: group.calls[0].quota.gcra.nextAfter(ahead: lease.wholeAt.since(now).count), retryAfter: .zero)
+            nextAfter: group.calls[0].quota.gcra.nextAfter(ahead: lease.wholeAt.since(now).count), retryAfter: .zero,
+            plan: group.calls[0].quota.plan)
         let charge = AdmissionProgress.RemoteCharge(
             limit: group.ids[0], store: group.store, call: group.calls[0], charge: nil, lease: (fingerprint, lease.end))
         progress.change { present in
@@ -146,11 +148,16 @@ extension RateLimiter {
     private func take(_ decisions: [GCRA.Decision], of group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant)
         -> Bool
     {
-        let states = zip(group.ids, decisions).map { LimitState($0, $1, of: limits[$0.index].quota) }
+        let states = group.ids.indices.map { LimitState(group.ids[$0], decisions[$0], of: group.calls[$0].quota) }
         progress.change { $0.states += states }
         let isShadow = group.isShadow(limits)
-        for (id, decision) in zip(group.ids, decisions) {
-            metrics?.decided(id, decision.isAllowed ? .allowed : isShadow ? .wouldRefuse : .refused)
+        for (index, decision) in decisions.enumerated() {
+            let id = group.ids[index]
+            if decision.isAllowed {
+                metrics?.allowed(id, decision, of: group.calls[index].quota)
+            } else {
+                metrics?.decided(id, isShadow ? .wouldRefuse : .refused)
+            }
         }
         if let refused = zip(group.ids, decisions).first(where: { !$0.1.isAllowed }) {
             if isShadow { return true }
@@ -162,6 +169,24 @@ extension RateLimiter {
         }
         progress.change { $0.chargedRemote += charges }
         return true
+    }
+
+    /// A request has turned out to count for so many more than its store was asked for. Nobody waits for the reply.
+    func chargeMore(_ units: UInt64, _ charge: AdmissionProgress.RemoteCharge, _ now: Instant) {
+        let call = RemoteCall(
+            name: charge.call.name, fingerprint: charge.call.fingerprint, quota: charge.call.quota, count: units, isDivisible: true,
+            standIns: table.standIns)
+        guard let store = stores[charge.store], store.isAvailable(for: [call]) else {
+            guard limits[charge.limit.index].whenStoreFails == .local else { return }
+            table.charge(call.fingerprint, call.quota, units: units, now: now.nanoseconds)
+            return table.countStandIn()
+        }
+        let group = AdmissionProgress.Group(store: charge.store, ids: [charge.limit], calls: [call], leasedUnder: nil)
+        let pending = PendingDecision { [unowned self] _, decisions, now in
+            if let decisions, decisions.count == 1 { learn(group, decisions, now) }
+        }
+        pending.late = { [unowned self] decisions, now in learn(group, decisions, now) }
+        store.decide([call], for: pending)
     }
 
     /// Keeps what a store has said, for when it cannot be asked.
@@ -187,7 +212,7 @@ extension RateLimiter {
             case .open: metrics?.decided(id, .failedOpen)
             case .last:
                 if let refusal = refusal(of: call, now) {
-                    refuse(id, refusal, progress, now)
+                    refuse(id, refusal, of: call.quota, progress, now)
                     isAdmitted = limit.isShadow
                 } else {
                     metrics?.decided(id, .failedOpen)
@@ -199,7 +224,7 @@ extension RateLimiter {
             case .local:
                 let standIn = StandIn(group.store)
                 standIns.append(standIn)
-                isAdmitted = progress.change { admitLocally(id, call.fingerprint, now, &$0, standIn: standIn) }
+                isAdmitted = progress.change { admitLocally(id, call.fingerprint, call.quota, now, &$0, standIn: standIn) }
             }
         }
         pending?.late = { [unowned self] decisions, now in charged(group, decisions, standIns, isAdmitted: isAdmitted, now) }

@@ -1,3 +1,4 @@
+package import HTTPMessage
 package import Time
 import Authentication
 package import Authorization
@@ -15,6 +16,8 @@ package final class RateLimiter {
     package let limits: [Limit]
     /// By limit, whether it is kept outside this host.
     private let areRemote: [Bool]
+    /// Whether a response's head may say what its request costs.
+    package let readsCosts: Bool
     let table: LimitTable
     let stores: [String: any RemoteStore]
     /// What ``LimitTable/standIns`` was when the stores' keys were forgotten last.
@@ -28,6 +31,7 @@ package final class RateLimiter {
     package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
         self.limits = limits
         areRemote = limits.map { if case .redis = $0.store { true } else { false } }
+        readsCosts = limits.contains { $0.cost?.field != nil }
         self.table = table
         self.stores = stores
         self.metrics = metrics
@@ -69,8 +73,9 @@ package final class RateLimiter {
     ) -> Bool {
         for id in ids where areRemote[id.index] { return false }
         for id in ids where !isAllowed(id, present.permit?.identity, context) {
-            let fingerprint = fingerprint(of: limits[id.index], id, present.permit?.identity, in: context)
-            guard admitLocally(id, fingerprint, now, &present) else { break }
+            let identity = present.permit?.identity
+            let fingerprint = fingerprint(of: limits[id.index], id, identity, in: context)
+            guard admitLocally(id, fingerprint, quota(of: id, identity), now, &present) else { break }
         }
         present.isDecided = true
         return true
@@ -83,11 +88,12 @@ package final class RateLimiter {
         for id in ids where !isAllowed(id, progress.identity, context) {
             let limit = limits[id.index]
             let key = key(of: limit, id, progress.identity, in: context)
+            let quota = quota(of: id, progress.identity)
             if case .redis(let store) = limit.store, limit.lease > 1 {
-                let call = call(of: limit, key, to: store, now)
+                let call = call(of: limit, quota, key, to: store, now)
                 leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: key.fingerprint))
             } else if case .redis(let store) = limit.store {
-                let call = call(of: limit, key, to: store, now)
+                let call = call(of: limit, quota, key, to: store, now)
                 // One that refuses nobody is asked by itself: else the others would not be charged where it would refuse.
                 let isTogether = !limit.isShadow
                 if isTogether, let present = groups.firstIndex(where: { $0.store == store && !$0.isShadow(limits) }) {
@@ -96,7 +102,7 @@ package final class RateLimiter {
                 } else {
                     groups.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: nil))
                 }
-            } else if !progress.change({ admitLocally(id, key.fingerprint, now, &$0) }) {
+            } else if !progress.change({ admitLocally(id, key.fingerprint, quota, now, &$0) }) {
                 return progress.finish()
             }
         }
@@ -111,18 +117,27 @@ package final class RateLimiter {
         limits[id.index].allowance?.covers(identity, in: context) ?? false
     }
 
+    /// What a limit lets through of this identity.
+    private func quota(of id: LimitID, _ identity: Identity?) -> Quota {
+        let limit = limits[id.index]
+        guard limit.plans != nil else { return limit.quota }
+        let (quota, isNamed) = limit.quota(for: identity)
+        if !isNamed { metrics?.planMissed(id) }
+        return quota
+    }
+
     /// A question about a key. A store that may have lost its data is told what this host knows.
-    private func call(of limit: Limit, _ key: RenderedKey, to store: String, _ now: Instant) -> RemoteCall {
+    private func call(of limit: Limit, _ quota: Quota, _ key: RenderedKey, to store: String, _ now: Instant) -> RemoteCall {
         let standIns = table.standIns
         if standIns != standInsSeen {
             standInsSeen = standIns
             for store in stores.values { store.forgetKeys() }
         }
         let isKnown = stores[store]?.knows(key.fingerprint, name: key.name) ?? true
-        let floor = isKnown ? (0, 0) : table.known(key.fingerprint, limit.quota, now: now.nanoseconds)
+        let floor = isKnown ? (0, 0) : table.known(key.fingerprint, quota, now: now.nanoseconds)
         return RemoteCall(
-            name: key.name, fingerprint: key.fingerprint, quota: limit.quota, floor: floor.0, floorStart: floor.1,
-            standIns: standIns)
+            name: key.name, fingerprint: key.fingerprint, quota: quota, count: limit.cost?.reserved ?? 1, floor: floor.0,
+            floorStart: floor.1, standIns: standIns)
     }
 
     /// The fingerprint of a request's key, where nobody has to be told the key itself.
@@ -144,34 +159,72 @@ package final class RateLimiter {
         return key
     }
 
-    /// The request has been answered with this status: limits that count other statuses alone get their charge back.
+    /// The request has been answered with this status: limits that count other statuses alone get their charge back, and those whose cost the response
+    /// decides are charged with the rest.
     ///
     /// Every request is charged before it is forwarded, so that many at once cannot pass before the first is counted.
-    package func settle(_ progress: AdmissionProgress, status: Int, at now: Instant) {
-        progress.change { settle(&$0, status, now) }
+    ///
+    /// - Parameter bodyBytes: of the response's body that were sent.
+    package func settle(_ progress: AdmissionProgress, status: Int, bodyBytes: UInt64 = 0, at now: Instant) {
+        progress.change { settle(&$0, status, bodyBytes, now) }
     }
 
-    private func settle(_ present: inout AdmissionProgress.Present, _ status: Int, _ now: Instant) {
-        for charge in present.charged where !limits[charge.limit.index].counts(status) { giveBack(charge, now) }
-        for charge in present.chargedRemote where !limits[charge.limit.index].counts(status) { giveBack(charge, now) }
+    private func settle(_ present: inout AdmissionProgress.Present, _ status: Int, _ bodyBytes: UInt64, _ now: Instant) {
+        for charge in present.charged {
+            let limit = limits[charge.limit.index]
+            let units = limit.counts(status) ? limit.units(told: present.toldCosts[charge.limit], bodyBytes) : 0
+            if units == 0 {
+                giveBack(charge, now)
+            } else if units > charge.charge.units {
+                table.charge(charge.fingerprint, charge.quota, units: units - charge.charge.units, now: now.nanoseconds)
+                if charge.standIn != nil { table.countStandIn() }
+            }
+        }
+        for charge in present.chargedRemote {
+            let limit = limits[charge.limit.index]
+            let units = limit.counts(status) ? limit.units(told: present.toldCosts[charge.limit], bodyBytes) : 0
+            if units == 0 {
+                giveBack(charge, now)
+            } else if units > charge.call.count {
+                chargeMore(units - charge.call.count, charge, now)
+            }
+        }
         present.forgetCharges()
+        if !present.toldCosts.isEmpty { present.toldCosts = [:] }
+    }
+
+    /// The upstream's response begins: what it says of the request's cost is kept.
+    package func note(_ head: borrowing ResponseHead, _ progress: AdmissionProgress) {
+        progress.change { present in
+            for id in present.charged.map({ $0.limit }) + present.chargedRemote.map({ $0.limit }) {
+                guard case .responseHeader(let name, let most)? = limits[id.index].cost else { continue }
+                let field = [UInt8](name.utf8)
+                guard let line = head.fields.first(named: field.span, in: head.bytes) else { continue }
+                if let count = head.bytes.extracting(line.value.range).decimal(max: .max) { present.toldCosts[id] = min(count, most) }
+            }
+        }
     }
 
     /// False when the limit refuses; the error then stands in `present`.
     ///
     /// - Parameter standIn: of a charge in place of a store's.
     func admitLocally(
-        _ id: LimitID, _ fingerprint: UInt64, _ now: Instant, _ present: inout AdmissionProgress.Present, standIn: StandIn? = nil
+        _ id: LimitID, _ fingerprint: UInt64, _ quota: Quota, _ now: Instant, _ present: inout AdmissionProgress.Present,
+        standIn: StandIn? = nil
     ) -> Bool {
         let limit = limits[id.index]
-        let decision = table.admit(fingerprint, limit.quota, now: now.nanoseconds)
+        let decision = table.admit(fingerprint, quota, units: limit.cost?.reserved ?? 1, now: now.nanoseconds)
         let isShadow = limit.isShadow && !decision.isAllowed
-        metrics?.decided(id, isShadow ? .wouldRefuse : standIn != nil ? .local : decision.isAllowed ? .allowed : .refused)
-        present.states.append(LimitState(id, decision, of: limit.quota))
+        if decision.isAllowed, standIn == nil {
+            metrics?.allowed(id, decision, of: quota)
+        } else {
+            metrics?.decided(id, isShadow ? .wouldRefuse : standIn != nil ? .local : .refused)
+        }
+        present.states.append(LimitState(id, decision, of: quota))
         if decision.isAllowed {
             if standIn != nil { table.countStandIn() }
             present.charged.append(
-                AdmissionProgress.LocalCharge(limit: id, fingerprint: fingerprint, charge: decision.charge, standIn: standIn))
+                AdmissionProgress.LocalCharge(limit: id, fingerprint: fingerprint, quota: quota, charge: decision.charge, standIn: standIn))
             return true
         }
         if isShadow { return true }
@@ -191,7 +244,7 @@ package final class RateLimiter {
             standIn.isUndone = true
             if let inStore = standIn.inStore { stores[standIn.store]?.refund([inStore]) }
         }
-        table.refund(charge.fingerprint, limits[charge.limit.index].quota, charge.charge, now: now.nanoseconds)
+        table.refund(charge.fingerprint, charge.quota, charge.charge, now: now.nanoseconds)
     }
 
     private func giveBack(_ charge: AdmissionProgress.RemoteCharge, _ now: Instant) {
@@ -204,6 +257,6 @@ package final class RateLimiter {
 
     func refund(_ refund: RemoteRefund, in store: String, _ now: Instant) {
         stores[store]?.refund([refund])
-        table.unlearn(refund.call.fingerprint, refund.call.quota, now: now.nanoseconds)
+        table.unlearn(refund.call.fingerprint, refund.call.quota, units: refund.charge.units, now: now.nanoseconds)
     }
 }

@@ -5,8 +5,10 @@ package struct RemoteCall: Sendable {
     /// Of the key, in the table of this host.
     package let fingerprint: UInt64
     package let quota: Quota
-    /// How many requests are asked for; the store grants as many of them as there are, at least one or none.
+    /// How many requests are asked for.
     package let count: UInt64
+    /// Whether the store grants as many of them as there are, at least one or none; otherwise all or none.
+    package let isDivisible: Bool
     /// How far ahead of now the key is known to be at least, in nanoseconds; where it is counted in windows, how many requests were.
     package let floor: UInt64
     /// Of windows: the first millisecond of the one that `floor` is of, since 1970.
@@ -15,12 +17,14 @@ package struct RemoteCall: Sendable {
     package let standIns: UInt64
 
     package init(
-        name: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, floor: UInt64 = 0, floorStart: UInt64 = 0, standIns: UInt64 = 0
+        name: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, isDivisible: Bool = false, floor: UInt64 = 0,
+        floorStart: UInt64 = 0, standIns: UInt64 = 0
     ) {
         self.name = name
         self.fingerprint = fingerprint
         self.quota = quota
         self.count = count
+        self.isDivisible = isDivisible
         self.floor = floor
         self.floorStart = floorStart
         self.standIns = standIns

@@ -115,7 +115,7 @@ package struct Windows: Equatable, Sendable {
     }
 
     /// How many requests may come at once.
-    private func remaining(_ counts: Counts, at wall: UInt64) -> UInt64 {
+    func remaining(_ counts: Counts, at wall: UInt64) -> UInt64 {
         guard kind == .sliding else { return count - min(count, counts.current) }
         let used = counts.current * length + carried(counts, at: wall)
         let whole = count * length

@@ -6,7 +6,7 @@ import RateLimiting
 /// The one Lua script that decides on all limits of a request, in the server and in one step.
 ///
 /// Keys: one for each limit. Arguments: a mode, then for each limit its cost and tolerance in microseconds, how many requests are asked
-/// for, and two numbers of the mode. The value of a key: its theoretical arrival time in microseconds of the server's clock, so that
+/// for, with a minus where all of them are granted or none, and two numbers of the mode. The value of a key: its theoretical arrival time in microseconds of the server's clock, so that
 /// gateways need no common one; the cost that it was counted with; and all that was ever taken back of the key. A key whose rate has
 /// changed owes as many requests as before: its distance from now is converted.
 ///
@@ -39,6 +39,8 @@ enum LimitScript {
         for i = 1, #KEYS do
           local a = (i - 1) * 5 + 1
           local cost, tolerance, count = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
+          local is_whole = count < -1
+          count = math.abs(count)
           local stored = redis.pcall('GET', KEYS[i])
           local far, back = 0, 0
           if not cost then
@@ -75,6 +77,7 @@ enum LimitScript {
               local part = 0
               if kind == 's' then part = previous * (last - moment) / (last - first) end
               local granted = math.min(count, math.max(0, math.floor(tolerance - current - part)))
+              if is_whole and granted < count then granted = 0 end
               if granted > 0 or count == 0 then current = current + granted else all_allowed = false end
               answer[#answer + 1] = granted
               extras[#extras + 1] = current
@@ -115,12 +118,14 @@ enum LimitScript {
             if floor > far + 1 then far, mended[i] = floor, true end
             before[i] = far
             local granted = math.min(count, math.max(0, math.floor((tolerance + 1 - far) / cost)))
+            if is_whole and granted < count then granted = 0 end
             if granted > 0 or count == 0 then
               far = far + cost * granted
               answer[#answer + 1] = math.ceil(far)
             else
               all_allowed = false
-              answer[#answer + 1] = -math.max(1, math.ceil(far + cost - tolerance))
+              local wanted = is_whole and cost * count or cost
+              answer[#answer + 1] = -math.max(1, math.ceil(far + wanted - tolerance))
             end
             if count > 1 then grants[#grants + 1] = granted end
             if back > 0 then has_refunds = true end
@@ -167,16 +172,20 @@ enum LimitScript {
         arguments.append([UInt8](mode.utf8))
         for (call, first, second) in parts {
             if let windows = call.quota.windows {
-                arguments += [specification(windows), decimal(windows.count), decimal(call.count), decimal(first), decimal(second)]
+                arguments += [specification(windows), decimal(windows.count), count(call), decimal(first), decimal(second)]
                 continue
             }
             arguments.append(microseconds(call.quota.gcra.cost))
             arguments.append(microseconds(call.quota.gcra.tolerance))
-            arguments.append(decimal(call.count))
+            arguments.append(count(call))
             arguments.append(microseconds(first))
             arguments.append(microseconds(second))
         }
         return arguments
+    }
+
+    private static func count(_ call: RemoteCall) -> [UInt8] {
+        call.count > 1 && !call.isDivisible ? [0x2D] + decimal(call.count) : decimal(call.count)
     }
 
     private static func specification(_ windows: Windows) -> [UInt8] {
@@ -226,7 +235,8 @@ enum LimitScript {
             guard -microsecondsMax...microsecondsMax ~= value, 0...Int64(clamping: call.count) ~= granted, 0...momentMax ~= refunded,
                 (granted > 0 || call.count == 0) == (value >= 0)
             else { return nil }
-            decisions.append(decision(value, UInt64(granted), UInt64(refunded), at: UInt64(integers[0]), of: call.quota.gcra))
+            let units = call.isDivisible ? 1 : max(1, call.count)
+            decisions.append(decision(value, UInt64(granted), UInt64(refunded), units, at: UInt64(integers[0]), of: call.quota.gcra))
         }
         return decisions
     }
@@ -239,19 +249,24 @@ enum LimitScript {
             start: windows.window(at: now).start, current: min(UInt64(counts.current), windows.countMax),
             previous: min(UInt64(counts.previous), windows.countMax))
         return windows.decision(
-            counts, at: now, granted: granted, isAllowed: granted > 0 || call.count == 0, units: min(1, max(1, call.count)))
+            counts, at: now, granted: granted, isAllowed: granted > 0 || call.count == 0, units: call.isDivisible ? 1 : max(1, call.count))
     }
 
-    /// - Parameter value: microseconds ahead of now; with a minus, to wait.
-    private static func decision(_ value: Int64, _ granted: UInt64, _ refunded: UInt64, at now: UInt64, of gcra: GCRA) -> GCRA.Decision {
+    /// - Parameters:
+    ///   - value: microseconds ahead of now; with a minus, to wait.
+    ///   - units: how many requests it would have to wait for.
+    private static func decision(
+        _ value: Int64, _ granted: UInt64, _ refunded: UInt64, _ units: UInt64, at now: UInt64, of gcra: GCRA
+    ) -> GCRA.Decision {
         let amount = value.magnitude * 1_000
-        let rest = gcra.tolerance - min(gcra.cost, gcra.tolerance)
+        let rest = gcra.tolerance - min(gcra.cost(of: units), gcra.tolerance)
         // Of a request that has to wait so long: how far the key must be for that.
         let ahead = value < 0 ? amount.addingReportingOverflow(rest).partialValue : amount
-        let slack = gcra.tolerance.addingReportingOverflow(1_000).partialValue
+        // A wait was rounded up, and what the server has kept is exact to a fraction of a microsecond.
+        let slack = gcra.tolerance.addingReportingOverflow(value < 0 ? 2_000 : 1_000).partialValue
         var decision = GCRA.Decision(
             isAllowed: granted > 0, granted: granted, arrival: (now &+ (value < 0 ? 0 : value.magnitude)) * 1_000,
-            remaining: value < 0 || ahead >= slack ? 0 : (slack - ahead) / gcra.cost, resetAfter: Nanoseconds(ahead),
+            remaining: ahead >= slack ? 0 : min(value < 0 ? units - 1 : .max, (slack - ahead) / gcra.cost), resetAfter: Nanoseconds(ahead),
             retryAfter: Nanoseconds(value < 0 ? amount : 0))
         decision.refundedBefore = refunded * 1_000
         return decision

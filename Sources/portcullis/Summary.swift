@@ -36,7 +36,7 @@ struct Summary {
             text +=
                 "authorizer \(authorizer.name)  \(authorizer.method) \(settings.upstream(upstream).places.joined(separator: " "))\(claims)\(authorizer.cache == nil ? "" : "  cached")\n"
         }
-        for limit in settings.limits {
+        for limit in settings.limits where !limit.isOfRoute {
             text += "limit      \(limit.name)  \(limit.sentence)\n"
         }
         for upstream in settings.upstreams {
@@ -51,6 +51,10 @@ struct Summary {
         return text
     }
 
+    private func limitText(_ limit: Limit) -> String {
+        limit.name + (limit.isOfRoute ? limit.cost.map { "(\($0.words))" } ?? "" : "")
+    }
+
     private var routes: String {
         var rows: [[String]] = [["ROUTE", "METHODS", "DEMANDS", "LIMITS", "TO", "SENDS"]]
         for route in settings.routes.sorted(by: { $0.name < $1.name }) {
@@ -61,7 +65,7 @@ struct Summary {
             for (names, rule) in rules {
                 rows.append([
                     route.name, names, demands(route, rule),
-                    rule.allLimits.map { settings.limits[$0.index].name }.joined(separator: " "),
+                    rule.allLimits.map { limitText(settings.limits[$0.index]) }.joined(separator: " "),
                     destination(route), sent(route),
                 ])
             }

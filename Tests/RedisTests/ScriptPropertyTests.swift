@@ -74,10 +74,25 @@ import Time
                     charges = []
                     continue
                 }
-                let call = RemoteCall(name: Array("pc2:\(trace):\(key)".utf8), fingerprint: key, quota: quota)
+                let units = UInt64.random(in: 1...3, using: &random)
+                let name = Array("pc2:\(trace):\(key)".utf8)
+                if Int.random(in: 0..<8, using: &random) == 0 {
+                    // As much of it as there is.
+                    let call = RemoteCall(name: name, fingerprint: key, quota: quota, count: units, isDivisible: true)
+                    let reply = try run(LimitScript.arguments([call]), at: now * 1_000, client, reader)
+                    let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
+                    let left = (0..<units).count { _ in table.admit(key, quota, now: now * 1_000_000).isAllowed }
+                    #expect(said.granted == left && said.isAllowed == (left > 0), "\(quota) \(said) \(left) of \(units)")
+                    charges = []
+                    continue
+                }
+                let call = RemoteCall(name: name, fingerprint: key, quota: quota, count: units)
                 let reply = try run(LimitScript.arguments([call]), at: now * 1_000, client, reader)
                 let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
-                let here = table.admit(key, quota, now: now * 1_000_000)
+                let here = table.admit(key, quota, units: units, now: now * 1_000_000)
+                #expect(said.granted == here.granted && said.charge.units == max(1, said.granted))
+                // No limit of a file lets a request wait for more than there ever is.
+                if units > count { continue }
                 #expect(said.isAllowed == here.isAllowed && said.remaining == here.remaining, "\(quota) \(said) \(here)")
                 if windows != nil {
                     #expect(said.retryAfter == here.retryAfter && said.nextAfter == here.nextAfter && said.counts == here.counts)

@@ -45,6 +45,7 @@ extension HTTP1Connection: PassageFrontEnd {
     func received(head: borrowing ResponseHead, framing: BodyFraming) {
         let passage = passage
         passage.status = head.status
+        services.path.responseBegan(head, passage)
         if let own = passage.responseFields { passage.presentFields = own.present(in: head) }
         if head.status == 101 { return tunnelOpened(head) }
         let version = passage.version

@@ -94,6 +94,7 @@ extension HTTP2Stream: PassageFrontEnd {
             return services.path.refuse(passage, .forwarding(.unexpectedResponse("the upstream does not change to the protocol")))
         }
         passage.status = head.status
+        services.path.responseBegan(head, passage)
         if let own = passage.responseFields { passage.presentFields = own.present(in: head) }
         response = .begun
         if passage.compression != nil { passage.beginEncoding(head, framing) }

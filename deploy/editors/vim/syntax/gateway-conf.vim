@@ -9,7 +9,7 @@ syn keyword gatewayDirective contained
   \ access_log add_prefix add_response_header address admin algorithms allow answer answer_timeout as at_most
   \ audience auth authorizer backoff balance basic_password body breaker budget burst by cache case_insensitive
   \ certificate challenge claim client_limits cluster compress connect_timeout connections connections_per_address
-  \ consecutive continuations control_frames cookie cors count_status credentials csrf csrf_origins database
+  \ consecutive continuations control_frames cookie cors cost count_status credentials csrf csrf_origins database
   \ decisions download_rate drain_timeout ejection endpoint error_page except expect expose failed_tokens fall
   \ fields for forward_host forward_token from handshake head head_size header headers health health_check host
   \ hsts htpasswd idle idle_timeout include interval issuer keep_cookie keepalive key key_secret keys lease leeway
