@@ -105,7 +105,8 @@ extension LimitTable {
         guard memory.load(bucket + 2) > now else { return 0 }
         let most = memory.load(bucket + 4)
         let word = memory.load(bucket + 1)
-        let count = most & slidingMark != 0 ? word & slidingMask : word & 0xFFFF_FFFF
+        // Of the window before, too: it may be what holds the key back.
+        let count = most & slidingMark != 0 ? max(word & slidingMask, word >> 22 & slidingMask) : word & 0xFFFF_FFFF
         // The last request that the quota allows leaves nothing.
         return Double(count) / Double(max(1, most & ~slidingMark))
     }
@@ -119,15 +120,26 @@ extension LimitTable {
     }
 
     private static func unpack(_ word: UInt64, _ windows: Windows, at wall: UInt64) -> Windows.Counts {
-        let start = windows.window(at: wall).start
+        let (start, end) = windows.window(at: wall)
         var counts = Windows.Counts(start: start)
-        let number = number(start, windows)
+        let number = Self.number(start, windows)
+        let next = Self.number(end, windows)
         guard windows.kind == .sliding else {
-            if word >> 32 == number { counts.current = word & 0xFFFF_FFFF }
+            if word >> 32 == number {
+                counts.current = word & 0xFFFF_FFFF
+            } else if word >> 32 == next {
+                counts = Windows.Counts(start: end, current: word & 0xFFFF_FFFF)
+            } else if case .calendar(let periods) = windows.kind {
+                // Counted in periods that begin at another moment, in another zone: in this one as well.
+                let before = UInt64(clamping: periods.start(periods.number(at: Int64(clamping: start / 1_000)) - 1))
+                if before < word >> 32, word >> 32 < next { counts.current = word & 0xFFFF_FFFF }
+            }
             return counts
         }
         if word >> 44 == number & 0xF_FFFF {
             (counts.previous, counts.current) = (word >> 22 & slidingMask, word & slidingMask)
+        } else if word >> 44 == next & 0xF_FFFF {
+            counts = Windows.Counts(start: end, current: word & slidingMask, previous: word >> 22 & slidingMask)
         } else if word >> 44 == (number &- 1) & 0xF_FFFF {
             counts.previous = word & slidingMask
         }

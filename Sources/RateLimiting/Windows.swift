@@ -83,10 +83,10 @@ package struct Windows: Equatable, Sendable {
         }
     }
 
-    /// The counts as they are at a later moment.
+    /// The counts as they are at another moment. Those of the next window go on: the clock has gone back, or a store's is ahead of this one.
     package func counts(_ counts: Counts, at wall: UInt64) -> Counts {
-        let start = window(at: wall).start
-        guard counts.start != start else { return counts }
+        let (start, end) = window(at: wall)
+        guard counts.start < start || counts.start > end else { return counts }
         let isNext = kind == .sliding && counts.start + length == start
         return Counts(start: start, current: 0, previous: isNext ? counts.current : 0)
     }

@@ -45,24 +45,32 @@ enum LimitScript {
           local far, back = 0, 0
           if not cost then
             local kind, spec = string.match(ARGV[a + 1], '^(%a):(.*)$')
-            local moment, first, last = math.floor(now / 1000), nil, nil
+            local moment, first, last, earlier = math.floor(now / 1000), nil, nil, nil
             if kind == 'c' then
               for start in string.gmatch(spec, '%d+') do
                 start = start * 1000
-                if not first or start <= moment then first, last = start, nil elseif not last then last = start end
+                if not first or start <= moment then earlier, first, last = first, start, nil elseif not last then last = start end
               end
               last = last or first + 86400000
+              earlier = earlier or first
             else
               local length = tonumber(spec)
               first = moment - moment % length
-              last = first + length
+              last, earlier = first + length, first - length
             end
             local current, previous = 0, 0
             if type(stored) == 'string' then
               local start, one, two = string.match(stored, '^w (%d+) (%d+) (%d+)$')
               start, one, two = number(start), number(one), number(two)
               if start == first then current, previous = one, two
-              elseif start and kind == 's' and start + last - first == first then previous = one
+              elseif start and kind == 's' and start == earlier then previous = one
+              elseif start and one and two and start > first then
+                -- The clock has gone back, or another gateway's windows begin later: that window goes on.
+                if start <= last then first, last = start, start + last - first end
+                current, previous = one, two
+              elseif start and one and two and start > earlier then
+                -- Counted in windows that begin at another moment: in this one as well.
+                current, previous = one, two
               elseif not start and not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+$') then current, mended[i] = tolerance, true end
             elseif stored then
               current, mended[i] = tolerance, true
@@ -96,6 +104,8 @@ enum LimitScript {
             arrival, paid, taken = number(arrival), number(paid), number(taken)
             if arrival and paid and taken and paid > 0 then
               far, back = math.max(0, arrival - now), taken
+              -- Before it is too large to be counted on. Who is refunded now gets nothing back once.
+              if back > 4000000000000000 then back = 0 end
               if math.abs(paid - cost) > 0.0005 then far = far * cost / paid end
               -- Further ahead than any request takes it: a clock was set, and the key would be refused until then.
               if far > tolerance + 1 then far, mended[i] = tolerance, true end

@@ -46,7 +46,7 @@ extension RedisLink {
     }
 
     /// The first word of an error.
-    private static func code(of error: String) -> String { String(error.prefix { $0.isASCII && $0.isUppercase }.prefix(32)) }
+    static func code(of error: String) -> String { String(error.prefix { $0.isASCII && $0.isUppercase }.prefix(32)) }
 
     func connect() {
         guard !addresses.isEmpty else {

@@ -63,7 +63,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var script = Script.unknown
     private var isTurnQueued = false
     /// Questions of a part of a cluster that came before the connection was there.
-    private var early: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []
+    private var early: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver, isHandedOn: Bool)] = []
     var pause = retryPauseFirst
     var wasAvailable: Bool?
     private var told: ToldState
@@ -90,6 +90,9 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     var hasSettled: Bool { wasAvailable != nil }
 
+    /// Whether somebody waits for a reply.
+    var owesReplies: Bool { sent.oldestInTime != nil || !unsent.isEmpty }
+
     var isReady: Bool { if case .ready = state { true } else { false } }
 
     var isAvailable: Bool { isReady && breaker.isClosed }
@@ -98,6 +101,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     func end() {
         timer?.cancel()
         observer = nil
+        owner = nil
         for case .decision(let receiver, _, _, _) in breakOff() { receiver.decided(nil, at: loop.now) }
     }
 
@@ -116,10 +120,10 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     /// As above; where the connection is still being made, as soon as it is there. The receiver has its own deadline.
     func decideSoon(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver, isHandedOn: Bool) {
-        guard !isAvailable, !isReady, !isHandedOn, early.count < earlyMax else {
+        guard !isAvailable, !isReady, early.count < earlyMax else {
             return decide(calls, for: receiver, isHandedOn: isHandedOn)
         }
-        early.append((calls, receiver))
+        early.append((calls, receiver, isHandedOn))
     }
 
     func refund(_ refunds: [RemoteRefund], isHandedOn: Bool = false) {
@@ -248,9 +252,10 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
             if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
                 loadAgain()
                 send(arguments, .probe(arguments: arguments, isRepeated: true))
-            } else if case .error(let text) = reply {
+            } else if case .error(let text) = reply, owner == nil || Redirection(text) == nil {
                 refused(text, isProbe: true)
             } else {
+                // Where the key lies elsewhere, the server says so, and so it is well.
                 isDoubtful = false
                 if breaker.answered(after: length, at: loop.now, isProbe: true) {
                     // Meanwhile hosts have counted by themselves.
@@ -314,10 +319,11 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     /// Closes the connection, tells everybody who waits that no reply will come, and connects again later.
     func fail(_ reason: String) {
+        let wasReady = isReady
         let unanswered = breakOff()
         report(false, reason)
         retryLater()
-        owner?.linkBroke(self)
+        if wasReady { owner?.linkBroke(self) }
         sendEarly()
         for case .decision(let receiver, _, _, _) in unanswered {
             metrics?.decided(false)
@@ -340,7 +346,9 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     func sendEarly() {
         let waiting = early
         early = []
-        for one in waiting { decide(one.calls, for: one.receiver) }
+        for one in waiting where (one.receiver as? RedirectedCall)?.isOver != true {
+            decide(one.calls, for: one.receiver, isHandedOn: one.isHandedOn)
+        }
     }
 
     func retryLater() {

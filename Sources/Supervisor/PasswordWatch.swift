@@ -20,11 +20,13 @@ final class PasswordWatch {
         digest = Digest.sha256(content)
     }
 
-    /// What stands in the file now, where that is not what is in use. A file that cannot be read, or is empty, is one that is being written.
+    /// What stands in the file now, where that is not what is in use. A file that cannot be read, or has nothing in it, is one that is being
+    /// written: no process could start with it.
     func look() -> [UInt8]? {
         guard let signature = LocalFiles.signature(of: path), signature != seen,
-            let content = try? LocalFiles.read(path, bytesMax: bytesMax), !content.isEmpty
+            let content = try? LocalFiles.read(path, bytesMax: bytesMax)
         else { return nil }
+        guard content.contains(where: { $0 != 0x0A && $0 != 0x0D }) else { return nil }
         let present = Digest.sha256(content)
         guard present != digest else {
             seen = signature

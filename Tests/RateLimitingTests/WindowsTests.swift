@@ -129,6 +129,34 @@ private struct PlainModel {
         #expect(table.refusal(2, quota, now: (start + 25_000) * 1_000_000) == nil)
     }
 
+    /// The window before may be what holds a key back.
+    @Test func aKeyThatThePastHoldsBackGivesWayToNobody() throws {
+        let words = LimitTable.words(forKeys: 8)
+        let table = LimitTable(
+            try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2), wall: { $0 / 1_000_000 })
+        let quota = Quota(count: 100, window: .seconds(3_600), windows: Windows(.sliding, count: 100, length: 3_600_000))
+        let edge: UInt64 = 1_772_400_000_000 * 1_000_000 / (3_600 * second) * (3_600 * second)
+        for _ in 0..<100 { _ = table.admit(1, quota, now: edge - second) }
+        let passed = (0..<3).count { _ in table.admit(1, quota, now: edge + 60 * second).isAllowed }
+        #expect(passed == 1)
+        for key in 2..<5_000 { for _ in 0..<3 { _ = table.admit(UInt64(key), quota, now: edge + 61 * second) } }
+        #expect(!table.admit(1, quota, now: edge + 62 * second).isAllowed)
+    }
+
+    /// A store's clock is ahead of this host's, and there a window has begun that has not here: what it says holds.
+    @Test func aStoreWhoseWindowHasBegunIsBelieved() throws {
+        let table = try table()
+        let windows = Windows(.fixed, count: 5, length: 10_000)
+        let quota = Quota(count: 5, window: .seconds(10), windows: windows)
+        let wall: UInt64 = 1_772_400_009_000
+        for _ in 0..<5 { _ = table.admit(1, quota, now: wall * 1_000_000) }
+        #expect(table.refusal(1, quota, now: wall * 1_000_000) != nil)
+        let said = windows.decision(Windows.Counts(start: wall + 1_000, current: 1), at: wall + 1_500, granted: 1, isAllowed: true)
+        table.learn(1, quota, said, standIns: 0, now: wall * 1_000_000)
+        #expect(table.refusal(1, quota, now: wall * 1_000_000) == nil)
+        #expect(table.admit(1, quota, now: (wall + 2_000) * 1_000_000).remaining == 3)
+    }
+
     @Test func aKeyThatIsUsedUpGivesWayToNobody() throws {
         let words = LimitTable.words(forKeys: 8)
         let table = LimitTable(

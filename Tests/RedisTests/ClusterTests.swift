@@ -37,13 +37,18 @@ import Time
                 .integer(301), .integer(301),
                 .array([text("192.0.2.3"), .integer(1), text("id"), .array([text("hostname"), text("s.example")])]),
             ]),
+            // Which name it has nobody has told the server; and one that says that the address asked is right, whatever else it knows.
+            .array([.integer(302), .integer(302), .array([text("?"), .integer(1), text("id"), .array([text("ip"), text("192.0.2.4")])])]),
+            .array([.integer(303), .integer(303), .array([.null, .integer(2), text("id"), .array([text("ip"), text("10.0.0.1")])])]),
         ])
         let slots = try #require(ClusterSlots(reply, from: asked))
         #expect(slots[0]?.address == SocketAddress("192.0.2.1:6379") && slots[99] == slots[0] && slots[100] == nil)
         #expect(slots[200]?.address == SocketAddress("192.0.2.9:7001"))
         #expect(slots[300] == ClusterSlots.Node(address: SocketAddress("192.0.2.2:1")!, hostname: "r.example"))
         #expect(slots[301] == ClusterSlots.Node(address: SocketAddress("192.0.2.3:1")!, hostname: "s.example"))
-        #expect(slots.covered == 103 && slots.nodes.count == 4)
+        #expect(slots.covered == 105 && slots.nodes.count == 6)
+        #expect(slots[302] == ClusterSlots.Node(address: SocketAddress("192.0.2.4:1")!, hostname: ""))
+        #expect(slots[303] == ClusterSlots.Node(address: SocketAddress("192.0.2.9:2")!, hostname: ""))
     }
 
     @Test func believesNoOtherReply() {
@@ -96,6 +101,7 @@ import Time
         let server = try ScriptedServer { client, _ in
             while let bytes = client.waitForBytes(65_536, silence: 60_000) {
                 let text = String(decoding: bytes, as: UTF8.self)
+                if text.contains("AUTH") { client.send("+OK\r\n") }
                 if text.contains("CLUSTER") {
                     client.send("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:\(own.value)\r\n")
                 }
@@ -119,11 +125,7 @@ import Time
         let (target, asked) = (Box(1), Box(0))
         let server = try server(target, asked, error: error)
         if toItself { target.change { $0 = server.port } }
-        let diagnostics = Diagnostics()
-        let files = MemoryFiles(["f": "redis main { cluster 127.0.0.1:\(server.port); timeout 300ms; }"])
-        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
-        let settings = try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
-        let store = settings.makeStore(on: loop)
+        let store = try store("cluster 127.0.0.1:\(server.port); timeout 300ms;")
         let call = RemoteCall(name: [UInt8]("k".utf8), fingerprint: 7, quota: Quota(count: 5, window: .seconds(5)))
         #expect(
             eventually {
@@ -142,15 +144,57 @@ import Time
         #expect(receivers.allSatisfy { $0.answers == 1 })
     }
 
+    /// A server that takes connections and says nothing keeps nobody from finding the others.
+    @Test func aServerThatHangsIsPassedOver() throws {
+        let (target, asked) = (Box(1), Box(0))
+        let deaf = try ScriptedServer { client, _ in while client.waitForBytes(65_536, silence: 60_000) != nil {} }
+        let server = try server(target, asked)
+        let store = try store("cluster 127.0.0.1:\(deaf.port) 127.0.0.1:\(server.port); username u; password p; connect_timeout 100ms;")
+        let call = RemoteCall(name: [UInt8]("k".utf8), fingerprint: 7, quota: Quota(count: 5, window: .seconds(5)))
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 10)
+                return store.isAvailable(for: [call])
+            })
+    }
+
+    private final class Observer: RedisStoreObserver {
+        var texts: [String] = []
+        func storeChanged(_ name: String, isAvailable: Bool, _ reason: String) { texts.append(reason) }
+        func storeSaid(_ name: String, _ text: String) { texts.append(text) }
+        func storeSettled() {}
+    }
+
+    /// What a server says that does not know AUTH has the password in it.
+    @Test func noPasswordIsToldOf() throws {
+        let server = try ScriptedServer { client, _ in
+            while client.waitForBytes(65_536, silence: 60_000) != nil {
+                client.send("-ERR unknown command 'AUTH', with args beginning with: 'u' 'very-secret'\r\n-NOAUTH\r\n")
+            }
+        }
+        let store = try store("cluster 127.0.0.1:\(server.port); username u; password very-secret;")
+        let observer = Observer()
+        store.observer = observer
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 10)
+                return observer.texts.contains { $0.contains("AUTH is refused: ERR") }
+            }, "\(observer.texts)")
+        #expect(!observer.texts.contains { $0.contains("very-secret") })
+    }
+
+    private func store(_ text: String) throws -> any RedisStore {
+        let diagnostics = Diagnostics()
+        let files = MemoryFiles(["f": "redis main { \(text) }"])
+        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
+        return try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)").makeStore(on: loop)
+    }
+
     /// Names may come later than the first question about the slots; those that are known by then are asked.
     @Test func namesMayComeLater() throws {
         let (target, asked) = (Box(1), Box(0))
         let server = try server(target, asked)
-        let diagnostics = Diagnostics()
-        let files = MemoryFiles(["f": "redis main { cluster redis.test:\(server.port); timeout 300ms; }"])
-        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
-        let settings = try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
-        let store = settings.makeStore(on: loop)
+        let store = try store("cluster redis.test:\(server.port); timeout 300ms;")
         let call = RemoteCall(name: [UInt8]("k".utf8), fingerprint: 7, quota: Quota(count: 5, window: .seconds(5)))
         for _ in 0..<20 { loop.turn(waitingAtMost: 5) }
         #expect(!store.isAvailable(for: [call]) && store.hasSettled)

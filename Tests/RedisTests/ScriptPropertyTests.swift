@@ -126,25 +126,84 @@ import Time
             let reply = try run(LimitScript.arguments([call]), at: now, client, reader)
             return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
         }
-        func set(_ name: String, _ value: String) throws {
-            var output = ByteQueue()
-            RedisCommand.append(["SET", name, value].map { Array($0.utf8) }, to: &output)
-            client.send(output.readable.copied())
-            let bytes = try #require(client.waitForBytes(65_536, silence: 20_000))
-            try reader.feed(bytes.span)
-            #expect(try reader.next() == .status("OK"))
-        }
         #expect(try ask("a", plain).remaining == 2)
         #expect(try ask("a", window).remaining == 2)
         #expect(try ask("a", window).remaining == 1)
         #expect(try ask("a", plain).remaining == 2)
         for value in ["w", "w 1 2", "w x 1 1", "w -1 1 1", "w 1e9 1 1", "x", "", "w 1 2 3 4"] {
-            try set("b", value)
+            try set("b", value, client, reader)
             #expect(try ask("b", window).isAllowed == false, "\(value)")
         }
         // Of another window: nothing is owed.
-        try set("d", "w 1 3 3")
+        try set("d", "w 1 3 3", client, reader)
         #expect(try ask("d", window).remaining == 2)
+    }
+
+    /// Two gateways whose periods do not begin at one moment, because of two zones or two versions of the system's time zones, count one count.
+    @Test func windowsThatBeginAtOtherMomentsAreOneCount() throws {
+        let server = try Server()
+        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let wall = Clock.wallSeconds() * 1_000
+        func quota(shiftedBy seconds: Int64) -> Quota {
+            let starts = (-4...4).map { Int64(wall / 1_000) - 500_000 + $0 * 2_592_000 + seconds }
+            return Quota(
+                count: 3, window: .seconds(2_592_000), windows: Windows(.calendar(.init(starts)), count: 3, length: 2_592_000_000))
+        }
+        func ask(_ name: String, _ quota: Quota, at moment: UInt64) throws -> Bool {
+            let call = RemoteCall(name: Array(name.utf8), fingerprint: 1, quota: quota)
+            let reply = try run(LimitScript.arguments([call]), at: moment * 1_000, client, reader)
+            return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)").isAllowed
+        }
+        let (here, there) = (quota(shiftedBy: 0), quota(shiftedBy: 3_600))
+        let passed = try (0..<40).count { try ask("month", $0 % 2 == 0 ? here : there, at: wall) }
+        #expect(passed == 3)
+        // In memory too, where one process follows another.
+        let words = LimitTable.words(forKeys: 64)
+        let table = LimitTable(
+            try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2), wall: { $0 / 1_000_000 })
+        #expect((0..<40).count { table.admit(1, $0 % 2 == 0 ? here : there, now: wall * 1_000_000).isAllowed } == 3)
+        // A clock that goes back over an edge, in a failover: what was counted in the window that comes is counted.
+        for kind in [Windows.Kind.fixed, .sliding] {
+            let windows = Quota(count: 3, window: .seconds(10), windows: Windows(kind, count: 3, length: 10_000))
+            let edge = (wall / 10_000 + 3) * 10_000
+            let moments = (0..<40).map { edge + ($0 % 2 == 0 ? 100 : 0) - ($0 % 2 == 0 ? 0 : 100) }
+            #expect(try moments.count { try ask("\(kind)", windows, at: $0) } == 3)
+            #expect(moments.count { table.admit(kind == .fixed ? 2 : 3, windows, now: $0 * 1_000_000).isAllowed } == 3)
+            #expect(try !ask("\(kind)", windows, at: edge + 5_000))
+        }
+        // A year ahead: no window that anybody is in, and worth what was counted in it.
+        let minute = Quota(count: 3, window: .seconds(60), windows: Windows(.fixed, count: 3, length: 60_000))
+        let far = (wall + 31_536_000_000) / 60_000 * 60_000
+        try set("far", "w \(far) 2 0", client, reader)
+        #expect(try (0..<4).map { _ in try ask("far", minute, at: wall) } == [true, false, false, false])
+        #expect(try ask("far", minute, at: wall + 60_000))
+    }
+
+    /// Much that was taken back of a key over days does not use it up.
+    @Test func manyRefundsDoNotSpoilAKey() throws {
+        let server = try Server()
+        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let now = Clock.wallSeconds() * 1_000_000
+        let quota = Quota(count: 10, window: .seconds(86_400))
+        let call = RemoteCall(name: Array("k".utf8), fingerprint: 1, quota: quota)
+        for taken in ["3999999999999999.000", "4000000000000001.000", "8999999999999999.000"] {
+            try set("k", "\(now + 8_640_000_000).000 8640000000.000 \(taken)", client, reader)
+            for _ in 0..<3 {
+                let reply = try run(LimitScript.arguments([call]), at: now, client, reader)
+                let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
+                #expect(said.isAllowed && said.remaining == 8, "\(taken) \(said)")
+                _ = try run(LimitScript.arguments([RemoteRefund(call: call, charge: said.charge)]), at: now, client, reader)
+            }
+        }
+    }
+
+    private func set(_ name: String, _ value: String, _ client: RawClient, _ reader: RedisReplyReader) throws {
+        var output = ByteQueue()
+        RedisCommand.append(["SET", name, value].map { Array($0.utf8) }, to: &output)
+        client.send(output.readable.copied())
+        let bytes = try #require(client.waitForBytes(65_536, silence: 20_000))
+        try reader.feed(bytes.span)
+        #expect(try reader.next() == .status("OK"))
     }
 
     /// Where one limit refuses, the others are not charged, and nobody is told that they were.

@@ -94,7 +94,8 @@ final class RedisCluster {
             return try RedisServer(
                 in: folder, tls: pair != nil,
                 [
-                    "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
+                    "--cluster-enabled", "yes", "--cluster-port", "\(Ports.free())", "--cluster-node-timeout", "1000",
+                    "--cluster-require-full-coverage", "no",
                     "--repl-diskless-sync-delay", "0", "--dir", own,
                 ] + more)
         }

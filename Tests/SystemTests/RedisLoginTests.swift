@@ -36,6 +36,9 @@ import Testing
         // What is connected anew, by a worker that goes on and by one that is new, has the new one.
         _ = try redisCLI(server.port, ["CLIENT", "KILL", "USER", "gate"])
         #expect(eventually(within: 20) { (try? stage.gateway.curl("/").status) == 200 }, "\(stage.gateway.log)")
+        // A file in which a new process would find no password changes nothing.
+        try folder.write("password", "\n")
+        usleep(2_500_000)
         for worker in stage.gateway.children("worker") { kill(worker, SIGKILL) }
         #expect(eventually(within: 20) { (try? stage.gateway.curl("/").status) == 200 }, "\(stage.gateway.log)")
         // One that is wrong is told of, and the connection that there is goes on.

@@ -1,7 +1,7 @@
 import System
 
 /// Which server of a cluster has which keys: a key's slot is the CRC16 of its name, and each slot is one server's (Redis Cluster specification).
-struct ClusterSlots {
+struct ClusterSlots: Equatable {
     static let count = 16_384
 
     /// A server that has slots.
@@ -44,17 +44,21 @@ struct ClusterSlots {
         else {
             return nil
         }
+        // Nothing means the address that was asked; `?` that nobody has told the server its name.
         let endpoint = text(parts[0])
+        if endpoint == nil || endpoint == "" {
+            guard case .ip(let address, _) = asked else { return nil }
+            return Node(address: .ip(address, port: port), hostname: "")
+        }
         if let endpoint, let address = IPAddress(endpoint) {
             var hostname = ""
             if parts.count > 3, case .array(let more) = parts[3] { hostname = value(of: "hostname", in: more) ?? "" }
             return Node(address: .ip(address, port: port), hostname: hostname)
         }
         if parts.count > 3, case .array(let more) = parts[3], let address = value(of: "ip", in: more).flatMap({ IPAddress($0) }) {
-            return Node(address: .ip(address, port: port), hostname: endpoint ?? "")
+            return Node(address: .ip(address, port: port), hostname: endpoint == "?" ? "" : endpoint ?? "")
         }
-        guard endpoint == nil || endpoint == "", case .ip(let address, _) = asked else { return nil }
-        return Node(address: .ip(address, port: port), hostname: "")
+        return nil
     }
 
     private static func value(of name: String, in pairs: [RedisReply]) -> String? {
@@ -74,6 +78,9 @@ struct ClusterSlots {
         let index = owners[slot]
         return index == .max ? nil : nodes[Int(index)]
     }
+
+    /// Whether a server has any.
+    func hasSlots(_ node: Node) -> Bool { nodes.firstIndex(of: node).map { owners.contains(UInt16($0)) } ?? false }
 
     /// A server says that another one has a slot.
     mutating func move(_ slot: Int, to node: Node) {

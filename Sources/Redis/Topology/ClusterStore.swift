@@ -14,8 +14,14 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
     private var seeds: [(server: RedisSettings.Address, addresses: [SocketAddress])]
     private var slots = ClusterSlots()
     private var links: [ClusterSlots.Node: RedisLink] = [:]
-    /// Of servers that have no slots any more; they end a little later, when nobody waits for them.
-    private var leaving: [RedisLink] = []
+    /// Of servers that have no slots any more, and since when; they end when nobody waits for them.
+    private var leaving: [(link: RedisLink, since: Instant)] = []
+    /// When a server was asked over its link for the slots, and has not replied yet.
+    private var askedLinkAt: Instant?
+    /// How soon it may be asked again; longer and longer while the replies tell nothing new.
+    private var pause = refreshMin
+    /// Names of probes that lie at a server, as far as they were looked for.
+    private var probeNames: [ClusterSlots.Node: [UInt8]] = [:]
     private var inquiry: ServerInquiry?
     private var askedAt = Instant.past
     private var nextAt = Instant.past
@@ -104,7 +110,7 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
 
     private func node(_ host: String, _ port: UInt16, _ link: RedisLink) -> ClusterSlots.Node? {
         if let known = slots.nodes.first(where: { $0.hostname == host && !host.isEmpty && $0.address.port == port }) { return known }
-        // Without a host it means the one that was asked.
+        // Without a host it means the one that was asked; a name that nobody has told leads nowhere.
         let address = host.isEmpty ? link.current?.ip : IPAddress(host)
         guard let address else { return nil }
         let place = SocketAddress.ip(address, port: port)
@@ -129,21 +135,47 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
     // MARK: - Where the slots are
 
     private func refreshSoon() {
-        nextAt = min(nextAt, max(loop.now, askedAt.adding(refreshMin)))
-        loop.set(timer!, at: nextAt)
+        nextAt = min(nextAt, max(loop.now, askedAt.adding(pause)))
+        armTimer()
+    }
+
+    private func armTimer() {
+        var next = nextAt
+        if let askedLinkAt { next = min(next, askedLinkAt.adding(settings.connectTimeout)) }
+        if !leaving.isEmpty { next = min(next, loop.now.adding(refreshMin)) }
+        loop.set(timer!, at: next)
     }
 
     func fired(_ timer: Timer) {
-        for link in leaving { link.end() }
-        leaving = []
-        if nextAt <= loop.now { refresh() }
-        loop.set(timer, at: nextAt)
+        leaving.removeAll { link, since in
+            guard !link.owesReplies || loop.now.since(since) > settings.timeout else { return false }
+            link.end()
+            return true
+        }
+        if let askedLinkAt, loop.now.since(askedLinkAt) >= settings.connectTimeout { inquire() } else if nextAt <= loop.now { refresh() }
+        armTimer()
     }
 
     private func refresh() {
         nextAt = loop.now.adding(isFound ? Self.withJitter(refreshPause) : Self.withJitter(retryPause))
-        guard inquiry == nil else { return }
+        guard inquiry == nil, askedLinkAt == nil else { return }
         askedAt = loop.now
+        // One that is connected is asked there: a connection for each question would be a storm where many gateways lose the same server.
+        guard let link = links.values.filter(\.isAvailable).randomElement() else { return inquire() }
+        let moment = loop.now
+        askedLinkAt = moment
+        link.ask(["CLUSTER", "SLOTS"]) { [unowned self, unowned link] reply in
+            guard askedLinkAt == moment else { return }
+            if case .error = reply { return inquire() }
+            askedLinkAt = nil
+            found(reply, link.current, "")
+        }
+    }
+
+    /// Asks one server after the other on connections of their own.
+    private func inquire() {
+        askedLinkAt = nil
+        guard inquiry == nil else { return }
         let known = links.filter { $0.value.isReady }.keys.shuffled().map { (links[$0]!.server, $0.address) }
         let named = seeds.flatMap { seed in seed.addresses.map { (seed.server, $0) } }
         guard !known.isEmpty || !named.isEmpty else { return notFound("no name is resolved yet") }
@@ -160,27 +192,31 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         guard let reply, let address else { return notFound(reason) }
         guard let slots = ClusterSlots(reply, from: address) else { return notFound("\(address.text) gave another reply to CLUSTER SLOTS") }
         guard slots.covered > 0 else { return notFound("\(address.text) knows of no slots") }
+        pause = slots == self.slots ? min(pause * 2, pauseMax) : refreshMin
         self.slots = slots
+        probeNames = [:]
         for node in slots.nodes { _ = makeLink(to: node) }
         let present = Set(slots.nodes)
         for (node, link) in links where !present.contains(node) {
             links[node] = nil
-            link.owner = nil
             link.observer = nil
-            leaving.append(link)
+            // Its replies may still say where the keys are now.
+            leaving.append((link, loop.now))
         }
         if !isFound, hasBeenTold, let text = state.news(true, "its slots are known", isChange: true, at: loop.now) {
             observer?.storeChanged(settings.name, isAvailable: true, text)
         }
         isFound = true
-        nextAt = leaving.isEmpty ? loop.now.adding(Self.withJitter(refreshPause)) : loop.now.adding(refreshMin)
-        loop.set(timer!, at: nextAt)
+        // Until each server can be asked, another one may take its place at any time.
+        let isWhole = slots.covered == ClusterSlots.count && slots.nodes.allSatisfy { links[$0]?.isReady == true }
+        nextAt = loop.now.adding(Self.withJitter(isWhole ? refreshPause : pause))
+        armTimer()
         settle()
     }
 
     private func notFound(_ reason: String) {
         nextAt = loop.now.adding(Self.withJitter(retryPause))
-        loop.set(timer!, at: nextAt)
+        armTimer()
         // Where slots are known, those servers are asked for as long as they answer.
         guard !isFound else { return }
         if let text = state.news(false, "its slots are not known: \(reason)", isChange: !hasBeenTold, at: loop.now) {
@@ -201,17 +237,19 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         metrics?.isAvailable(slots.covered == ClusterSlots.count && slots.nodes.allSatisfy { links[$0]?.isAvailable == true })
     }
 
-    func linkChanged(_ link: RedisLink) { tellUp() }
+    func linkChanged(_ link: RedisLink) { if !isLeaving(link) { tellUp() } }
 
-    func linkBroke(_ link: RedisLink) { refreshSoon() }
+    func linkBroke(_ link: RedisLink) { if !isLeaving(link) { refreshSoon() } }
+
+    private func isLeaving(_ link: RedisLink) -> Bool { leaving.contains { $0.link === link } }
 
     /// A name that lies in a slot of this server.
     func probeName(for link: RedisLink) -> [UInt8] {
-        for number in 0..<probesTried {
-            let name = settings.keyNames.probeName(number)
-            if self.link(of: name) === link { return name }
-        }
-        return settings.keyNames.probeName(0)
+        guard let node = links.first(where: { $0.value === link })?.key, slots.hasSlots(node) else { return settings.keyNames.probeName(0) }
+        if let name = probeNames[node] { return name }
+        let name = (0..<probesTried).lazy.map { self.settings.keyNames.probeName($0) }.first { self.link(of: $0) === link }
+        probeNames[node] = name ?? settings.keyNames.probeName(0)
+        return probeNames[node]!
     }
 
     /// Half of it more or less.
@@ -222,6 +260,8 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
 
 private let refreshPause = Nanoseconds.seconds(30)
 private let refreshMin = Nanoseconds.milliseconds(100)
+/// Where nothing new was told, it is not asked more often than that for what moves or fails.
+private let pauseMax = Nanoseconds.seconds(1)
 private let retryPause = Nanoseconds.milliseconds(500)
 /// Of those that are known, so many are asked before the file's.
 private let knownMax = 4

@@ -10,7 +10,8 @@ final class RedirectedCall: RemoteDecisionReceiver, TimerHandler {
     private let loop: EventLoop
     private let metrics: StoreMetrics?
     private var timer: Timer?
-    private var isOver = false
+    /// Whether nobody waits any more.
+    private(set) var isOver = false
 
     init(_ receiver: any RemoteDecisionReceiver, until deadline: Instant, on loop: EventLoop, _ metrics: StoreMetrics?) {
         self.receiver = receiver

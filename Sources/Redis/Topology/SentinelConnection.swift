@@ -18,6 +18,10 @@ final class SentinelConnection: RedisConnectionOwner {
     private var repliesToSkip = 0
     /// Since when an answer is awaited.
     private(set) var askedAt: Instant?
+    /// Whether the subscription is confirmed.
+    private var hasBegun = false
+    /// When it was heard last; before, when the connection was begun.
+    private var heardAt: Instant
     private let loop: EventLoop
     private let tell: (SentinelConnection, News) -> Void
 
@@ -30,6 +34,7 @@ final class SentinelConnection: RedisConnectionOwner {
         self.loop = loop
         self.tell = tell
         askedAt = loop.now
+        heardAt = loop.now
         connection = try RedisConnection(to: address, settings.tls, host: settings.tlsHost(of: server, at: address), on: loop, self)
     }
 
@@ -49,6 +54,17 @@ final class SentinelConnection: RedisConnectionOwner {
         }
     }
 
+    /// Of one that is listened to: a connection that has died says nothing, so a sign of life is asked for every few seconds; false where none comes.
+    func isAlive() -> Bool {
+        let silence = loop.now.since(heardAt)
+        if silence >= silenceMax { return false }
+        if connection?.isOpen == true, askedAt == nil, silence >= pingAfter {
+            askedAt = loop.now
+            send(["PING"])
+        }
+        return askedAt.map { loop.now.since($0) < replyMax } ?? true
+    }
+
     /// Asks once more.
     func ask() {
         guard askedAt == nil, connection?.isOpen == true else { return }
@@ -60,7 +76,13 @@ final class SentinelConnection: RedisConnectionOwner {
 
     func connection(_ connection: RedisConnection, gave reply: RedisReply) {
         guard connection === self.connection else { return }
-        if case .error(let text) = reply { return end(text) }
+        heardAt = loop.now
+        if case .error(let text) = reply {
+            // Who may not say PING is answered all the same.
+            guard purpose == .listening, hasBegun else { return end(text) }
+            askedAt = nil
+            return
+        }
         if repliesToSkip > 0 {
             repliesToSkip -= 1
             return
@@ -75,6 +97,7 @@ final class SentinelConnection: RedisConnectionOwner {
             tell(self, .master(address))
         case .listening:
             // The first is that the subscription has begun.
+            hasBegun = true
             guard case .array(let parts) = reply, parts.count == 3, case .string(let kind) = parts[0], kind == [UInt8]("message".utf8),
                 case .string(let text) = parts[2]
             else { return }
@@ -109,3 +132,8 @@ final class SentinelConnection: RedisConnectionOwner {
         return "'\(String(decoding: host.prefix(64), as: UTF8.self))'"
     }
 }
+
+/// A sentinel that is listened to and says nothing is asked for a sign of life.
+private let pingAfter = Nanoseconds.seconds(5)
+private let replyMax = Nanoseconds.seconds(2)
+private let silenceMax = Nanoseconds.seconds(10)

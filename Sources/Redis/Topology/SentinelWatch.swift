@@ -10,44 +10,64 @@ final class SentinelWatch: TimerHandler {
     private let settings: SentinelSettings
     private let loop: EventLoop
     private unowned let link: RedisLink
-    private var places: [(server: RedisSettings.Address, addresses: [SocketAddress])]
-    /// The order in which they are asked.
-    private var order: [Int]
-    private var asking: (connection: SentinelConnection, place: Int)?
-    private var listening: (connection: SentinelConnection, place: Int)?
+    /// The file's, and where each leads.
+    private var named: [(server: RedisSettings.Address, addresses: [SocketAddress])]
+    /// All addresses, in the order in which they are asked.
+    private var order: [Place] = []
+    private var asking: (connection: SentinelConnection, place: Place)?
+    private var listening: (connection: SentinelConnection, place: Place)?
     /// Where one sentinel says that the master is, while the link is at another one, and who says so.
-    private var disputed: (address: SocketAddress, by: Int)?
+    private var disputed: (address: SocketAddress, by: Place)?
     /// The server that was left last for another one: a sentinel that has not heard of that still names it.
     private var left: (address: SocketAddress, at: Instant)?
     private var complainedAt = Instant.past
     private var listenAfter = Instant.past
+    /// How often a sentinel was chosen to be listened to.
+    private var listened = 0
     private var timer: Timer?
+
+    private struct Place: Equatable {
+        let server: RedisSettings.Address
+        let address: SocketAddress
+    }
 
     init(_ settings: SentinelSettings, of link: RedisLink, on loop: EventLoop) {
         self.settings = settings
         self.link = link
         self.loop = loop
-        places = settings.addresses.map { address in if case .socket(let socket) = address { (address, [socket]) } else { (address, []) } }
-        order = Array(places.indices)
+        named = settings.addresses.map { address in if case .socket(let socket) = address { (address, [socket]) } else { (address, []) } }
+        order = places
         timer = Timer(self)
         loop.set(timer!, at: loop.now)
     }
 
     func resolve(_ host: String, to addresses: [IPAddress]) {
-        for index in places.indices {
-            if case .host(host, let port) = places[index].server { places[index].addresses = addresses.map { .ip($0, port: port) } }
+        for index in named.indices {
+            if case .host(host, let port) = named[index].server { named[index].addresses = addresses.map { .ip($0, port: port) } }
         }
+        // Who has been asked stays where it is in the order.
+        let present = places
+        order = order.filter { present.contains($0) } + present.filter { !order.contains($0) }
         if asking == nil { loop.set(timer!, at: loop.now) }
+    }
+
+    /// One for each address: a name may lead to several sentinels, or to addresses at which none is.
+    private var places: [Place] {
+        named.flatMap { one in one.addresses.map { Place(server: one.server, address: $0) } }
     }
 
     func fired(_ timer: Timer) {
         loop.set(timer, after: askPause)
+        if let listening, !listening.connection.isAlive() {
+            listening.connection.close()
+            self.listening = nil
+        }
         if let asking, let askedAt = asking.connection.askedAt, loop.now.since(askedAt) >= askPause {
             asking.connection.close()
             askedInVain(asking.place)
         }
         // A server that is not there, or says that it is no master: perhaps the sentinel is behind.
-        if !link.isReady, link.current != nil, places.count > 1, asking != nil { dropAsking() }
+        if !link.isReady, link.current != nil, order.count > 1, asking != nil { dropAsking() }
         if asking == nil { ask() } else { asking?.connection.ask() }
         if listening == nil, listenAfter <= loop.now { listen() }
     }
@@ -59,7 +79,7 @@ final class SentinelWatch: TimerHandler {
     }
 
     /// It is asked last from now on.
-    private func askedInVain(_ place: Int) {
+    private func askedInVain(_ place: Place) {
         asking = nil
         order.removeAll { $0 == place }
         order.append(place)
@@ -67,31 +87,29 @@ final class SentinelWatch: TimerHandler {
 
     private func ask() {
         for place in order {
-            for address in places[place].addresses {
-                let made = try? SentinelConnection(.asking, settings, places[place].server, at: address, on: loop) {
-                    [unowned self] in heard($1, from: $0)
-                }
-                if let made {
-                    asking = (made, place)
-                    return
-                }
+            if let made = connection(.asking, to: place) {
+                asking = (made, place)
+                return
             }
         }
+    }
+
+    private func connection(_ purpose: SentinelConnection.Purpose, to place: Place) -> SentinelConnection? {
+        try? SentinelConnection(purpose, settings, place.server, at: place.address, on: loop) { [unowned self] in heard($1, from: $0) }
     }
 
     /// Another sentinel than the one that is asked, where there are several.
     private func listen() {
         listenAfter = loop.now.adding(askPause)
         let free = order.filter { $0 != asking?.place }
-        for place in free.isEmpty ? order : free {
-            for address in places[place].addresses {
-                let made = try? SentinelConnection(.listening, settings, places[place].server, at: address, on: loop) {
-                    [unowned self] in heard($1, from: $0)
-                }
-                if let made {
-                    listening = (made, place)
-                    return
-                }
+        // By turns: one that lets itself be connected to and says nothing does not keep the others from being heard.
+        let choice = free.isEmpty ? order : free
+        listened &+= 1
+        for index in choice.indices {
+            let place = choice[(listened + index) % choice.count]
+            if let made = connection(.listening, to: place) {
+                listening = (made, place)
+                return
             }
         }
     }
@@ -120,7 +138,7 @@ final class SentinelWatch: TimerHandler {
         }
     }
 
-    private func heard(_ address: SocketAddress, from place: Int) {
+    private func heard(_ address: SocketAddress, from place: Place) {
         order.removeAll { $0 == place }
         order.insert(place, at: 0)
         if link.addresses == [address] {
@@ -129,7 +147,7 @@ final class SentinelWatch: TimerHandler {
         }
         if let left, left.address == address, loop.now.since(left.at) < leftFor { return }
         let isAgreed = disputed.map { $0.address == address && $0.by != place } ?? false
-        guard link.isReady, places.count > 1, !isAgreed else {
+        guard link.isReady, order.count > 1, !isAgreed else {
             if let before = link.addresses.first { left = (before, loop.now) }
             disputed = nil
             return link.move(to: address)

@@ -32,6 +32,8 @@ final class ServerInquiry: RedisConnectionOwner, TimerHandler {
     private func askNext() {
         connection?.close()
         connection = nil
+        // What the one before owes it does not.
+        repliesOwed = 0
         guard let place = places.popLast() else { return finish(nil, nil) }
         do {
             connection = try RedisConnection(
@@ -71,10 +73,12 @@ final class ServerInquiry: RedisConnectionOwner, TimerHandler {
 
     func connection(_ connection: RedisConnection, gave reply: RedisReply) {
         guard connection === self.connection else { return }
+        let isOfLogin = repliesOwed > 1
         repliesOwed -= 1
         if case .error(let text) = reply {
-            lastReason = "\(connection.address.text): \(text.prefix(reasonMax))"
-            repliesOwed = 0
+            // What a server that does not know AUTH says of it may have the password in it.
+            let said = isOfLogin ? "AUTH is refused: \(RedisLink.code(of: text))" : String(text.prefix(reasonMax))
+            lastReason = "\(connection.address.text): \(said)"
             return askNext()
         }
         if repliesOwed == 0 { finish(reply, connection.address) }
@@ -82,7 +86,6 @@ final class ServerInquiry: RedisConnectionOwner, TimerHandler {
 
     func connection(_ connection: RedisConnection, broke reason: String) {
         guard connection === self.connection else { return }
-        repliesOwed = 0
         lastReason = "\(connection.address.text): \(reason)"
         askNext()
     }
