@@ -18,15 +18,20 @@ final class AddedFields {
     /// By limit and plan: RateLimit-Policy; by limit: the beginning of RateLimit.
     private let policies: [[FieldStart]]
     private let states: [FieldStart]
+    private let areConcurrent: [Bool]
 
     init(_ limits: [Limit]) {
         policies = limits.map { limit in
             (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { quota in
+                if quota.windows?.isOfRequestsUnderWay == true {
+                    return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count);qu=\"concurrent-requests\"")
+                }
                 // A month has no length of its own.
                 if case .calendar? = quota.windows?.kind { return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count)") }
                 return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count);w=\(max(1, quota.window.seconds))")
             }
         }
+        areConcurrent = limits.map { $0.quota.windows?.isOfRequestsUnderWay == true }
         states = limits.map { FieldStart("RateLimit", "\"\($0.name)\";r=", isFleeting: true) }
     }
 
@@ -52,6 +57,8 @@ final class AddedFields {
             let state = asked[index]
             Self.begin(states[state.limit.index], isFirst: index == 0, &output)
             output.append(decimal: state.remaining)
+            // When one ends nobody knows.
+            if areConcurrent[state.limit.index] { continue }
             output.append(";t=")
             output.append(decimal: state.nextAfter.secondsUp)
         }

@@ -333,6 +333,7 @@ final class RequestPath {
         // Who is sent to sign in has failed all the same.
         let counted = if case .refused(let refusal) = passage.verdict { refusal.status } else { passage.status }
         if isAnswered { limiter.settle(passage.progress, status: counted, bodyBytes: passage.bytesOut, at: loop.now) }
+        limiter.release(passage.progress, at: loop.now)
         let record = RequestRecord(passage, isComplete: isComplete, at: Clock.now())
         metrics.count(record)
         if let tracer { tracer.finish(record) }
@@ -362,6 +363,9 @@ final class RequestPath {
         for passage in keyFetches.overdue() { resume(passage) }
         if !settings.passwords.isEmpty { for passage in passwordChecks.overdue() { resume(passage) } }
     }
+
+    /// Called now and then: what is under way is counted as that for as long as it is said.
+    func renewHeldRequests() { limiter.renewHeld(at: loop.now) }
 
     /// Called now and then: no response goes on for longer than the credential that let it in, whatever its type.
     func checkResponses() { for group in groups { group.checkResponses() } }

@@ -194,6 +194,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         path.endOverdueWaits()
         path.expiry.recheckSome()
         path.checkResponses()
+        path.renewHeldRequests()
         shareMemory()
         services.forgetIdleAccounts()
         ticks &+= 1

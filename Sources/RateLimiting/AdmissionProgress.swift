@@ -51,6 +51,8 @@ package final class AdmissionProgress {
         var permit: Permit?
         /// What the response says of the request's cost.
         var toldCosts: [LimitID: UInt64] = [:]
+        /// Of which keys a limit counts it as being under way.
+        var held: [HeldRequests.Key] = []
 
         mutating func reset() {
             Self.clear(&states)
@@ -170,10 +172,16 @@ final class PendingDecision: RemoteDecisionReceiver {
         late?(decisions, now)
     }
 
+    /// What is done with what was granted where the request has ended meanwhile.
+    var abandoned: (([GCRA.Decision], Instant) -> Void)?
+
     func forget() { handler = nil }
 
     func decided(_ decisions: [GCRA.Decision]?, at now: Instant) {
-        guard let handler else { return }
+        guard let handler else {
+            if let decisions { abandoned?(decisions, now) }
+            return
+        }
         self.handler = nil
         handler(self, decisions, now)
     }

@@ -21,6 +21,7 @@ extension Limit {
         case nil: break
         case .fixed: output.append("/fixed")
         case .sliding: output.append("/sliding")
+        case .concurrent: output.append("/concurrent")
         case .calendar: output.append("/calendar")
         }
         for template in key {

@@ -41,6 +41,7 @@ extension Limit {
         case nil: return text + per(quota.window)
         case .fixed: return text + "\(per(quota.window)) by the clock"
         case .sliding: return text + "in any \(period(quota.window)), about"
+        case .concurrent: return text + "at once"
         case .calendar(let periods): return text + "a \(periods.title)"
         }
     }

@@ -85,6 +85,7 @@ package final class Limit: Sendable {
         case nil: ""
         case .fixed: " fixed"
         case .sliding: " sliding"
+        case .concurrent: " concurrent"
         case .calendar(let periods): " calendar \(periods.title)"
         }
     }
@@ -133,6 +134,9 @@ package final class Limit: Sendable {
 
     func units(told: UInt64?, _ bodyBytes: UInt64) -> UInt64 { cost?.units(told: told, bodyBytes: bodyBytes) ?? 1 }
 
+    /// Whether it counts requests that are under way.
+    var isConcurrent: Bool { quota.windows?.isOfRequestsUnderWay ?? false }
+
     func counts(_ status: Int) -> Bool { countedStatuses.isEmpty || countedStatuses.contains(status) }
 
     /// Reads `limit NAME { … }`; nil when a part of it is wrong.
@@ -159,7 +163,7 @@ package final class Limit: Sendable {
             diagnostics.error(
                 "each plan has its own burst", at: burstDirective.name, hint: "write it behind the plan's rate: pro 6000/minute burst 500;")
         }
-        if let burstDirective, windows != nil {
+        if let burstDirective, let windows, windows.kind != .concurrent {
             diagnostics.error(
                 "a window has no burst: all of its count may come at once", at: burstDirective.name, hint: "remove it, or window and quota")
         }
@@ -187,7 +191,7 @@ package final class Limit: Sendable {
         if let leaseDirective, store == .memory {
             diagnostics.error("lease is for limits kept in Redis", at: leaseDirective.name, hint: "add: store NAME; or remove it")
         }
-        if let leaseDirective, windows != nil {
+        if let leaseDirective, let windows, windows.kind != .concurrent {
             diagnostics.error(
                 "a lease would outlive its window", at: leaseDirective.name, hint: "remove it, or count by rate and burst alone")
         }
@@ -197,7 +201,8 @@ package final class Limit: Sendable {
                 "a lease of \(lease) is more than the \(most) that the limit lets through at once", at: leaseDirective.name,
                 hint: "take a tenth of it or less: all workers share it")
         }
-        countedStatuses = (block.one("count_status")?.words("STATUS …", diagnostics) ?? []).compactMap { word in
+        let countStatus = block.one("count_status")
+        countedStatuses = (countStatus?.words("STATUS …", diagnostics) ?? []).compactMap { word in
             guard let status = Int(word.text), 200...599 ~= status else {
                 diagnostics.error("'\(word.text)' is not a status", at: word)
                 return nil
@@ -205,14 +210,19 @@ package final class Limit: Sendable {
             return status
         }
         let costDirective = block.one("cost")
+        if windows?.kind == .concurrent, let extra = leaseDirective ?? countStatus ?? costDirective ?? burstDirective {
+            diagnostics.error(
+                "a limit of requests that are under way has no \(extra.name.text)", at: extra.name, hint: "remove it, or use two limits")
+        }
         cost = costDirective.flatMap { LimitCost($0, diagnostics) }
         isOfRoute = false
         let shadow = block.one("shadow")
         isShadow = shadow?.takes(0...0, "", diagnostics) ?? false
         allowance = LimitAllowance(block.all("allow"), diagnostics)
         block.finish()
-        if rateDirective == nil, block.one("quota") == nil {
-            diagnostics.error("a limit has no rate", at: directive.name, hint: "add: rate 100/minute; or quota 100000/month;")
+        if rateDirective == nil, block.one("quota") == nil, block.one("concurrent") == nil {
+            diagnostics.error(
+                "a limit has no rate", at: directive.name, hint: "add: rate 100/minute; or quota 100000/month; or concurrent 20;")
         }
         if key.isEmpty { diagnostics.error("a limit has no key", at: directive.name, hint: "add: key $client.ip; or key $claim.sub;") }
         if let rate, let burst, windows == nil, !rate.canHave(burst: burst) {

@@ -74,13 +74,38 @@ extension LimitTable {
             var counts = Self.unpack(word, windows, at: wall)
             if start == nil || counts.start == start, counts.current > 0 {
                 counts.current -= min(counts.current, units)
-            } else if let start, windows.kind == .sliding, start + windows.length == counts.start, counts.previous > 0 {
+            } else if let start, windows.keepsPrevious, start + windows.length == counts.start, counts.previous > 0 {
                 counts.previous -= min(counts.previous, units)
             } else {
                 return
             }
             if memory.compareExchange(bucket + 1, expected: word, desired: Self.pack(counts, windows)).exchanged { return }
         }
+    }
+
+    /// Requests are still under way: they are counted in the present window, and where they were before no longer.
+    ///
+    /// - Returns: the window; nil where the key finds no place.
+    package func renew(_ fingerprint: UInt64, _ quota: Quota, units: UInt64, from start: UInt64, now: UInt64) -> UInt64? {
+        guard let windows = quota.windows else { return nil }
+        let wall = wall(now)
+        guard let bucket = bucket(fingerprint, quota, now) else { return nil }
+        while true {
+            let word = memory.load(bucket + 1)
+            var counts = Self.unpack(word, windows, at: wall)
+            if start == counts.start { return start }
+            if start + windows.length == counts.start { counts.previous -= min(counts.previous, units) }
+            counts.current = min(counts.current + units, windows.countMax)
+            guard memory.compareExchange(bucket + 1, expected: word, desired: Self.pack(counts, windows)).exchanged else { continue }
+            memory.store(bucket + 2, relevantUntil(windows, wall, now))
+            return counts.start
+        }
+    }
+
+    /// Takes back requests that were under way.
+    package func release(_ fingerprint: UInt64, _ quota: Quota, units: UInt64, from start: UInt64, now: UInt64) {
+        guard let windows = quota.windows else { return }
+        refund(fingerprint, windows, start: start, units: units, now: now)
     }
 
     /// The bucket of a key, which forgets what a limit of another algorithm has left there.
@@ -96,7 +121,7 @@ extension LimitTable {
     }
 
     private func relevantUntil(_ windows: Windows, _ wall: UInt64, _ now: UInt64) -> UInt64 {
-        let left = windows.window(at: wall).end - wall + (windows.kind == .sliding ? windows.length : 0)
+        let left = windows.window(at: wall).end - wall + (windows.keepsPrevious ? windows.length : 0)
         return now + left * 1_000_000
     }
 
@@ -106,7 +131,7 @@ extension LimitTable {
         let most = memory.load(bucket + 4)
         let word = memory.load(bucket + 1)
         // Of the window before, too: it may be what holds the key back.
-        let count = most & slidingMark != 0 ? max(word & slidingMask, word >> 22 & slidingMask) : word & 0xFFFF_FFFF
+        let count = most & slidingMark != 0 ? (word & slidingMask) + (word >> 22 & slidingMask) : word & 0xFFFF_FFFF
         // The last request that the quota allows leaves nothing.
         return Double(count) / Double(max(1, most & ~slidingMark))
     }
@@ -115,7 +140,7 @@ extension LimitTable {
     // exactly so many windows as the number goes round is taken for one of today; it is long out of the table.
     private static func pack(_ counts: Windows.Counts, _ windows: Windows) -> UInt64 {
         let number = number(counts.start, windows)
-        guard windows.kind == .sliding else { return number << 32 | min(counts.current, 0xFFFF_FFFF) }
+        guard windows.keepsPrevious else { return number << 32 | min(counts.current, 0xFFFF_FFFF) }
         return (number & 0xF_FFFF) << 44 | min(counts.previous, slidingMask) << 22 | min(counts.current, slidingMask)
     }
 
@@ -124,7 +149,7 @@ extension LimitTable {
         var counts = Windows.Counts(start: start)
         let number = Self.number(start, windows)
         let next = Self.number(end, windows)
-        guard windows.kind == .sliding else {
+        guard windows.keepsPrevious else {
             if word >> 32 == number {
                 counts.current = word & 0xFFFF_FFFF
             } else if word >> 32 == next {

@@ -30,6 +30,6 @@ package struct Quota: Equatable, Sendable {
     var bucketCost: UInt64 { windows == nil ? gcra.cost : 0 }
     var bucketMost: UInt64 {
         guard let windows else { return gcra.tolerance }
-        return windows.kind == .sliding ? windows.count | slidingMark : windows.count
+        return windows.keepsPrevious ? windows.count | slidingMark : windows.count
     }
 }

@@ -30,6 +30,7 @@ extension RateLimiter {
             }
             let pending = PendingDecision { [unowned self] pending, decisions, now in self.decided(group, decisions, progress, now, pending)
             }
+            releaseWhereAbandoned(pending, group)
             progress.change { $0.pending = pending }
             if let fingerprint = group.leasedUnder {
                 leases.request(fingerprint, group.calls[0], most: limits[group.ids[0].index].lease, for: pending, of: store, at: now)
@@ -61,8 +62,20 @@ extension RateLimiter {
                 progress.tellIfDecided()
             }
         }
+        for (part, pending) in zip(asked, pending) { releaseWhereAbandoned(pending, part) }
         progress.change { $0.pendingParts = pending }
         for (part, pending) in zip(asked, pending) { store.decide(part.calls, for: pending) }
+    }
+
+    /// Of a request that has ended before the reply came nothing is under way.
+    private func releaseWhereAbandoned(_ pending: PendingDecision, _ group: AdmissionProgress.Group) {
+        guard group.ids.contains(where: { limits[$0.index].isConcurrent }) else { return }
+        pending.abandoned = { [unowned self] decisions, now in
+            guard decisions.count == group.calls.count, decisions.allSatisfy(\.isAllowed) else { return }
+            for (index, decision) in decisions.enumerated() where limits[group.ids[index].index].isConcurrent {
+                refund(RemoteRefund(call: group.calls[index], charge: decision.charge), in: group.store, now)
+            }
+        }
     }
 
     private func decided(_ replies: PartReplies, _ progress: AdmissionProgress, _ now: Instant) {
@@ -84,7 +97,7 @@ extension RateLimiter {
     /// A store that has refused would do so again until there is more of the quota: how long that is this host knows, so nobody asks. Not where
     /// responses may give charges back.
     private func isRefusedHere(_ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
-        for (id, call) in zip(group.ids, group.calls) where limits[id.index].countedStatuses.isEmpty {
+        for (id, call) in zip(group.ids, group.calls) where limits[id.index].countedStatuses.isEmpty && !limits[id.index].isConcurrent {
             if let decision = refusal(of: call, now), refusals.holds(call.fingerprint, at: now) {
                 metrics?.refusedUnasked(id)
                 refuse(id, decision, of: call.quota, progress, now)
@@ -164,10 +177,17 @@ extension RateLimiter {
             progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter), now) }
             return false
         }
-        let charges = zip(zip(group.ids, group.calls), decisions).map { asked, decision in
-            AdmissionProgress.RemoteCharge(limit: asked.0, store: group.store, call: asked.1, charge: decision.charge, lease: nil)
+        progress.change { present in
+            for (index, decision) in decisions.enumerated() {
+                let (id, call) = (group.ids[index], group.calls[index])
+                if limits[id.index].isConcurrent {
+                    hold(id, call.fingerprint, call.quota, decision, store: group.store, call: call, isInStore: true, now, &present)
+                } else {
+                    present.chargedRemote.append(
+                        AdmissionProgress.RemoteCharge(limit: id, store: group.store, call: call, charge: decision.charge, lease: nil))
+                }
+            }
         }
-        progress.change { $0.chargedRemote += charges }
         return true
     }
 
@@ -224,7 +244,7 @@ extension RateLimiter {
             case .local:
                 let standIn = StandIn(group.store)
                 standIns.append(standIn)
-                isAdmitted = progress.change { admitLocally(id, call.fingerprint, call.quota, now, &$0, standIn: standIn) }
+                isAdmitted = progress.change { admitLocally(id, call.fingerprint, call.quota, now, &$0, standIn: standIn, call: call) }
             }
         }
         pending?.late = { [unowned self] decisions, now in charged(group, decisions, standIns, isAdmitted: isAdmitted, now) }
@@ -244,7 +264,9 @@ extension RateLimiter {
             return
         }
         let local = group.ids.indices.filter { limits[group.ids[$0].index].whenStoreFails == .local }
-        for (index, standIn) in zip(local, standIns) {
+        // What is under way this host says itself when it can.
+        for (index, one) in refunds.enumerated() where limits[group.ids[index].index].isConcurrent { refund(one, in: group.store, now) }
+        for (index, standIn) in zip(local, standIns) where !limits[group.ids[index].index].isConcurrent {
             standIn.inStore = refunds[index]
             if standIn.isUndone { stores[group.store]?.refund([refunds[index]]) }
         }

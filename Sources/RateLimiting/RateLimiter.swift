@@ -26,6 +26,7 @@ package final class RateLimiter {
     var refusals = KnownRefusals()
     private var keyScratch: [UInt8] = []
     let leases = LeaseBroker()
+    let heldRequests = HeldRequests()
     let metrics: LimitMetrics?
 
     package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
@@ -134,7 +135,8 @@ package final class RateLimiter {
             for store in stores.values { store.forgetKeys() }
         }
         let isKnown = stores[store]?.knows(key.fingerprint, name: key.name) ?? true
-        let floor = isKnown ? (0, 0) : table.known(key.fingerprint, quota, now: now.nanoseconds)
+        // Requests under way are told of one by one, by who has them.
+        let floor = isKnown || limit.isConcurrent ? (0, 0) : table.known(key.fingerprint, quota, now: now.nanoseconds)
         return RemoteCall(
             name: key.name, fingerprint: key.fingerprint, quota: quota, count: limit.cost?.reserved ?? 1, floor: floor.0,
             floorStart: floor.1, standIns: standIns)
@@ -207,10 +209,12 @@ package final class RateLimiter {
 
     /// False when the limit refuses; the error then stands in `present`.
     ///
-    /// - Parameter standIn: of a charge in place of a store's.
+    /// - Parameters:
+    ///   - standIn: of a charge in place of a store's.
+    ///   - call: what that store would have been asked.
     func admitLocally(
         _ id: LimitID, _ fingerprint: UInt64, _ quota: Quota, _ now: Instant, _ present: inout AdmissionProgress.Present,
-        standIn: StandIn? = nil
+        standIn: StandIn? = nil, call: RemoteCall? = nil
     ) -> Bool {
         let limit = limits[id.index]
         let decision = table.admit(fingerprint, quota, units: limit.cost?.reserved ?? 1, now: now.nanoseconds)
@@ -221,6 +225,10 @@ package final class RateLimiter {
             metrics?.decided(id, isShadow ? .wouldRefuse : standIn != nil ? .local : .refused)
         }
         present.states.append(LimitState(id, decision, of: quota))
+        if decision.isAllowed, limit.isConcurrent {
+            hold(id, fingerprint, quota, decision, store: standIn?.store, call: call, isInStore: false, now, &present)
+            return true
+        }
         if decision.isAllowed {
             if standIn != nil { table.countStandIn() }
             present.charged.append(
@@ -236,6 +244,7 @@ package final class RateLimiter {
         for charge in present.charged { giveBack(charge, now) }
         for charge in present.chargedRemote { giveBack(charge, now) }
         present.forgetCharges()
+        release(&present, now)
         present.error = error
     }
 

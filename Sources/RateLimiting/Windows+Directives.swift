@@ -3,7 +3,7 @@ import Time
 import System
 
 extension Windows {
-    /// Reads `window fixed|sliding;` beside a rate, or `quota COUNT/PERIOD { … }` in place of one; nil for neither, or where a part is wrong.
+    /// Reads `window fixed|sliding;` beside a rate, or `quota COUNT/PERIOD { … }` or `concurrent COUNT;` in place of one; nil for neither, or where a part is wrong.
     ///
     /// - Parameter rate: what `rate` says.
     static func read(
@@ -11,6 +11,13 @@ extension Windows {
     ) -> Windows? {
         let window = block.one("window")
         let quota = block.one("quota")
+        if let concurrent = block.one("concurrent") {
+            if let extra = rateDirective ?? window ?? quota {
+                diagnostics.error(
+                    "a limit has a \(extra.name.text) or counts what is under way, not both", at: extra.name, hint: "use two limits")
+            }
+            return concurrent.integer(1...1_000_000, diagnostics).map { .concurrent(UInt64($0)) }
+        }
         if let quota {
             if let extra = rateDirective ?? window {
                 diagnostics.error("a limit has a quota or a \(extra.name.text), not both", at: extra.name, hint: "use two limits")

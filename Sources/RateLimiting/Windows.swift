@@ -9,9 +9,20 @@ package struct Windows: Equatable, Sendable {
         case sliding
         /// Days, weeks, months or years of a time zone.
         case calendar(Periods)
+        /// Requests that are under way, each in the window in which its worker has said so last: whoever says so in neither this window nor the one before
+        /// is gone. See ``HeldRequests``.
+        case concurrent
     }
 
     package let kind: Kind
+    /// Whether the window before counts too.
+    var keepsPrevious: Bool { kind == .sliding || kind == .concurrent }
+
+    package var isOfRequestsUnderWay: Bool { kind == .concurrent }
+
+    /// Of requests that are under way. They are said to be every few seconds, and are gone after two windows, so within 15 s.
+    package static func concurrent(_ count: UInt64) -> Windows { Windows(.concurrent, count: count, length: 7_500) }
+
     /// How many requests a window lets through.
     package let count: UInt64
     /// Milliseconds; of a calendar's periods about.
@@ -87,7 +98,7 @@ package struct Windows: Equatable, Sendable {
     package func counts(_ counts: Counts, at wall: UInt64) -> Counts {
         let (start, end) = window(at: wall)
         guard counts.start < start || counts.start > end else { return counts }
-        let isNext = kind == .sliding && counts.start + length == start
+        let isNext = keepsPrevious && counts.start + length == start
         return Counts(start: start, current: 0, previous: isNext ? counts.current : 0)
     }
 
@@ -116,6 +127,7 @@ package struct Windows: Equatable, Sendable {
 
     /// How many requests may come at once.
     func remaining(_ counts: Counts, at wall: UInt64) -> UInt64 {
+        if kind == .concurrent { return count - min(count, counts.current + counts.previous) }
         guard kind == .sliding else { return count - min(count, counts.current) }
         let used = counts.current * length + carried(counts, at: wall)
         let whole = count * length
@@ -130,6 +142,8 @@ package struct Windows: Equatable, Sendable {
     /// How long until so many requests may come at once; zero for now.
     private func wait(for units: UInt64, _ counts: Counts, at wall: UInt64) -> UInt64 {
         guard remaining(counts, at: wall) < units else { return 0 }
+        // One may end at any moment.
+        if kind == .concurrent { return 1_000 }
         let end = window(at: wall).end
         guard kind == .sliding, units <= count else { return end - wall }
         // The share of the window before shrinks with time.
@@ -142,5 +156,5 @@ package struct Windows: Equatable, Sendable {
     }
 
     /// More than any limit has: what a store or another worker says is cut to it.
-    package var countMax: UInt64 { kind == .sliding ? 0x3F_FFFF : 0xFFFF_FFFF }
+    package var countMax: UInt64 { keepsPrevious ? 0x3F_FFFF : 0xFFFF_FFFF }
 }

@@ -10,7 +10,7 @@ import RateLimiting
 /// gateways need no common one; the cost that it was counted with; and all that was ever taken back of the key. A key whose rate has
 /// changed owes as many requests as before: its distance from now is converted.
 ///
-/// A limit that counts in windows has, in place of the cost, `f:` or `s:` and the window's length in milliseconds, or `c:` and the beginnings of four periods in
+/// A limit that counts in windows has, in place of the cost, `f:`, `s:` or `h:` (of requests that are under way) and the window's length in milliseconds, or `c:` and the beginnings of four periods in
 /// seconds around now, of which the server's clock chooses; in place of the tolerance the count. The value of its key: `w`, the window's
 /// first millisecond, what was counted in it, and in the window before. It is answered with how many requests were granted, and with those two counts.
 ///
@@ -63,7 +63,7 @@ enum LimitScript {
               local start, one, two = string.match(stored, '^w (%d+) (%d+) (%d+)$')
               start, one, two = number(start), number(one), number(two)
               if start == first then current, previous = one, two
-              elseif start and kind == 's' and start == earlier then previous = one
+              elseif start and (kind == 's' or kind == 'h') and start == earlier then previous = one
               elseif start and one and two and start > first then
                 -- The clock has gone back, or another gateway's windows begin later: that window goes on.
                 if start <= last then first, last = start, start + last - first end
@@ -78,12 +78,19 @@ enum LimitScript {
             if refunding then
               local charged = tonumber(ARGV[a + 4])
               if charged == first then current = math.max(0, current - count)
-              elseif kind == 's' and charged + last - first == first then previous = math.max(0, previous - count) end
+              elseif (kind == 's' or kind == 'h') and charged == earlier then previous = math.max(0, previous - count) end
             else
-              if tonumber(ARGV[a + 5]) == first and tonumber(ARGV[a + 4]) > current then current, mended[i] = tonumber(ARGV[a + 4]), true end
+              local said, of = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
+              if kind == 'h' then
+                -- Requests that are still under way are counted here from now on.
+                if said > 0 and of ~= first then
+                  if of == earlier then previous = math.max(0, previous - said) end
+                  current, mended[i] = current + said, true
+                end
+              elseif of == first and said > current then current, mended[i] = said, true end
               before[i], places[i] = current, #extras + 1
               local part = 0
-              if kind == 's' then part = previous * (last - moment) / (last - first) end
+              if kind == 's' then part = previous * (last - moment) / (last - first) elseif kind == 'h' then part = previous end
               local granted = math.min(count, math.max(0, math.floor(tolerance - current - part)))
               if is_whole and granted < count then granted = 0 end
               if granted > 0 or count == 0 then current = current + granted else all_allowed = false end
@@ -94,7 +101,7 @@ enum LimitScript {
               returns[#returns + 1] = 0
             end
             local left = last - moment + 1000
-            if kind == 's' then left = left + last - first elseif kind == 'c' then left = left + 86400000 end
+            if kind == 's' or kind == 'h' then left = left + last - first elseif kind == 'c' then left = left + 86400000 end
             window_values[i], window_times[i] = string.format('w %.0f %.0f %.0f', first, current, previous), left
             ahead[i] = string.format('w %.0f %.0f %.0f', first, before[i] or current, previous)
           elseif stored then
@@ -202,6 +209,7 @@ enum LimitScript {
         switch windows.kind {
         case .fixed: return Array("f:\(windows.length)".utf8)
         case .sliding: return Array("s:\(windows.length)".utf8)
+        case .concurrent: return Array("h:\(windows.length)".utf8)
         case .calendar(let periods):
             // Two to each side, so that a clock that differs by less than a period does not matter.
             let number = periods.number(at: Int64(clamping: Clock.wallSeconds()))

@@ -179,6 +179,57 @@ import Time
         #expect(try ask("far", minute, at: wall + 60_000))
     }
 
+    /// Of requests that are under way those count that somebody still says to have: as a list of them does.
+    @Test func countsWhatIsUnderWayAsAListDoes() throws {
+        let server = try Server()
+        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        var random = SystemRandomNumberGenerator()
+        for trace in 0..<30 {
+            let limit = UInt64.random(in: 1...6, using: &random)
+            let windows = Windows.concurrent(limit)
+            let quota = Quota(count: limit, window: .milliseconds(windows.length), windows: windows)
+            let words = LimitTable.words(forKeys: 64)
+            let table = LimitTable(
+                try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2), wall: { $0 / 1_000_000 })
+            var now = Clock.wallSeconds() * 1_000
+            let name = Array("held:\(trace)".utf8)
+            // The window in which each has said last that it is there.
+            var model: [UInt64] = []
+            func call(_ count: UInt64, _ floor: UInt64 = 0, of start: UInt64 = 0) throws -> GCRA.Decision {
+                let call = RemoteCall(name: name, fingerprint: 1, quota: quota, count: count, floor: floor, floorStart: start)
+                let reply = try run(LimitScript.arguments([call]), at: now * 1_000, client, reader)
+                return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
+            }
+            for _ in 0..<150 {
+                now += UInt64.random(in: 0...3_000, using: &random)
+                let window = now - now % windows.length
+                model.removeAll { $0 + windows.length < window }
+                switch Int.random(in: 0..<6, using: &random) {
+                case 0 where !model.isEmpty:
+                    let start = model.remove(at: Int.random(in: model.indices, using: &random))
+                    let asked = RemoteCall(name: name, fingerprint: 1, quota: quota)
+                    let refund = RemoteRefund(call: asked, charge: GCRA.Charge(end: start, refundedBefore: 0))
+                    _ = try run(LimitScript.arguments([refund]), at: now * 1_000, client, reader)
+                    table.release(1, quota, units: 1, from: start, now: now * 1_000_000)
+                case 1, 2:
+                    // Some say that they are still there; one that was forgotten is counted again, even where that is one too many.
+                    guard let start = model.first else { continue }
+                    let units = UInt64(model.count { $0 == start })
+                    let said = try call(0, units, of: start)
+                    model = model.map { $0 == start ? window : $0 }
+                    #expect(table.renew(1, quota, units: units, from: start, now: now * 1_000_000) == window)
+                    #expect(said.counts?.start == window && said.counts.map { $0.current + $0.previous } == UInt64(model.count))
+                default:
+                    let said = try call(1)
+                    let here = table.admit(1, quota, now: now * 1_000_000)
+                    #expect(said.isAllowed == (UInt64(model.count) < limit) && here.isAllowed == said.isAllowed)
+                    #expect(said.remaining == here.remaining && said.counts == here.counts)
+                    if said.isAllowed { model.append(window) }
+                }
+            }
+        }
+    }
+
     /// Much that was taken back of a key over days does not use it up.
     @Test func manyRefundsDoNotSpoilAKey() throws {
         let server = try Server()
