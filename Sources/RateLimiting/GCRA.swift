@@ -24,6 +24,8 @@ package struct GCRA: Equatable, Sendable {
         package var refundedBefore: UInt64 = 0
         /// Until there is more than now, where it is no GCRA that has decided.
         package var nextAfter: Nanoseconds?
+        /// How often a key was locked out that is; nil where it is not, or where nobody counts that.
+        package var level: UInt64?
         /// What was counted in windows.
         package var counts: Windows.Counts?
 

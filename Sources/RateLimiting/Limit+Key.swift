@@ -18,7 +18,7 @@ extension Limit {
         output.append(name)
         // What is counted otherwise is another count: processes of two configurations may run side by side.
         switch quota.windows?.kind {
-        case nil: break
+        case nil: if quota.lockout != nil { output.append("/lockout") }
         case .fixed: output.append("/fixed")
         case .sliding: output.append("/sliding")
         case .concurrent: output.append("/concurrent")

@@ -6,7 +6,13 @@ extension Limit {
     /// host goes on from what it knows`.
     package var sentence: String {
         var text: String
-        if let plans {
+        if let lockout = quota.lockout {
+            text =
+                "\(lockout.failures) \(lockout.failures == 1 ? "response" : "responses") with \(lockout.statuses.map(String.init).joined(separator: " or ")) "
+            text += "within \(Self.span(lockout.window)) lock each " + key.map(Self.words).joined(separator: " and ") + " out for "
+            text += Self.span(lockout.first)
+            if lockout.growth > 1 { text += ", \(lockout.growth) times as long each time, at most \(Self.span(lockout.most))" }
+        } else if let plans {
             let parts = plans.all.map { plan in
                 let isDefault = plan.quota.plan == quota.plan
                 return Self.rateText(plan.quota) + Self.burstText(plan.quota)
@@ -19,7 +25,9 @@ extension Limit {
             text += " for each " + key.map(Self.words).joined(separator: " and ") + Self.burstText(quota)
         }
         if let cost { text += ", of which one \(cost.words)" }
-        if !countedStatuses.isEmpty { text += ", of responses with " + countedStatuses.map(String.init).joined(separator: " ") }
+        if !countedStatuses.isEmpty, quota.lockout == nil {
+            text += ", of responses with " + countedStatuses.map(String.init).joined(separator: " ")
+        }
         if let allowance { text += ", but not \(allowance.text)" }
         if isShadow { text += "; refuses nobody, and tells what it would refuse" }
         guard case .redis(let name) = store else { return text + "; each host counts for itself" }
@@ -75,6 +83,12 @@ extension Limit {
     private static func per(_ window: Nanoseconds) -> String {
         let text = period(window)
         return text.first?.isNumber == true ? "in \(text)" : "a \(text)".replacingHour
+    }
+
+    /// `a minute`, `5 minutes`.
+    private static func span(_ seconds: UInt64) -> String {
+        let text = period(.seconds(seconds))
+        return text.first?.isNumber == true ? text : "a \(text)".replacingHour
     }
 
     private static func period(_ window: Nanoseconds) -> String {

@@ -137,6 +137,9 @@ package final class Limit: Sendable {
     /// Whether it counts requests that are under way.
     var isConcurrent: Bool { quota.windows?.isOfRequestsUnderWay ?? false }
 
+    /// Whether who is refused is refused for as long as is said, as far as this host can know.
+    var refusalsHold: Bool { quota.lockout != nil || countedStatuses.isEmpty && !isConcurrent }
+
     func counts(_ status: Int) -> Bool { countedStatuses.isEmpty || countedStatuses.contains(status) }
 
     /// Reads `limit NAME { … }`; nil when a part of it is wrong.
@@ -201,15 +204,31 @@ package final class Limit: Sendable {
                 "a lease of \(lease) is more than the \(most) that the limit lets through at once", at: leaseDirective.name,
                 hint: "take a tenth of it or less: all workers share it")
         }
-        let countStatus = block.one("count_status")
-        countedStatuses = (countStatus?.words("STATUS …", diagnostics) ?? []).compactMap { word in
-            guard let status = Int(word.text), 200...599 ~= status else {
-                diagnostics.error("'\(word.text)' is not a status", at: word)
-                return nil
-            }
-            return status
+        let lockoutDirective = block.one("lockout")
+        let lockout = lockoutDirective.flatMap { Lockout($0, diagnostics) }
+        if lockoutDirective != nil, let extra = rateDirective ?? block.one("quota") ?? block.one("concurrent") {
+            diagnostics.error("a limit has a \(extra.name.text) or a lockout, not both", at: extra.name, hint: "use two limits")
         }
+        let countStatus = block.one("count_status")
+        countedStatuses =
+            lockout?.statuses
+            ?? (countStatus?.words("STATUS …", diagnostics) ?? []).compactMap { word in
+                guard let status = Int(word.text), 200...599 ~= status else {
+                    diagnostics.error("'\(word.text)' is not a status", at: word)
+                    return nil
+                }
+                return status
+            }
         let costDirective = block.one("cost")
+        if lockoutDirective != nil, let extra = leaseDirective ?? countStatus ?? costDirective ?? burstDirective {
+            diagnostics.error("a lockout has no \(extra.name.text)", at: extra.name, hint: "remove it, or use two limits")
+        } else if let lockoutDirective, !key.isEmpty, !key.flatMap(\.variables).contains(.clientIP) {
+            diagnostics.warning(
+                "who can name another one's key locks that one out", at: lockoutDirective.name,
+                hint:
+                    "count by the address as well: key $client.ip \(key.flatMap(\.variables).map { "$" + $0.name }.joined(separator: " "));"
+            )
+        }
         if windows?.kind == .concurrent, let extra = leaseDirective ?? countStatus ?? costDirective ?? burstDirective {
             diagnostics.error(
                 "a limit of requests that are under way has no \(extra.name.text)", at: extra.name, hint: "remove it, or use two limits")
@@ -220,9 +239,10 @@ package final class Limit: Sendable {
         isShadow = shadow?.takes(0...0, "", diagnostics) ?? false
         allowance = LimitAllowance(block.all("allow"), diagnostics)
         block.finish()
-        if rateDirective == nil, block.one("quota") == nil, block.one("concurrent") == nil {
+        if rateDirective == nil, block.one("quota") == nil, block.one("concurrent") == nil, lockoutDirective == nil {
             diagnostics.error(
-                "a limit has no rate", at: directive.name, hint: "add: rate 100/minute; or quota 100000/month; or concurrent 20;")
+                "a limit has no rate", at: directive.name,
+                hint: "add: rate 100/minute; or quota 100000/month; or concurrent 20; or lockout 5/5m { … }")
         }
         if key.isEmpty { diagnostics.error("a limit has no key", at: directive.name, hint: "add: key $client.ip; or key $claim.sub;") }
         if let rate, let burst, windows == nil, !rate.canHave(burst: burst) {
@@ -231,7 +251,11 @@ package final class Limit: Sendable {
                 hint: "take a burst that grows back within 1000 days, or use quota")
         }
         if diagnostics.count > errors { return nil }
-        if let plans {
+        if let lockout {
+            var quota = Quota(count: lockout.failures, window: .seconds(lockout.window))
+            quota.lockout = lockout
+            self.quota = quota
+        } else if let plans {
             quota = plans.defaultQuota
         } else if let windows, rate == nil {
             quota = Quota(count: windows.count, window: .milliseconds(windows.length), windows: windows)

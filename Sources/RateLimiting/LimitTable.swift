@@ -76,6 +76,7 @@ package struct LimitTable {
     /// - Parameter units: how many requests it counts for.
     package func admit(_ fingerprint: UInt64, _ quota: Quota, units: UInt64 = 1, now: UInt64) -> GCRA.Decision {
         if let windows = quota.windows { return admit(fingerprint, windows, quota, units: units, now: now) }
+        if let lockout = quota.lockout { return begin(fingerprint, lockout, quota, now: now) }
         while true {
             guard let bucket = findOrTake(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, units, now) }
             if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
@@ -105,6 +106,10 @@ package struct LimitTable {
     /// What a store has to be told of a key: how far ahead of now it is, in nanoseconds, or what was counted in which window, as far as this host knows; zero for one
     /// that it does not know.
     package func known(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> (amount: UInt64, start: UInt64) {
+        if let lockout = quota.lockout {
+            let (seconds, level) = locked(fingerprint, lockout, now: now)
+            return (seconds, level)
+        }
         guard let windows = quota.windows else { return (ahead(fingerprint, quota, now: now), 0) }
         let counts = counts(fingerprint, windows, now: now)
         return (counts?.current ?? 0, counts?.start ?? 0)
@@ -116,6 +121,10 @@ package struct LimitTable {
             guard var counts = counts(fingerprint, windows, now: now) else { return nil }
             let decision = windows.decide(&counts, at: wall(now), units: units)
             return decision.isAllowed ? nil : decision
+        }
+        if let lockout = quota.lockout {
+            let seconds = locked(fingerprint, lockout, now: now).seconds
+            return seconds > 0 ? lockout.refused(for: seconds) : nil
         }
         let ahead = ahead(fingerprint, quota, now: now)
         guard ahead > 0 else { return nil }
@@ -139,6 +148,10 @@ package struct LimitTable {
         let isAll = standIns == self.standIns
         if let windows = quota.windows {
             if let counts = decision.counts { learn(fingerprint, windows, quota, counts, isAll: isAll, now: now) }
+        } else if let lockout = quota.lockout {
+            if !decision.isAllowed, let level = decision.level {
+                learn(fingerprint, lockout, quota, lockedFor: decision.retryAfter.secondsUp, level: level, now: now)
+            }
         } else {
             learn(fingerprint, quota, ahead: decision.resetAfter.count, isAll: isAll, now: now)
         }
@@ -160,6 +173,7 @@ package struct LimitTable {
     /// word holds.
     package func unlearn(_ fingerprint: UInt64, _ quota: Quota, units: UInt64 = 1, now: UInt64) {
         if let windows = quota.windows { return refund(fingerprint, windows, start: nil, units: units, now: now) }
+        if quota.lockout != nil { return end(fingerprint, quota, .passed, now: now) }
         guard let bucket = find(fingerprint) else { return }
         while true {
             let arrival = memory.load(bucket + 1)
@@ -208,6 +222,7 @@ package struct LimitTable {
     /// Takes back what is left of the charge of a request that does not count after all.
     package func refund(_ fingerprint: UInt64, _ quota: Quota, _ charge: GCRA.Charge, now: UInt64) {
         if let windows = quota.windows { return refund(fingerprint, windows, start: charge.end, units: charge.units, now: now) }
+        if quota.lockout != nil { return end(fingerprint, quota, .passed, now: now) }
         guard let bucket = find(fingerprint) else { return }
         let left = quota.gcra.refundable(charge, arrival: memory.load(bucket + 1), refunded: memory.load(bucket + 2), now: now)
         guard left > 0 else { return }
@@ -279,6 +294,9 @@ package struct LimitTable {
 
     /// How much of its quota a bucket's key has used: 0 nothing, 1 or more where it has no request left.
     private func usedPart(_ bucket: Int, _ now: UInt64) -> Double {
+        if memory.load(bucket + 3) == 0, memory.load(bucket + 4) & lockoutMark != 0 {
+            return memory.load(bucket + 2) > now ? usedPart(ofLockout: bucket) : 0
+        }
         if memory.load(bucket + 3) == 0 { return usedPart(ofWindow: bucket, now) }
         let arrival = memory.load(bucket + 1)
         guard arrival > now else { return 0 }

@@ -10,6 +10,8 @@ package struct Quota: Equatable, Sendable {
     package let gcra: GCRA
     /// Where requests are counted in windows; then ``gcra`` is used alone where many keys share one bucket.
     package let windows: Windows?
+    /// Where failures are counted, and lock the key; then ``gcra`` is used as with windows.
+    package var lockout: Lockout?
     /// Its place among a limit's ``Plans``.
     package var plan = 0
 
@@ -27,8 +29,9 @@ package struct Quota: Equatable, Sendable {
     }
 
     /// What a bucket of the table says of the limit.
-    var bucketCost: UInt64 { windows == nil ? gcra.cost : 0 }
+    var bucketCost: UInt64 { windows == nil && lockout == nil ? gcra.cost : 0 }
     var bucketMost: UInt64 {
+        if let lockout { return lockout.failures | lockoutMark }
         guard let windows else { return gcra.tolerance }
         return windows.keepsPrevious ? windows.count | slidingMark : windows.count
     }

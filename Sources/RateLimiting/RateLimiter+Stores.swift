@@ -97,7 +97,7 @@ extension RateLimiter {
     /// A store that has refused would do so again until there is more of the quota: how long that is this host knows, so nobody asks. Not where
     /// responses may give charges back.
     private func isRefusedHere(_ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
-        for (id, call) in zip(group.ids, group.calls) where limits[id.index].countedStatuses.isEmpty && !limits[id.index].isConcurrent {
+        for (id, call) in zip(group.ids, group.calls) where limits[id.index].refusalsHold {
             if let decision = refusal(of: call, now), refusals.holds(call.fingerprint, at: now) {
                 metrics?.refusedUnasked(id)
                 refuse(id, decision, of: call.quota, progress, now)

@@ -174,6 +174,10 @@ package final class RateLimiter {
     private func settle(_ present: inout AdmissionProgress.Present, _ status: Int, _ bodyBytes: UInt64, _ now: Instant) {
         for charge in present.charged {
             let limit = limits[charge.limit.index]
+            if let outcome = limit.quota.lockout?.outcome(of: status) {
+                table.end(charge.fingerprint, charge.quota, outcome, now: now.nanoseconds)
+                continue
+            }
             let units = limit.counts(status) ? limit.units(told: present.toldCosts[charge.limit], bodyBytes) : 0
             if units == 0 {
                 giveBack(charge, now)
@@ -184,6 +188,14 @@ package final class RateLimiter {
         }
         for charge in present.chargedRemote {
             let limit = limits[charge.limit.index]
+            if let outcome = limit.quota.lockout?.outcome(of: status) {
+                // The store and this host learn of it alike.
+                stores[charge.store]?.refund([
+                    RemoteRefund(call: charge.call, charge: GCRA.Charge(end: outcome.rawValue, refundedBefore: 0))
+                ])
+                table.end(charge.call.fingerprint, charge.call.quota, outcome, now: now.nanoseconds)
+                continue
+            }
             let units = limit.counts(status) ? limit.units(told: present.toldCosts[charge.limit], bodyBytes) : 0
             if units == 0 {
                 giveBack(charge, now)

@@ -9,8 +9,8 @@ package struct Windows: Equatable, Sendable {
         case sliding
         /// Days, weeks, months or years of a time zone.
         case calendar(Periods)
-        /// Requests that are under way, each in the window in which its worker has said so last: whoever says so in neither this window nor the one before
-        /// is gone. See ``HeldRequests``.
+        /// Requests that are under way, each in the window in which its worker has said so last: one of which that was said in neither this window nor the one
+        /// before is gone. See ``HeldRequests``.
         case concurrent
     }
 

@@ -1,8 +1,3 @@
-import System
-import Time
-import Bytes
-import RateLimiting
-
 /// The one Lua script that decides on all limits of a request, in the server and in one step.
 ///
 /// Keys: one for each limit. Arguments: a mode, then for each limit its cost and tolerance in microseconds, how many requests are asked
@@ -13,6 +8,10 @@ import RateLimiting
 /// A limit that counts in windows has, in place of the cost, `f:`, `s:` or `h:` (of requests that are under way) and the window's length in milliseconds, or `c:` and the beginnings of four periods in
 /// seconds around now, of which the server's clock chooses; in place of the tolerance the count. The value of its key: `w`, the window's
 /// first millisecond, what was counted in it, and in the window before. It is answered with how many requests were granted, and with those two counts.
+///
+/// A lockout has, in place of the cost, `l:` and its times in seconds; in place of the tolerance how many failures lock a key. The value of its key: `l` and what
+/// ``Lockout/State`` has. It is answered with 1, how many attempts are charged and since when; or with 0, for how long it is locked and how often it was,
+/// which is -1 where attempts are under way. In mode `refund`, the first number says what became of an attempt (``Lockout/Outcome``).
 ///
 /// Mode `decide` charges all limits or none. Its first number is how far ahead of now the key is known to be at least: a server that has lost its
 /// data learns it again. It returns the server's time; for each limit how far ahead of now the key is afterwards or, with a minus, how long to wait;
@@ -43,8 +42,76 @@ enum LimitScript {
           count = math.abs(count)
           local stored = redis.pcall('GET', KEYS[i])
           local far, back = 0, 0
-          if not cost then
-            local kind, spec = string.match(ARGV[a + 1], '^(%a):(.*)$')
+          local kind, spec
+          if not cost then kind, spec = string.match(ARGV[a + 1], '^(%a):(.*)$') end
+          if kind == 'l' then
+            local window, first_lock, growth, most, forget = string.match(spec, '^(%d+):(%d+):(%d+):(%d+):(%d+)$')
+            window, first_lock, growth, most, forget = number(window), number(first_lock), number(growth), number(most), number(forget)
+            local second = math.floor(now / 1000000)
+            local moment, locked, level, charged, failed = 0, 0, 0, 0, 0
+            if type(stored) == 'string' then
+              local one, two, three, four, five = string.match(stored, '^l (%d+) (%d+) (%d+) (%d+) (%d+)$')
+              if number(one) and number(two) and number(three) and number(four) and number(five) then
+                moment, locked, level, charged, failed = number(one), number(two), number(three), number(four), number(five)
+                -- Further ahead than any lock: a clock was set.
+                if moment > second + most then moment = second + most end
+              else
+                moment, locked, mended[i] = second + first_lock, 1, true
+              end
+            elseif stored then
+              moment, locked, mended[i] = second + first_lock, 1, true
+            end
+            if locked == 1 and second >= moment then locked, charged, failed = 0, 0, 0 end
+            if locked == 0 then
+              if second - moment >= window then charged, failed = 0, 0 end
+              if second - moment >= forget then level = 0 end
+            end
+            if refunding then
+              local outcome = tonumber(ARGV[a + 4])
+              if locked == 1 then
+                -- Tries meanwhile change nothing.
+              elseif outcome == 2 then
+                charged, failed, level = math.max(0, charged - failed - 1), 0, 0
+              elseif outcome == 1 then
+                if charged == failed then
+                  if charged == 0 then moment = second end
+                  charged = charged + 1
+                end
+                failed = failed + 1
+                if failed >= tolerance then
+                  local length = first_lock
+                  for _ = 1, level do if length < most then length = length * growth end end
+                  moment, locked, level, charged, failed = second + math.min(length, most), 1, math.min(level + 1, 127), 0, 0
+                end
+              elseif charged > failed then
+                charged = charged - 1
+              end
+            else
+              local said = math.min(tonumber(ARGV[a + 4]), most)
+              if said > 0 and (locked == 0 or moment < second + said) then
+                moment, locked, level, charged, failed = second + said, 1, math.max(level, math.min(tonumber(ARGV[a + 5]), 127)), 0, 0
+                mended[i] = true
+              end
+              ahead[i] = string.format('l %.0f %.0f %.0f %.0f %.0f', moment, locked, level, charged, failed)
+              before[i], places[i] = charged, #extras + 1
+              if locked == 1 or charged >= tolerance then
+                all_allowed = false
+                answer[#answer + 1] = 0
+                before[i] = locked == 1 and moment - second or 1
+                extras[#extras + 1] = before[i]
+                extras[#extras + 1] = locked == 1 and level or -1
+              else
+                if charged == 0 then moment = second end
+                charged = charged + 1
+                answer[#answer + 1] = 1
+                extras[#extras + 1] = charged
+                extras[#extras + 1] = moment
+              end
+              returns[#returns + 1] = 0
+            end
+            window_values[i] = string.format('l %.0f %.0f %.0f %.0f %.0f', moment, locked, level, charged, failed)
+            window_times[i] = (math.max(moment - second, 0) + window + (level > 0 and forget or 0) + 1) * 1000
+          elseif not cost then
             local moment, first, last, earlier = math.floor(now / 1000), nil, nil, nil
             if kind == 'c' then
               for start in string.gmatch(spec, '%d+') do
@@ -173,141 +240,4 @@ enum LimitScript {
         if has_refunds then for i = 1, #returns do answer[#answer + 1] = returns[i] end end
         return answer
         """
-
-    static func arguments(_ calls: [RemoteCall]) -> [[UInt8]] {
-        arguments("decide", calls.map { ($0, $0.floor, $0.floorStart) })
-    }
-
-    static func arguments(_ refunds: [RemoteRefund]) -> [[UInt8]] {
-        arguments("refund", refunds.map { ($0.call, $0.charge.end, $0.charge.refundedBefore) })
-    }
-
-    private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, UInt64, UInt64)]) -> [[UInt8]] {
-        var arguments = [decimal(UInt64(parts.count))]
-        arguments.reserveCapacity(2 + parts.count * 6)
-        for (call, _, _) in parts { arguments.append(call.name) }
-        arguments.append([UInt8](mode.utf8))
-        for (call, first, second) in parts {
-            if let windows = call.quota.windows {
-                arguments += [specification(windows), decimal(windows.count), count(call), decimal(first), decimal(second)]
-                continue
-            }
-            arguments.append(microseconds(call.quota.gcra.cost))
-            arguments.append(microseconds(call.quota.gcra.tolerance))
-            arguments.append(count(call))
-            arguments.append(microseconds(first))
-            arguments.append(microseconds(second))
-        }
-        return arguments
-    }
-
-    private static func count(_ call: RemoteCall) -> [UInt8] {
-        call.count > 1 && !call.isDivisible ? [0x2D] + decimal(call.count) : decimal(call.count)
-    }
-
-    private static func specification(_ windows: Windows) -> [UInt8] {
-        switch windows.kind {
-        case .fixed: return Array("f:\(windows.length)".utf8)
-        case .sliding: return Array("s:\(windows.length)".utf8)
-        case .concurrent: return Array("h:\(windows.length)".utf8)
-        case .calendar(let periods):
-            // Two to each side, so that a clock that differs by less than a period does not matter.
-            let number = periods.number(at: Int64(clamping: Clock.wallSeconds()))
-            return Array(("c:" + (-1...2).map { String(periods.start(number + $0)) }.joined(separator: ":")).utf8)
-        }
-    }
-
-    /// The decisions in a reply of mode `decide`; nil when it has another shape.
-    static func decisions(_ reply: RedisReply, of calls: [RemoteCall]) -> [GCRA.Decision]? {
-        guard case .array(let values) = reply else { return nil }
-        let integers = values.compactMap { if case .integer(let value) = $0 { value } else { nil } }
-        let grants = calls.count { $0.count > 1 }
-        let extras = calls.count { $0.quota.windows != nil } * 2
-        let isShort = integers.count == 1 + calls.count + extras + grants
-        guard integers.count == values.count, isShort || integers.count == 1 + calls.count * 2 + extras + grants,
-            0...momentMax ~= integers[0]
-        else {
-            return nil
-        }
-        var nextExtra = 1 + calls.count
-        var nextGrant = nextExtra + extras
-        let firstRefunded = nextGrant + grants
-        var decisions: [GCRA.Decision] = []
-        for (index, call) in calls.enumerated() {
-            let value = integers[1 + index]
-            var granted = value < 0 ? 0 : Int64(clamping: min(call.count, 1))
-            if call.count > 1 {
-                granted = integers[nextGrant]
-                nextGrant += 1
-            }
-            if let windows = call.quota.windows {
-                let counts = (integers[nextExtra], integers[nextExtra + 1])
-                nextExtra += 2
-                guard 0...Int64(clamping: call.count) ~= value, counts.0 >= 0, counts.1 >= 0, granted == value || call.count <= 1 else {
-                    return nil
-                }
-                decisions.append(decision(windows, counts, granted: UInt64(value), of: call, at: UInt64(integers[0]) / 1_000))
-                continue
-            }
-            let refunded = isShort ? 0 : integers[firstRefunded + index]
-            guard -microsecondsMax...microsecondsMax ~= value, 0...Int64(clamping: call.count) ~= granted, 0...momentMax ~= refunded,
-                (granted > 0 || call.count == 0) == (value >= 0)
-            else { return nil }
-            let units = call.isDivisible ? 1 : max(1, call.count)
-            decisions.append(decision(value, UInt64(granted), UInt64(refunded), units, at: UInt64(integers[0]), of: call.quota.gcra))
-        }
-        return decisions
-    }
-
-    /// - Parameter now: milliseconds of the server's clock.
-    private static func decision(
-        _ windows: Windows, _ counts: (current: Int64, previous: Int64), granted: UInt64, of call: RemoteCall, at now: UInt64
-    ) -> GCRA.Decision {
-        let counts = Windows.Counts(
-            start: windows.window(at: now).start, current: min(UInt64(counts.current), windows.countMax),
-            previous: min(UInt64(counts.previous), windows.countMax))
-        return windows.decision(
-            counts, at: now, granted: granted, isAllowed: granted > 0 || call.count == 0, units: call.isDivisible ? 1 : max(1, call.count))
-    }
-
-    /// - Parameters:
-    ///   - value: microseconds ahead of now; with a minus, to wait.
-    ///   - units: how many requests it would have to wait for.
-    private static func decision(
-        _ value: Int64, _ granted: UInt64, _ refunded: UInt64, _ units: UInt64, at now: UInt64, of gcra: GCRA
-    ) -> GCRA.Decision {
-        let amount = value.magnitude * 1_000
-        let rest = gcra.tolerance - min(gcra.cost(of: units), gcra.tolerance)
-        // Of a request that has to wait so long: how far the key must be for that.
-        let ahead = value < 0 ? amount.addingReportingOverflow(rest).partialValue : amount
-        // A wait was rounded up, and what the server has kept is exact to a fraction of a microsecond.
-        let slack = gcra.tolerance.addingReportingOverflow(value < 0 ? 2_000 : 1_000).partialValue
-        var decision = GCRA.Decision(
-            isAllowed: granted > 0, granted: granted, arrival: (now &+ (value < 0 ? 0 : value.magnitude)) * 1_000,
-            remaining: ahead >= slack ? 0 : min(value < 0 ? units - 1 : .max, (slack - ahead) / gcra.cost), resetAfter: Nanoseconds(ahead),
-            retryAfter: Nanoseconds(value < 0 ? amount : 0))
-        decision.refundedBefore = refunded * 1_000
-        return decision
-    }
-
-    private static func decimal(_ value: UInt64) -> [UInt8] {
-        var text: [UInt8] = []
-        text.append(decimal: value)
-        return text
-    }
-
-    /// With a fraction: a limit of millions a second costs less than a microsecond.
-    private static func microseconds(_ nanoseconds: UInt64) -> [UInt8] {
-        var text: [UInt8] = []
-        text.reserveCapacity(24)
-        text.append(decimal: nanoseconds / 1_000)
-        text.append(0x2E)
-        for place: UInt64 in [100, 10, 1] { text.append(0x30 + UInt8(truncatingIfNeeded: nanoseconds / place % 10)) }
-        return text
-    }
 }
-
-/// A thousand days; no limit has a longer window, so a larger number is not the script's.
-private let microsecondsMax: Int64 = 1_000 * 86_400 * 1_000_000
-/// In the year 2255; microseconds that are nanoseconds without an overflow.
-private let momentMax: Int64 = 9_000_000_000_000_000

@@ -230,6 +230,68 @@ import Time
         }
     }
 
+    /// Lockouts in the server are those in memory, and a server that has lost them is told.
+    @Test func locksOutAsMemoryDoes() throws {
+        let server = try Server()
+        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        var random = SystemRandomNumberGenerator()
+        for trace in 0..<40 {
+            let lockout = Lockout(
+                failures: .random(in: 1...4, using: &random), window: 60, statuses: [401], resetStatuses: [200], first: 30,
+                growth: .random(in: 1...3, using: &random), most: 300, forgetAfter: 600)
+            var quota = Quota(count: lockout.failures, window: .seconds(60))
+            quota.lockout = lockout
+            let words = LimitTable.words(forKeys: 64)
+            let table = LimitTable(
+                try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2), wall: { $0 / 1_000_000 })
+            var now = Clock.wallSeconds() * 1_000
+            let name = Array("locked:\(trace)".utf8)
+            var underWay = 0
+            for _ in 0..<150 {
+                now += 1_000 * UInt64.random(in: 0...(Int.random(in: 0..<12, using: &random) == 0 ? 700 : 8), using: &random)
+                if underWay > 0, Bool.random(using: &random) {
+                    underWay -= 1
+                    let outcome = [Lockout.Outcome.passed, .failed, .failed, .failed, .failed, .reset].randomElement(using: &random)!
+                    let call = RemoteCall(name: name, fingerprint: 1, quota: quota)
+                    let refund = RemoteRefund(call: call, charge: GCRA.Charge(end: outcome.rawValue, refundedBefore: 0))
+                    _ = try run(LimitScript.arguments([refund]), at: now * 1_000, client, reader)
+                    table.end(1, quota, outcome, now: now * 1_000_000)
+                } else {
+                    let call = RemoteCall(name: name, fingerprint: 1, quota: quota)
+                    let reply = try run(LimitScript.arguments([call]), at: now * 1_000, client, reader)
+                    let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
+                    let here = table.admit(1, quota, now: now * 1_000_000)
+                    #expect(
+                        said.isAllowed == here.isAllowed && said.remaining == here.remaining && said.retryAfter == here.retryAfter,
+                        "\(said) \(here)")
+                    if here.isAllowed { underWay += 1 }
+                }
+            }
+            let known = table.known(1, quota, now: now * 1_000_000)
+            guard known.amount > 0 else { continue }
+            let told = RemoteCall(
+                name: Array("lost:\(trace)".utf8), fingerprint: 1, quota: quota, floor: known.amount, floorStart: known.start)
+            for _ in 0..<2 {
+                let reply = try run(LimitScript.arguments([told]), at: now * 1_000, client, reader)
+                let said = try #require(LimitScript.decisions(reply, of: [told])?.first, "\(reply)")
+                #expect(!said.isAllowed && said.level == known.start && said.retryAfter == .seconds(known.amount))
+            }
+        }
+        // A value that is none locks its key, and no longer than the first lock.
+        let lockout = Lockout(
+            failures: 3, window: 60, statuses: [401], resetStatuses: [], first: 30, growth: 2, most: 300, forgetAfter: 600)
+        var quota = Quota(count: 3, window: .seconds(60))
+        quota.lockout = lockout
+        let now = Clock.wallSeconds() * 1_000_000
+        for value in ["", "x", "l 1 2 3", "l 1 1 1 1 -1", "l 99999999999 1 3 0 0"] {
+            try set("odd", value, client, reader)
+            let call = RemoteCall(name: Array("odd".utf8), fingerprint: 1, quota: quota)
+            let reply = try run(LimitScript.arguments([call]), at: now, client, reader)
+            let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
+            #expect(!said.isAllowed && said.retryAfter <= .seconds(300), "\(value) \(said)")
+        }
+    }
+
     /// Much that was taken back of a key over days does not use it up.
     @Test func manyRefundsDoNotSpoilAKey() throws {
         let server = try Server()

@@ -1,0 +1,35 @@
+import System
+import Time
+
+/// One call to a store. A request that ends before the reply comes forgets its call, so that the reply cannot be taken
+/// for the reply to a later call.
+final class PendingDecision: RemoteDecisionReceiver {
+    private var handler: ((PendingDecision, [GCRA.Decision]?, Instant) -> Void)?
+
+    init(_ handler: @escaping (PendingDecision, [GCRA.Decision]?, Instant) -> Void) { self.handler = handler }
+
+    var isForgotten: Bool { handler == nil }
+
+    /// What is done where the store has charged after all; kept when the request is over.
+    var late: (([GCRA.Decision], Instant) -> Void)?
+
+    func decidedLate(_ decisions: [GCRA.Decision], at now: Instant) {
+        let late = self.late
+        self.late = nil
+        late?(decisions, now)
+    }
+
+    /// What is done with what was granted where the request has ended meanwhile.
+    var abandoned: (([GCRA.Decision], Instant) -> Void)?
+
+    func forget() { handler = nil }
+
+    func decided(_ decisions: [GCRA.Decision]?, at now: Instant) {
+        guard let handler else {
+            if let decisions { abandoned?(decisions, now) }
+            return
+        }
+        self.handler = nil
+        handler(self, decisions, now)
+    }
+}
