@@ -3,6 +3,7 @@ import Authentication
 import Configuration
 import Observability
 import Processes
+import System
 
 /// What operators look at, and what they may have done: `/v1/…`, and what health tells.
 final class AdminEndpoints: LocalRequestHandler {
@@ -27,7 +28,7 @@ final class AdminEndpoints: LocalRequestHandler {
             guard request.contentType.hasPrefix("application/json") else {
                 return reply(.error(415, "changes are asked for with Content-Type: application/json"))
             }
-            post(name, request.body, reply)
+            post(name, request, reply)
         default: reply(.error(405, "this is read with GET, and changed with POST"))
         }
     }
@@ -45,10 +46,12 @@ final class AdminEndpoints: LocalRequestHandler {
         return LocalResponse(200, part)
     }
 
-    private func post(_ name: String, _ body: [UInt8], _ reply: @escaping (LocalResponse) -> Void) {
+    private func post(_ name: String, _ request: LocalRequest, _ reply: @escaping (LocalResponse) -> Void) {
+        let body = request.body
         switch name {
         case "reload": command(name, reply)
         case "servers": reply(changeServer(body))
+        case "limits": askLimit(body, request.peer, reply)
         case "maintenance": reply(changeMaintenance(body))
         case "log-level": changeLogLevel(body, reply)
         default: reply(.error(404, "nothing is to be done at /v1/\(name)"))
@@ -59,6 +62,14 @@ final class AdminEndpoints: LocalRequestHandler {
         sources.command(word) { isDone, text in
             reply(isDone ? LocalResponse(200, .object([("result", .text("done")), ("text", .text(text))])) : .error(422, text))
         }
+    }
+
+    private func askLimit(_ body: [UInt8], _ peer: PeerCredentials?, _ reply: @escaping (LocalResponse) -> Void) {
+        guard let question = LimitEndpoint.question(body) else {
+            return reply(
+                .error(400, "the body names action (show, reset, set with used, or top), limit and key, which is a list of values"))
+        }
+        sources.askLimit(question, peer) { reply(LimitEndpoint.response(to: question, $0)) }
     }
 
     /// `{"state": "on"}`, or `"off"`.

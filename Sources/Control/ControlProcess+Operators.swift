@@ -60,6 +60,19 @@ extension ControlProcess {
         return true
     }
 
+    /// What is changed of a limit is told, with who has done it; a key in which a secret may stand is not.
+    func askLimit(_ question: LimitQuestion, _ peer: PeerCredentials?, _ done: @escaping (LimitAnswer) -> Void) {
+        limitQuestions.ask(question, workerChannels) { [unowned self] answer in
+            if question.action != .show, question.action != .top, answer.status == 200 {
+                let hidden = settings.limits.first { $0.name == question.limit }?.hasSecretKey ?? true
+                let key = hidden ? "a key" : question.words.joined(separator: " ")
+                let what = question.action == .reset ? "reset \(key)" : "set \(key) to \(question.used) used"
+                report("limit \(question.limit): an operator\(peer.map { " (user ID \($0.user))" } ?? "") has \(what)")
+            }
+            done(answer)
+        }
+    }
+
     /// What is wrong with the gateway beyond what a worker's restart mends; nil while it is well.
     var complaint: String? { supervisor == nil ? "the supervisor is gone" : nil }
 

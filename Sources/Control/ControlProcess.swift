@@ -44,10 +44,11 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             certificates: { [unowned self] in certificates.json }, servers: { [unowned self] in servers() },
             events: { [unowned self] in events.events }, logLevel: { [unowned self] in log.level },
             setClosed: { [unowned self] in setClosed($0) }, isClosed: { [unowned self] in memory.isClosed },
-            setDrained: { [unowned self] in setDrained($0, $1, $2) }),
+            setDrained: { [unowned self] in setDrained($0, $1, $2) }, askLimit: { [unowned self] in askLimit($0, $1, $2) }),
         on: loop, report: report)
     var commands: [UInt64: (Bool, String) -> Void] = [:]
     var lastCommand: UInt64 = 0
+    lazy var limitQuestions = LimitQuestions(on: loop)
     /// Set when the process is to end, as soon as its last responses are out.
     private var endsAt = Instant.never
     private var logs: [LogKind: Log] = [:]
@@ -150,14 +151,17 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
 
     func firstRoundCompleted() { tellIfComplete(workers) }
 
-    private func tell(_ message: [UInt8]) { for worker in workers { worker.channel.send(message) } }
+    private func tell(_ message: [UInt8]) { for channel in workerChannels { channel.send(message) } }
+
+    /// The latest last.
+    var workerChannels: [MessageChannel] { workers.map { $0.channel } }
 
     // MARK: - Messages
 
     package func received(_ message: [UInt8], descriptor: consuming Descriptor?, on channel: MessageChannel) {
         var reader = MessageReader(message)
         let kind = reader.kind()
-        guard channel === supervisor || kind == .wantKeys else {
+        guard channel === supervisor || kind == .wantKeys || kind == .limitAnswer else {
             let slot = workers.first { $0.channel === channel }?.slot ?? -1
             return spendEvent(of: slot) ? report("worker \(slot) sent a message that is not its to send; it was passed over") : ()
         }
@@ -193,6 +197,7 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
             logs[kind]?.file.flush()
             logs[kind] = Log(LogFile(descriptor))
         case .wantKeys: if let issuer = reader.number(), let index = Int(exactly: issuer) { keySets.want(index) }
+        case .limitAnswer: if let (number, answer) = LimitMessage.answer(&reader) { limitQuestions.answered(number, answer) }
         case .remember: recall(&reader)
         case .finish: finish()
         default: report("a message that the control process does not know was passed over")

@@ -4,6 +4,7 @@ import Configuration
 import HTTPMessage
 import Observability
 import Processes
+import RateLimiting
 import System
 
 /// What the control process answers to operators, load balancers and monitors.
@@ -26,6 +27,8 @@ final class LocalServices {
         let isClosed: () -> Bool
         /// Takes a server out, or back in, by its own name and its upstream's; false where there is none.
         let setDrained: (_ isDrained: Bool, _ server: String, _ upstream: String) -> Bool
+        /// Asks a worker of a limit, or has it change something.
+        let askLimit: (LimitQuestion, PeerCredentials?, @escaping (LimitAnswer) -> Void) -> Void
     }
 
     private let settings: Settings

@@ -364,6 +364,9 @@ final class RequestPath {
         if !settings.passwords.isEmpty { for passage in passwordChecks.overdue() { resume(passage) } }
     }
 
+    /// What an operator asks of a limit.
+    func answer(_ question: LimitQuestion, _ done: @escaping (LimitAnswer) -> Void) { limiter.answer(question, at: loop.now, done) }
+
     /// Called now and then: what is under way is counted as that for as long as it is said.
     func renewHeldRequests() { limiter.renewHeld(at: loop.now) }
 

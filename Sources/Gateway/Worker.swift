@@ -28,7 +28,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     private var cacheTold: (hits: UInt64, misses: UInt64) = (0, 0)
     private let tickets = TicketKeys()
     private let authenticator: Authenticator
-    private let path: RequestPath
+    let path: RequestPath
     private let groups: [UpstreamGroup]
     private let services: DownstreamServices
     private var redisStores: [any RedisStore] = []
@@ -171,6 +171,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         case .service:
             guard let told = ServiceMessage.read(&reader) else { return }
             for group in groups { group.resolve(service: told.service, to: told.servers) }
+        case .limitQuestion: received(limitQuestion: &reader, on: channel)
         case .initialStateComplete:
             hasInitialState = true
             becomeReadyIfPossible()

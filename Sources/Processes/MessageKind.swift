@@ -98,4 +98,12 @@ package enum MessageKind: UInt8, Sendable {
     // supervisor to worker
     /// A file with the password of a Redis has changed: the number of the `redis`, 1 where the password is the sentinels', and what stands in the file.
     case storePassword
+
+    // control to worker
+    /// A ``LimitMessage``: a number that the answer will bear, and what an operator asks of a limit.
+    case limitQuestion
+
+    // worker to control
+    /// The number, and what the worker answers.
+    case limitAnswer
 }

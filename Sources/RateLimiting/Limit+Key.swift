@@ -15,6 +15,44 @@ extension Limit {
     @discardableResult
     func renderKey(_ identity: Identity?, in context: RequestContext, into output: inout [UInt8]) -> Bool {
         var hasStandIn = false
+        beginKey(&output)
+        for template in key {
+            output.append(0x3A)
+            let start = output.count
+            for part in template.parts {
+                switch part {
+                case .text(let text): output.append(text)
+                case .variable(.claim(let name)):
+                    guard let claims = identity?.principal.claims, let texts = claims.texts(name), !texts.isEmpty else {
+                        Self.appendMissing(context.clientIP, to: &output)
+                        hasStandIn = true
+                        continue
+                    }
+                    guard claims.isArray(name) else {
+                        output.append(ofValue)
+                        output.append(texts[0])
+                        continue
+                    }
+                    Self.append(list: texts, to: &output)
+                case .variable(.clientIP):
+                    output.append(ofValue)
+                    Self.appendNetwork(context.clientIP, to: &output)
+                case .variable(let variable):
+                    guard let value = context.value(of: variable) else {
+                        Self.appendMissing(context.clientIP, to: &output)
+                        hasStandIn = true
+                        continue
+                    }
+                    output.append(ofValue)
+                    output.append(value.span)
+                }
+            }
+            Self.endPart(from: start, &output)
+        }
+        return hasStandIn
+    }
+
+    func beginKey(_ output: inout [UInt8]) {
         output.append(name)
         // What is counted otherwise is another count: processes of two configurations may run side by side.
         switch quota.windows?.kind {
@@ -24,56 +62,29 @@ extension Limit {
         case .concurrent: output.append("/concurrent")
         case .calendar: output.append("/calendar")
         }
-        for template in key {
-            output.append(0x3A)
-            let start = output.count
-            for part in template.parts {
-                switch part {
-                case .text(let text): output.append(text)
-                case .variable(.claim(let name)):
-                    guard let claims = identity?.principal.claims, let texts = claims.texts(name), !texts.isEmpty else {
-                        Self.appendMissing(context, to: &output)
-                        hasStandIn = true
-                        continue
-                    }
-                    guard claims.isArray(name) else {
-                        output.append(ofValue)
-                        output.append(texts[0])
-                        continue
-                    }
-                    output.append(ofArray)
-                    for text in texts {
-                        output.append(decimal: text.utf8.count)
-                        output.append(0x2C)
-                        output.append(text)
-                    }
-                case .variable(.clientIP):
-                    output.append(ofValue)
-                    Self.appendNetwork(context, to: &output)
-                case .variable(let variable):
-                    guard let value = context.value(of: variable) else {
-                        Self.appendMissing(context, to: &output)
-                        hasStandIn = true
-                        continue
-                    }
-                    output.append(ofValue)
-                    output.append(value.span)
-                }
-            }
-            let length = output.count - start
-            output.append(0x23)
-            output.append(decimal: length)
+    }
+
+    static func endPart(from start: Int, _ output: inout [UInt8]) {
+        let length = output.count - start
+        output.append(0x23)
+        output.append(decimal: length)
+    }
+
+    static func append(list texts: [String], to output: inout [UInt8]) {
+        output.append(ofArray)
+        for text in texts {
+            output.append(decimal: text.utf8.count)
+            output.append(0x2C)
+            output.append(text)
         }
-        return hasStandIn
     }
 
-    private static func appendMissing(_ context: RequestContext, to output: inout [UInt8]) {
+    static func appendMissing(_ client: [UInt8], to output: inout [UInt8]) {
         output.append(ofNothing)
-        appendNetwork(context, to: &output)
+        appendNetwork(client, to: &output)
     }
 
-    private static func appendNetwork(_ context: RequestContext, to output: inout [UInt8]) {
-        let client = context.clientIP
+    static func appendNetwork(_ client: [UInt8], to output: inout [UInt8]) {
         if client.contains(0x3A), let address = IPAddress(String(decoding: client, as: UTF8.self)), !address.isV4 {
             output.append(decimal: address.high)
         } else {
@@ -83,6 +94,6 @@ extension Limit {
 }
 
 // What stands before a variable's value, so that none is taken for one of another kind.
-private let ofValue = UInt8(ascii: "=")
+let ofValue = UInt8(ascii: "=")
 private let ofArray = UInt8(ascii: "*")
 private let ofNothing = UInt8(ascii: "~")

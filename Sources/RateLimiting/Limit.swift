@@ -226,7 +226,7 @@ package final class Limit: Sendable {
             diagnostics.warning(
                 "who can name another one's key locks that one out", at: lockoutDirective.name,
                 hint:
-                    "count by the address as well: key $client.ip \(key.flatMap(\.variables).map { "$" + $0.name }.joined(separator: " "));"
+                    "count by the address as well: key $client.ip \(key.flatMap(\.variables).map { $0.name }.joined(separator: " "));"
             )
         }
         if windows?.kind == .concurrent, let extra = leaseDirective ?? countStatus ?? costDirective ?? burstDirective {

@@ -27,6 +27,16 @@ extension LimitTable {
         return state.isLocked ? (state.moment - wall, state.level) : (0, 0)
     }
 
+    /// How many failures are left; nothing is charged.
+    func look(_ fingerprint: UInt64, _ lockout: Lockout, now: UInt64) -> GCRA.Decision {
+        let wall = wall(now) / 1_000
+        var state = Lockout.State()
+        if let bucket = find(fingerprint), memory.load(bucket + 4) & lockoutMark != 0 { state = Lockout.State(memory.load(bucket + 1)) }
+        state = lockout.state(state, at: wall)
+        if state.isLocked { return lockout.refused(for: state.moment - wall) }
+        return lockout.allowed(charged: state.charged, since: state.moment, at: wall)
+    }
+
     private func change<Result>(
         _ fingerprint: UInt64, _ lockout: Lockout, _ quota: Quota, _ now: UInt64, _ body: (inout Lockout.State, UInt64) -> Result
     ) -> Result? {

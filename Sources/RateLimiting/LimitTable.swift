@@ -91,6 +91,26 @@ package struct LimitTable {
         }
     }
 
+    /// What is left of a key's quota, of which nothing is taken.
+    func look(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> GCRA.Decision {
+        if let refusal = refusal(fingerprint, quota, now: now) { return refusal }
+        if let windows = quota.windows {
+            let moment = wall(now)
+            let known = counts(fingerprint, windows, now: now) ?? Windows.Counts(start: windows.window(at: moment).start)
+            return windows.decision(known, at: moment, granted: 0, isAllowed: true)
+        }
+        if let lockout = quota.lockout { return look(fingerprint, lockout, now: now) }
+        return quota.gcra.decide(arrival: now + ahead(fingerprint, quota, now: now), now: now, units: 0)
+    }
+
+    /// A key has used nothing.
+    func clear(_ fingerprint: UInt64, now: UInt64) {
+        guard let bucket = find(fingerprint) else { return }
+        // What is under way of it at this moment is charged to nobody.
+        memory.store(bucket + 1, 0)
+        memory.store(bucket + 2, 0)
+    }
+
     /// A request has turned out to count for so many more: they are charged as far as the quota has them.
     package func charge(_ fingerprint: UInt64, _ quota: Quota, units: UInt64, now: UInt64) {
         if let windows = quota.windows { return charge(fingerprint, windows, quota, units: units, now: now) }

@@ -27,6 +27,9 @@ package final class RateLimiter {
     private var keyScratch: [UInt8] = []
     let leases = LeaseBroker()
     let heldRequests = HeldRequests()
+    /// By limit.
+    var topKeys: [Int: TopKeys] = [:]
+    var requestsSeen: UInt64 = 0
     let metrics: LimitMetrics?
 
     package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
@@ -76,6 +79,7 @@ package final class RateLimiter {
         for id in ids where !isAllowed(id, present.permit?.identity, context) {
             let identity = present.permit?.identity
             let fingerprint = fingerprint(of: limits[id.index], id, identity, in: context)
+            noteKey(id, fingerprint, identity, context, now)
             guard admitLocally(id, fingerprint, quota(of: id, identity), now, &present) else { break }
         }
         present.isDecided = true
@@ -90,6 +94,7 @@ package final class RateLimiter {
             let limit = limits[id.index]
             let key = key(of: limit, id, progress.identity, in: context)
             let quota = quota(of: id, progress.identity)
+            noteKey(id, key.fingerprint, progress.identity, context, now)
             if case .redis(let store) = limit.store, limit.lease > 1 {
                 let call = call(of: limit, quota, key, to: store, now)
                 leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: key.fingerprint))

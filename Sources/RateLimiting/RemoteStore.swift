@@ -42,6 +42,9 @@ package protocol RemoteStore: AnyObject {
     /// Decides on all calls together: all of them are charged, or none.
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver)
 
+    /// An operator says that a key has used nothing.
+    func reset(_ call: RemoteCall)
+
     /// Takes back the charges of one request that does not count after all; nobody waits for it.
     func refund(_ refunds: [RemoteRefund])
 }

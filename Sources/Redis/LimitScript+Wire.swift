@@ -13,6 +13,8 @@ extension LimitScript {
         arguments("refund", refunds.map { ($0.call, $0.charge.end, $0.charge.refundedBefore) })
     }
 
+    static func arguments(resetting call: RemoteCall) -> [[UInt8]] { [decimal(1), call.name, Array("reset".utf8)] }
+
     private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, UInt64, UInt64)]) -> [[UInt8]] {
         var arguments = [decimal(UInt64(parts.count))]
         arguments.reserveCapacity(2 + parts.count * 6)
@@ -22,7 +24,7 @@ extension LimitScript {
             if let lockout = call.quota.lockout {
                 let times = [lockout.window, lockout.first, lockout.growth, lockout.most, lockout.forgetAfter]
                 arguments += [
-                    Array(("l:" + times.map(String.init).joined(separator: ":")).utf8), decimal(lockout.failures), decimal(1),
+                    Array(("l:" + times.map(String.init).joined(separator: ":")).utf8), decimal(lockout.failures), decimal(call.count),
                     decimal(first),
                     decimal(second),
                 ]

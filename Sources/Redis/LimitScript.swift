@@ -16,7 +16,7 @@
 /// Mode `decide` charges all limits or none. Its first number is how far ahead of now the key is known to be at least: a server that has lost its
 /// data learns it again. It returns the server's time; for each limit how far ahead of now the key is afterwards or, with a minus, how long to wait;
 /// for each that was asked for several requests how many were granted; and, where anything ever was taken back, how much of each key.
-/// Mode `refund` takes back what is left of a charge, known by its end and by what had been taken back before it, by the rule of
+/// Mode `reset` forgets the keys. Mode `refund` takes back what is left of a charge, known by its end and by what had been taken back before it, by the rule of
 /// ``GCRA/refundable(_:arrival:refunded:now:)``.
 ///
 /// A value that is none (another type, no finite numbers) counts as a quota that is used up, and is written again as that: no other key suffers for it.
@@ -28,6 +28,10 @@ enum LimitScript {
         local time = redis.call('TIME')
         local now = time[1] * 1000000 + time[2]
         local refunding = ARGV[1] == 'refund'
+        if ARGV[1] == 'reset' then
+          for i = 1, #KEYS do redis.call('SET', KEYS[i], '0.000 1.000 0.000', 'PX', 1) end
+          return {now}
+        end
         local function number(text)
           local value = tonumber(text or 'none')
           if value and value >= 0 and value <= 9000000000000000 then return value end
@@ -55,7 +59,7 @@ enum LimitScript {
                 moment, locked, level, charged, failed = number(one), number(two), number(three), number(four), number(five)
                 -- Further ahead than any lock: a clock was set.
                 if moment > second + most then moment = second + most end
-              else
+              elseif not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+$') and not string.match(stored, '^w %d+ %d+ %d+$') then
                 moment, locked, mended[i] = second + first_lock, 1, true
               end
             elseif stored then
@@ -94,7 +98,7 @@ enum LimitScript {
               end
               ahead[i] = string.format('l %.0f %.0f %.0f %.0f %.0f', moment, locked, level, charged, failed)
               before[i], places[i] = charged, #extras + 1
-              if locked == 1 or charged >= tolerance then
+              if locked == 1 or (charged >= tolerance and count > 0) then
                 all_allowed = false
                 answer[#answer + 1] = 0
                 before[i] = locked == 1 and moment - second or 1
@@ -102,7 +106,7 @@ enum LimitScript {
                 extras[#extras + 1] = locked == 1 and level or -1
               else
                 if charged == 0 then moment = second end
-                charged = charged + 1
+                charged = charged + count
                 answer[#answer + 1] = 1
                 extras[#extras + 1] = charged
                 extras[#extras + 1] = moment

@@ -105,10 +105,6 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         for case .decision(let receiver, _, _, _) in breakOff() { receiver.decided(nil, at: loop.now) }
     }
 
-    func forgetKeys() { asked.removeAll(keepingCapacity: true) }
-
-    func knows(_ fingerprint: UInt64) -> Bool { asked.count >= askedMax || asked.contains(fingerprint) }
-
     /// - Parameter isHandedOn: by another server of a cluster, which has handed the keys to this one but for good (`ASK`).
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver, isHandedOn: Bool = false) {
         guard isAvailable else { return receiver.decided(nil, at: loop.now) }
@@ -198,7 +194,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         if sent.lateCount >= lateMax { fail("it owes \(sent.lateCount) replies") }
     }
 
-    private func send(_ arguments: [[UInt8]], _ call: Call) {
+    func send(_ arguments: [[UInt8]], _ call: Call) {
         ask([[UInt8]("EVALSHA".utf8), digest] + arguments, call)
     }
 
@@ -392,4 +388,4 @@ private let silenceMin = Nanoseconds.seconds(1)
 /// Late replies that are awaited at most.
 private let lateMax = 1_024
 /// Beyond so many keys the server is taken to know what there is to know.
-private let askedMax = 65_536
+let askedMax = 65_536

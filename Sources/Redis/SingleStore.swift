@@ -41,6 +41,8 @@ final class SingleStore: RedisStore {
 
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { link.knows(fingerprint) }
 
+    func reset(_ call: RemoteCall) { link.reset(call) }
+
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { link.decide(calls, for: receiver) }
 
     func refund(_ refunds: [RemoteRefund]) { link.refund(refunds) }

@@ -11,7 +11,8 @@ struct Portcullis: ParsableCommand {
         abstract: "A reverse proxy that verifies tokens, checks scopes and limits rates in its own process.",
         version: version,
         subcommands: [
-            Run.self, Check.self, Reload.self, Status.self, Top.self, Health.self, Server.self, Maintenance.self, Events.self,
+            Run.self, Check.self, Reload.self, Status.self, Top.self, Health.self, Server.self, Maintenance.self, LimitCommand.self,
+            Events.self,
             LogLevelCommand.self, Fmt.self, Explain.self,
             Test.self,
             ImportNginx.self,

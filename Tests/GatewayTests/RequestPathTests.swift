@@ -24,6 +24,7 @@ private final class ScriptedStore: RemoteStore {
     func forgetKeys() {}
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { true }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { pending.append((calls, receiver)) }
+    func reset(_ call: RemoteCall) {}
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds.count }
 
     /// Replies to the latest call.

@@ -32,6 +32,7 @@ private final class ScriptedStore: RemoteStore {
         isAvailable && !calls.contains { call in awayKeys.contains { call.name.starts(with: $0.utf8) } }
     }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { self.calls.append((calls, receiver)) }
+    func reset(_ call: RemoteCall) {}
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds }
 
     /// Replies to the oldest call.
@@ -61,6 +62,7 @@ private final class ImmediateStore: RemoteStore {
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
         receiver.decided(reply.map { reply in calls.map { _ in reply } }, at: now)
     }
+    func reset(_ call: RemoteCall) {}
     func refund(_ refunds: [RemoteRefund]) {}
 }
 

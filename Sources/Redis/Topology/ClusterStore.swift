@@ -75,6 +75,8 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         link.decide(calls, for: receiver)
     }
 
+    func reset(_ call: RemoteCall) { link(of: call.name)?.reset(call) }
+
     func refund(_ refunds: [RemoteRefund]) { for refund in refunds { link(of: refund.call.name)?.refund([refund]) } }
 
     // MARK: - Keys that are elsewhere

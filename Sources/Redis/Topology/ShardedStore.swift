@@ -82,6 +82,8 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
         shards[shard(of: first.name)].link.decide(calls, for: receiver)
     }
 
+    func reset(_ call: RemoteCall) { shards[shard(of: call.name)].link.reset(call) }
+
     func refund(_ refunds: [RemoteRefund]) { for refund in refunds { shards[shard(of: refund.call.name)].link.refund([refund]) } }
 
     func linkChanged(_ link: RedisLink) {
