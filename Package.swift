@@ -117,7 +117,8 @@ let package = Package(
             name: "portcullis",
             dependencies: [
                 "CLinux", "COpenSSL", "Bytes", "HTTPMessage", "ConfigFile", "Time", "System", "TLS", "HTTP1", "Routing", "Authentication",
-                "Administration", "Authorization", "Observability", "RateLimiting", "Forwarding", "Gateway", "Control", "Supervisor",
+                "Administration", "Authorization", "Observability", "RateLimiting", "Redis", "Forwarding", "Gateway", "Control",
+                "Supervisor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"), "Processes", "Configuration", "Import", "Policy",
             ], swiftSettings: strict,

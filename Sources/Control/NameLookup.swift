@@ -2,14 +2,16 @@ import Authentication
 import Bytes
 import CLinux
 import HTTPMessage
-import System
+package import System
 import TLS
 
 /// Asks the system's resolver for the addresses of a name; blocks, so it runs on a thread of its own.
-struct NameLookup: Sendable {
+package struct NameLookup: Sendable {
     let host: String
 
-    func run() -> [IPAddress] {
+    package init(host: String) { self.host = host }
+
+    package func run() -> [IPAddress] {
         if let address = IPAddress(host) { return [address] }
         var hints = unsafe addrinfo()
         unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)

@@ -21,6 +21,9 @@ package struct KeyNames: Sendable {
         second = SipHash(key0: word(2), key1: word(3))
     }
 
+    /// Of all names, as an ACL has it.
+    var pattern: String { String(decoding: prefix, as: UTF8.self) + "*" }
+
     func name(ofKey key: [UInt8], limit: String) -> [UInt8] {
         let limit = Array(limit.utf8)
         var name = prefix

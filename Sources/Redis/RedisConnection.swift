@@ -17,6 +17,12 @@ protocol RedisConnectionOwner: AnyObject {
 /// One connection to one server that speaks the Redis protocol, from the connect to its end: bytes, TLS and the reading of replies. What is asked, and
 /// what replies mean, its owner knows.
 final class RedisConnection: EventHandler, EndOfTurnHandler {
+    /// How a server is spoken to: nil settings for in clear, and the name in its certificate.
+    struct TLS {
+        let settings: ClientTLSSettings?
+        let host: String
+    }
+
     private enum State { case connecting, handshaking, open, closed }
 
     let address: SocketAddress

@@ -91,7 +91,7 @@ final class SentinelConnection: RedisConnectionOwner {
         switch purpose {
         case .asking:
             if case .null = reply { return tell(self, .master(nil)) }
-            guard case .array(let parts) = reply, parts.count == 2, let address = Self.address(parts[0], parts[1]) else {
+            guard let address = Self.master(in: reply) else {
                 return end("it gave no address but \(Self.shape(reply)); a name needs resolve-hostnames, and announce-hostnames off")
             }
             tell(self, .master(address))
@@ -115,6 +115,12 @@ final class SentinelConnection: RedisConnectionOwner {
     private func end(_ reason: String) {
         close()
         tell(self, .ended(reason))
+    }
+
+    /// Where a sentinel says that the master is.
+    static func master(in reply: RedisReply) -> SocketAddress? {
+        guard case .array(let parts) = reply, parts.count == 2 else { return nil }
+        return address(parts[0], parts[1])
     }
 
     private static func address(_ host: RedisReply, _ port: RedisReply) -> SocketAddress? {
