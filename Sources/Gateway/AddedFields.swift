@@ -19,6 +19,12 @@ final class AddedFields {
     private let policies: [[FieldStart]]
     private let states: [FieldStart]
     private let areConcurrent: [Bool]
+    private let headers: [LimitHeaders]
+    /// Whether any limit is told otherwise than as drafted.
+    private let isMixed: Bool
+    private let legacy = ["Limit", "Remaining", "Reset"].map { FieldStart("X-RateLimit-\($0)", isFleeting: true) }
+    /// By limit and plan.
+    private let counts: [[UInt64]]
 
     init(_ limits: [Limit]) {
         policies = limits.map { limit in
@@ -31,6 +37,9 @@ final class AddedFields {
                 return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count);w=\(max(1, quota.window.seconds))")
             }
         }
+        headers = limits.map(\.headers)
+        isMixed = headers.contains { $0 != .draft }
+        counts = limits.map { limit in (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { $0.windows?.count ?? $0.count } }
         areConcurrent = limits.map { $0.quota.windows?.isOfRequestsUnderWay == true }
         states = limits.map { FieldStart("RateLimit", "\"\($0.name)\";r=", isFleeting: true) }
     }
@@ -49,8 +58,13 @@ final class AddedFields {
         if let binding = passage.exchange.binding { output.append(lines: binding) }
         if passage.ownsCORS, let cors = passage.route?.cors { cors.append(for: passage.context.head, to: &output) }
         if passage.compression != nil { appendCoding(passage, to: &output) }
-        let asked = passage.progress.states
+        var asked = passage.progress.states
         guard !asked.isEmpty else { return }
+        if isMixed {
+            appendLegacy(asked.filter { headers[$0.limit.index] == .legacy }, to: &output)
+            asked.removeAll { headers[$0.limit.index] != .draft }
+            guard !asked.isEmpty else { return }
+        }
         for index in asked.indices { Self.begin(policies[asked[index].limit.index][asked[index].plan], isFirst: index == 0, &output) }
         output.end()
         for index in asked.indices {
@@ -63,6 +77,17 @@ final class AddedFields {
             output.append(decimal: state.nextAfter.secondsUp)
         }
         output.end()
+    }
+
+    /// Of several the one of which least is left: these fields have room for one.
+    private func appendLegacy<Output: FieldOutput & ~Copyable>(_ states: [LimitState], to output: inout Output) {
+        guard let state = states.min(by: { $0.remaining < $1.remaining }) else { return }
+        let values = [counts[state.limit.index][state.plan], state.remaining, max(1, state.nextAfter.secondsUp)]
+        for (field, value) in zip(legacy, values) {
+            output.begin(field)
+            output.append(decimal: value)
+            output.end()
+        }
     }
 
     private func appendCoding<Output: FieldOutput & ~Copyable>(_ passage: Passage, to output: inout Output) {

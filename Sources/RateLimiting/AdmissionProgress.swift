@@ -53,6 +53,8 @@ package final class AdmissionProgress {
         var toldCosts: [LimitID: UInt64] = [:]
         /// Of which keys a limit counts it as being under way.
         var held: [HeldRequests.Key] = []
+        /// What was charged of the host's bounds.
+        var chargedBounds: [(fingerprint: UInt64, quota: Quota, charge: GCRA.Charge)] = []
 
         mutating func reset() {
             Self.clear(&states)
@@ -83,6 +85,7 @@ package final class AdmissionProgress {
         mutating func forgetCharges() {
             Self.clear(&charged)
             Self.clear(&chargedRemote)
+            if !chargedBounds.isEmpty { chargedBounds = [] }
         }
 
         /// A route has few limits: one by one they go faster than all at once.

@@ -32,12 +32,15 @@ extension Limit {
         if isShadow { text += "; refuses nobody, and tells what it would refuse" }
         guard case .redis(let name) = store else { return text + "; each host counts for itself" }
         text += "; all gateways count together in redis \(name)"
+        if let cap = bounds.cap { text += ", of which each host lets \(Self.rateText(cap)) through" }
         if lease > 1 { text += ", up to \(lease) at a time" }
         let rest =
             switch whenStoreFails {
             case .open: "all pass"
             case .closed: "all are refused"
-            case .local: "each host goes on from what it knows"
+            case .local:
+                bounds.share.map { "each host goes on from what it knows, with \($0.burst) at once and so much less a time" }
+                    ?? "each host goes on from what it knows"
             case .last: "those pass that had something left"
             }
         return text + "; while that is away, " + rest

@@ -28,6 +28,12 @@ package final class Limit: Sendable {
     package let plans: Plans?
     /// For how many requests one counts; nil for one.
     package let cost: LimitCost?
+    /// How responses tell it.
+    package let headers: LimitHeaders
+    /// Hundredths of the wait that 429 tells that are added at most, by chance, so that not all come again at one moment.
+    package let jitter: UInt64
+    /// What each host lets through.
+    package let bounds: LimitBounds
     /// Whether it is a limit of the file with the cost of a route.
     package let isOfRoute: Bool
     /// Whether a token's claims take part in the key, or in who is not counted.
@@ -64,6 +70,9 @@ package final class Limit: Sendable {
         lease: UInt64 = 1, countedStatuses: [Int] = [], isShadow: Bool = false, cost: LimitCost? = nil
     ) {
         plans = nil
+        headers = .draft
+        jitter = 0
+        bounds = .none
         self.cost = cost
         isOfRoute = false
         self.isShadow = isShadow
@@ -106,6 +115,9 @@ package final class Limit: Sendable {
         countedStatuses = limit.countedStatuses
         isShadow = limit.isShadow
         allowance = limit.allowance
+        headers = limit.headers
+        jitter = limit.jitter
+        bounds = limit.bounds
         self.cost = cost
         isOfRoute = true
     }
@@ -235,6 +247,9 @@ package final class Limit: Sendable {
         }
         cost = costDirective.flatMap { LimitCost($0, diagnostics) }
         isOfRoute = false
+        headers = block.one("headers")?.choice(["draft": LimitHeaders.draft, "legacy": .legacy, "off": .off], diagnostics) ?? .draft
+        jitter = UInt64(block.one("retry_jitter")?.integer(0...100, diagnostics) ?? 0)
+        let (capDirective, shareDirective) = (block.one("cap"), block.one("share"))
         let shadow = block.one("shadow")
         isShadow = shadow?.takes(0...0, "", diagnostics) ?? false
         allowance = LimitAllowance(block.all("allow"), diagnostics)
@@ -263,6 +278,16 @@ package final class Limit: Sendable {
             quota = Quota(
                 count: rate?.count ?? 1, window: rate?.window ?? Nanoseconds(1), burst: burst.map { UInt64($0) }, windows: windows)
         }
+        if let extra = capDirective ?? shareDirective, store == .memory {
+            diagnostics.error("\(extra.name.text) is for limits kept in Redis", at: extra.name, hint: "add: store NAME; or remove it")
+        }
+        let isShared = quota.windows == nil && quota.lockout == nil && plans == nil
+        if let shareDirective, !isShared || whenStoreFails != .local {
+            diagnostics.error(
+                "a share is of a rate and burst, while each host goes on by itself", at: shareDirective.name,
+                hint: "use it with rate and when_store_fails local")
+        }
+        bounds = LimitBounds(cap: capDirective, share: shareDirective, of: isShared ? quota : nil, diagnostics)
         if let costDirective, let cost { check(cost, at: costDirective, diagnostics) }
         if diagnostics.count > errors { return nil }
     }

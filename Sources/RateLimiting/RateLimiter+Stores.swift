@@ -244,6 +244,11 @@ extension RateLimiter {
             case .local:
                 let standIn = StandIn(group.store)
                 standIns.append(standIn)
+                if let share = limit.bounds.share {
+                    let place = LimitBounds.fingerprint(ofShare: call.fingerprint)
+                    isAdmitted = progress.change { admitWithinBound(id, place, share, now, &$0) }
+                    guard isAdmitted else { continue }
+                }
                 isAdmitted = progress.change { admitLocally(id, call.fingerprint, call.quota, now, &$0, standIn: standIn, call: call) }
             }
         }

@@ -95,6 +95,10 @@ package final class RateLimiter {
             let key = key(of: limit, id, progress.identity, in: context)
             let quota = quota(of: id, progress.identity)
             noteKey(id, key.fingerprint, progress.identity, context, now)
+            if let cap = limit.bounds.cap {
+                let place = LimitBounds.fingerprint(ofCap: key.fingerprint)
+                guard progress.change({ admitWithinBound(id, place, cap, now, &$0) }) else { return progress.finish() }
+            }
             if case .redis(let store) = limit.store, limit.lease > 1 {
                 let call = call(of: limit, quota, key, to: store, now)
                 leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: key.fingerprint))
@@ -257,7 +261,32 @@ package final class RateLimiter {
         return false
     }
 
+    /// Charges what a host lets through of a limit, beside the limit itself; false when that is used up. What a response makes of the charge is the limit's
+    /// alone.
+    func admitWithinBound(
+        _ id: LimitID, _ fingerprint: UInt64, _ quota: Quota, _ now: Instant, _ present: inout AdmissionProgress.Present
+    ) -> Bool {
+        let limit = limits[id.index]
+        let decision = table.admit(fingerprint, quota, units: min(limit.cost?.reserved ?? 1, quota.burst), now: now.nanoseconds)
+        if decision.isAllowed {
+            present.chargedBounds.append((fingerprint, quota, decision.charge))
+            return true
+        }
+        metrics?.decided(id, limit.isShadow ? .wouldRefuse : .refused)
+        present.states.append(LimitState(id, decision, of: quota))
+        if limit.isShadow { return true }
+        refuse(&present, .limitExceeded(limit: id, retryAfter: decision.retryAfter), now)
+        return false
+    }
+
     func refuse(_ present: inout AdmissionProgress.Present, _ error: AdmissionError, _ now: Instant) {
+        var error = error
+        // So that not all who were refused come again at one moment.
+        if case .limitExceeded(let id, let wait) = error, limits[id.index].jitter > 0 {
+            let most = wait.count / 100 * limits[id.index].jitter
+            error = .limitExceeded(limit: id, retryAfter: Nanoseconds(wait.count + SystemRandom.word() % max(1, most)))
+        }
+        for (fingerprint, quota, charge) in present.chargedBounds { table.refund(fingerprint, quota, charge, now: now.nanoseconds) }
         for charge in present.charged { giveBack(charge, now) }
         for charge in present.chargedRemote { giveBack(charge, now) }
         present.forgetCharges()

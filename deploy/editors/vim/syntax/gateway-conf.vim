@@ -7,7 +7,7 @@ endif
 syn match gatewayStatement "\%(^\|[{};]\)\@1<=\s*\zs[a-z_]\+\>" contains=gatewayDirective
 syn keyword gatewayDirective contained
   \ access_log add_prefix add_response_header address admin algorithms allow answer answer_timeout as at_most
-  \ audience auth authorizer backoff balance basic_password body breaker budget burst by cache case_insensitive
+  \ audience auth authorizer backoff balance basic_password body breaker budget burst by cache cap case_insensitive
   \ certificate challenge claim client_limits cluster compress concurrent connect_timeout connections
   \ connections_per_address consecutive continuations control_frames cookie cors cost count_status credentials csrf
   \ csrf_origins database decisions download_rate drain_timeout ejection endpoint error_page except expect expose
@@ -18,13 +18,13 @@ syn keyword gatewayDirective contained
   \ minimum network on on_expiry on_refusal open origin pass_response password password_file path per_try plaintext
   \ port prefix protocol protocols proxy proxy_protocol public query quota rate realm recheck redirect redis
   \ rehash_after remove_header remove_response_header requests requests_per_connection requests_per_subject require
-  \ require_content_type reset_status resets resolver retry retry_after rewrite_redirects rise route same_site
-  \ sample scope scope_claims scope_match scopes secret security_headers security_log segments send sentinel server
-  \ server_name service set_header set_response_header shadow shards shutdown_delay sign_in srv starts status
-  \ sticky store stream_drain_timeout stream_timeout stream_window streams strip_cookie strip_prefix subject_claims
-  \ target_size test tests ticket_rotation timeout timeouts timezone tls token token_cache token_types tracing
-  \ tries trusted_certificate trusted_fields trusted_proxies types until upgrade upload_rate upstream url user
-  \ username when_all_down when_fails when_store_fails window workers write
+  \ require_content_type reset_status resets resolver retry retry_after retry_jitter rewrite_redirects rise route
+  \ same_site sample scope scope_claims scope_match scopes secret security_headers security_log segments send
+  \ sentinel server server_name service set_header set_response_header shadow shards share shutdown_delay sign_in
+  \ srv starts status sticky store stream_drain_timeout stream_timeout stream_window streams strip_cookie
+  \ strip_prefix subject_claims target_size test tests ticket_rotation timeout timeouts timezone tls token
+  \ token_cache token_types tracing tries trusted_certificate trusted_fields trusted_proxies types until upgrade
+  \ upload_rate upstream url user username when_all_down when_fails when_store_fails window workers write
 syn match gatewayComment "\%(^\|[ \t;{}]\)\@1<=#.*$" contains=@Spell
 syn region gatewayString start=+"+ skip=+\\.+ end=+"+ contains=gatewayVariable
 syn region gatewayString start=+'+ skip=+\\.+ end=+'+ contains=gatewayVariable
