@@ -5,7 +5,7 @@ BUILD_PACKAGES = libssl-dev libhiredis-dev libnghttp2-dev zlib1g-dev libbrotli-d
 TEST_PACKAGES = brotli zstd tzdata dnsmasq-base vim git mercurial nginx caddy lighttpd prometheus redis-server curl openssl nghttp2-client python3-venv chromium
 FUZZ_SECONDS ?= 300
 
-.PHONY: help demo build release test lint format fuzz bench install packages test-packages clean
+.PHONY: help demo build release test test-redis lint format fuzz bench install packages test-packages clean
 
 help:
 	@echo 'make demo      build, and show the gateway at work'
@@ -32,6 +32,12 @@ test: packages test-packages release
 	$(SWIFT) build --product generate-manual
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build
+
+# What speaks to Redis, with another server than Debian's: make test-redis SERVER=/opt/valkey/bin/valkey-server
+test-redis: packages test-packages release
+	$(SWIFT) build --build-tests
+	PORTCULLIS_REDIS_SERVER=$(SERVER) $(SWIFT) test --skip-build --filter \
+	  'ScriptPropertyTests|RedisLinkTests|RedisTopologyTests|RedisLoginTests|LimitStoreTests|LimitKindTests|LimitCostTests|ConcurrencyTests|LockoutTests|LimitCommandTests|LimitBoundsTests|LiveCheckTests'
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift

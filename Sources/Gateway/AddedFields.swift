@@ -15,8 +15,9 @@ final class AddedFields {
     private let vary = FieldStart("Vary", "Accept-Encoding")
     private let contentEncoding = FieldStart("Content-Encoding")
     private let entityTag = FieldStart("ETag")
-    /// By limit and plan: RateLimit-Policy; by limit: the beginning of RateLimit.
-    private let policies: [[FieldStart]]
+    /// By limit, and behind it by plan: RateLimit-Policy; by limit, where its own begin, and the beginning of RateLimit.
+    private let policies: [FieldStart]
+    private let firstPolicies: [Int]
     private let states: [FieldStart]
     private let areConcurrent: [Bool]
     private let headers: [LimitHeaders]
@@ -27,7 +28,14 @@ final class AddedFields {
     private let counts: [[UInt64]]
 
     init(_ limits: [Limit]) {
-        policies = limits.map { limit in
+        var firstPolicies: [Int] = []
+        var count = 0
+        for limit in limits {
+            firstPolicies.append(count)
+            count += limit.plans?.all.count ?? 1
+        }
+        self.firstPolicies = firstPolicies
+        policies = limits.flatMap { limit in
             (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { quota in
                 if quota.windows?.isOfRequestsUnderWay == true {
                     return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count);qu=\"concurrent-requests\"")
@@ -65,7 +73,9 @@ final class AddedFields {
             asked.removeAll { headers[$0.limit.index] != .draft }
             guard !asked.isEmpty else { return }
         }
-        for index in asked.indices { Self.begin(policies[asked[index].limit.index][asked[index].plan], isFirst: index == 0, &output) }
+        for index in asked.indices {
+            Self.begin(policies[firstPolicies[asked[index].limit.index] + asked[index].plan], isFirst: index == 0, &output)
+        }
         output.end()
         for index in asked.indices {
             let state = asked[index]

@@ -34,6 +34,15 @@ package final class AdmissionProgress {
         func isShadow(_ limits: [Limit]) -> Bool { limits[ids[0].index].isShadow }
     }
 
+    final class Rest {
+        /// What the response says of the request's cost.
+        var toldCosts: [LimitID: UInt64] = [:]
+        /// Of which keys a limit counts it as being under way.
+        var held: [HeldRequests.Key] = []
+        /// What was charged of the host's bounds.
+        var chargedBounds: [(fingerprint: UInt64, quota: Quota, charge: GCRA.Charge)] = []
+    }
+
     /// All that changes, in one. Taken out while it is changed (decision 011): nothing that is called meanwhile may look for it.
     struct Present: ~Copyable {
         var states: [LimitState] = []
@@ -49,12 +58,8 @@ package final class AdmissionProgress {
         /// Those for the parts of a store, where it has several.
         var pendingParts: [PendingDecision] = []
         var permit: Permit?
-        /// What the response says of the request's cost.
-        var toldCosts: [LimitID: UInt64] = [:]
-        /// Of which keys a limit counts it as being under way.
-        var held: [HeldRequests.Key] = []
-        /// What was charged of the host's bounds.
-        var chargedBounds: [(fingerprint: UInt64, quota: Quota, charge: GCRA.Charge)] = []
+        /// What few requests have; nil for nothing, so that the others carry one word.
+        var rest: Rest?
 
         mutating func reset() {
             Self.clear(&states)
@@ -69,7 +74,7 @@ package final class AdmissionProgress {
                 pendingParts = []
             }
             permit = nil
-            if !toldCosts.isEmpty { toldCosts = [:] }
+            if rest != nil { rest = nil }
         }
 
         /// Begins to decide; without a permit, before it is known who asks.
@@ -80,12 +85,19 @@ package final class AdmissionProgress {
             self.permit = consume permit
         }
 
+        /// Makes room for what few requests have.
+        mutating func withRest(_ change: (Rest) -> Void) {
+            let present = rest ?? Rest()
+            change(present)
+            rest = present
+        }
+
         mutating func takePermit() -> Permit? { isDecided ? permit.take() : nil }
 
         mutating func forgetCharges() {
             Self.clear(&charged)
             Self.clear(&chargedRemote)
-            if !chargedBounds.isEmpty { chargedBounds = [] }
+            rest?.chargedBounds = []
         }
 
         /// A route has few limits: one by one they go faster than all at once.

@@ -267,9 +267,7 @@ package final class Limit: Sendable {
         }
         if diagnostics.count > errors { return nil }
         if let lockout {
-            var quota = Quota(count: lockout.failures, window: .seconds(lockout.window))
-            quota.lockout = lockout
-            self.quota = quota
+            quota = Quota(count: lockout.failures, window: .seconds(lockout.window), lockout: lockout)
         } else if let plans {
             quota = plans.defaultQuota
         } else if let windows, rate == nil {

@@ -75,8 +75,7 @@ package struct LimitTable {
     ///
     /// - Parameter units: how many requests it counts for.
     package func admit(_ fingerprint: UInt64, _ quota: Quota, units: UInt64 = 1, now: UInt64) -> GCRA.Decision {
-        if let windows = quota.windows { return admit(fingerprint, windows, quota, units: units, now: now) }
-        if let lockout = quota.lockout { return begin(fingerprint, lockout, quota, now: now) }
+        guard quota.isPlain else { return admitOther(fingerprint, quota, units: units, now: now) }
         while true {
             guard let bucket = findOrTake(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, units, now) }
             if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
@@ -89,6 +88,12 @@ package struct LimitTable {
             // Taken by another key in between: that key has paid once too often, this one starts again.
             if memory.load(bucket) == fingerprint { return decision }
         }
+    }
+
+    private func admitOther(_ fingerprint: UInt64, _ quota: Quota, units: UInt64, now: UInt64) -> GCRA.Decision {
+        if let lockout = quota.lockout { return begin(fingerprint, lockout, quota, now: now) }
+        guard let windows = quota.windows else { preconditionFailure("a quota that nothing counts") }
+        return admit(fingerprint, windows, quota, units: units, now: now)
     }
 
     /// What is left of a key's quota, of which nothing is taken.

@@ -8,29 +8,45 @@ package struct Quota: Equatable, Sendable {
     /// How many may come at once.
     package let burst: UInt64
     package let gcra: GCRA
-    /// Where requests are counted in windows; then ``gcra`` is used alone where many keys share one bucket.
-    package let windows: Windows?
-    /// Where failures are counted, and lock the key; then ``gcra`` is used as with windows.
-    package var lockout: Lockout?
+    /// Nil for what ``gcra`` counts: most quotas carry one word for the others.
+    private let other: Other?
     /// Its place among a limit's ``Plans``.
     package var plan = 0
 
     /// Of tokens of one address that let nobody in, where the file says nothing.
     package static let usualFailedTokens = Quota(count: 100, window: .seconds(10))
 
-    package init(count: UInt64, window: Nanoseconds, burst: UInt64? = nil, windows: Windows? = nil) {
+    package init(count: UInt64, window: Nanoseconds, burst: UInt64? = nil, windows: Windows? = nil, lockout: Lockout? = nil) {
         self.count = count
         self.window = window
         self.burst = burst ?? count
-        self.windows = windows
+        other = windows != nil || lockout != nil ? Other(windows, lockout) : nil
         let cost = max(1, window.count / max(1, count))
         let (product, overflow) = cost.multipliedReportingOverflow(by: self.burst)
         gcra = GCRA(cost: cost, tolerance: overflow ? .max / 4 : product)
     }
 
+    /// Where requests are counted in windows; then ``gcra`` is used alone where many keys share one bucket.
+    package var windows: Windows? { other?.windows }
+    /// Where failures are counted, and lock the key; then ``gcra`` is used as with windows.
+    package var lockout: Lockout? { other?.lockout }
+
+    /// Whether ``gcra`` counts it.
+    var isPlain: Bool { other == nil }
+
+    private final class Other: Equatable, Sendable {
+        let windows: Windows?
+        let lockout: Lockout?
+
+        init(_ windows: Windows?, _ lockout: Lockout?) { (self.windows, self.lockout) = (windows, lockout) }
+
+        static func == (one: Other, two: Other) -> Bool { one.windows == two.windows && one.lockout == two.lockout }
+    }
+
     /// What a bucket of the table says of the limit.
-    var bucketCost: UInt64 { windows == nil && lockout == nil ? gcra.cost : 0 }
+    var bucketCost: UInt64 { other == nil ? gcra.cost : 0 }
     var bucketMost: UInt64 {
+        guard other != nil else { return gcra.tolerance }
         if let lockout { return lockout.failures | lockoutMark }
         guard let windows else { return gcra.tolerance }
         return windows.keepsPrevious ? windows.count | slidingMark : windows.count

@@ -15,14 +15,16 @@ extension RateLimiter {
         let key = HeldRequests.Key(fingerprint: fingerprint, isInStore: isInStore)
         heldRequests.begin(
             key, HeldRequests.Held(limit: id, quota: quota, store: store, call: call, windows: [], renewedAt: now), in: start)
-        present.held.append(key)
+        present.withRest { $0.held.append(key) }
     }
 
     /// The request is over, however it ended.
-    package func release(_ progress: AdmissionProgress, at now: Instant) { progress.change { release(&$0, now) } }
+    package func release(_ progress: AdmissionProgress, at now: Instant) {
+        if countsConcurrent { progress.change { release(&$0, now) } }
+    }
 
     func release(_ present: inout AdmissionProgress.Present, _ now: Instant) {
-        while let key = present.held.popLast() { releaseOne(key, now) }
+        while let key = present.rest?.held.popLast() { releaseOne(key, now) }
     }
 
     private func releaseOne(_ key: HeldRequests.Key, _ now: Instant) {

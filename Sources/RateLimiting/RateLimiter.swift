@@ -27,6 +27,8 @@ package final class RateLimiter {
     private var keyScratch: [UInt8] = []
     let leases = LeaseBroker()
     let heldRequests = HeldRequests()
+    /// Whether any limit counts requests that are under way.
+    let countsConcurrent: Bool
     /// By limit.
     var topKeys: [Int: TopKeys] = [:]
     var requestsSeen: UInt64 = 0
@@ -35,6 +37,7 @@ package final class RateLimiter {
     package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
         self.limits = limits
         areRemote = limits.map { if case .redis = $0.store { true } else { false } }
+        countsConcurrent = limits.contains { $0.isConcurrent }
         readsCosts = limits.contains { $0.cost?.field != nil }
         self.table = table
         self.stores = stores
@@ -187,7 +190,7 @@ package final class RateLimiter {
                 table.end(charge.fingerprint, charge.quota, outcome, now: now.nanoseconds)
                 continue
             }
-            let units = limit.counts(status) ? limit.units(told: present.toldCosts[charge.limit], bodyBytes) : 0
+            let units = limit.counts(status) ? limit.units(told: present.rest?.toldCosts[charge.limit], bodyBytes) : 0
             if units == 0 {
                 giveBack(charge, now)
             } else if units > charge.charge.units {
@@ -205,7 +208,7 @@ package final class RateLimiter {
                 table.end(charge.call.fingerprint, charge.call.quota, outcome, now: now.nanoseconds)
                 continue
             }
-            let units = limit.counts(status) ? limit.units(told: present.toldCosts[charge.limit], bodyBytes) : 0
+            let units = limit.counts(status) ? limit.units(told: present.rest?.toldCosts[charge.limit], bodyBytes) : 0
             if units == 0 {
                 giveBack(charge, now)
             } else if units > charge.call.count {
@@ -213,7 +216,7 @@ package final class RateLimiter {
             }
         }
         present.forgetCharges()
-        if !present.toldCosts.isEmpty { present.toldCosts = [:] }
+        present.rest?.toldCosts = [:]
     }
 
     /// The upstream's response begins: what it says of the request's cost is kept.
@@ -223,7 +226,8 @@ package final class RateLimiter {
                 guard case .responseHeader(let name, let most)? = limits[id.index].cost else { continue }
                 let field = [UInt8](name.utf8)
                 guard let line = head.fields.first(named: field.span, in: head.bytes) else { continue }
-                if let count = head.bytes.extracting(line.value.range).decimal(max: .max) { present.toldCosts[id] = min(count, most) }
+                guard let count = head.bytes.extracting(line.value.range).decimal(max: .max) else { continue }
+                present.withRest { $0.toldCosts[id] = min(count, most) }
             }
         }
     }
@@ -269,7 +273,7 @@ package final class RateLimiter {
         let limit = limits[id.index]
         let decision = table.admit(fingerprint, quota, units: min(limit.cost?.reserved ?? 1, quota.burst), now: now.nanoseconds)
         if decision.isAllowed {
-            present.chargedBounds.append((fingerprint, quota, decision.charge))
+            present.withRest { $0.chargedBounds.append((fingerprint, quota, decision.charge)) }
             return true
         }
         metrics?.decided(id, limit.isShadow ? .wouldRefuse : .refused)
@@ -286,7 +290,9 @@ package final class RateLimiter {
             let most = wait.count / 100 * limits[id.index].jitter
             error = .limitExceeded(limit: id, retryAfter: Nanoseconds(wait.count + SystemRandom.word() % max(1, most)))
         }
-        for (fingerprint, quota, charge) in present.chargedBounds { table.refund(fingerprint, quota, charge, now: now.nanoseconds) }
+        for (fingerprint, quota, charge) in present.rest?.chargedBounds ?? [] {
+            table.refund(fingerprint, quota, charge, now: now.nanoseconds)
+        }
         for charge in present.charged { giveBack(charge, now) }
         for charge in present.chargedRemote { giveBack(charge, now) }
         present.forgetCharges()

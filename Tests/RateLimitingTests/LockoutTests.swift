@@ -73,8 +73,7 @@ import Time
             let lockout = try Self.lockout(
                 "lockout \(Int.random(in: 1...4, using: &random))/60s { status 401; for 30s; grow \(Int.random(in: 1...3, using: &random)); until 5m; forget 10m; reset_status 200; }"
             )
-            var quota = Quota(count: lockout.failures, window: .seconds(lockout.window))
-            quota.lockout = lockout
+            let quota = Quota(count: lockout.failures, window: .seconds(lockout.window), lockout: lockout)
             let table = try table()
             var model = PlainModel(lockout: lockout)
             var now: UInt64 = 1_772_400_000
@@ -122,8 +121,7 @@ import Time
     /// A store's lock holds here, no longer than any; and a key of eight that is locked gives way to nobody.
     @Test func aLockThatAStoreTellsHolds() throws {
         let lockout = try Self.lockout("lockout 2/1m { status 401; for 1m; until 10m; }")
-        var quota = Quota(count: 2, window: .seconds(60))
-        quota.lockout = lockout
+        let quota = Quota(count: 2, window: .seconds(60), lockout: lockout)
         let words = LimitTable.words(forKeys: 8)
         let table = LimitTable(
             try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2), wall: { $0 / 1_000_000 })

@@ -15,7 +15,8 @@ import Time
         let port = Ports.free()
 
         init() throws {
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/redis-server")
+            process.executableURL = URL(
+                fileURLWithPath: ProcessInfo.processInfo.environment["PORTCULLIS_REDIS_SERVER"] ?? "/usr/bin/redis-server")
             process.arguments = ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
             process.standardOutput = FileHandle.nullDevice
             try process.run()
@@ -239,8 +240,7 @@ import Time
             let lockout = Lockout(
                 failures: .random(in: 1...4, using: &random), window: 60, statuses: [401], resetStatuses: [200], first: 30,
                 growth: .random(in: 1...3, using: &random), most: 300, forgetAfter: 600)
-            var quota = Quota(count: lockout.failures, window: .seconds(60))
-            quota.lockout = lockout
+            let quota = Quota(count: lockout.failures, window: .seconds(60), lockout: lockout)
             let words = LimitTable.words(forKeys: 64)
             let table = LimitTable(
                 try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2), wall: { $0 / 1_000_000 })
@@ -280,8 +280,7 @@ import Time
         // A value that is none locks its key, and no longer than the first lock.
         let lockout = Lockout(
             failures: 3, window: 60, statuses: [401], resetStatuses: [], first: 30, growth: 2, most: 300, forgetAfter: 600)
-        var quota = Quota(count: 3, window: .seconds(60))
-        quota.lockout = lockout
+        let quota = Quota(count: 3, window: .seconds(60), lockout: lockout)
         let now = Clock.wallSeconds() * 1_000_000
         for value in ["", "x", "l 1 2 3", "l 1 1 1 1 -1", "l 99999999999 1 3 0 0"] {
             try set("odd", value, client, reader)

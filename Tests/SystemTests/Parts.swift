@@ -12,7 +12,8 @@ enum Executable {
         return candidates.first { FileManager.default.isExecutableFile(atPath: $0) } ?? "portcullis"
     }()
     static let nginx = "/usr/sbin/nginx"
-    static let redis = "/usr/bin/redis-server"
+    /// Another version, or Valkey, may be named: `make test-redis SERVER=…`.
+    static let redis = ProcessInfo.processInfo.environment["PORTCULLIS_REDIS_SERVER"] ?? "/usr/bin/redis-server"
     static let curl = "/usr/bin/curl"
     static let openssl = "/usr/bin/openssl"
     static let nghttp = "/usr/bin/nghttp"
