@@ -6,36 +6,38 @@ import Time
 /// What is said to the script, and what it says.
 extension LimitScript {
     static func arguments(_ calls: [RemoteCall]) -> [[UInt8]] {
-        arguments("decide", calls.map { ($0, $0.floor, $0.floorStart) })
+        let isPlain = calls.allSatisfy { $0.count == 1 && $0.floor == 0 }
+        return arguments(isPlain ? oneMode : decideMode, calls.map { ($0, $0.floor, $0.floorStart) }, isPlain)
     }
 
     static func arguments(_ refunds: [RemoteRefund]) -> [[UInt8]] {
-        arguments("refund", refunds.map { ($0.call, $0.charge.end, $0.charge.refundedBefore) })
+        return arguments(refundMode, refunds.map { ($0.call, $0.charge.end, $0.charge.refundedBefore) }, false)
     }
 
     static func arguments(resetting call: RemoteCall) -> [[UInt8]] { [decimal(1), call.name, Array("reset".utf8)] }
 
-    private static func arguments(_ mode: String, _ parts: [(call: RemoteCall, UInt64, UInt64)]) -> [[UInt8]] {
-        var arguments = [decimal(UInt64(parts.count))]
-        arguments.reserveCapacity(2 + parts.count * 6)
+    /// - Parameter isShort: whether no count and no numbers are said.
+    private static func arguments(_ mode: [UInt8], _ parts: [(call: RemoteCall, UInt64, UInt64)], _ isShort: Bool) -> [[UInt8]] {
+        var arguments: [[UInt8]] = []
+        arguments.reserveCapacity(2 + parts.count * (isShort ? 3 : 6))
+        arguments.append(parts.count == 1 ? oneText : decimal(UInt64(parts.count)))
         for (call, _, _) in parts { arguments.append(call.name) }
-        arguments.append([UInt8](mode.utf8))
+        arguments.append(mode)
         for (call, first, second) in parts {
             if let lockout = call.quota.lockout {
                 let times = [lockout.window, lockout.first, lockout.growth, lockout.most, lockout.forgetAfter]
-                arguments += [
-                    Array(("l:" + times.map(String.init).joined(separator: ":")).utf8), decimal(lockout.failures), decimal(call.count),
-                    decimal(first),
-                    decimal(second),
-                ]
+                arguments += [Array(("l:" + times.map(String.init).joined(separator: ":")).utf8), decimal(lockout.failures)]
+                if !isShort { arguments += [decimal(call.count), decimal(first), decimal(second)] }
                 continue
             }
             if let windows = call.quota.windows {
-                arguments += [specification(windows), decimal(windows.count), count(call), decimal(first), decimal(second)]
+                arguments += [specification(windows), decimal(windows.count)]
+                if !isShort { arguments += [count(call), decimal(first), decimal(second)] }
                 continue
             }
             arguments.append(microseconds(call.quota.gcra.cost))
             arguments.append(microseconds(call.quota.gcra.tolerance))
+            if isShort { continue }
             arguments.append(count(call))
             arguments.append(microseconds(first))
             arguments.append(microseconds(second))
@@ -176,3 +178,9 @@ extension LimitScript {
 private let microsecondsMax: Int64 = 1_000 * 86_400 * 1_000_000
 /// In the year 2255; microseconds that are nanoseconds without an overflow.
 private let momentMax: Int64 = 9_000_000_000_000_000
+
+// Made once: they stand in every call.
+private let oneText = [UInt8]("1".utf8)
+private let oneMode = [UInt8]("one".utf8)
+private let decideMode = [UInt8]("decide".utf8)
+private let refundMode = [UInt8]("refund".utf8)

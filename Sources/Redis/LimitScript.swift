@@ -13,6 +13,7 @@
 /// ``Lockout/State`` has. It is answered with 1, how many attempts are charged and since when; or with 0, for how long it is locked and how often it was,
 /// which is -1 where attempts are under way. In mode `refund`, the first number says what became of an attempt (``Lockout/Outcome``).
 ///
+/// Mode `one` is mode `decide` for one request of each, of keys of which nothing is to be told: then there are no such numbers.
 /// Mode `decide` charges all limits or none. Its first number is how far ahead of now the key is known to be at least: a server that has lost its
 /// data learns it again. It returns the server's time; for each limit how far ahead of now the key is afterwards or, with a minus, how long to wait;
 /// for each that was asked for several requests how many were granted; and, where anything ever was taken back, how much of each key.
@@ -28,6 +29,7 @@ enum LimitScript {
         local time = redis.call('TIME')
         local now = time[1] * 1000000 + time[2]
         local refunding = ARGV[1] == 'refund'
+        local step = ARGV[1] == 'one' and 2 or 5
         if ARGV[1] == 'reset' then
           for i = 1, #KEYS do redis.call('SET', KEYS[i], '0.000 1.000 0.000', 'PX', 1) end
           return {now}
@@ -40,8 +42,10 @@ enum LimitScript {
         local extras, window_values, window_times, before, places = {}, {}, {}, {}, {}
         local all_allowed, has_refunds = true, false
         for i = 1, #KEYS do
-          local a = (i - 1) * 5 + 1
-          local cost, tolerance, count = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
+          local a = (i - 1) * step + 1
+          local cost, tolerance = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+          local count, first_number, second_number = 1, 0, 0
+          if step == 5 then count, first_number, second_number = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5]) end
           local is_whole = count < -1
           count = math.abs(count)
           local stored = redis.pcall('GET', KEYS[i])
@@ -71,7 +75,7 @@ enum LimitScript {
               if second - moment >= forget then level = 0 end
             end
             if refunding then
-              local outcome = tonumber(ARGV[a + 4])
+              local outcome = first_number
               if locked == 1 then
                 -- Tries meanwhile change nothing.
               elseif outcome == 2 then
@@ -91,9 +95,9 @@ enum LimitScript {
                 charged = charged - 1
               end
             else
-              local said = math.min(tonumber(ARGV[a + 4]), most)
+              local said = math.min(first_number, most)
               if said > 0 and (locked == 0 or moment < second + said) then
-                moment, locked, level, charged, failed = second + said, 1, math.max(level, math.min(tonumber(ARGV[a + 5]), 127)), 0, 0
+                moment, locked, level, charged, failed = second + said, 1, math.max(level, math.min(second_number, 127)), 0, 0
                 mended[i] = true
               end
               ahead[i] = string.format('l %.0f %.0f %.0f %.0f %.0f', moment, locked, level, charged, failed)
@@ -147,11 +151,11 @@ enum LimitScript {
               current, mended[i] = tolerance, true
             end
             if refunding then
-              local charged = tonumber(ARGV[a + 4])
+              local charged = first_number
               if charged == first then current = math.max(0, current - count)
               elseif (kind == 's' or kind == 'h') and charged == earlier then previous = math.max(0, previous - count) end
             else
-              local said, of = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
+              local said, of = first_number, second_number
               if kind == 'h' then
                 -- Requests that are still under way are counted here from now on.
                 if said > 0 and of ~= first then
@@ -195,13 +199,13 @@ enum LimitScript {
           if not cost then
             -- Counted above.
           elseif refunding then
-            local finish = tonumber(ARGV[a + 4]) - (back - tonumber(ARGV[a + 5]))
+            local finish = first_number - (back - second_number)
             local left = math.max(0, math.min(finish - math.max(finish - cost * count, now), far))
             -- Less has been refunded than when it was charged: it is another key by now. One microsecond was rounded up.
-            if back + 1 < tonumber(ARGV[a + 5]) then left = 0 end
+            if back + 1 < second_number then left = 0 end
             far, back = far - left, back + left
           else
-            local floor = math.min(tonumber(ARGV[a + 4]), tolerance)
+            local floor = math.min(first_number, tolerance)
             -- Kept also where the request is refused: nobody says it a second time.
             if floor > far + 1 then far, mended[i] = floor, true end
             before[i] = far

@@ -195,7 +195,12 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     }
 
     func send(_ arguments: [[UInt8]], _ call: Call) {
-        ask([[UInt8]("EVALSHA".utf8), digest] + arguments, call)
+        var command: [[UInt8]] = []
+        command.reserveCapacity(2 + arguments.count)
+        command.append(evalsha)
+        command.append(digest)
+        command += arguments
+        ask(command, call)
     }
 
     private var digest: [UInt8] {
@@ -376,6 +381,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     }
 }
 
+private let evalsha = [UInt8]("EVALSHA".utf8)
 let retryPauseFirst = Nanoseconds.milliseconds(50)
 private let retryPauseMax = Nanoseconds.seconds(1)
 /// Questions that wait for a connection to come about.
