@@ -244,7 +244,7 @@ extension RouteReader {
         let limits = get?.allLimits ?? shared.limits
         return Route.MethodRule(
             names: ["GET"], line: diagnostics.line(of: directive.position), known: [.get],
-            authorization: own.and(demands.authorization), limits: limits + demands.limits.filter { !limits.contains($0) },
+            authorization: own.and(demands.authorization), limits: together(limits, demands.limits),
             of: self.limits, from: (get?.from ?? shared.from) + demands.from, isPublic: access?.isPublic ?? false)
     }
 }

@@ -33,7 +33,8 @@ final class LimitQuestions: TimerHandler {
         last += 1
         pending[last] = Pending(question: question, left: asked.count, askedAt: loop.now, done: done)
         for worker in asked { worker.send(LimitMessage.question(last, question)) }
-        loop.set(timer!, after: answerMax)
+        // Of those that are under way the oldest is due first.
+        if pending.count == 1 { loop.set(timer!, after: answerMax) }
     }
 
     func answered(_ number: UInt64, _ answer: LimitAnswer) {
@@ -49,7 +50,7 @@ final class LimitQuestions: TimerHandler {
             pending[number] = nil
             end(one)
         }
-        if !pending.isEmpty { loop.set(timer, after: answerMax) }
+        if let oldest = pending.values.map(\.askedAt).min() { loop.set(timer, at: oldest.adding(answerMax)) }
     }
 
     private func end(_ question: Pending) {

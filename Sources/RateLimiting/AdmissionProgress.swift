@@ -162,6 +162,8 @@ package final class AdmissionProgress {
 final class StandIn {
     /// Whether the request has turned out not to count.
     var isUndone = false
+    /// What became of the attempt, of a lockout; nil while that is not known.
+    var outcome: Lockout.Outcome?
     /// What the store has charged too; nil while that is not known.
     var inStore: RemoteRefund?
     let store: String

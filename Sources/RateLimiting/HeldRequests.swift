@@ -27,6 +27,8 @@ final class HeldRequests {
         var moving = 0
         var ended = 0
         var units: UInt64 { windows.reduce(0) { $0 + $1.units } }
+        /// Whether one more may end that is counted here.
+        var hasOne: Bool { units > UInt64(ended) }
 
         mutating func add(_ units: UInt64, in start: UInt64, was: UInt64 = 0) {
             if let index = windows.firstIndex(where: { $0.start == start && $0.was == was }) {
@@ -61,7 +63,7 @@ final class HeldRequests {
     ///
     /// - Returns: of which window it is to be taken back: the oldest, for the units of a key are all alike; nil where that is not known yet.
     func end(_ key: Key) -> (Held, start: UInt64)? {
-        if let present = held[key], present.moving > 0, UInt64(present.ended) < present.units {
+        if let present = held[key], present.moving > 0, present.hasOne {
             held[key]?.ended += 1
             return nil
         }
@@ -93,6 +95,7 @@ final class HeldRequests {
         held[key]?.moving -= 1
         guard present.moving == 1 else { return 0 }
         held[key]?.ended = 0
+        if present.windows.isEmpty { held[key] = nil }
         return present.ended
     }
 
@@ -116,7 +119,8 @@ final class HeldRequests {
             ?? Held(limit: present.limit, quota: present.quota, store: present.store, call: present.call, windows: [], renewedAt: now)
         present.windows[index].units -= units
         if present.windows[index].units == 0 { present.windows.remove(at: index) }
-        held[key] = present.windows.isEmpty ? nil : present
+        // Who has ended meanwhile is still to be taken back.
+        held[key] = present.windows.isEmpty && present.moving == 0 ? nil : present
         there.add(units, in: start, was: was)
         held[other] = there
     }

@@ -44,7 +44,7 @@ package final class Limit: Sendable {
     package var hasSecretKey: Bool {
         key.flatMap(\.variables).contains { variable in
             switch variable {
-            case .header, .cookie: true
+            case .header, .cookie, .query, .requestQuery, .requestURI, .requestURL, .tokenPayload: true
             default: false
             }
         }
@@ -129,6 +129,11 @@ package final class Limit: Sendable {
 
     /// Reports a cost that no request could pay.
     package func check(_ cost: LimitCost, at directive: Directive, _ diagnostics: Diagnostics) {
+        if quota.lockout != nil || isConcurrent {
+            diagnostics.error(
+                "\(name) counts \(isConcurrent ? "requests that are under way" : "failures"), of which none has a cost", at: directive.name,
+                hint: "name the limit without a block")
+        }
         if lease > 1 { diagnostics.error("a lease counts requests that cost 1", at: directive.name, hint: "remove lease, or cost") }
         if cost.reserved > mostAtOnce {
             diagnostics.error(
@@ -206,7 +211,7 @@ package final class Limit: Sendable {
         if let leaseDirective, store == .memory {
             diagnostics.error("lease is for limits kept in Redis", at: leaseDirective.name, hint: "add: store NAME; or remove it")
         }
-        if let leaseDirective, let windows, windows.kind != .concurrent {
+        if let leaseDirective, windows.map({ $0.kind != .concurrent }) ?? (plans?.defaultQuota.windows != nil) {
             diagnostics.error(
                 "a lease would outlive its window", at: leaseDirective.name, hint: "remove it, or count by rate and burst alone")
         }

@@ -42,11 +42,12 @@ extension LimitTable {
     ) -> Result? {
         guard let bucket = findOrTake(fingerprint, quota, now) else { return nil }
         // What a limit of another algorithm has left there is no state.
-        if memory.load(bucket + 3) != 0 || memory.load(bucket + 4) != quota.bucketMost {
+        if memory.load(bucket + 3) != 0 || memory.load(bucket + 4) & lockoutMark == 0 {
             memory.store(bucket + 1, 0)
             memory.store(bucket + 3, 0)
-            memory.store(bucket + 4, quota.bucketMost)
         }
+        // Another count of the same lockout finds the same failures.
+        if memory.load(bucket + 4) != quota.bucketMost { memory.store(bucket + 4, quota.bucketMost) }
         let wall = wall(now) / 1_000
         while true {
             let word = memory.load(bucket + 1)

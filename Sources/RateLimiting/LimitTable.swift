@@ -78,7 +78,12 @@ package struct LimitTable {
         guard quota.isPlain else { return admitOther(fingerprint, quota, units: units, now: now) }
         while true {
             guard let bucket = findOrTake(fingerprint, quota, now) else { return admitCrowded(fingerprint, quota, units, now) }
-            if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
+            if !isOwn(bucket, quota) {
+                // Who cannot pay leaves what others owe as it is.
+                let decision = decide(bucket, quota, units: units, now)
+                guard decision.isAllowed else { return decision }
+                convert(bucket, quota, now)
+            }
             let refunded = memory.load(bucket + 2)
             let arrival = memory.load(bucket + 1)
             var decision = quota.gcra.decide(arrival: arrival, now: now, units: units)
@@ -120,7 +125,10 @@ package struct LimitTable {
     package func charge(_ fingerprint: UInt64, _ quota: Quota, units: UInt64, now: UInt64) {
         if let windows = quota.windows { return charge(fingerprint, windows, quota, units: units, now: now) }
         guard let bucket = findOrTake(fingerprint, quota, now) else { return }
-        if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
+        if !isOwn(bucket, quota) {
+            guard owed(bucket, quota, now) < quota.gcra.tolerance else { return }
+            convert(bucket, quota, now)
+        }
         while true {
             let arrival = memory.load(bucket + 1)
             let charged = quota.gcra.charged(arrival: arrival, units: units, now: now)
@@ -151,18 +159,45 @@ package struct LimitTable {
             let seconds = locked(fingerprint, lockout, now: now).seconds
             return seconds > 0 ? lockout.refused(for: seconds) : nil
         }
-        let ahead = ahead(fingerprint, quota, now: now)
-        guard ahead > 0 else { return nil }
-        let decision = quota.gcra.decide(arrival: now + ahead, now: now, units: units)
+        guard let bucket = find(fingerprint) else { return nil }
+        let decision = decide(bucket, quota, units: units, now)
         return decision.isAllowed ? nil : decision
     }
 
     /// How far ahead of now a key is, as far as this host knows; zero for one that it does not know.
     private func ahead(_ fingerprint: UInt64, _ quota: Quota, now: UInt64) -> UInt64 {
-        guard let bucket = find(fingerprint) else { return 0 }
-        if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
+        find(fingerprint).map { min(owed($0, quota, now), quota.gcra.tolerance) } ?? 0
+    }
+
+    /// Whether a bucket was counted with this quota, and not with that of another plan or of another time.
+    private func isOwn(_ bucket: Int, _ quota: Quota) -> Bool {
+        memory.load(bucket + 3) == quota.gcra.cost && memory.load(bucket + 4) == quota.gcra.tolerance
+    }
+
+    /// How far ahead of now a bucket is, at the cost of a quota: it owes as many requests as at its own. May be more than the quota has.
+    private func owed(_ bucket: Int, _ quota: Quota, _ now: UInt64) -> UInt64 {
+        let (paid, own) = (memory.load(bucket + 3), distance(bucket, now))
+        return paid == 0 || own == 0 ? 0 : paid == quota.gcra.cost ? own : Self.scaled(own, from: paid, to: quota.gcra.cost)
+    }
+
+    /// How far ahead of now a bucket is, at its own cost.
+    private func distance(_ bucket: Int, _ now: UInt64) -> UInt64 {
         let arrival = memory.load(bucket + 1)
-        return arrival > now ? min(arrival - now, quota.gcra.tolerance) : 0
+        return arrival > now ? min(arrival - now, memory.load(bucket + 4)) : 0
+    }
+
+    /// What a bucket says to a request, of which nothing is charged.
+    private func decide(_ bucket: Int, _ quota: Quota, units: UInt64, _ now: UInt64) -> GCRA.Decision {
+        let owed = owed(bucket, quota, now)
+        let decision = quota.gcra.decide(arrival: now + min(owed, quota.gcra.tolerance), now: now, units: units)
+        guard owed > quota.gcra.tolerance else { return decision }
+        // Another plan has used more than this one has: what is owed wears off as it was counted.
+        let free = quota.gcra.tolerance - min(quota.gcra.tolerance, quota.gcra.cost(of: units))
+        let own = distance(bucket, now)
+        let wait = own - min(own, Self.scaled(free, from: quota.gcra.cost, to: memory.load(bucket + 3)))
+        return GCRA.Decision(
+            isAllowed: false, arrival: memory.load(bucket + 1), remaining: 0, resetAfter: Nanoseconds(max(own, wait)),
+            retryAfter: Nanoseconds(max(1, wait)))
     }
 
     /// A store has decided.
@@ -176,8 +211,13 @@ package struct LimitTable {
         } else if let lockout = quota.lockout {
             if !decision.isAllowed, let level = decision.level {
                 learn(fingerprint, lockout, quota, lockedFor: decision.retryAfter.secondsUp, level: level, now: now)
+            } else if decision.isAllowed, isAll, locked(fingerprint, lockout, now: now).seconds > 0 {
+                // Somebody has opened the lock.
+                clear(fingerprint, now: now)
             }
         } else {
+            // What another plan owes is more than this one's store has to say of it.
+            if !decision.isAllowed, let bucket = find(fingerprint), memory.load(bucket + 3) > 0, !isOwn(bucket, quota) { return }
             learn(fingerprint, quota, ahead: decision.resetAfter.count, isAll: isAll, now: now)
         }
     }
@@ -185,7 +225,7 @@ package struct LimitTable {
     /// A store says how far ahead of now a key is.
     private func learn(_ fingerprint: UInt64, _ quota: Quota, ahead: UInt64, isAll: Bool, now: UInt64) {
         guard let bucket = ahead > 0 ? findOrTake(fingerprint, quota, now) : find(fingerprint) else { return }
-        if memory.load(bucket + 3) != quota.gcra.cost || memory.load(bucket + 4) != quota.gcra.tolerance { convert(bucket, quota, now) }
+        if !isOwn(bucket, quota) { convert(bucket, quota, now) }
         let wanted = now + min(ahead, quota.gcra.tolerance)
         while true {
             let arrival = memory.load(bucket + 1)
@@ -199,26 +239,20 @@ package struct LimitTable {
     package func unlearn(_ fingerprint: UInt64, _ quota: Quota, units: UInt64 = 1, now: UInt64) {
         if let windows = quota.windows { return refund(fingerprint, windows, start: nil, units: units, now: now) }
         if quota.lockout != nil { return end(fingerprint, quota, .passed, now: now) }
-        guard let bucket = find(fingerprint) else { return }
+        guard let bucket = find(fingerprint), memory.load(bucket + 3) > 0 else { return }
+        let amount = Self.scaled(quota.gcra.cost(of: units), from: quota.gcra.cost, to: memory.load(bucket + 3))
         while true {
             let arrival = memory.load(bucket + 1)
             guard arrival > now else { return }
-            let lower = max(now, arrival - min(arrival, quota.gcra.cost(of: units)))
+            let lower = max(now, arrival - min(arrival, amount))
             if memory.compareExchange(bucket + 1, expected: arrival, desired: lower).exchanged { return }
         }
     }
 
-    /// The limit's rate has changed: the key owes as many requests as before.
+    /// The limit's rate has changed, or the key's token has another plan: it owes as many requests as before, of which there are no more than the quota has.
     private func convert(_ bucket: Int, _ quota: Quota, _ now: UInt64) {
         let paid = memory.load(bucket + 3)
-        let tolerance = memory.load(bucket + 4)
         memory.store(bucket + 4, quota.gcra.tolerance)
-        if paid == quota.gcra.cost, tolerance > quota.gcra.tolerance {
-            // A smaller burst: nobody waits for what the larger one took.
-            let arrival = memory.load(bucket + 1)
-            let most = now + quota.gcra.tolerance
-            if arrival > most { _ = memory.compareExchange(bucket + 1, expected: arrival, desired: most) }
-        }
         // One worker converts; who has found another rate meanwhile converts once more.
         guard paid != quota.gcra.cost, memory.compareExchange(bucket + 3, expected: paid, desired: quota.gcra.cost).exchanged else {
             return
@@ -232,16 +266,17 @@ package struct LimitTable {
         while true {
             let arrival = memory.load(bucket + 1)
             guard arrival > now else { return }
-            let converted = now + Self.converted(arrival - now, from: paid, to: quota)
+            let converted = now + min(Self.scaled(arrival - now, from: paid, to: quota.gcra.cost), quota.gcra.tolerance)
             if memory.compareExchange(bucket + 1, expected: arrival, desired: converted).exchanged { return }
         }
     }
 
-    /// A distance from now that was counted with another cost: as many requests at the present one, and no more than the quota has.
-    private static func converted(_ ahead: UInt64, from paid: UInt64, to quota: Quota) -> UInt64 {
-        let product = ahead.multipliedFullWidth(by: quota.gcra.cost)
-        guard product.high < paid else { return quota.gcra.tolerance }
-        return min(paid.dividingFullWidth(product).quotient, quota.gcra.tolerance)
+    /// A distance that was counted with one cost: as many requests at another one.
+    private static func scaled(_ ahead: UInt64, from paid: UInt64, to cost: UInt64) -> UInt64 {
+        if paid == cost { return ahead }
+        let product = ahead.multipliedFullWidth(by: cost)
+        guard product.high < paid else { return .max / 4 }
+        return min(paid.dividingFullWidth(product).quotient, .max / 4)
     }
 
     /// Takes back what is left of the charge of a request that does not count after all.
@@ -249,7 +284,10 @@ package struct LimitTable {
         if let windows = quota.windows { return refund(fingerprint, windows, start: charge.end, units: charge.units, now: now) }
         if quota.lockout != nil { return end(fingerprint, quota, .passed, now: now) }
         guard let bucket = find(fingerprint) else { return }
-        let left = quota.gcra.refundable(charge, arrival: memory.load(bucket + 1), refunded: memory.load(bucket + 2), now: now)
+        var left = quota.gcra.refundable(charge, arrival: memory.load(bucket + 1), refunded: memory.load(bucket + 2), now: now)
+        let paid = memory.load(bucket + 3)
+        // Counted at another cost by now.
+        if paid != quota.gcra.cost { left = paid == 0 ? 0 : Self.scaled(left, from: quota.gcra.cost, to: paid) }
         guard left > 0 else { return }
         // Counted first: who refunds at the same moment then takes back less, and never more, than is there.
         memory.add(bucket + 2, left)

@@ -70,6 +70,9 @@ package struct Lockout: Equatable, Sendable {
     /// The state at a later moment.
     func state(_ state: State, at now: UInt64) -> State {
         var state = state
+        // A clock that was set back makes no lock longer than any, and no count older than now.
+        if state.isLocked, state.moment > now + most { state.moment = now + most }
+        if !state.isLocked, state.moment > now { state.moment = now }
         if state.isLocked {
             guard now >= state.moment else { return state }
             (state.isLocked, state.charged, state.failed) = (false, 0, 0)

@@ -19,6 +19,9 @@ final class PartReplies {
         return left == 0
     }
 
+    /// All have replied, and the request is still there.
+    func complete() { for part in parts { part.pending?.forgotten = nil } }
+
     private var replies: [(group: AdmissionProgress.Group, decisions: [GCRA.Decision])] {
         parts.compactMap { part in part.decisions.map { (part.group, $0) } }
     }

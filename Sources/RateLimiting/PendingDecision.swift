@@ -22,7 +22,15 @@ final class PendingDecision: RemoteDecisionReceiver {
     /// What is done with what was granted where the request has ended meanwhile.
     var abandoned: (([GCRA.Decision], Instant) -> Void)?
 
-    func forget() { handler = nil }
+    /// What is done where the request ends after this reply and before others that it waits for.
+    var forgotten: (() -> Void)?
+
+    func forget() {
+        handler = nil
+        let forgotten = self.forgotten
+        self.forgotten = nil
+        forgotten?()
+    }
 
     func decided(_ decisions: [GCRA.Decision]?, at now: Instant) {
         guard let handler else {

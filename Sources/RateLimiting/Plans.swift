@@ -78,6 +78,16 @@ package struct Plans: Sendable {
             }
             burst = UInt64(count)
         }
+        if let window {
+            let windows = Windows(window, count: rate.count, length: rate.window.milliseconds)
+            if rate.window < .seconds(1) || rate.count > windows.countMax {
+                diagnostics.error(
+                    rate.window < .seconds(1)
+                        ? "a window of less than a second is none that can be told" : "a sliding window counts up to \(windows.countMax)",
+                    at: plan.arguments[0], hint: "remove window")
+                return nil
+            }
+        }
         var quota = Quota(
             count: rate.count, window: rate.window, burst: burst,
             windows: window.map { Windows($0, count: rate.count, length: rate.window.milliseconds) })

@@ -30,7 +30,7 @@ extension RateLimiter {
     private func releaseOne(_ key: HeldRequests.Key, _ now: Instant) {
         // What this host counted while the store was away the store may count by now.
         let other = HeldRequests.Key(fingerprint: key.fingerprint, isInStore: !key.isInStore)
-        let place = heldRequests[key] != nil ? key : other
+        let place = heldRequests[key]?.hasOne == true ? key : other
         guard let (held, start) = heldRequests.end(place) else { return }
         table.release(place.fingerprint, held.quota, units: 1, from: start, now: now.nanoseconds)
         if place.isInStore, let store = held.store, let call = held.call {

@@ -76,8 +76,8 @@ extension RateLimiter {
 
     /// One of so many requests is looked at.
     func noteKey(_ id: LimitID, _ fingerprint: UInt64, _ identity: Identity?, _ context: RequestContext, _ now: Instant) {
-        requestsSeen &+= 1
-        guard requestsSeen % sampledOf == 0 else { return }
+        requestsSeen[id.index] &+= 1
+        guard requestsSeen[id.index] % sampledOf == 0 else { return }
         let limit = limits[id.index]
         topKeys[id.index, default: TopKeys()].note(fingerprint, at: now) { limit.keyText(identity, in: context, fingerprint) }
     }

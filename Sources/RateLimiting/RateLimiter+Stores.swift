@@ -57,7 +57,12 @@ extension RateLimiter {
         guard !asked.isEmpty else { return decided(replies, progress, now) }
         let pending = asked.indices.map { index in
             PendingDecision { [unowned self] pending, decisions, now in
-                guard replies.take(decisions, pending, at: index) else { return }
+                guard replies.take(decisions, pending, at: index) else {
+                    // It may end before the others have replied.
+                    if let decisions { pending.forgotten = { pending.abandoned?(decisions, now) } }
+                    return
+                }
+                replies.complete()
                 self.decided(replies, progress, now)
                 progress.tellIfDecided()
             }
@@ -70,12 +75,14 @@ extension RateLimiter {
     /// Of a request that has ended before the reply came nothing is under way.
     private func releaseWhereAbandoned(_ pending: PendingDecision, _ group: AdmissionProgress.Group) {
         guard group.ids.contains(where: { limits[$0.index].isConcurrent }) else { return }
-        pending.abandoned = { [unowned self] decisions, now in
+        let release = { [unowned self] (decisions: [GCRA.Decision], now: Instant) in
             guard decisions.count == group.calls.count, decisions.allSatisfy(\.isAllowed) else { return }
             for (index, decision) in decisions.enumerated() where limits[group.ids[index].index].isConcurrent {
                 refund(RemoteRefund(call: group.calls[index], charge: decision.charge), in: group.store, now)
             }
         }
+        pending.abandoned = release
+        pending.late = release
     }
 
     private func decided(_ replies: PartReplies, _ progress: AdmissionProgress, _ now: Instant) {
@@ -270,10 +277,18 @@ extension RateLimiter {
         }
         let local = group.ids.indices.filter { limits[group.ids[$0].index].whenStoreFails == .local }
         // What is under way this host says itself when it can.
-        for (index, one) in refunds.enumerated() where limits[group.ids[index].index].isConcurrent { refund(one, in: group.store, now) }
+        for (index, one) in refunds.enumerated() {
+            let limit = limits[group.ids[index].index]
+            // Of an attempt that this host has not counted nobody will say how it ended.
+            if limit.isConcurrent || limit.quota.lockout != nil && limit.whenStoreFails != .local { refund(one, in: group.store, now) }
+        }
         for (index, standIn) in zip(local, standIns) where !limits[group.ids[index].index].isConcurrent {
             standIn.inStore = refunds[index]
-            if standIn.isUndone { stores[group.store]?.refund([refunds[index]]) }
+            if standIn.isUndone {
+                stores[group.store]?.refund([refunds[index]])
+            } else if let outcome = standIn.outcome {
+                stores[group.store]?.refund([refunds[index].call.ended(outcome)])
+            }
         }
     }
 }

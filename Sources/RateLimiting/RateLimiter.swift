@@ -31,12 +31,13 @@ package final class RateLimiter {
     let countsConcurrent: Bool
     /// By limit.
     var topKeys: [Int: TopKeys] = [:]
-    var requestsSeen: UInt64 = 0
+    var requestsSeen: [UInt64]
     let metrics: LimitMetrics?
 
     package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
         self.limits = limits
         areRemote = limits.map { if case .redis = $0.store { true } else { false } }
+        requestsSeen = limits.map { _ in 0 }
         countsConcurrent = limits.contains { $0.isConcurrent }
         readsCosts = limits.contains { $0.cost?.field != nil }
         self.table = table
@@ -104,7 +105,9 @@ package final class RateLimiter {
             }
             if case .redis(let store) = limit.store, limit.lease > 1 {
                 let call = call(of: limit, quota, key, to: store, now)
-                leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: key.fingerprint))
+                // What a token of one plan has taken is not for one of another.
+                let place = max(1, key.fingerprint ^ UInt64(quota.plan) &* 0x9E37_79B9_7F4A_7C15)
+                leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: place))
             } else if case .redis(let store) = limit.store {
                 let call = call(of: limit, quota, key, to: store, now)
                 // One that refuses nobody is asked by itself: else the others would not be charged where it would refuse.
@@ -188,6 +191,11 @@ package final class RateLimiter {
             let limit = limits[charge.limit.index]
             if let outcome = limit.quota.lockout?.outcome(of: status) {
                 table.end(charge.fingerprint, charge.quota, outcome, now: now.nanoseconds)
+                if let standIn = charge.standIn {
+                    standIn.outcome = outcome
+                    // The store has charged the attempt too, late.
+                    if let inStore = standIn.inStore { stores[standIn.store]?.refund([inStore.call.ended(outcome)]) }
+                }
                 continue
             }
             let units = limit.counts(status) ? limit.units(told: present.rest?.toldCosts[charge.limit], bodyBytes) : 0
@@ -201,11 +209,8 @@ package final class RateLimiter {
         for charge in present.chargedRemote {
             let limit = limits[charge.limit.index]
             if let outcome = limit.quota.lockout?.outcome(of: status) {
-                // The store and this host learn of it alike.
-                stores[charge.store]?.refund([
-                    RemoteRefund(call: charge.call, charge: GCRA.Charge(end: outcome.rawValue, refundedBefore: 0))
-                ])
-                table.end(charge.call.fingerprint, charge.call.quota, outcome, now: now.nanoseconds)
+                // The store counts; that it has locked the key this host hears with the next question.
+                stores[charge.store]?.refund([charge.call.ended(outcome)])
                 continue
             }
             let units = limit.counts(status) ? limit.units(told: present.rest?.toldCosts[charge.limit], bodyBytes) : 0

@@ -16,6 +16,11 @@ package struct RemoteCall: Sendable {
     /// What ``LimitTable/standIns`` was when the question was made.
     package let standIns: UInt64
 
+    /// What a store is told of an attempt that is over, of a lockout.
+    func ended(_ outcome: Lockout.Outcome) -> RemoteRefund {
+        RemoteRefund(call: self, charge: GCRA.Charge(end: outcome.rawValue, refundedBefore: 0))
+    }
+
     package init(
         name: [UInt8], fingerprint: UInt64, quota: Quota, count: UInt64 = 1, isDivisible: Bool = false, floor: UInt64 = 0,
         floorStart: UInt64 = 0, standIns: UInt64 = 0

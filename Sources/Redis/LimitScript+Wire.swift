@@ -65,7 +65,7 @@ extension LimitScript {
     static func decisions(_ reply: RedisReply, of calls: [RemoteCall]) -> [GCRA.Decision]? {
         guard case .array(let values) = reply else { return nil }
         let integers = values.compactMap { if case .integer(let value) = $0 { value } else { nil } }
-        let grants = calls.count { $0.count > 1 }
+        let grants = calls.count { $0.count > 1 && $0.quota.lockout == nil }
         let extras = calls.count { $0.quota.windows != nil || $0.quota.lockout != nil } * 2
         let isShort = integers.count == 1 + calls.count + extras + grants
         guard integers.count == values.count, isShort || integers.count == 1 + calls.count * 2 + extras + grants,
@@ -112,10 +112,9 @@ extension LimitScript {
 
     /// - Parameter now: seconds of the server's clock.
     private static func decision(_ lockout: Lockout, _ granted: Int64, _ first: Int64, _ second: Int64, at now: Int64) -> GCRA.Decision? {
-        let failures = Int64(clamping: lockout.failures)
         switch granted {
         case 1:
-            guard 0...failures ~= first, second >= 0 else { return nil }
+            guard first >= 0, second >= 0 else { return nil }
             return lockout.allowed(charged: UInt64(first), since: UInt64(second), at: UInt64(now))
         case 0:
             guard 0...Int64(clamping: lockout.most) ~= first, -1...127 ~= second else { return nil }

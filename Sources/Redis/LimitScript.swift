@@ -2,8 +2,9 @@
 ///
 /// Keys: one for each limit. Arguments: a mode, then for each limit its cost and tolerance in microseconds, how many requests are asked
 /// for, with a minus where all of them are granted or none, and two numbers of the mode. The value of a key: its theoretical arrival time in microseconds of the server's clock, so that
-/// gateways need no common one; the cost that it was counted with; and all that was ever taken back of the key. A key whose rate has
-/// changed owes as many requests as before: its distance from now is converted.
+/// gateways need no common one; the cost that it was counted with; all that was ever taken back of the key; and how far ahead of now its quota lets
+/// it go, in microseconds. A key whose rate has changed, or whose token has another plan, owes as many requests as before: its distance from now is converted
+/// where a request is charged. One that is refused writes nothing, so that a small plan does not cut what a large one owes.
 ///
 /// A limit that counts in windows has, in place of the cost, `f:`, `s:` or `h:` (of requests that are under way) and the window's length in milliseconds, or `c:` and the beginnings of four periods in
 /// seconds around now, of which the server's clock chooses; in place of the tolerance the count. The value of its key: `w`, the window's
@@ -31,7 +32,7 @@ enum LimitScript {
         local refunding = ARGV[1] == 'refund'
         local step = ARGV[1] == 'one' and 2 or 5
         if ARGV[1] == 'reset' then
-          for i = 1, #KEYS do redis.call('SET', KEYS[i], '0.000 1.000 0.000', 'PX', 1) end
+          for i = 1, #KEYS do redis.call('SET', KEYS[i], '0.000 1.000 0.000 0.000', 'PX', 1) end
           return {now}
         end
         local function number(text)
@@ -39,6 +40,7 @@ enum LimitScript {
           if value and value >= 0 and value <= 9000000000000000 then return value end
         end
         local answer, grants, returns, ahead, costs, refunded, mended = {now}, {}, {}, {}, {}, {}, {}
+        local kept, reaches = {}, {}
         local extras, window_values, window_times, before, places = {}, {}, {}, {}, {}
         local all_allowed, has_refunds = true, false
         for i = 1, #KEYS do
@@ -49,7 +51,7 @@ enum LimitScript {
           local is_whole = count < -1
           count = math.abs(count)
           local stored = redis.pcall('GET', KEYS[i])
-          local far, back = 0, 0
+          local far, back, raw, own, reach = 0, 0, nil, nil, nil
           local kind, spec
           if not cost then kind, spec = string.match(ARGV[a + 1], '^(%a):(.*)$') end
           if kind == 'l' then
@@ -63,7 +65,7 @@ enum LimitScript {
                 moment, locked, level, charged, failed = number(one), number(two), number(three), number(four), number(five)
                 -- Further ahead than any lock: a clock was set.
                 if moment > second + most then moment = second + most end
-              elseif not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+$') and not string.match(stored, '^w %d+ %d+ %d+$') then
+              elseif not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+ [%d.]+$') and not string.match(stored, '^w %d+ %d+ %d+$') then
                 moment, locked, mended[i] = second + first_lock, 1, true
               end
             elseif stored then
@@ -109,7 +111,7 @@ enum LimitScript {
                 extras[#extras + 1] = before[i]
                 extras[#extras + 1] = locked == 1 and level or -1
               else
-                if charged == 0 then moment = second end
+                if charged == 0 and count > 0 then moment = second end
                 charged = charged + count
                 answer[#answer + 1] = 1
                 extras[#extras + 1] = charged
@@ -146,7 +148,7 @@ enum LimitScript {
               elseif start and one and two and start > earlier then
                 -- Counted in windows that begin at another moment: in this one as well.
                 current, previous = one, two
-              elseif not start and not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+$') then current, mended[i] = tolerance, true end
+              elseif not start and not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+ [%d.]+$') then current, mended[i] = tolerance, true end
             elseif stored then
               current, mended[i] = tolerance, true
             end
@@ -180,18 +182,18 @@ enum LimitScript {
             window_values[i], window_times[i] = string.format('w %.0f %.0f %.0f', first, current, previous), left
             ahead[i] = string.format('w %.0f %.0f %.0f', first, before[i] or current, previous)
           elseif stored then
-            local arrival, paid, taken
-            if type(stored) == 'string' then arrival, paid, taken = string.match(stored, '^(%S+) (%S+) (%S+)$') end
+            local arrival, paid, taken, most
+            if type(stored) == 'string' then arrival, paid, taken, most = string.match(stored, '^(%S+) (%S+) (%S+) (%S+)$') end
             local was_window = type(stored) == 'string' and string.match(stored, '^w %d+ %d+ %d+$')
-            arrival, paid, taken = number(arrival), number(paid), number(taken)
-            if arrival and paid and taken and paid > 0 then
+            arrival, paid, taken, most = number(arrival), number(paid), number(taken), number(most)
+            if arrival and paid and taken and most and paid > 0 then
               far, back = math.max(0, arrival - now), taken
+              -- Further ahead than any request takes it: a clock was set, and the key would be refused until then.
+              if far > most + 1 then far, mended[i] = most, true end
               -- Before it is too large to be counted on. Who is refunded now gets nothing back once.
               if back > 4000000000000000 then back = 0 end
+              raw, own, reach = far, paid, most
               if math.abs(paid - cost) > 0.0005 then far = far * cost / paid end
-              -- Further ahead than any request takes it: a clock was set, and the key would be refused until then.
-              if far > tolerance + 1 then far, mended[i] = tolerance, true end
-              far = math.min(far, tolerance)
             elseif not was_window then
               far, mended[i] = tolerance, true
             end
@@ -211,26 +213,36 @@ enum LimitScript {
             before[i] = far
             local granted = math.min(count, math.max(0, math.floor((tolerance + 1 - far) / cost)))
             if is_whole and granted < count then granted = 0 end
+            local is_over = far > tolerance + 1
             if granted > 0 or count == 0 then
               far = far + cost * granted
-              answer[#answer + 1] = math.ceil(far)
+              answer[#answer + 1] = math.ceil(math.min(far, math.max(tolerance, cost)))
             else
               all_allowed = false
               local wanted = is_whole and cost * count or cost
-              answer[#answer + 1] = -math.max(1, math.ceil(far + wanted - tolerance))
+              local wait = far + wanted - tolerance
+              -- Another plan has used more than this one has: what is owed wears off as it was counted.
+              if is_over and raw then wait = raw - (tolerance - wanted) * own / cost end
+              answer[#answer + 1] = -math.max(1, math.ceil(wait))
             end
+            -- Who could not pay leaves what others owe as it is.
+            if is_over and raw then kept[i] = true end
             if count > 1 then grants[#grants + 1] = granted end
             if back > 0 then has_refunds = true end
             returns[#returns + 1] = math.ceil(back)
           end
-          if cost then ahead[i], costs[i], refunded[i] = far, cost, back end
+          if kept[i] then
+            ahead[i], costs[i], refunded[i], reaches[i] = raw, own, back, reach
+          elseif cost then
+            ahead[i], costs[i], refunded[i], reaches[i] = far, cost, back, math.max(tolerance, far)
+          end
         end
         if not all_allowed then
           -- Nobody is charged: what was answered for those that would allow it is taken back.
           for i = 1, #KEYS do
             if places[i] then
               extras[places[i]], window_values[i] = before[i], ahead[i]
-            elseif answer[i + 1] >= 0 then
+            elseif answer[i + 1] >= 0 and not kept[i] then
               answer[i + 1], ahead[i] = math.ceil(before[i]), before[i]
             end
           end
@@ -239,7 +251,7 @@ enum LimitScript {
           if (refunding or all_allowed or mended[i]) and window_values[i] then
             redis.call('SET', KEYS[i], window_values[i], 'PX', window_times[i])
           elseif refunding or all_allowed or mended[i] then
-            redis.call('SET', KEYS[i], string.format('%.3f %.3f %.3f', now + ahead[i], costs[i], refunded[i]), 'PX',
+            redis.call('SET', KEYS[i], string.format('%.3f %.3f %.3f %.3f', now + ahead[i], costs[i], refunded[i], reaches[i]), 'PX',
               math.ceil(ahead[i] / 1000) + 1000)
           end
         end

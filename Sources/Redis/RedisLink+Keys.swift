@@ -7,11 +7,17 @@ extension RedisLink {
     func knows(_ fingerprint: UInt64) -> Bool { asked.count >= askedMax || asked.contains(fingerprint) }
 
     /// An operator says that a key has used nothing.
-    func reset(_ call: RemoteCall) {
+    ///
+    /// - Parameter elsewhere: called where another server of a cluster has the key.
+    func reset(_ call: RemoteCall, elsewhere: @escaping (Redirection) -> Void = { _ in }) {
         guard isReady else { return }
-        let arguments = LimitScript.arguments(resetting: call)
         asked.remove(call.fingerprint)
-        let nothing = RemoteRefund(call: call, charge: GCRA.Charge(end: 0, refundedBefore: 0))
-        send(arguments, .refund([nothing], arguments: arguments, isRepeated: false))
+        ask(call, elsewhere)
+    }
+
+    private func ask(_ call: RemoteCall, _ elsewhere: @escaping (Redirection) -> Void) {
+        askScript(LimitScript.arguments(resetting: call)) { reply in
+            if case .error(let text) = reply, let redirection = Redirection(text) { elsewhere(redirection) }
+        }
     }
 }

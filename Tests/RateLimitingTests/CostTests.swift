@@ -70,6 +70,33 @@ private let second: UInt64 = 1_000_000_000
         #expect(!refused.isAllowed && refused.retryAfter <= .seconds(20), "\(refused)")
     }
 
+    /// A token of a small plan that is refused leaves what the large plan owes; what it is told to wait is exact; and a refund gives back what was charged.
+    @Test(arguments: [(60, 500, 6, 6), (60, 500, 60, 6), (600, 600, 6, 20)] as [(UInt64, UInt64, UInt64, UInt64)])
+    func twoPlansOfOneKeyAreOneCount(pro: UInt64, proBurst: UInt64, free: UInt64, freeBurst: UInt64) throws {
+        let table = try table()
+        let large = Quota(count: pro, window: .seconds(60), burst: proBurst)
+        let small = Quota(count: free, window: .seconds(60), burst: freeBurst)
+        let now = 1_772_400_000 * second
+        for _ in 0..<proBurst { #expect(table.admit(1, large, now: now).isAllowed) }
+        var passed = 0
+        for round in 0..<20 {
+            let moment = now + UInt64(round) * 1_000_000
+            let refused = table.admit(1, small, now: moment)
+            #expect(!refused.isAllowed && table.refusal(1, small, now: moment) != nil)
+            for _ in 0..<proBurst where table.admit(1, large, now: moment).isAllowed { passed += 1 }
+        }
+        #expect(passed <= 1)
+        let wait = table.admit(1, small, now: now).retryAfter.count
+        #expect(table.refusal(1, small, now: now + wait + 1_000_000) == nil && table.refusal(1, small, now: now + wait - 1_000_000) != nil)
+        // From here on it is counted with the small one: what the large one owes is owed there too.
+        let later = now + wait + 1_000_000
+        let charge = table.admit(1, small, now: later).charge
+        #expect(!table.admit(1, small, now: later).isAllowed)
+        let left = table.admit(1, large, now: later).remaining
+        table.refund(1, small, charge, now: later)
+        #expect(table.admit(1, large, now: later).remaining <= left + 1)
+    }
+
     @Test(arguments: [UInt64(0), 1, .max / 2, .max]) func extremesDoNotTrap(_ value: UInt64) {
         for quota in Self.quotas + [Quota(count: 1, window: .seconds(31 * 86_400), burst: 1_000)] {
             for units: UInt64 in [0, 1, .max / 2, .max] {

@@ -105,6 +105,31 @@ import Time
         }
     }
 
+    /// A clock that is set back makes no lock longer than any; a count that is changed in the file opens none; and a store that lets somebody in has opened it.
+    @Test func locksEndAndHold() throws {
+        let lockout = try Self.lockout("lockout 3/5m { status 401; for 1m; until 1h; }")
+        let quota = Quota(count: 3, window: .seconds(300), lockout: lockout)
+        let table = try table()
+        let now: UInt64 = 1_772_400_000 * 1_000_000_000
+        for _ in 0..<3 {
+            #expect(table.admit(1, quota, now: now).isAllowed)
+            table.end(1, quota, .failed, now: now)
+        }
+        #expect(table.admit(1, quota, now: now).retryAfter == .seconds(60))
+        let monthBefore = now - 30 * 86_400 * 1_000_000_000
+        #expect(table.admit(1, quota, now: monthBefore).retryAfter <= .seconds(3_600))
+        #expect(table.admit(1, quota, now: monthBefore + 3_601 * 1_000_000_000).isAllowed)
+        for _ in 0..<3 {
+            _ = table.admit(2, quota, now: now)
+            table.end(2, quota, .failed, now: now)
+        }
+        let other = Quota(
+            count: 4, window: .seconds(300), lockout: try Self.lockout("lockout 4/5m { status 401; for 1m; until 1h; }"))
+        #expect(!table.admit(2, other, now: now).isAllowed && !table.admit(2, quota, now: now).isAllowed)
+        table.learn(2, quota, lockout.allowed(charged: 1, since: 0, at: 1), standIns: table.standIns, now: now)
+        #expect(table.refusal(2, quota, now: now) == nil)
+    }
+
     @Test func locksGrowToTheirEnd() throws {
         let lockout = try Self.lockout("lockout 5/5m { status 401 403; for 1m; grow 2; until 24h; }")
         #expect(

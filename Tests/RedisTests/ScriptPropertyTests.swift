@@ -291,6 +291,37 @@ import Time
         }
     }
 
+    /// As in memory: a small plan that is refused leaves what the large one owes, also where it is only looked at.
+    @Test func twoPlansOfOneKeyAreOneCount() throws {
+        let server = try Server()
+        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let large = Quota(count: 60, window: .seconds(60), burst: 500)
+        let now = Clock.wallSeconds() * 1_000_000
+        func ask(_ quota: Quota, _ count: UInt64 = 1, isDivisible: Bool = false, at moment: UInt64) throws -> GCRA.Decision {
+            let call = RemoteCall(
+                name: Array("k\(quota.burst)".utf8.prefix(1)), fingerprint: 1, quota: quota, count: count, isDivisible: isDivisible)
+            let reply = try run(LimitScript.arguments([call]), at: moment, client, reader)
+            return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
+        }
+        for small in [Quota(count: 6, window: .seconds(60)), Quota(count: 60, window: .seconds(60), burst: 6)] {
+            client.send("FLUSHALL\r\n")
+            let flushed = try #require(client.waitForBytes(65_536, silence: 20_000))
+            try reader.feed(flushed.span)
+            #expect(try reader.next() == .status("OK"))
+            #expect(try ask(large, 500, at: now).granted == 500)
+            for round in 0..<10 {
+                let moment = now + UInt64(round) * 1_000
+                #expect(try !ask(small, at: moment).isAllowed)
+                #expect(try ask(small, 0, at: moment).remaining == 0)
+                #expect(try ask(large, 500, isDivisible: true, at: moment).granted == 0)
+            }
+            let wait = try ask(small, at: now).retryAfter.count / 1_000
+            #expect((490_000_000...500_000_000).contains(wait), "\(wait)")
+            #expect(try !ask(small, at: now + wait - 2_000).isAllowed && ask(small, at: now + wait + 2_000).isAllowed)
+            #expect(try ask(large, 500, isDivisible: true, at: now + wait + 2_000).granted <= 494)
+        }
+    }
+
     /// Much that was taken back of a key over days does not use it up.
     @Test func manyRefundsDoNotSpoilAKey() throws {
         let server = try Server()
@@ -299,7 +330,7 @@ import Time
         let quota = Quota(count: 10, window: .seconds(86_400))
         let call = RemoteCall(name: Array("k".utf8), fingerprint: 1, quota: quota)
         for taken in ["3999999999999999.000", "4000000000000001.000", "8999999999999999.000"] {
-            try set("k", "\(now + 8_640_000_000).000 8640000000.000 \(taken)", client, reader)
+            try set("k", "\(now + 8_640_000_000).000 8640000000.000 \(taken) 86400000000.000", client, reader)
             for _ in 0..<3 {
                 let reply = try run(LimitScript.arguments([call]), at: now, client, reader)
                 let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")

@@ -12,7 +12,7 @@ import Testing
             routes: """
                 route /** { upstream app; public; limit by_key; }
                 route /mine { upstream app; auth sso; limit mine; }
-                route /month { upstream app; public; limit month; }
+                route /month/{c} { upstream app; public; limit month; }
                 route /tries { upstream app; public; limit tries; }
                 route /slow { upstream app; public; limit slots; }
                 """,
@@ -21,7 +21,7 @@ import Testing
                 redis main { address 127.0.0.1:\(redis.port); timeout 500ms; }
                 limit by_key { rate 5/1h; key $header.x-key $client.ip; \(store) }
                 limit mine { rate $claim.plan { free 2/1h; pro 6/1h; default free; } key $claim.sub $claim.roles; \(store) }
-                limit month { quota 3/month; key "customer $query.c"; \(store) }
+                limit month { quota 3/month; key "customer $path.c"; \(store) }
                 limit tries { lockout 2/5m { status 200; for 1h; } key $client.ip; \(store) }
                 limit slots { concurrent 2; key $client.ip; \(store) }
                 limit other { rate 1000/1h; key $client.ip; store main; }
@@ -64,10 +64,10 @@ import Testing
         #expect(!stage.gateway.log.contains("alice"))
 
         // A month, a claim that is a list, a plan.
-        for _ in 0..<3 { #expect(try ask("/month?c=7") == 200) }
-        #expect(try ask("/month?c=7") == 429)
+        for _ in 0..<3 { #expect(try ask("/month/7") == 200) }
+        #expect(try ask("/month/7") == 429)
         #expect(try limit(stage, ["reset", "month", "7"]).text.hasPrefix("\(place): 3 left"))
-        #expect(try ask("/month?c=7") == 200)
+        #expect(try ask("/month/7") == 200)
         let token = try stage.signer.token(subject: "carol", ["roles": ["a", "b"], "plan": "pro"])
         for _ in 0..<4 { #expect(try ask("/mine", ["-H", "Authorization: Bearer \(token)"]) == 200) }
         #expect(try limit(stage, ["show", "--plan", "pro", "mine", "carol", "[a,b]"]).text.hasPrefix("\(place): 2 left"))
@@ -110,8 +110,8 @@ import Testing
     func top() throws {
         let redis = try RedisServer(in: folder)
         let stage = try stage(inRedis: false, redis)
-        _ = try stage.gateway.load("/month?c=often&n=", count: 600, parallel: 8)
-        for number in 0..<20 { _ = try stage.gateway.curl("/month?c=seldom\(number)") }
+        _ = try stage.gateway.load("/month/often", count: 600, parallel: 8)
+        for number in 0..<20 { _ = try stage.gateway.curl("/month/seldom\(number)") }
         let output = try limit(stage, ["top", "month"])
         let first = output.text.split(whereSeparator: \.isNewline).first?.split(whereSeparator: \.isWhitespace).map(String.init) ?? []
         #expect(first.count == 2 && first[1] == "often" && (300...900).contains(Int(first[0]) ?? 0), "\(output)")

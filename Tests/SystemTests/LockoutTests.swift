@@ -105,5 +105,10 @@ import Testing
             let output = try check(text)
             #expect(output.status != 0 && output.errors.contains(expected), "\(text): \(output.errors)")
         }
+        for limit in ["lockout 5/5m { status 401; } key $client.ip;", "concurrent 5; key $client.ip;"] {
+            let output = try stage.check(
+                stage.configuration("limit a { \(limit) } route /** { upstream app; auth sso; limit a { cost 5; } }"))
+            #expect(output.status != 0 && output.errors.contains("of which none has a cost"), "\(output)")
+        }
     }
 }

@@ -75,7 +75,12 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         link.decide(calls, for: receiver)
     }
 
-    func reset(_ call: RemoteCall) { link(of: call.name)?.reset(call) }
+    func reset(_ call: RemoteCall) {
+        guard let link = link(of: call.name) else { return }
+        link.reset(call) { [unowned self, unowned link] redirection in
+            if let next = follow(redirection, by: link), next.link !== link { next.link.reset(call) }
+        }
+    }
 
     func refund(_ refunds: [RemoteRefund]) { for refund in refunds { link(of: refund.call.name)?.refund([refund]) } }
 

@@ -74,7 +74,7 @@ struct LimitCommand: ParsableCommand {
     private static func post(_ members: [(String, JSON)], _ admin: AdminOption) throws -> AdminConnection.Response {
         let response = try admin.socket.post("/v1/limits", JSON.object(members).line)
         guard response.status == 200 else {
-            complain(response.message)
+            complain(printable(response.message))
             throw ExitCode(1)
         }
         return response
