@@ -12,12 +12,9 @@ extension RedisLink {
     func reset(_ call: RemoteCall, elsewhere: @escaping (Redirection) -> Void = { _ in }) {
         guard isReady else { return }
         asked.remove(call.fingerprint)
-        ask(call, elsewhere)
-    }
-
-    private func ask(_ call: RemoteCall, _ elsewhere: @escaping (Redirection) -> Void) {
-        askScript(LimitScript.arguments(resetting: call)) { reply in
+        let answer = { (reply: RedisReply) in
             if case .error(let text) = reply, let redirection = Redirection(text) { elsewhere(redirection) }
         }
+        send(LimitScript.arguments(resetting: call), .question(answer))
     }
 }

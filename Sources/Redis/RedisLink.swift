@@ -194,10 +194,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         if sent.lateCount >= lateMax { fail("it owes \(sent.lateCount) replies") }
     }
 
-    /// Runs the script for what nobody waits for.
-    func askScript(_ arguments: [[UInt8]], _ answer: @escaping (RedisReply) -> Void) { send(arguments, .question(answer)) }
-
-    private func send(_ arguments: [[UInt8]], _ call: Call) {
+    func send(_ arguments: [[UInt8]], _ call: Call) {
         var command: [[UInt8]] = []
         command.reserveCapacity(2 + arguments.count)
         command.append(evalsha)
