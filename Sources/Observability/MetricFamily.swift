@@ -14,6 +14,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
     case limitDecisions = 80, limitTableEntries, limitTableEvictions
     case storeRequests, storeDuration, storeRedirects, storeUp
     case limitPlansMissed, limitNear, limitRefusalsKept
+    case storeConnections, storeLateReplies, storeBatches, storeScriptLoads
     case upstreamRequests = 100, upstreamResponseDuration, upstreamConnectDuration
     case upstreamConnections, upstreamConnectFailures, upstreamWaiting, upstreamWaitDuration, upstreamRejections
     case upstreamRetries, upstreamRetriesDenied
@@ -110,6 +111,14 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
         .storeDuration: Definition("store_duration_seconds", .histogram(.fine), ["redis"], "How long Redis took to answer."),
         .storeRedirects: Definition(
             "store_redirects_total", .counter, ["redis"], "Questions that a server of a cluster passed on to another one."),
+        .storeConnections: Definition(
+            "store_connections_total", .counter, ["redis", "result"], "Connections to Redis that could be asked, opened and lost."),
+        .storeLateReplies: Definition(
+            "store_late_replies_total", .counter, ["redis"], "Replies of Redis that came after their time."),
+        .storeBatches: Definition(
+            "store_batches_total", .counter, ["redis"], "Batches of questions to Redis: those of one turn of a worker's loop."),
+        .storeScriptLoads: Definition(
+            "store_script_loads_total", .counter, ["redis"], "Times that a Redis had lost the script and got it again."),
         .storeUp: Definition(
             "store_up", .gauge, ["redis"], "Whether any worker has a connection to this Redis; of several servers, to all."),
         .upstreamRequests: Definition(

@@ -5,6 +5,9 @@ import Time
 
 /// What is said to the script, and what it says.
 extension LimitScript {
+    /// By which its digest is called.
+    static let command = [UInt8]("EVALSHA".utf8)
+
     static func arguments(_ calls: [RemoteCall]) -> [[UInt8]] {
         let isPlain = calls.allSatisfy { $0.count == 1 && $0.floor == 0 }
         return arguments(isPlain ? oneMode : decideMode, calls.map { ($0, $0.floor, $0.floorStart) }, isPlain)

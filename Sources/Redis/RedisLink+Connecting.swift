@@ -69,6 +69,12 @@ extension RedisLink {
         loop.set(timer!, after: settings.connectTimeout)
     }
 
+    /// A connection that could be asked has ended.
+    func broke() {
+        metrics?.connectionLost()
+        owner?.linkBroke(self)
+    }
+
     func greet() {
         var commands: [(kind: Greeting, words: [String])] = []
         if let words = settings.login.command { commands.append((.authentication, words)) }
@@ -102,6 +108,7 @@ extension RedisLink {
         }
         guard isLast else { return }
         state = .ready
+        metrics?.connectionOpened()
         timer?.clear()
         breaker.connected(at: loop.now)
         asked.removeAll(keepingCapacity: true)

@@ -152,6 +152,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         isTurnQueued = false
         // The turn may have taken a while: the server's time begins now.
         let now = Clock.now()
+        if !unsent.isEmpty { metrics?.batchSent() }
         for call in unsent { sent.add(call, at: now) }
         unsent.removeAll(keepingCapacity: true)
         connection?.flush()
@@ -197,7 +198,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     func send(_ arguments: [[UInt8]], _ call: Call) {
         var command: [[UInt8]] = []
         command.reserveCapacity(2 + arguments.count)
-        command.append(evalsha)
+        command.append(LimitScript.command)
         command.append(digest)
         command += arguments
         ask(command, call)
@@ -230,6 +231,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     private func take(_ reply: RedisReply) {
         guard let entry = sent.take() else { return fail("a reply without a call") }
         let length = loop.now.since(entry.sentAt)
+        if entry.isLate { metrics?.repliedLate() }
         switch entry.call {
         case .greeting(let kind, let isLast): greeted(kind, reply, isLast: isLast)
         case .loading:
@@ -298,6 +300,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     private func loadAgain() {
         guard case .loaded(let digest) = script else { return }
         script = .reloading(digest)
+        metrics?.scriptLost()
         ask(Self.loadCommand.map { [UInt8]($0.utf8) }, .loading)
     }
 
@@ -324,7 +327,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         let unanswered = breakOff()
         report(false, reason)
         retryLater()
-        if wasReady { owner?.linkBroke(self) }
+        if wasReady { broke() }
         sendEarly()
         for case .decision(let receiver, _, _, _) in unanswered {
             metrics?.decided(false)
@@ -381,7 +384,6 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     }
 }
 
-private let evalsha = [UInt8]("EVALSHA".utf8)
 let retryPauseFirst = Nanoseconds.milliseconds(50)
 private let retryPauseMax = Nanoseconds.seconds(1)
 /// Questions that wait for a connection to come about.

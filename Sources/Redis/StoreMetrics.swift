@@ -9,6 +9,11 @@ struct StoreMetrics {
     private let duration: Metrics.Cell
     private let redirects: Metrics.Cell
     private let up: Metrics.Cell
+    private let opened: Metrics.Cell
+    private let lost: Metrics.Cell
+    private let late: Metrics.Cell
+    private let batches: Metrics.Cell
+    private let scripts: Metrics.Cell
 
     init(_ name: String, _ metrics: Metrics) {
         self.metrics = metrics
@@ -16,6 +21,11 @@ struct StoreMetrics {
         failed = metrics.cell(.storeRequests, name, "error")
         duration = metrics.cell(.storeDuration, name)
         redirects = metrics.cell(.storeRedirects, name)
+        opened = metrics.cell(.storeConnections, name, "opened")
+        lost = metrics.cell(.storeConnections, name, "lost")
+        late = metrics.cell(.storeLateReplies, name)
+        batches = metrics.cell(.storeBatches, name)
+        scripts = metrics.cell(.storeScriptLoads, name)
         up = metrics.cell(.storeUp, name)
     }
 
@@ -26,6 +36,19 @@ struct StoreMetrics {
 
     /// A server of a cluster has said that another one has the keys.
     func redirected() { metrics.add(redirects) }
+
+    func connectionOpened() { metrics.add(opened) }
+    /// One that could be asked has ended.
+    func connectionLost() { metrics.add(lost) }
+
+    /// A reply came after its time.
+    func repliedLate() { metrics.add(late) }
+
+    /// The questions of a turn go out.
+    func batchSent() { metrics.add(batches) }
+
+    /// The server had lost the script.
+    func scriptLost() { metrics.add(scripts) }
 
     func isAvailable(_ isAvailable: Bool) { metrics.set(up, isAvailable ? 1 : 0) }
 }
