@@ -34,6 +34,7 @@ package final class AdmissionProgress {
         func isShadow(_ limits: [Limit]) -> Bool { limits[ids[0].index].isShadow }
     }
 
+    /// What few requests have; see ``Present/rest``.
     final class Rest {
         /// What the response says of the request's cost.
         var toldCosts: [LimitID: UInt64] = [:]

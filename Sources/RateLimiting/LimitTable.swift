@@ -114,7 +114,7 @@ package struct LimitTable {
     }
 
     /// A key has used nothing.
-    func clear(_ fingerprint: UInt64, now: UInt64) {
+    func clear(_ fingerprint: UInt64) {
         guard let bucket = find(fingerprint) else { return }
         // What is under way of it at this moment is charged to nobody.
         memory.store(bucket + 1, 0)
@@ -213,7 +213,7 @@ package struct LimitTable {
                 learn(fingerprint, lockout, quota, lockedFor: decision.retryAfter.secondsUp, level: level, now: now)
             } else if decision.isAllowed, isAll, locked(fingerprint, lockout, now: now).seconds > 0 {
                 // Somebody has opened the lock.
-                clear(fingerprint, now: now)
+                clear(fingerprint)
             }
         } else {
             // What another plan owes is more than this one's store has to say of it.

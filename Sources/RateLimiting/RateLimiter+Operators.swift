@@ -26,7 +26,7 @@ extension RateLimiter {
         }
         let fingerprint = table.fingerprint(bytes.span)
         guard case .redis(let name) = limit.store else {
-            if question.action != .show { table.clear(fingerprint, now: now.nanoseconds) }
+            if question.action != .show { table.clear(fingerprint) }
             if question.action == .set, question.used > 0 { table.charge(fingerprint, quota, units: question.used, now: now.nanoseconds) }
             return done(LimitAnswer(200, "", [entry("this host", table.look(fingerprint, quota, now: now.nanoseconds), of: quota)]))
         }
@@ -40,7 +40,7 @@ extension RateLimiter {
             return done(LimitAnswer(503, "redis \(name) is away", known))
         }
         if question.action != .show {
-            table.clear(fingerprint, now: now.nanoseconds)
+            table.clear(fingerprint)
             store.reset(call)
         }
         let pending = PendingDecision { [unowned self] _, decisions, now in
