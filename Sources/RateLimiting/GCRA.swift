@@ -74,6 +74,28 @@ package struct GCRA: Equatable, Sendable {
         return min(left, arrival > now ? arrival - now : 0)
     }
 
+    /// What each of several requests is told that were asked for at once, of which as many were granted as there were: the first ones are.
+    package func parts(of decision: Decision, for count: Int) -> [Decision] {
+        let granted = decision.isAllowed ? min(decision.granted, UInt64(count)) : 0
+        return (0..<UInt64(count)).map { index in
+            let ahead = decision.resetAfter.count
+            guard index < granted else {
+                let (next, overflow) = ahead.addingReportingOverflow(cost)
+                let wait = overflow ? cost : next - min(next, tolerance)
+                return Decision(
+                    isAllowed: false, arrival: decision.arrival, remaining: 0, resetAfter: decision.resetAfter,
+                    retryAfter: granted == 0 ? decision.retryAfter : Nanoseconds(max(1, wait)))
+            }
+            let after = granted - 1 - index
+            let later = cost(of: after)
+            var part = Decision(
+                isAllowed: true, arrival: decision.arrival - min(decision.arrival, later), remaining: decision.remaining &+ after,
+                resetAfter: Nanoseconds(ahead - min(ahead, later)), retryAfter: .zero)
+            part.refundedBefore = decision.refundedBefore
+            return part
+        }
+    }
+
     /// Until one request more than now may come at once, of a key whose TAT is so far ahead of now. Where none may, that is how long the next one
     /// has to wait.
     package func nextAfter(ahead: UInt64) -> Nanoseconds {

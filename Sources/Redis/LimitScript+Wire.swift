@@ -8,24 +8,56 @@ extension LimitScript {
     /// By which its digest is called.
     static let command = [UInt8]("EVALSHA".utf8)
 
-    static func arguments(_ calls: [RemoteCall]) -> [[UInt8]] {
-        let isPlain = calls.allSatisfy { $0.count == 1 && $0.floor == 0 }
-        return arguments(isPlain ? oneMode : decideMode, calls.map { ($0, $0.floor, $0.floorStart) }, isPlain)
-    }
-
-    static func arguments(_ refunds: [RemoteRefund]) -> [[UInt8]] {
-        return arguments(refundMode, refunds.map { ($0.call, $0.charge.end, $0.charge.refundedBefore) }, false)
+    static func arguments(_ works: [LimitWork]) -> [[UInt8]] {
+        var arguments: [[UInt8]] = [[]]
+        arguments.reserveCapacity(3 + works.count * 8)
+        for work in works { appendNames(of: work, to: &arguments) }
+        arguments[0] = decimal(UInt64(arguments.count - 1))
+        guard works.count > 1 else {
+            appendMode(of: works[0], isOneOfMany: false, to: &arguments)
+            return arguments
+        }
+        arguments.append(manyMode)
+        arguments.append(decimal(UInt64(works.count)))
+        for work in works { appendMode(of: work, isOneOfMany: true, to: &arguments) }
+        return arguments
     }
 
     static func arguments(resetting call: RemoteCall) -> [[UInt8]] { [decimal(1), call.name, Array("reset".utf8)] }
 
+    private static func appendNames(of work: LimitWork, to arguments: inout [[UInt8]]) {
+        switch work {
+        case .decision(_, let calls): for call in calls { arguments.append(call.name) }
+        case .shared(_, let call), .probe(let call): arguments.append(call.name)
+        case .refund(let refunds): for refund in refunds { arguments.append(refund.call.name) }
+        }
+    }
+
+    /// - Parameter isOneOfMany: whether it has to be said how many keys are its own.
+    private static func appendMode(of work: LimitWork, isOneOfMany: Bool, to arguments: inout [[UInt8]]) {
+        func begin(_ mode: [UInt8]) {
+            arguments.append(mode)
+            if isOneOfMany { arguments.append(work.checks == 1 ? oneText : decimal(UInt64(work.checks))) }
+        }
+        switch work {
+        case .decision(_, let calls):
+            let isShort = calls.allSatisfy { $0.count == 1 && $0.floor == 0 }
+            begin(isShort ? oneMode : decideMode)
+            append(calls.map { ($0, $0.floor, $0.floorStart) }, isShort, to: &arguments)
+        case .shared(let receivers, let call):
+            begin(decideMode)
+            append([(call.asked(for: UInt64(receivers.count)), 0, 0)], false, to: &arguments)
+        case .probe(let call):
+            begin(oneMode)
+            append([(call, 0, 0)], true, to: &arguments)
+        case .refund(let refunds):
+            begin(refundMode)
+            append(refunds.map { ($0.call, $0.charge.end, $0.charge.refundedBefore) }, false, to: &arguments)
+        }
+    }
+
     /// - Parameter isShort: whether no count and no numbers are said.
-    private static func arguments(_ mode: [UInt8], _ parts: [(call: RemoteCall, UInt64, UInt64)], _ isShort: Bool) -> [[UInt8]] {
-        var arguments: [[UInt8]] = []
-        arguments.reserveCapacity(2 + parts.count * (isShort ? 3 : 6))
-        arguments.append(parts.count == 1 ? oneText : decimal(UInt64(parts.count)))
-        for (call, _, _) in parts { arguments.append(call.name) }
-        arguments.append(mode)
+    private static func append(_ parts: [(call: RemoteCall, UInt64, UInt64)], _ isShort: Bool, to arguments: inout [[UInt8]]) {
         for (call, first, second) in parts {
             if let lockout = call.quota.lockout {
                 let times = [lockout.window, lockout.first, lockout.growth, lockout.most, lockout.forgetAfter]
@@ -45,7 +77,6 @@ extension LimitScript {
             arguments.append(microseconds(first))
             arguments.append(microseconds(second))
         }
-        return arguments
     }
 
     private static func count(_ call: RemoteCall) -> [UInt8] {
@@ -149,8 +180,8 @@ extension LimitScript {
         let rest = gcra.tolerance - min(gcra.cost(of: units), gcra.tolerance)
         // Of a request that has to wait so long: how far the key must be for that.
         let ahead = value < 0 ? amount.addingReportingOverflow(rest).partialValue : amount
-        // A wait was rounded up, and what the server has kept is exact to a fraction of a microsecond.
-        let slack = gcra.tolerance.addingReportingOverflow(value < 0 ? 2_000 : 1_000).partialValue
+        // It was rounded up, and what the server has kept is exact to a fraction of a microsecond.
+        let slack = gcra.tolerance.addingReportingOverflow(2_000).partialValue
         var decision = GCRA.Decision(
             isAllowed: granted > 0, granted: granted, arrival: (now &+ (value < 0 ? 0 : value.magnitude)) * 1_000,
             remaining: ahead >= slack ? 0 : min(value < 0 ? units - 1 : .max, (slack - ahead) / gcra.cost), resetAfter: Nanoseconds(ahead),
@@ -185,4 +216,5 @@ private let momentMax: Int64 = 9_000_000_000_000_000
 private let oneText = [UInt8]("1".utf8)
 private let oneMode = [UInt8]("one".utf8)
 private let decideMode = [UInt8]("decide".utf8)
+private let manyMode = [UInt8]("many".utf8)
 private let refundMode = [UInt8]("refund".utf8)

@@ -14,6 +14,8 @@
 /// ``Lockout/State`` has. It is answered with 1, how many attempts are charged and since when; or with 0, for how long it is locked and how often it was,
 /// which is -1 where attempts are under way. In mode `refund`, the first number says what became of an attempt (``Lockout/Outcome``).
 ///
+/// Mode `many` decides for several requests one after the other: behind it stands how many they are, then for each its mode, how many of the keys are its own, and the arguments
+/// of that mode. It returns a list of replies.
 /// Mode `one` is mode `decide` for one request of each, of keys of which nothing is to be told: then there are no such numbers.
 /// Mode `decide` charges all limits or none. Its first number is how far ahead of now the key is known to be at least: a server that has lost its
 /// data learns it again. It returns the server's time; for each limit how far ahead of now the key is afterwards or, with a minus, how long to wait;
@@ -29,8 +31,6 @@ enum LimitScript {
     static let text = """
         local time = redis.call('TIME')
         local now = time[1] * 1000000 + time[2]
-        local refunding = ARGV[1] == 'refund'
-        local step = ARGV[1] == 'one' and 2 or 5
         if ARGV[1] == 'reset' then
           for i = 1, #KEYS do redis.call('SET', KEYS[i], '0.000 1.000 0.000 0.000', 'PX', 1) end
           return {now}
@@ -39,225 +39,238 @@ enum LimitScript {
           local value = tonumber(text or 'none')
           if value and value >= 0 and value <= 9000000000000000 then return value end
         end
-        local answer, grants, returns, ahead, costs, refunded, mended = {now}, {}, {}, {}, {}, {}, {}
-        local kept, reaches = {}, {}
-        local extras, window_values, window_times, before, places = {}, {}, {}, {}, {}
-        local all_allowed, has_refunds = true, false
-        for i = 1, #KEYS do
-          local a = (i - 1) * step + 1
-          local cost, tolerance = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-          local count, first_number, second_number = 1, 0, 0
-          if step == 5 then count, first_number, second_number = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5]) end
-          local is_whole = count < -1
-          count = math.abs(count)
-          local stored = redis.pcall('GET', KEYS[i])
-          local far, back, raw, own, reach = 0, 0, nil, nil, nil
-          local kind, spec
-          if not cost then kind, spec = string.match(ARGV[a + 1], '^(%a):(.*)$') end
-          if kind == 'l' then
-            local window, first_lock, growth, most, forget = string.match(spec, '^(%d+):(%d+):(%d+):(%d+):(%d+)$')
-            window, first_lock, growth, most, forget = number(window), number(first_lock), number(growth), number(most), number(forget)
-            local second = math.floor(now / 1000000)
-            local moment, locked, level, charged, failed = 0, 0, 0, 0, 0
-            if type(stored) == 'string' then
-              local one, two, three, four, five = string.match(stored, '^l (%d+) (%d+) (%d+) (%d+) (%d+)$')
-              if number(one) and number(two) and number(three) and number(four) and number(five) then
-                moment, locked, level, charged, failed = number(one), number(two), number(three), number(four), number(five)
-                -- Further ahead than any lock: a clock was set.
-                if moment > second + most then moment = second + most end
-              elseif not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+ [%d.]+$') and not string.match(stored, '^w %d+ %d+ %d+$') then
+        local function decide(mode, keys_before, count_of_keys, arguments_before)
+          local refunding = mode == 'refund'
+          local step = mode == 'one' and 2 or 5
+          local answer, grants, returns, ahead, costs, refunded, mended = {now}, {}, {}, {}, {}, {}, {}
+          local kept, reaches = {}, {}
+          local extras, window_values, window_times, before, places = {}, {}, {}, {}, {}
+          local all_allowed, has_refunds = true, false
+          for i = 1, count_of_keys do
+            local a = arguments_before + (i - 1) * step
+            local cost, tolerance = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+            local count, first_number, second_number = 1, 0, 0
+            if step == 5 then count, first_number, second_number = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5]) end
+            local is_whole = count < -1
+            count = math.abs(count)
+            local stored = redis.pcall('GET', KEYS[keys_before + i])
+            local far, back, raw, own, reach = 0, 0, nil, nil, nil
+            local kind, spec
+            if not cost then kind, spec = string.match(ARGV[a + 1], '^(%a):(.*)$') end
+            if kind == 'l' then
+              local window, first_lock, growth, most, forget = string.match(spec, '^(%d+):(%d+):(%d+):(%d+):(%d+)$')
+              window, first_lock, growth, most, forget = number(window), number(first_lock), number(growth), number(most), number(forget)
+              local second = math.floor(now / 1000000)
+              local moment, locked, level, charged, failed = 0, 0, 0, 0, 0
+              if type(stored) == 'string' then
+                local one, two, three, four, five = string.match(stored, '^l (%d+) (%d+) (%d+) (%d+) (%d+)$')
+                if number(one) and number(two) and number(three) and number(four) and number(five) then
+                  moment, locked, level, charged, failed = number(one), number(two), number(three), number(four), number(five)
+                  -- Further ahead than any lock: a clock was set.
+                  if moment > second + most then moment = second + most end
+                elseif not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+ [%d.]+$') and not string.match(stored, '^w %d+ %d+ %d+$') then
+                  moment, locked, mended[i] = second + first_lock, 1, true
+                end
+              elseif stored then
                 moment, locked, mended[i] = second + first_lock, 1, true
               end
-            elseif stored then
-              moment, locked, mended[i] = second + first_lock, 1, true
-            end
-            if locked == 1 and second >= moment then locked, charged, failed = 0, 0, 0 end
-            if locked == 0 then
-              if second - moment >= window then charged, failed = 0, 0 end
-              if second - moment >= forget then level = 0 end
-            end
-            if refunding then
-              local outcome = first_number
-              if locked == 1 then
-                -- Tries meanwhile change nothing.
-              elseif outcome == 2 then
-                charged, failed, level = math.max(0, charged - failed - 1), 0, 0
-              elseif outcome == 1 then
-                if charged == failed then
-                  if charged == 0 then moment = second end
-                  charged = charged + 1
-                end
-                failed = failed + 1
-                if failed >= tolerance then
-                  local length = first_lock
-                  for _ = 1, level do if length < most then length = length * growth end end
-                  moment, locked, level, charged, failed = second + math.min(length, most), 1, math.min(level + 1, 127), 0, 0
-                end
-              elseif charged > failed then
-                charged = charged - 1
+              if locked == 1 and second >= moment then locked, charged, failed = 0, 0, 0 end
+              if locked == 0 then
+                if second - moment >= window then charged, failed = 0, 0 end
+                if second - moment >= forget then level = 0 end
               end
-            else
-              local said = math.min(first_number, most)
-              if said > 0 and (locked == 0 or moment < second + said) then
-                moment, locked, level, charged, failed = second + said, 1, math.max(level, math.min(second_number, 127)), 0, 0
-                mended[i] = true
-              end
-              ahead[i] = string.format('l %.0f %.0f %.0f %.0f %.0f', moment, locked, level, charged, failed)
-              before[i], places[i] = charged, #extras + 1
-              if locked == 1 or (charged >= tolerance and count > 0) then
-                all_allowed = false
-                answer[#answer + 1] = 0
-                before[i] = locked == 1 and moment - second or 1
-                extras[#extras + 1] = before[i]
-                extras[#extras + 1] = locked == 1 and level or -1
+              if refunding then
+                local outcome = first_number
+                if locked == 1 then
+                  -- Tries meanwhile change nothing.
+                elseif outcome == 2 then
+                  charged, failed, level = math.max(0, charged - failed - 1), 0, 0
+                elseif outcome == 1 then
+                  if charged == failed then
+                    if charged == 0 then moment = second end
+                    charged = charged + 1
+                  end
+                  failed = failed + 1
+                  if failed >= tolerance then
+                    local length = first_lock
+                    for _ = 1, level do if length < most then length = length * growth end end
+                    moment, locked, level, charged, failed = second + math.min(length, most), 1, math.min(level + 1, 127), 0, 0
+                  end
+                elseif charged > failed then
+                  charged = charged - 1
+                end
               else
-                if charged == 0 and count > 0 then moment = second end
-                charged = charged + count
-                answer[#answer + 1] = 1
-                extras[#extras + 1] = charged
-                extras[#extras + 1] = moment
-              end
-              returns[#returns + 1] = 0
-            end
-            window_values[i] = string.format('l %.0f %.0f %.0f %.0f %.0f', moment, locked, level, charged, failed)
-            window_times[i] = (math.max(moment - second, 0) + window + (level > 0 and forget or 0) + 1) * 1000
-          elseif not cost then
-            local moment, first, last, earlier = math.floor(now / 1000), nil, nil, nil
-            if kind == 'c' then
-              for start in string.gmatch(spec, '%d+') do
-                start = start * 1000
-                if not first or start <= moment then earlier, first, last = first, start, nil elseif not last then last = start end
-              end
-              last = last or first + 86400000
-              earlier = earlier or first
-            else
-              local length = tonumber(spec)
-              first = moment - moment % length
-              last, earlier = first + length, first - length
-            end
-            local current, previous = 0, 0
-            if type(stored) == 'string' then
-              local start, one, two = string.match(stored, '^w (%d+) (%d+) (%d+)$')
-              start, one, two = number(start), number(one), number(two)
-              if start == first then current, previous = one, two
-              elseif start and (kind == 's' or kind == 'h') and start == earlier then previous = one
-              elseif start and one and two and start > first then
-                -- The clock has gone back, or another gateway's windows begin later: that window goes on.
-                if start <= last then first, last = start, start + last - first end
-                current, previous = one, two
-              elseif start and one and two and start > earlier then
-                -- Counted in windows that begin at another moment: in this one as well.
-                current, previous = one, two
-              elseif not start and not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+ [%d.]+$') then current, mended[i] = tolerance, true end
-            elseif stored then
-              current, mended[i] = tolerance, true
-            end
-            if refunding then
-              local charged = first_number
-              if charged == first then current = math.max(0, current - count)
-              elseif (kind == 's' or kind == 'h') and charged == earlier then previous = math.max(0, previous - count) end
-            else
-              local said, of = first_number, second_number
-              if kind == 'h' then
-                -- Requests that are still under way are counted here from now on.
-                if said > 0 and of ~= first then
-                  if of == earlier then previous = math.max(0, previous - said) end
-                  current, mended[i] = current + said, true
+                local said = math.min(first_number, most)
+                if said > 0 and (locked == 0 or moment < second + said) then
+                  moment, locked, level, charged, failed = second + said, 1, math.max(level, math.min(second_number, 127)), 0, 0
+                  mended[i] = true
                 end
-              elseif of == first and said > current then current, mended[i] = said, true end
-              before[i], places[i] = current, #extras + 1
-              local part = 0
-              if kind == 's' then part = previous * (last - moment) / (last - first) elseif kind == 'h' then part = previous end
-              local granted = math.min(count, math.max(0, math.floor(tolerance - current - part)))
-              if is_whole and granted < count then granted = 0 end
-              if granted > 0 or count == 0 then current = current + granted else all_allowed = false end
-              answer[#answer + 1] = granted
-              extras[#extras + 1] = current
-              extras[#extras + 1] = previous
-              if count > 1 then grants[#grants + 1] = granted end
-              returns[#returns + 1] = 0
+                ahead[i] = string.format('l %.0f %.0f %.0f %.0f %.0f', moment, locked, level, charged, failed)
+                before[i], places[i] = charged, #extras + 1
+                if locked == 1 or (charged >= tolerance and count > 0) then
+                  all_allowed = false
+                  answer[#answer + 1] = 0
+                  before[i] = locked == 1 and moment - second or 1
+                  extras[#extras + 1] = before[i]
+                  extras[#extras + 1] = locked == 1 and level or -1
+                else
+                  if charged == 0 and count > 0 then moment = second end
+                  charged = charged + count
+                  answer[#answer + 1] = 1
+                  extras[#extras + 1] = charged
+                  extras[#extras + 1] = moment
+                end
+                returns[#returns + 1] = 0
+              end
+              window_values[i] = string.format('l %.0f %.0f %.0f %.0f %.0f', moment, locked, level, charged, failed)
+              window_times[i] = (math.max(moment - second, 0) + window + (level > 0 and forget or 0) + 1) * 1000
+            elseif not cost then
+              local moment, first, last, earlier = math.floor(now / 1000), nil, nil, nil
+              if kind == 'c' then
+                for start in string.gmatch(spec, '%d+') do
+                  start = start * 1000
+                  if not first or start <= moment then earlier, first, last = first, start, nil elseif not last then last = start end
+                end
+                last = last or first + 86400000
+                earlier = earlier or first
+              else
+                local length = tonumber(spec)
+                first = moment - moment % length
+                last, earlier = first + length, first - length
+              end
+              local current, previous = 0, 0
+              if type(stored) == 'string' then
+                local start, one, two = string.match(stored, '^w (%d+) (%d+) (%d+)$')
+                start, one, two = number(start), number(one), number(two)
+                if start == first then current, previous = one, two
+                elseif start and (kind == 's' or kind == 'h') and start == earlier then previous = one
+                elseif start and one and two and start > first then
+                  -- The clock has gone back, or another gateway's windows begin later: that window goes on.
+                  if start <= last then first, last = start, start + last - first end
+                  current, previous = one, two
+                elseif start and one and two and start > earlier then
+                  -- Counted in windows that begin at another moment: in this one as well.
+                  current, previous = one, two
+                elseif not start and not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+ [%d.]+$') then current, mended[i] = tolerance, true end
+              elseif stored then
+                current, mended[i] = tolerance, true
+              end
+              if refunding then
+                local charged = first_number
+                if charged == first then current = math.max(0, current - count)
+                elseif (kind == 's' or kind == 'h') and charged == earlier then previous = math.max(0, previous - count) end
+              else
+                local said, of = first_number, second_number
+                if kind == 'h' then
+                  -- Requests that are still under way are counted here from now on.
+                  if said > 0 and of ~= first then
+                    if of == earlier then previous = math.max(0, previous - said) end
+                    current, mended[i] = current + said, true
+                  end
+                elseif of == first and said > current then current, mended[i] = said, true end
+                before[i], places[i] = current, #extras + 1
+                local part = 0
+                if kind == 's' then part = previous * (last - moment) / (last - first) elseif kind == 'h' then part = previous end
+                local granted = math.min(count, math.max(0, math.floor(tolerance - current - part)))
+                if is_whole and granted < count then granted = 0 end
+                if granted > 0 or count == 0 then current = current + granted else all_allowed = false end
+                answer[#answer + 1] = granted
+                extras[#extras + 1] = current
+                extras[#extras + 1] = previous
+                if count > 1 then grants[#grants + 1] = granted end
+                returns[#returns + 1] = 0
+              end
+              local left = last - moment + 1000
+              if kind == 's' or kind == 'h' then left = left + last - first elseif kind == 'c' then left = left + 86400000 end
+              window_values[i], window_times[i] = string.format('w %.0f %.0f %.0f', first, current, previous), left
+              ahead[i] = string.format('w %.0f %.0f %.0f', first, before[i] or current, previous)
+            elseif stored then
+              local arrival, paid, taken, most
+              if type(stored) == 'string' then arrival, paid, taken, most = string.match(stored, '^(%S+) (%S+) (%S+) (%S+)$') end
+              local was_window = type(stored) == 'string' and string.match(stored, '^w %d+ %d+ %d+$')
+              arrival, paid, taken, most = number(arrival), number(paid), number(taken), number(most)
+              if arrival and paid and taken and most and paid > 0 then
+                far, back = math.max(0, arrival - now), taken
+                -- Further ahead than any request takes it: a clock was set, and the key would be refused until then.
+                if far > most + 1 then far, mended[i] = most, true end
+                -- Before it is too large to be counted on. Who is refunded now gets nothing back once.
+                if back > 4000000000000000 then back = 0 end
+                raw, own, reach = far, paid, most
+                if math.abs(paid - cost) > 0.0005 then far = far * cost / paid end
+              elseif not was_window then
+                far, mended[i] = tolerance, true
+              end
             end
-            local left = last - moment + 1000
-            if kind == 's' or kind == 'h' then left = left + last - first elseif kind == 'c' then left = left + 86400000 end
-            window_values[i], window_times[i] = string.format('w %.0f %.0f %.0f', first, current, previous), left
-            ahead[i] = string.format('w %.0f %.0f %.0f', first, before[i] or current, previous)
-          elseif stored then
-            local arrival, paid, taken, most
-            if type(stored) == 'string' then arrival, paid, taken, most = string.match(stored, '^(%S+) (%S+) (%S+) (%S+)$') end
-            local was_window = type(stored) == 'string' and string.match(stored, '^w %d+ %d+ %d+$')
-            arrival, paid, taken, most = number(arrival), number(paid), number(taken), number(most)
-            if arrival and paid and taken and most and paid > 0 then
-              far, back = math.max(0, arrival - now), taken
-              -- Further ahead than any request takes it: a clock was set, and the key would be refused until then.
-              if far > most + 1 then far, mended[i] = most, true end
-              -- Before it is too large to be counted on. Who is refunded now gets nothing back once.
-              if back > 4000000000000000 then back = 0 end
-              raw, own, reach = far, paid, most
-              if math.abs(paid - cost) > 0.0005 then far = far * cost / paid end
-            elseif not was_window then
-              far, mended[i] = tolerance, true
-            end
-          end
-          if not cost then
-            -- Counted above.
-          elseif refunding then
-            local finish = first_number - (back - second_number)
-            local left = math.max(0, math.min(finish - math.max(finish - cost * count, now), far))
-            -- Less has been refunded than when it was charged: it is another key by now. One microsecond was rounded up.
-            if back + 1 < second_number then left = 0 end
-            far, back = far - left, back + left
-          else
-            local floor = math.min(first_number, tolerance)
-            -- Kept also where the request is refused: nobody says it a second time.
-            if floor > far + 1 then far, mended[i] = floor, true end
-            before[i] = far
-            local granted = math.min(count, math.max(0, math.floor((tolerance + 1 - far) / cost)))
-            if is_whole and granted < count then granted = 0 end
-            local is_over = far > tolerance + 1
-            if granted > 0 or count == 0 then
-              far = far + cost * granted
-              answer[#answer + 1] = math.ceil(math.min(far, math.max(tolerance, cost)))
+            if not cost then
+              -- Counted above.
+            elseif refunding then
+              local finish = first_number - (back - second_number)
+              local left = math.max(0, math.min(finish - math.max(finish - cost * count, now), far))
+              -- Less has been refunded than when it was charged: it is another key by now. One microsecond was rounded up.
+              if back + 1 < second_number then left = 0 end
+              far, back = far - left, back + left
             else
-              all_allowed = false
-              local wanted = is_whole and cost * count or cost
-              local wait = far + wanted - tolerance
-              -- Another plan has used more than this one has: what is owed wears off as it was counted.
-              if is_over and raw then wait = raw - (tolerance - wanted) * own / cost end
-              answer[#answer + 1] = -math.max(1, math.ceil(wait))
+              local floor = math.min(first_number, tolerance)
+              -- Kept also where the request is refused: nobody says it a second time.
+              if floor > far + 1 then far, mended[i] = floor, true end
+              before[i] = far
+              local granted = math.min(count, math.max(0, math.floor((tolerance + 1 - far) / cost)))
+              if is_whole and granted < count then granted = 0 end
+              local is_over = far > tolerance + 1
+              if granted > 0 or count == 0 then
+                far = far + cost * granted
+                answer[#answer + 1] = math.ceil(math.min(far, math.max(tolerance, cost)))
+              else
+                all_allowed = false
+                local wanted = is_whole and cost * count or cost
+                local wait = far + wanted - tolerance
+                -- Another plan has used more than this one has: what is owed wears off as it was counted.
+                if is_over and raw then wait = raw - (tolerance - wanted) * own / cost end
+                answer[#answer + 1] = -math.max(1, math.ceil(wait))
+              end
+              -- Who could not pay leaves what others owe as it is.
+              if is_over and raw then kept[i] = true end
+              if count > 1 then grants[#grants + 1] = granted end
+              if back > 0 then has_refunds = true end
+              returns[#returns + 1] = math.ceil(back)
             end
-            -- Who could not pay leaves what others owe as it is.
-            if is_over and raw then kept[i] = true end
-            if count > 1 then grants[#grants + 1] = granted end
-            if back > 0 then has_refunds = true end
-            returns[#returns + 1] = math.ceil(back)
-          end
-          if kept[i] then
-            ahead[i], costs[i], refunded[i], reaches[i] = raw, own, back, reach
-          elseif cost then
-            ahead[i], costs[i], refunded[i], reaches[i] = far, cost, back, math.max(tolerance, far)
-          end
-        end
-        if not all_allowed then
-          -- Nobody is charged: what was answered for those that would allow it is taken back.
-          for i = 1, #KEYS do
-            if places[i] then
-              extras[places[i]], window_values[i] = before[i], ahead[i]
-            elseif answer[i + 1] >= 0 and not kept[i] then
-              answer[i + 1], ahead[i] = math.ceil(before[i]), before[i]
+            if kept[i] then
+              ahead[i], costs[i], refunded[i], reaches[i] = raw, own, back, reach
+            elseif cost then
+              ahead[i], costs[i], refunded[i], reaches[i] = far, cost, back, math.max(tolerance, far)
             end
           end
-        end
-        for i = 1, #KEYS do
-          if (refunding or all_allowed or mended[i]) and window_values[i] then
-            redis.call('SET', KEYS[i], window_values[i], 'PX', window_times[i])
-          elseif refunding or all_allowed or mended[i] then
-            redis.call('SET', KEYS[i], string.format('%.3f %.3f %.3f %.3f', now + ahead[i], costs[i], refunded[i], reaches[i]), 'PX',
-              math.ceil(ahead[i] / 1000) + 1000)
+          if not all_allowed then
+            -- Nobody is charged: what was answered for those that would allow it is taken back.
+            for i = 1, count_of_keys do
+              if places[i] then
+                extras[places[i]], window_values[i] = before[i], ahead[i]
+              elseif answer[i + 1] >= 0 and not kept[i] then
+                answer[i + 1], ahead[i] = math.ceil(before[i]), before[i]
+              end
+            end
           end
+          for i = 1, count_of_keys do
+            if (refunding or all_allowed or mended[i]) and window_values[i] then
+              redis.call('SET', KEYS[keys_before + i], window_values[i], 'PX', window_times[i])
+            elseif refunding or all_allowed or mended[i] then
+              redis.call('SET', KEYS[keys_before + i], string.format('%.3f %.3f %.3f %.3f', now + ahead[i], costs[i], refunded[i], reaches[i]), 'PX',
+                math.ceil(ahead[i] / 1000) + 1000)
+            end
+          end
+          for i = 1, #extras do answer[#answer + 1] = extras[i] end
+          for i = 1, #grants do answer[#answer + 1] = grants[i] end
+          if has_refunds then for i = 1, #returns do answer[#answer + 1] = returns[i] end end
+          return answer
         end
-        for i = 1, #extras do answer[#answer + 1] = extras[i] end
-        for i = 1, #grants do answer[#answer + 1] = grants[i] end
-        if has_refunds then for i = 1, #returns do answer[#answer + 1] = returns[i] end end
-        return answer
+        if ARGV[1] ~= 'many' then return decide(ARGV[1], 0, #KEYS, 1) end
+        local answers, key, place = {}, 0, 2
+        for i = 1, tonumber(ARGV[2]) do
+          local mode, count_of_keys = ARGV[place + 1], tonumber(ARGV[place + 2])
+          answers[i] = decide(mode, key, count_of_keys, place + 2)
+          key = key + count_of_keys
+          place = place + 2 + count_of_keys * (mode == 'one' and 2 or 5)
+        end
+        return answers
         """
 }

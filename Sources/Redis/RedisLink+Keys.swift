@@ -15,6 +15,6 @@ extension RedisLink {
         let answer = { (reply: RedisReply) in
             if case .error(let text) = reply, let redirection = Redirection(text) { elsewhere(redirection) }
         }
-        send(LimitScript.arguments(resetting: call), .question(answer))
+        self.call(LimitScript.arguments(resetting: call), .question(answer))
     }
 }

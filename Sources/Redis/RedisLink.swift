@@ -28,10 +28,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     }
 
     enum Call {
-        /// The arguments are those of the call, to be sent again when the server has lost the script.
-        case decision(any RemoteDecisionReceiver, calls: [RemoteCall], arguments: [[UInt8]], isRepeated: Bool)
-        case refund([RemoteRefund], arguments: [[UInt8]], isRepeated: Bool)
-        case probe(arguments: [[UInt8]], isRepeated: Bool)
+        /// One call of the script; again where the server had lost it.
+        case works([LimitWork], isRepeated: Bool)
         case loading
         /// What only the order of replies is kept for.
         case other
@@ -57,6 +55,10 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var sent = CallQueue<Call>()
     /// Those that go out at the end of the turn, when their time begins.
     var unsent: [Call] = []
+    /// As above; as many of them as may be go out as one call.
+    var gathered: [LimitWork] = []
+    /// Whether one call may have any keys.
+    let isOneServer: Bool
     /// Keys that the server was asked about on this connection.
     var asked: Set<UInt64> = []
     var breaker: StoreBreaker
@@ -74,7 +76,12 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     let madeAt: Instant
     var timer: Timer?
 
-    init(_ settings: RedisSettings, to server: RedisSettings.Address, title: String, on loop: EventLoop, metrics: StoreMetrics?) {
+    /// - Parameter isOneServer: false for one of a cluster, which runs no script for keys of several slots.
+    init(
+        _ settings: RedisSettings, to server: RedisSettings.Address, title: String, on loop: EventLoop, metrics: StoreMetrics?,
+        isOneServer: Bool = true
+    ) {
+        self.isOneServer = isOneServer
         self.settings = settings
         self.server = server
         self.title = title
@@ -91,7 +98,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var hasSettled: Bool { wasAvailable != nil }
 
     /// Whether somebody waits for a reply.
-    var owesReplies: Bool { sent.oldestInTime != nil || !unsent.isEmpty }
+    var owesReplies: Bool { sent.oldestInTime != nil || !unsent.isEmpty || !gathered.isEmpty }
 
     var isReady: Bool { if case .ready = state { true } else { false } }
 
@@ -102,16 +109,14 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         timer?.cancel()
         observer = nil
         owner = nil
-        for case .decision(let receiver, _, _, _) in breakOff() { receiver.decided(nil, at: loop.now) }
+        for work in breakOff() { endWithoutReply(work) }
     }
 
     /// - Parameter isHandedOn: by another server of a cluster, which has handed the keys to this one but for good (`ASK`).
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver, isHandedOn: Bool = false) {
         guard isAvailable else { return receiver.decided(nil, at: loop.now) }
         if asked.count < askedMax { for call in calls { asked.insert(call.fingerprint) } }
-        if isHandedOn { sendAsking() }
-        let arguments = LimitScript.arguments(calls)
-        send(arguments, .decision(receiver, calls: calls, arguments: arguments, isRepeated: false))
+        put(.decision(receiver, calls: calls), isHandedOn: isHandedOn)
     }
 
     /// As above; where the connection is still being made, as soon as it is there. The receiver has its own deadline.
@@ -124,13 +129,17 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     func refund(_ refunds: [RemoteRefund], isHandedOn: Bool = false) {
         guard isReady else { return }
-        if isHandedOn { sendAsking() }
-        let arguments = LimitScript.arguments(refunds)
-        send(arguments, .refund(refunds, arguments: arguments, isRepeated: false))
+        put(.refund(refunds), isHandedOn: isHandedOn)
     }
 
-    private func sendAsking() {
+    /// What one server of a cluster has handed on goes by itself, behind a word that says so.
+    private func put(_ work: LimitWork, isHandedOn: Bool) {
+        guard isHandedOn else {
+            gathered.append(work)
+            return queueTurn()
+        }
         ask([[UInt8]("ASKING".utf8)], .other)
+        send([work])
     }
 
     /// Asks the server something about itself.
@@ -143,13 +152,12 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         breaker.probed()
         // One that is written, as those of requests are: a server may be able to read alone.
         let name = owner?.probeName(for: self) ?? settings.keyNames.probeName(0)
-        let call = RemoteCall(name: name, fingerprint: 0, quota: Quota(count: 1_000_000, window: .seconds(1)))
-        let arguments = LimitScript.arguments([call])
-        send(arguments, .probe(arguments: arguments, isRepeated: false))
+        send([.probe(RemoteCall(name: name, fingerprint: 0, quota: Quota(count: 1_000_000, window: .seconds(1))))])
     }
 
     func turnEnded() {
         isTurnQueued = false
+        sendGathered()
         // The turn may have taken a while: the server's time begins now.
         let now = Clock.now()
         if !unsent.isEmpty { metrics?.batchSent() }
@@ -178,14 +186,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     private func endLateCalls() {
         let now = loop.now
         while let sentAt = sent.oldestInTime, sentAt.adding(settings.timeout) <= now, let call = sent.makeLate(sentBy: sentAt) {
-            switch call {
-            case .decision(let receiver, _, _, _):
-                metrics?.decided(false)
-                if breaker.timedOut(at: now) { report(false, "its replies take longer than \(settings.timeout.milliseconds) ms") }
-                receiver.decided(nil, at: now)
-            case .probe: _ = breaker.timedOut(at: now, isProbe: true)
-            case .refund, .loading, .greeting, .other, .question: break
-            }
+            guard case .works(let works, _) = call else { continue }
+            ended(works, lateAt: now)
             // The receiver may have done anything.
             guard isReady else { return }
         }
@@ -195,7 +197,10 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         if sent.lateCount >= lateMax { fail("it owes \(sent.lateCount) replies") }
     }
 
-    func send(_ arguments: [[UInt8]], _ call: Call) {
+    func send(_ works: [LimitWork], isRepeated: Bool = false) { call(LimitScript.arguments(works), .works(works, isRepeated: isRepeated)) }
+
+    /// Calls the script.
+    func call(_ arguments: [[UInt8]], _ call: Call) {
         var command: [[UInt8]] = []
         command.reserveCapacity(2 + arguments.count)
         command.append(LimitScript.command)
@@ -211,9 +216,13 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         }
     }
 
-    private func ask(_ command: [[UInt8]], _ call: Call) {
+    func ask(_ command: [[UInt8]], _ call: Call) {
         connection?.append(command)
         unsent.append(call)
+        queueTurn()
+    }
+
+    private func queueTurn() {
         guard !isTurnQueued else { return }
         isTurnQueued = true
         loop.atEndOfTurn(self)
@@ -239,65 +248,13 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
             if case .error(let text) = reply { refused(text) }
         case .other: break
         case .question(let answer): answer(reply)
-        case .refund(let refunds, let arguments, let isRepeated):
-            guard case .error(let text) = reply else { break }
-            if !isRepeated, text.hasPrefix("NOSCRIPT") {
-                loadAgain()
-                send(arguments, .refund(refunds, arguments: arguments, isRepeated: true))
-            } else if let redirection = Redirection(text), owner?.redirected(refunds, redirection, by: self) == true {
-                break
-            } else {
-                refused(text)
-            }
-        case .probe(let arguments, let isRepeated):
-            // It was late, and counted as that.
-            if entry.isLate { break }
-            if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated {
-                loadAgain()
-                send(arguments, .probe(arguments: arguments, isRepeated: true))
-            } else if case .error(let text) = reply, owner == nil || Redirection(text) == nil {
-                refused(text, isProbe: true)
-            } else {
-                // Where the key lies elsewhere, the server says so, and so it is well.
-                isDoubtful = false
-                if breaker.answered(after: length, at: loop.now, isProbe: true) {
-                    // Meanwhile hosts have counted by themselves.
-                    asked.removeAll(keepingCapacity: true)
-                    report(true, "it replies in time")
-                }
-                armTimer()
-            }
-        case .decision(let receiver, let calls, let arguments, let isRepeated):
-            if let decisions = LimitScript.decisions(reply, of: calls) {
-                metrics?.batchAnswered(after: length)
-                if entry.isLate { return receiver.decidedLate(decisions, at: loop.now) }
-                pause = retryPauseFirst
-                isDoubtful = false
-                _ = breaker.answered(after: length, at: loop.now)
-                if breaker.isClosed { report(true, "it replies") }
-                metrics?.decided(true)
-                receiver.decided(decisions, at: loop.now)
-            } else if case .error(let text) = reply, let redirection = Redirection(text), let owner {
-                // Where it came late, nobody waits, and it has charged nothing.
-                if !entry.isLate { owner.redirected(calls, for: receiver, redirection, sentAt: entry.sentAt, by: self) }
-            } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), !isRepeated, !entry.isLate {
-                loadAgain()
-                send(arguments, .decision(receiver, calls: calls, arguments: arguments, isRepeated: true))
-            } else if case .error(let text) = reply, text.hasPrefix("NOSCRIPT"), entry.isLate {
-                loadAgain()
-            } else {
-                if !entry.isLate {
-                    metrics?.decided(false)
-                    receiver.decided(nil, at: loop.now)
-                }
-                if case .error(let text) = reply { refused(text) } else { fail("a reply of another shape") }
-            }
+        case .works(let works, let isRepeated): take(reply, to: works, isRepeated: isRepeated, entry.isLate, entry.sentAt, length)
         }
         leaveIfOutdated()
     }
 
     /// The server has lost the script, as after SCRIPT FLUSH: what is sent from now on finds it again.
-    private func loadAgain() {
+    func loadAgain() {
         guard case .loaded(let digest) = script else { return }
         script = .reloading(digest)
         metrics?.scriptLost()
@@ -309,7 +266,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     /// The server will not run the script. Where it says that another one should be asked, or that it is not ready, a new
     /// connection may lead to one that does; otherwise (out of memory, a missing permission) it would meet the same. In both cases nobody asks
     /// until a probe has found it well.
-    private func refused(_ reason: String, isProbe: Bool = false) {
+    func refused(_ reason: String, isProbe: Bool = false) {
         guard isReady else { return }
         _ = breaker.refused(at: loop.now, isProbe: isProbe)
         // Before Redis 7 what a script met stands in the middle of the error.
@@ -329,18 +286,18 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         retryLater()
         if wasReady { broke() }
         sendEarly()
-        for case .decision(let receiver, _, _, _) in unanswered {
-            metrics?.decided(false)
-            receiver.decided(nil, at: loop.now)
-        }
+        for work in unanswered { endWithoutReply(work) }
     }
 
-    /// - Returns: the calls without a reply whose time was not over yet.
-    @discardableResult func breakOff() -> [Call] {
+    /// - Returns: what has no reply, and whose time was not over yet.
+    @discardableResult func breakOff() -> [LimitWork] {
         connection?.close()
         connection = nil
         state = .idle
-        let unanswered = sent.removeAll() + unsent
+        var unanswered: [LimitWork] = []
+        for case .works(let works, _) in sent.removeAll() + unsent { unanswered += works }
+        unanswered += gathered
+        gathered = []
         unsent = []
         script = .unknown
         return unanswered

@@ -10,46 +10,8 @@ import Time
 
 /// The script in a real server, with a clock that the test sets: it decides as the same algorithm does in memory.
 @Suite struct ScriptPropertyTests {
-    private final class Server {
-        private let process = Process()
-        let port = Ports.free()
-
-        init() throws {
-            process.executableURL = URL(
-                fileURLWithPath: ProcessInfo.processInfo.environment["PORTCULLIS_REDIS_SERVER"] ?? "/usr/bin/redis-server")
-            process.arguments = ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-            process.standardOutput = FileHandle.nullDevice
-            try process.run()
-            #expect(eventually { Ports.isOpen(self.port) })
-        }
-
-        deinit { kill(process.processIdentifier, SIGKILL) }
-    }
-
-    /// The script, whose time comes with the arguments.
-    private static let script: [UInt8] = {
-        let text = LimitScript.text
-        let clock = "local time = redis.call('TIME')"
-        precondition(text.contains(clock))
-        return Array(text.replacingOccurrences(of: clock, with: "local time = {ARGV[#ARGV - 1], ARGV[#ARGV]}").utf8)
-    }()
-
-    private func run(_ arguments: [[UInt8]], at microseconds: UInt64, _ client: RawClient, _ reader: RedisReplyReader) throws -> RedisReply
-    {
-        var output = ByteQueue()
-        let time = ["\(microseconds / 1_000_000)", "\(microseconds % 1_000_000)"].map { Array($0.utf8) }
-        RedisCommand.append([Array("EVAL".utf8), Self.script] + arguments + time, to: &output)
-        client.send(output.readable.copied())
-        while true {
-            if let reply = try reader.next() { return reply }
-            let bytes = try #require(client.waitForBytes(65_536, silence: 20_000))
-            try reader.feed(bytes.span)
-        }
-    }
-
     @Test func decidesAsMemoryDoes() throws {
-        let server = try Server()
-        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let server = try ScriptServer()
         var random = SystemRandomNumberGenerator()
         let months = Windows.Periods(
             LocalCalendar.starts(of: .month, first: 1, zone: "Europe/Berlin", around: Int64(Clock.wallSeconds()), count: 24))
@@ -71,7 +33,7 @@ import Time
                     // The latest of them: an older one is worth what is left of it, which the two round differently.
                     let charge = charges.removeLast()
                     table.refund(charge.key, quota, charge.memory, now: now * 1_000_000)
-                    _ = try run(LimitScript.arguments([charge.store]), at: now * 1_000, client, reader)
+                    _ = try server.run(LimitScript.arguments([.refund([charge.store])]), at: now * 1_000)
                     charges = []
                     continue
                 }
@@ -80,7 +42,7 @@ import Time
                 if Int.random(in: 0..<8, using: &random) == 0 {
                     // As much of it as there is.
                     let call = RemoteCall(name: name, fingerprint: key, quota: quota, count: units, isDivisible: true)
-                    let reply = try run(LimitScript.arguments([call]), at: now * 1_000, client, reader)
+                    let reply = try server.run(LimitScript.arguments(deciding: [call]), at: now * 1_000)
                     let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
                     let left = (0..<units).count { _ in table.admit(key, quota, now: now * 1_000_000).isAllowed }
                     #expect(said.granted == left && said.isAllowed == (left > 0), "\(quota) \(said) \(left) of \(units)")
@@ -88,7 +50,7 @@ import Time
                     continue
                 }
                 let call = RemoteCall(name: name, fingerprint: key, quota: quota, count: units)
-                let reply = try run(LimitScript.arguments([call]), at: now * 1_000, client, reader)
+                let reply = try server.run(LimitScript.arguments(deciding: [call]), at: now * 1_000)
                 let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
                 let here = table.admit(key, quota, units: units, now: now * 1_000_000)
                 #expect(said.granted == here.granted && said.charge.units == max(1, said.granted))
@@ -105,8 +67,8 @@ import Time
             }
         }
         // Every key ends by itself.
-        client.send("INFO keyspace\r\n")
-        let info = String(decoding: try #require(client.waitForBytes(65_536, silence: 20_000)), as: UTF8.self)
+        guard case .string(let bytes) = try server.command(["INFO", "keyspace"]) else { throw ScriptServer.Failure() }
+        let info = String(decoding: bytes, as: UTF8.self)
         let numbers = info.split(whereSeparator: { !$0.isNumber }).compactMap { Int($0) }
         #expect(info.contains("expires="), "\(numbers)")
         if let line = info.split(whereSeparator: \.isNewline).first(where: { $0.hasPrefix("db0:") }) {
@@ -117,14 +79,13 @@ import Time
 
     /// A value of another algorithm is none that anybody owes; one that is no value at all counts as used up, for its own window.
     @Test func readsValuesOfOthers() throws {
-        let server = try Server()
-        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let server = try ScriptServer()
         let now = Clock.wallSeconds() * 1_000_000
         let window = Quota(count: 3, window: .seconds(10), windows: Windows(.fixed, count: 3, length: 10_000))
         let plain = Quota(count: 3, window: .seconds(10))
         func ask(_ name: String, _ quota: Quota) throws -> GCRA.Decision {
             let call = RemoteCall(name: Array(name.utf8), fingerprint: 1, quota: quota)
-            let reply = try run(LimitScript.arguments([call]), at: now, client, reader)
+            let reply = try server.run(LimitScript.arguments(deciding: [call]), at: now)
             return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
         }
         #expect(try ask("a", plain).remaining == 2)
@@ -132,18 +93,17 @@ import Time
         #expect(try ask("a", window).remaining == 1)
         #expect(try ask("a", plain).remaining == 2)
         for value in ["w", "w 1 2", "w x 1 1", "w -1 1 1", "w 1e9 1 1", "x", "", "w 1 2 3 4"] {
-            try set("b", value, client, reader)
+            try server.set("b", value)
             #expect(try ask("b", window).isAllowed == false, "\(value)")
         }
         // Of another window: nothing is owed.
-        try set("d", "w 1 3 3", client, reader)
+        try server.set("d", "w 1 3 3")
         #expect(try ask("d", window).remaining == 2)
     }
 
     /// Two gateways whose periods do not begin at one moment, because of two zones or two versions of the system's time zones, count one count.
     @Test func windowsThatBeginAtOtherMomentsAreOneCount() throws {
-        let server = try Server()
-        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let server = try ScriptServer()
         let wall = Clock.wallSeconds() * 1_000
         func quota(shiftedBy seconds: Int64) -> Quota {
             let starts = (-4...4).map { Int64(wall / 1_000) - 500_000 + $0 * 2_592_000 + seconds }
@@ -152,7 +112,7 @@ import Time
         }
         func ask(_ name: String, _ quota: Quota, at moment: UInt64) throws -> Bool {
             let call = RemoteCall(name: Array(name.utf8), fingerprint: 1, quota: quota)
-            let reply = try run(LimitScript.arguments([call]), at: moment * 1_000, client, reader)
+            let reply = try server.run(LimitScript.arguments(deciding: [call]), at: moment * 1_000)
             return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)").isAllowed
         }
         let (here, there) = (quota(shiftedBy: 0), quota(shiftedBy: 3_600))
@@ -175,15 +135,14 @@ import Time
         // A year ahead: no window that anybody is in, and worth what was counted in it.
         let minute = Quota(count: 3, window: .seconds(60), windows: Windows(.fixed, count: 3, length: 60_000))
         let far = (wall + 31_536_000_000) / 60_000 * 60_000
-        try set("far", "w \(far) 2 0", client, reader)
+        try server.set("far", "w \(far) 2 0")
         #expect(try (0..<4).map { _ in try ask("far", minute, at: wall) } == [true, false, false, false])
         #expect(try ask("far", minute, at: wall + 60_000))
     }
 
     /// Of requests that are under way those count that somebody still says to have: as a list of them does.
     @Test func countsWhatIsUnderWayAsAListDoes() throws {
-        let server = try Server()
-        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let server = try ScriptServer()
         var random = SystemRandomNumberGenerator()
         for trace in 0..<30 {
             let limit = UInt64.random(in: 1...6, using: &random)
@@ -198,7 +157,7 @@ import Time
             var model: [UInt64] = []
             func call(_ count: UInt64, _ floor: UInt64 = 0, of start: UInt64 = 0) throws -> GCRA.Decision {
                 let call = RemoteCall(name: name, fingerprint: 1, quota: quota, count: count, floor: floor, floorStart: start)
-                let reply = try run(LimitScript.arguments([call]), at: now * 1_000, client, reader)
+                let reply = try server.run(LimitScript.arguments(deciding: [call]), at: now * 1_000)
                 return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
             }
             for _ in 0..<150 {
@@ -210,7 +169,7 @@ import Time
                     let start = model.remove(at: Int.random(in: model.indices, using: &random))
                     let asked = RemoteCall(name: name, fingerprint: 1, quota: quota)
                     let refund = RemoteRefund(call: asked, charge: GCRA.Charge(end: start, refundedBefore: 0))
-                    _ = try run(LimitScript.arguments([refund]), at: now * 1_000, client, reader)
+                    _ = try server.run(LimitScript.arguments([.refund([refund])]), at: now * 1_000)
                     table.release(1, quota, units: 1, from: start, now: now * 1_000_000)
                 case 1, 2:
                     // Some say that they are still there; one that was forgotten is counted again, even where that is one too many.
@@ -233,8 +192,7 @@ import Time
 
     /// Lockouts in the server are those in memory, and a server that has lost them is told.
     @Test func locksOutAsMemoryDoes() throws {
-        let server = try Server()
-        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let server = try ScriptServer()
         var random = SystemRandomNumberGenerator()
         for trace in 0..<40 {
             let lockout = Lockout(
@@ -254,11 +212,11 @@ import Time
                     let outcome = [Lockout.Outcome.passed, .failed, .failed, .failed, .failed, .reset].randomElement(using: &random)!
                     let call = RemoteCall(name: name, fingerprint: 1, quota: quota)
                     let refund = RemoteRefund(call: call, charge: GCRA.Charge(end: outcome.rawValue, refundedBefore: 0))
-                    _ = try run(LimitScript.arguments([refund]), at: now * 1_000, client, reader)
+                    _ = try server.run(LimitScript.arguments([.refund([refund])]), at: now * 1_000)
                     table.end(1, quota, outcome, now: now * 1_000_000)
                 } else {
                     let call = RemoteCall(name: name, fingerprint: 1, quota: quota)
-                    let reply = try run(LimitScript.arguments([call]), at: now * 1_000, client, reader)
+                    let reply = try server.run(LimitScript.arguments(deciding: [call]), at: now * 1_000)
                     let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
                     let here = table.admit(1, quota, now: now * 1_000_000)
                     #expect(
@@ -272,7 +230,7 @@ import Time
             let told = RemoteCall(
                 name: Array("lost:\(trace)".utf8), fingerprint: 1, quota: quota, floor: known.amount, floorStart: known.start)
             for _ in 0..<2 {
-                let reply = try run(LimitScript.arguments([told]), at: now * 1_000, client, reader)
+                let reply = try server.run(LimitScript.arguments(deciding: [told]), at: now * 1_000)
                 let said = try #require(LimitScript.decisions(reply, of: [told])?.first, "\(reply)")
                 #expect(!said.isAllowed && said.level == known.start && said.retryAfter == .seconds(known.amount))
             }
@@ -283,9 +241,9 @@ import Time
         let quota = Quota(count: 3, window: .seconds(60), lockout: lockout)
         let now = Clock.wallSeconds() * 1_000_000
         for value in ["", "x", "l 1 2 3", "l 1 1 1 1 -1", "l 99999999999 1 3 0 0"] {
-            try set("odd", value, client, reader)
+            try server.set("odd", value)
             let call = RemoteCall(name: Array("odd".utf8), fingerprint: 1, quota: quota)
-            let reply = try run(LimitScript.arguments([call]), at: now, client, reader)
+            let reply = try server.run(LimitScript.arguments(deciding: [call]), at: now)
             let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
             #expect(!said.isAllowed && said.retryAfter <= .seconds(300), "\(value) \(said)")
         }
@@ -293,21 +251,17 @@ import Time
 
     /// As in memory: a small plan that is refused leaves what the large one owes, also where it is only looked at.
     @Test func twoPlansOfOneKeyAreOneCount() throws {
-        let server = try Server()
-        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let server = try ScriptServer()
         let large = Quota(count: 60, window: .seconds(60), burst: 500)
         let now = Clock.wallSeconds() * 1_000_000
         func ask(_ quota: Quota, _ count: UInt64 = 1, isDivisible: Bool = false, at moment: UInt64) throws -> GCRA.Decision {
             let call = RemoteCall(
                 name: Array("k\(quota.burst)".utf8.prefix(1)), fingerprint: 1, quota: quota, count: count, isDivisible: isDivisible)
-            let reply = try run(LimitScript.arguments([call]), at: moment, client, reader)
+            let reply = try server.run(LimitScript.arguments(deciding: [call]), at: moment)
             return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
         }
         for small in [Quota(count: 6, window: .seconds(60)), Quota(count: 60, window: .seconds(60), burst: 6)] {
-            client.send("FLUSHALL\r\n")
-            let flushed = try #require(client.waitForBytes(65_536, silence: 20_000))
-            try reader.feed(flushed.span)
-            #expect(try reader.next() == .status("OK"))
+            #expect(try server.command(["FLUSHALL"]) == .status("OK"))
             #expect(try ask(large, 500, at: now).granted == 500)
             for round in 0..<10 {
                 let moment = now + UInt64(round) * 1_000
@@ -324,49 +278,35 @@ import Time
 
     /// Much that was taken back of a key over days does not use it up.
     @Test func manyRefundsDoNotSpoilAKey() throws {
-        let server = try Server()
-        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let server = try ScriptServer()
         let now = Clock.wallSeconds() * 1_000_000
         let quota = Quota(count: 10, window: .seconds(86_400))
         let call = RemoteCall(name: Array("k".utf8), fingerprint: 1, quota: quota)
         for taken in ["3999999999999999.000", "4000000000000001.000", "8999999999999999.000"] {
-            try set("k", "\(now + 8_640_000_000).000 8640000000.000 \(taken) 86400000000.000", client, reader)
+            try server.set("k", "\(now + 8_640_000_000).000 8640000000.000 \(taken) 86400000000.000")
             for _ in 0..<3 {
-                let reply = try run(LimitScript.arguments([call]), at: now, client, reader)
+                let reply = try server.run(LimitScript.arguments(deciding: [call]), at: now)
                 let said = try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
                 #expect(said.isAllowed && said.remaining == 8, "\(taken) \(said)")
-                _ = try run(LimitScript.arguments([RemoteRefund(call: call, charge: said.charge)]), at: now, client, reader)
+                _ = try server.run(LimitScript.arguments([.refund([RemoteRefund(call: call, charge: said.charge)])]), at: now)
             }
         }
     }
 
-    private func set(_ name: String, _ value: String, _ client: RawClient, _ reader: RedisReplyReader) throws {
-        var output = ByteQueue()
-        RedisCommand.append(["SET", name, value].map { Array($0.utf8) }, to: &output)
-        client.send(output.readable.copied())
-        let bytes = try #require(client.waitForBytes(65_536, silence: 20_000))
-        try reader.feed(bytes.span)
-        #expect(try reader.next() == .status("OK"))
-    }
-
     /// Where one limit refuses, the others are not charged, and nobody is told that they were.
     @Test(arguments: [false, true]) func refusalsChargeNothing(inWindows: Bool) throws {
-        let server = try Server()
-        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let server = try ScriptServer()
         let now = Clock.wallSeconds() * 1_000_000
         let windows = inWindows ? Windows(.fixed, count: 10, length: 3_600_000) : nil
         let wide = RemoteCall(
             name: Array("wide".utf8), fingerprint: 1, quota: Quota(count: 10, window: .seconds(3_600), windows: windows))
         let narrow = RemoteCall(name: Array("narrow".utf8), fingerprint: 2, quota: Quota(count: 1, window: .seconds(3_600)))
         func ask(_ calls: [RemoteCall]) throws -> [GCRA.Decision] {
-            let reply = try run(LimitScript.arguments(calls), at: now, client, reader)
+            let reply = try server.run(LimitScript.arguments(deciding: calls), at: now)
             return try #require(LimitScript.decisions(reply, of: calls), "\(reply)")
         }
         for order in [[wide, narrow], [narrow, wide]] {
-            client.send("FLUSHALL\r\n")
-            let flushed = try #require(client.waitForBytes(65_536, silence: 20_000))
-            try reader.feed(flushed.span)
-            #expect(try reader.next() == .status("OK"))
+            #expect(try server.command(["FLUSHALL"]) == .status("OK"))
             #expect(try ask(order).allSatisfy(\.isAllowed))
             for _ in 0..<3 {
                 let said = try ask(order)
@@ -380,14 +320,13 @@ import Time
 
     /// What a host knows of a key that the server has lost is kept, also by a question that is refused for it.
     @Test(arguments: [false, true]) func whatAHostKnowsIsKept(inWindows: Bool) throws {
-        let server = try Server()
-        let (client, reader) = (try RawClient(port: server.port), RedisReplyReader())
+        let server = try ScriptServer()
         let wall = Clock.wallSeconds() * 1_000
         let windows = inWindows ? Windows(.fixed, count: 5, length: 3_600_000) : nil
         let quota = Quota(count: 5, window: .seconds(3_600), windows: windows)
         func ask(floor: UInt64, start: UInt64 = 0) throws -> GCRA.Decision {
             let call = RemoteCall(name: Array("k".utf8), fingerprint: 1, quota: quota, floor: floor, floorStart: start)
-            let reply = try run(LimitScript.arguments([call]), at: wall * 1_000, client, reader)
+            let reply = try server.run(LimitScript.arguments(deciding: [call]), at: wall * 1_000)
             return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
         }
         // Of another window it is worth nothing.

@@ -112,7 +112,7 @@ package struct LiveCheck {
     private func decision(_ digest: String, _ server: RedisSettings.Address, at place: SocketAddress, _ isOfCluster: Bool) -> [LiveFinding]
     {
         let call = RemoteCall(name: settings.keyNames.probeName(0), fingerprint: 0, quota: Quota(count: 1_000_000, window: .seconds(1)))
-        let arguments = LimitScript.arguments([call]).map { String(decoding: $0, as: UTF8.self) }
+        let arguments = LimitScript.arguments([.probe(call)]).map { String(decoding: $0, as: UTF8.self) }
         var commands: [[String]] = []
         if let login = settings.login.command { commands.append(login) }
         if settings.database > 0 { commands.append(["SELECT", String(settings.database)]) }

@@ -131,7 +131,8 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
             if case .ip(_, let port) = node.address, !node.hostname.isEmpty { .host(node.hostname, port: port) } else {
                 .socket(node.address)
             }
-        let link = RedisLink(settings, to: server, title: "\(settings.name) (\(node.address.text))", on: loop, metrics: metrics)
+        let link = RedisLink(
+            settings, to: server, title: "\(settings.name) (\(node.address.text))", on: loop, metrics: metrics, isOneServer: false)
         link.owner = self
         link.observer = observer
         link.resolve(to: [node.address])
