@@ -125,7 +125,8 @@ package final class RateLimiter {
         guard !groups.isEmpty || !leased.isEmpty else { return progress.finish() }
         // The route's stores are asked one after the other; a route with more than one is rare.
         if groups.count > 1 { groups.sort { $0.store < $1.store } }
-        progress.change { $0.remoteGroups = groups + leased }
+        if !leased.isEmpty { groups += leased }
+        progress.change { swap(&$0.remoteGroups, &groups) }
         askNextStore(progress, now)
     }
 

@@ -24,14 +24,21 @@ enum LimitWork {
         if works.count == 1 { return [works] }
         var joined: [LimitWork] = []
         var places: [UInt64: Int] = [:]
+        var last: (fingerprint: UInt64, place: Int) = (0, 0)
+        joined.reserveCapacity(works.count)
         for work in works {
             guard case .decision(let receiver, let calls) = work, calls.count == 1, calls[0].canBeShared else {
                 joined.append(work)
                 continue
             }
             let fingerprint = calls[0].fingerprint
-            if let place = places[fingerprint], joined[place].join(receiver, calls[0]) { continue }
+            let place = last.fingerprint == fingerprint ? last.place : places[fingerprint]
+            if let place, joined[place].join(receiver, calls[0]) {
+                last = (fingerprint, place)
+                continue
+            }
             places[fingerprint] = joined.count
+            last = (fingerprint, joined.count)
             joined.append(work)
         }
         guard isOneServer else { return joined.map { [$0] } }
