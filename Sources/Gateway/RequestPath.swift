@@ -367,6 +367,9 @@ final class RequestPath {
     /// What an operator asks of a limit.
     func answer(_ question: LimitQuestion, _ done: @escaping (LimitAnswer) -> Void) { limiter.answer(question, at: loop.now, done) }
 
+    /// The worker takes no new requests.
+    func giveLeasesBack() { limiter.giveLeasesBack(at: loop.now) }
+
     /// Called now and then: what is under way is counted as that for as long as it is said.
     func renewHeldRequests() { limiter.renewHeld(at: loop.now) }
 

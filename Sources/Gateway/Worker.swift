@@ -108,7 +108,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         path = RequestPath(
             settings: settings, loop: loop, authenticator: authenticator,
             limiter: RateLimiter(
-                limits: settings.limits, table: memory.limitTable, stores: stores, metrics: LimitMetrics(settings.limits, metrics)),
+                limits: settings.limits, memory: memory.limits, stores: stores, metrics: LimitMetrics(settings.limits, metrics)),
             groups: groups,
             log: RequestLog(ring: own.logRing, settings), counters: counters, metrics: metrics,
             tracer: settings.tracing.map { Tracer($0, settings, ring: own.logRing, metrics, on: loop) },
@@ -311,6 +311,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         case .draining, .streaming, .ending: break
         }
         services.isDraining = true
+        path.giveLeasesBack()
         if closingIdle { services.isStopping = true }
         for listener in listeners { if closingIdle { listener.takeLastAndClose() } else { listener.close() } }
         listeners = []

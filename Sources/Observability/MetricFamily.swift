@@ -15,6 +15,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
     case storeRequests, storeDuration, storeRedirects, storeUp
     case limitPlansMissed, limitNear, limitRefusalsKept
     case storeConnections, storeLateReplies, storeBatches, storeScriptLoads
+    case limitLeased
     case upstreamRequests = 100, upstreamResponseDuration, upstreamConnectDuration
     case upstreamConnections, upstreamConnectFailures, upstreamWaiting, upstreamWaitDuration, upstreamRejections
     case upstreamRetries, upstreamRetriesDenied
@@ -104,6 +105,9 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
             "limit_near_total", .counter, ["limit"], "Requests that were let through and left less than a fifth of the quota."),
         .limitRefusalsKept: Definition(
             "limit_refusals_kept_total", .counter, ["limit"], "Requests that were refused without asking Redis, which had said so before."),
+        .limitLeased: Definition(
+            "limit_leased_total", .counter, ["limit", "result"],
+            "Requests that hosts took of Redis at once for later ones, and gave back unspent."),
         .limitTableEntries: Definition("limit_table_entries", .gauge, "Keys in the table of limits."),
         .limitTableEvictions: Definition(
             "limit_table_evictions_total", .counter, "Keys that gave way to others because the table was full."),

@@ -5,13 +5,13 @@ package import System
 package import Time
 package import UpstreamHealth
 
-/// The memory that all processes of one host share: hash keys, how the servers of upstreams are, what upstreams have to do, and the limit table. It outlives workers and reloads.
+/// The memory that all processes of one host share: hash keys, how the servers of upstreams are, what upstreams have to do, and what is known of limits. It outlives workers and reloads.
 package struct HostMemory {
     package let memory: SharedMemory
 
     /// New memory, with fresh hash keys.
     package init(limitKeys: Int) throws(SystemError) {
-        memory = try SharedMemory(words: Self.limitsFrom + LimitTable.words(forKeys: limitKeys))
+        memory = try SharedMemory(words: Self.limitsFrom + LimitMemory.words(forKeys: limitKeys))
         memory.store(0, SystemRandom.word())
         memory.store(1, SystemRandom.word())
         memory.store(2, Self.layout)
@@ -32,8 +32,10 @@ package struct HostMemory {
 
     package var hash: SipHash { SipHash(key0: memory.load(0), key1: memory.load(1)) }
 
-    package var limitTable: LimitTable {
-        LimitTable(memory, firstWord: Self.limitsFrom, words: memory.words - Self.limitsFrom, hash: hash)
+    package var limitTable: LimitTable { limits.table }
+
+    package var limits: LimitMemory {
+        LimitMemory(memory, firstWord: Self.limitsFrom, words: memory.words - Self.limitsFrom, hash: hash)
     }
 
     package var servers: ServerTable { ServerTable(memory, firstWord: Self.headerWords, hash: hash) }
@@ -57,5 +59,5 @@ package struct HostMemory {
     private static let headerWords = 8
     private static let limitsFrom = headerWords + ServerTable.words + LoadTable.words(slots: ProcessMemory.slotsMax)
     /// Tells one layout from another: it goes up whenever the meaning of a word changes.
-    private static let layout: UInt64 = 5
+    private static let layout: UInt64 = 6
 }

@@ -20,7 +20,7 @@ package final class AdmissionProgress {
         let call: RemoteCall
         /// Where it stands among the key's charges in the store; nil where a lease was spent.
         let charge: GCRA.Charge?
-        /// The key whose lease was spent, and when that lease ends.
+        /// The key whose lease was spent, or that it was charged with, and when that lease ends.
         let lease: (fingerprint: UInt64, end: Instant)?
     }
 

@@ -29,6 +29,14 @@ package struct GCRA: Equatable, Sendable {
         /// What was counted in windows.
         package var counts: Windows.Counts?
 
+        /// The same, of which somebody else has taken more with the same grant: until all is there again takes as long as it does of the whole.
+        func asPart(of whole: Decision) -> Decision {
+            var part = Decision(
+                isAllowed: isAllowed, arrival: arrival, remaining: remaining, resetAfter: whole.resetAfter, retryAfter: retryAfter)
+            part.refundedBefore = refundedBefore
+            return part
+        }
+
         package var charge: Charge { Charge(end: arrival, refundedBefore: refundedBefore, units: max(1, granted)) }
 
         package init(

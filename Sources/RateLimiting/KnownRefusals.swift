@@ -1,27 +1,45 @@
 import System
 import Time
 
-/// When a worker has asked stores last about keys that had nothing left. For a second nobody asks again; then one question finds out whether it still
-/// holds: another host may have given a charge back, or an operator may have forgiven the key.
+/// When a host has asked stores last about keys that had nothing left, in memory that its workers share. For a second nobody asks again; then one question finds out
+/// whether it still holds: another host may have given a charge back, or an operator may have forgiven the key.
+///
+/// One word for each of 65,536 places: the key's tag, and the moment in milliseconds. Keys that share a place ask more often.
 struct KnownRefusals {
-    private var confirmedAt: [UInt64: Instant] = [:]
+    static let words = 65_536
 
-    /// A store has refused the key.
-    mutating func confirm(_ fingerprint: UInt64, at now: Instant) {
-        if confirmedAt.count >= keysMax { confirmedAt.removeAll(keepingCapacity: true) }
-        confirmedAt[fingerprint] = now
+    private let memory: SharedMemory
+    private let firstWord: Int
+
+    /// - Parameter firstWord: where it begins in `memory`; the words are zero at first.
+    init(_ memory: SharedMemory, firstWord: Int) {
+        self.memory = memory
+        self.firstWord = firstWord
     }
 
+    /// A store has refused the key.
+    func confirm(_ fingerprint: UInt64, at now: Instant) { memory.store(word(fingerprint), content(fingerprint, now)) }
+
     /// Whether the refusal may be given without asking.
-    mutating func holds(_ fingerprint: UInt64, at now: Instant) -> Bool {
-        guard let moment = confirmedAt[fingerprint], now.since(moment) < holdsFor else {
-            // Who comes while the store is asked need not ask too.
-            confirm(fingerprint, at: now)
-            return false
-        }
-        return true
+    func holds(_ fingerprint: UInt64, at now: Instant) -> Bool {
+        let present = memory.load(word(fingerprint))
+        let new = content(fingerprint, now)
+        // The turn of another worker may have begun later.
+        let (moment, now) = (present & momentMask, new & momentMask)
+        if present >> momentBits == new >> momentBits, max(moment, now) - min(moment, now) < holdsFor { return true }
+        // Who comes while the store is asked need not ask too.
+        return !memory.compareExchange(word(fingerprint), expected: present, desired: new).exchanged
+    }
+
+    private func word(_ fingerprint: UInt64) -> Int { firstWord + Int(fingerprint % UInt64(Self.words)) }
+
+    private func content(_ fingerprint: UInt64, _ now: Instant) -> UInt64 {
+        (fingerprint >> 16) << momentBits | now.nanoseconds / 1_000_000 & momentMask
     }
 }
 
-private let keysMax = 65_536
-private let holdsFor = Nanoseconds.seconds(1)
+/// Of milliseconds: 34 years.
+private let momentBits: UInt64 = 40
+private let momentMask: UInt64 = 1 << momentBits - 1
+/// Milliseconds.
+private let holdsFor: UInt64 = 1_000

@@ -1,83 +1,156 @@
 import Time
-import System
 
-/// Gets leases of limits from their stores for the requests of one worker, and spends them.
+/// Gets leases of limits from their stores for the requests of one worker, and spends those of the host.
 final class LeaseBroker {
-    private var leases = LeaseTable()
-    /// Calls for leases that are under way, by the key's fingerprint.
-    private var pending: [UInt64: PendingLease] = [:]
-    /// The key whose lease is being handed out at this moment, and how many still wait for a part of it.
-    private var handingOut: (fingerprint: UInt64, left: UInt64) = (0, 0)
-
-    /// Spends one request of a lease; nil when the worker has none of this key.
-    func spend(_ fingerprint: UInt64, at now: Instant) -> LeaseTable.Lease? { leases.spend(fingerprint, at: now) }
-
-    /// A request that was spent does not count after all. Where its lease has ended, the charge stays.
-    ///
-    /// - Parameter end: of the lease that it was spent from.
-    func giveBack(_ fingerprint: UInt64, of end: Instant, most: UInt64, at now: Instant) {
-        _ = leases.giveBack(fingerprint, of: end, most: most, at: now)
+    /// What this worker has got for the host, to be given back when it ends.
+    private struct Kept {
+        let call: RemoteCall
+        let limit: LimitID
+        let charge: GCRA.Charge
+        let number: UInt64
+        let end: Instant
+        let store: any RemoteStore
     }
 
-    /// Gets a lease for all who want one of this key: who comes while the call is under way waits for the same reply.
+    private let leases: LeaseTable
+    private let metrics: LimitMetrics?
+    /// Calls for leases that are under way, by the key's fingerprint.
+    private var pending: [UInt64: PendingLease] = [:]
+    private var kept: [UInt64: Kept] = [:]
+    /// Whether this worker takes no more than what its requests need.
+    private var isEnding = false
+
+    init(_ leases: LeaseTable, _ metrics: LimitMetrics?) {
+        self.leases = leases
+        self.metrics = metrics
+    }
+
+    /// Spends one request of a lease; nil when the host has none of this key.
+    func spend(_ fingerprint: UInt64, at now: Instant) -> LeaseTable.Lease? { leases.spend(fingerprint, at: now) }
+
+    /// When the lease of a key ends.
+    func end(of fingerprint: UInt64, at now: Instant) -> Instant? { leases.end(of: fingerprint, at: now) }
+
+    /// A request that was charged does not count after all; false where its lease has ended.
+    ///
+    /// - Parameter end: of the lease that there was then.
+    func giveBack(_ fingerprint: UInt64, of end: Instant, most: UInt64, at now: Instant) -> Bool {
+        leases.giveBack(fingerprint, of: end, most: most, at: now)
+    }
+
+    /// Gets one request of a key for who waits, and a lease for those who come later. Who comes while the call is under way waits for the same reply; of the workers of a
+    /// host one takes the lease, and the others what their own requests need.
     ///
     /// - Parameters:
     ///   - call: for one request of the key.
     ///   - most: how large a lease may be.
     func request(
-        _ fingerprint: UInt64, _ call: RemoteCall, most: UInt64, for waiter: PendingDecision, of store: any RemoteStore, at now: Instant
+        _ fingerprint: UInt64, _ call: RemoteCall, _ limit: LimitID, most: UInt64, for waiter: PendingDecision, of store: any RemoteStore,
+        at now: Instant
     ) {
         if let present = pending[fingerprint] { return present.waiters.append(waiter) }
-        let size = leases.nextSize(fingerprint, most: most, at: now)
-        let lease = PendingLease(fingerprint, size: size, call.quota, first: waiter, self)
+        ask(fingerprint, call, limit, most: most, for: [waiter], of: store, now)
+    }
+
+    private func ask(
+        _ fingerprint: UInt64, _ call: RemoteCall, _ limit: LimitID, most: UInt64, for waiters: [PendingDecision],
+        of store: any RemoteStore, _ now: Instant
+    ) {
+        let claim = isEnding ? nil : leases.claim(fingerprint, most: most, at: now)
+        let count = max(claim?.size ?? 1, min(UInt64(waiters.count), call.quota.burst))
+        let asked = call.asked(for: count)
+        let lease = PendingLease(fingerprint, asked, limit, most: most, claim, waiters, store, self)
         pending[fingerprint] = lease
-        // Those who wait already spend theirs at once: they make the lease no larger than it may be.
-        let waiting = handingOut.fingerprint == fingerprint ? handingOut.left : 1
-        let count = max(size, min(waiting, call.quota.burst))
-        store.decide(
-            [
-                RemoteCall(
-                    name: call.name, fingerprint: call.fingerprint, quota: call.quota, count: count, isDivisible: true,
-                    floor: call.floor, standIns: call.standIns)
-            ], for: lease)
+        store.decide([asked], for: lease)
+    }
+
+    fileprivate func decided(_ lease: PendingLease, _ decision: GCRA.Decision?, _ now: Instant) {
+        pending[lease.fingerprint] = nil
+        let waiting = lease.waiters.filter { !$0.isForgotten }
+        guard let decision else {
+            // Those who are let through meanwhile have theirs if the store has charged after all.
+            lease.passed = UInt64(waiting.count)
+            if let claim = lease.claim { leases.release(claim, of: lease.fingerprint) }
+            for waiter in waiting { waiter.decided(nil, at: now) }
+            return
+        }
+        // Those who have come since it was asked are not counted in.
+        let first = waiting.prefix(Int(lease.call.count))
+        keep(lease, decision, for: UInt64(first.count), now)
+        if let claim = lease.claim { leases.release(claim, of: lease.fingerprint) }
+        let rest = Array(waiting.dropFirst(first.count))
+        let isUsedUp = decision.granted < lease.call.count
+        if !rest.isEmpty, !isUsedUp {
+            ask(lease.fingerprint, lease.call, lease.limit, most: lease.most, for: rest, of: lease.store, now)
+        }
+        let told = isUsedUp ? waiting : Array(first)
+        for (waiter, part) in zip(told, lease.call.quota.gcra.parts(of: decision, for: told.count)) {
+            waiter.decided([part.asPart(of: decision)], at: now)
+        }
     }
 
     /// A lease that comes late is one all the same: it was charged.
     fileprivate func decidedLate(_ lease: PendingLease, _ decision: GCRA.Decision?, _ now: Instant) {
-        guard let decision, decision.isAllowed else { return }
-        leases.keep(decision, most: lease.size, size: lease.size, of: lease.quota, for: lease.fingerprint, at: now)
+        if let decision { keep(lease, decision, for: lease.passed, now) }
     }
 
-    fileprivate func decided(_ lease: PendingLease, _ decision: GCRA.Decision?, _ now: Instant) {
-        let (fingerprint, waiters) = (lease.fingerprint, lease.waiters)
-        pending[fingerprint] = nil
-        if let decision, decision.isAllowed {
-            // Those who have gone meanwhile leave theirs to nobody, so that no lease grows beyond its bound.
-            let wanted = UInt64(waiters.count { !$0.isForgotten })
-            leases.keep(decision, most: max(lease.size, wanted), size: lease.size, of: lease.quota, for: fingerprint, at: now)
+    /// Keeps what those who wait have left of a grant. What was granted for some who have gone meanwhile is dropped, so that no lease grows beyond its bound.
+    private func keep(_ lease: PendingLease, _ decision: GCRA.Decision, for waiting: UInt64, _ now: Instant) {
+        guard let claim = lease.claim, decision.isAllowed else { return }
+        let left = min(claim.size, decision.granted - min(decision.granted, waiting))
+        guard let number = leases.keep(left, size: claim.size, decision, of: lease.call.quota, for: lease.fingerprint, at: now), left > 0
+        else { return }
+        metrics?.leased(lease.limit, left)
+        if kept.count >= keptMax { kept = kept.filter { $0.value.end > now } }
+        guard kept.count < keptMax, let end = leases.end(of: lease.fingerprint, at: now) else { return }
+        let charge = GCRA.Charge(end: decision.arrival, refundedBefore: decision.refundedBefore, units: left)
+        kept[lease.fingerprint] = Kept(
+            call: lease.call, limit: lease.limit, charge: charge, number: number, end: end, store: lease.store)
+    }
+
+    /// This worker ends: what is left of its leases goes back to the stores.
+    ///
+    /// - Parameter told: of each, what is taken back.
+    func giveAllBack(at now: Instant, _ told: (RemoteRefund) -> Void) {
+        isEnding = true
+        for (fingerprint, one) in kept {
+            let left = min(leases.takeAll(fingerprint, number: one.number, at: now), one.charge.units)
+            guard left > 0 else { continue }
+            let charge = GCRA.Charge(end: one.charge.end, refundedBefore: one.charge.refundedBefore, units: left)
+            let refund = RemoteRefund(call: one.call.asked(for: left), charge: charge)
+            one.store.refund([refund])
+            metrics?.returned(one.limit, left)
+            told(refund)
         }
-        let outer = handingOut
-        for (index, waiter) in waiters.enumerated() {
-            handingOut = (fingerprint, UInt64(waiters.count - index))
-            waiter.decided(decision.map { [$0] }, at: now)
-        }
-        handingOut = outer
+        kept = [:]
     }
 }
 
 /// One call for a lease, and all who wait for it. The lease is charged even if nobody waits any more.
 private final class PendingLease: RemoteDecisionReceiver {
     let fingerprint: UInt64
-    let size: UInt64
-    let quota: Quota
+    let call: RemoteCall
+    let limit: LimitID
+    let most: UInt64
+    /// Nil where another worker takes the lease.
+    let claim: LeaseTable.Claim?
+    let store: any RemoteStore
     var waiters: [PendingDecision]
+    /// How many had no reply in time.
+    var passed: UInt64 = 0
     private unowned let broker: LeaseBroker
 
-    init(_ fingerprint: UInt64, size: UInt64, _ quota: Quota, first waiter: PendingDecision, _ broker: LeaseBroker) {
+    init(
+        _ fingerprint: UInt64, _ call: RemoteCall, _ limit: LimitID, most: UInt64, _ claim: LeaseTable.Claim?,
+        _ waiters: [PendingDecision], _ store: any RemoteStore, _ broker: LeaseBroker
+    ) {
         self.fingerprint = fingerprint
-        self.size = size
-        self.quota = quota
-        waiters = [waiter]
+        self.call = call
+        self.limit = limit
+        self.most = most
+        self.claim = claim
+        self.waiters = waiters
+        self.store = store
         self.broker = broker
     }
 
@@ -85,3 +158,6 @@ private final class PendingLease: RemoteDecisionReceiver {
 
     func decidedLate(_ decisions: [GCRA.Decision], at now: Instant) { broker.decidedLate(self, decisions.first, now) }
 }
+
+/// A worker ends with so many leases to give back at most.
+private let keptMax = 16_384

@@ -22,12 +22,16 @@ package final class LimitMetrics {
     private let missedPlans: [Metrics.Cell?]
     private let near: [Metrics.Cell]
     private let kept: [Metrics.Cell]
+    private let leased: [Metrics.Cell?]
+    private let returned: [Metrics.Cell?]
 
     package init(_ limits: [Limit], _ metrics: Metrics) {
         self.metrics = metrics
         missedPlans = limits.map { $0.plans == nil ? nil : metrics.cell(.limitPlansMissed, $0.name) }
         near = limits.map { metrics.cell(.limitNear, $0.name) }
         kept = limits.map { metrics.cell(.limitRefusalsKept, $0.name) }
+        leased = limits.map { $0.lease > 1 ? metrics.cell(.limitLeased, $0.name, "taken") : nil }
+        returned = limits.map { $0.lease > 1 ? metrics.cell(.limitLeased, $0.name, "given_back") : nil }
         cells = limits.flatMap { limit in Result.allCases.map { metrics.cell(.limitDecisions, limit.name, $0.word) } }
     }
 
@@ -42,6 +46,12 @@ package final class LimitMetrics {
 
     /// A request was refused for what is known.
     func refusedUnasked(_ limit: LimitID) { metrics.add(kept[limit.index]) }
+
+    /// So many requests were taken of a store for later ones.
+    func leased(_ limit: LimitID, _ units: UInt64) { if let cell = leased[limit.index] { metrics.add(cell, units) } }
+
+    /// So many of them were not needed.
+    func returned(_ limit: LimitID, _ units: UInt64) { if let cell = returned[limit.index] { metrics.add(cell, units) } }
 
     func decided(_ limit: LimitID, _ result: Result) { metrics.add(cells[limit.index * Result.allCases.count + result.rawValue]) }
 }

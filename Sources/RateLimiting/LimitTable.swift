@@ -7,7 +7,7 @@ package import System
 /// A bucket is five words: the key's 64-bit fingerprint, its theoretical arrival time, all that was ever taken back of it, and cost and
 /// tolerance of its limit. Sets of eight buckets; a key belongs to one set. A known key is charged by compare-and-swap alone. A new key
 /// takes the place of the one that has used the smallest part of its quota, never of one whose quota is exhausted; while a set changes its
-/// keys, one worker holds the set's lock word. A worker that dies with a lock held loses it after ``lockNanosecondsMax``.
+/// keys, one worker holds the set's lock word. A worker that dies with it held loses it (``WordLock``).
 ///
 /// Where all eight are exhausted, new keys of the set share one more bucket: together they are let through at the rate of one.
 package struct LimitTable {
@@ -329,9 +329,11 @@ package struct LimitTable {
     func findOrTake(_ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> Int? {
         if let bucket = find(fingerprint) { return bucket }
         let set = set(of: fingerprint)
-        guard let stamp = lock(set) else { return nil }
-        defer { _ = memory.compareExchange(set, expected: stamp, desired: 0) }
-        if let bucket = find(fingerprint) { return bucket }
+        return WordLock(memory: memory, word: set).holding { find(fingerprint) ?? take(set, fingerprint, quota, now) } ?? nil
+    }
+
+    /// Takes the place of the key that has used least; called with the set locked.
+    private func take(_ set: Int, _ fingerprint: UInt64, _ quota: Quota, _ now: UInt64) -> Int? {
         var chosen: Int?
         var least = 2.0
         for way in 0..<Self.waysPerSet {
@@ -368,24 +370,6 @@ package struct LimitTable {
         // The last request that the quota allows leaves less than one more.
         return Double(arrival - now) / Double(max(1, tolerance - cost + 1))
     }
-
-    /// The lock word holds the moment of locking. Held for some hundred nanoseconds; a holder that died, or that wrote nonsense, is
-    /// overruled.
-    ///
-    /// - Returns: what stands in the lock word while it is held; nil where it stays taken, so that nobody waits here forever.
-    private func lock(_ set: Int) -> UInt64? {
-        for _ in 0..<lockTriesMax {
-            let now = Clock.now().nanoseconds
-            let (taken, holder) = memory.compareExchange(set, expected: 0, desired: now)
-            if taken { return now }
-            let isOverdue = now > holder ? now - holder > lockNanosecondsMax : holder - now > lockNanosecondsMax
-            if isOverdue, memory.compareExchange(set, expected: holder, desired: now).exchanged { return now }
-        }
-        return nil
-    }
-
-    private let lockNanosecondsMax: UInt64 = 2_000_000
-    private let lockTriesMax = 1_000_000
 }
 
 private let setsLookedAt = 8_192

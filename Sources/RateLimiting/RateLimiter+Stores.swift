@@ -33,7 +33,8 @@ extension RateLimiter {
             releaseWhereAbandoned(pending, group)
             progress.change { $0.pending = pending }
             if let fingerprint = group.leasedUnder {
-                leases.request(fingerprint, group.calls[0], most: limits[group.ids[0].index].lease, for: pending, of: store, at: now)
+                let id = group.ids[0]
+                leases.request(fingerprint, group.calls[0], id, most: limits[id.index].lease, for: pending, of: store, at: now)
             } else {
                 store.decide(group.calls, for: pending)
             }
@@ -130,7 +131,7 @@ extension RateLimiter {
         }
     }
 
-    /// Spends one request of the lease that this worker has; false when it has none.
+    /// Spends one request of the lease that this host has; false when it has none.
     private func spend(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
         guard let lease = leases.spend(fingerprint, at: now) else { return false }
         metrics?.decided(group.ids[0], .allowed)
@@ -153,8 +154,6 @@ extension RateLimiter {
     ) {
         defer { progress.tellIfDecided() }
         if let decisions, decisions.count == group.calls.count { learn(group, decisions, now) }
-        // A lease was granted, of which one request may be left; otherwise the next one is asked for.
-        if group.leasedUnder != nil, let first = decisions?.first, first.isAllowed { return askNextStore(progress, now) }
         progress.forgetGroup()
         guard let decisions, decisions.count == group.calls.count else {
             guard decideWithout(group, progress, now, pending) else { return progress.finish() }
@@ -184,6 +183,8 @@ extension RateLimiter {
             progress.change { refuse(&$0, .limitExceeded(limit: refused.0, retryAfter: refused.1.retryAfter), now) }
             return false
         }
+        // What does not count after all is the lease's, where there is one.
+        let lease = group.leasedUnder.flatMap { place in leases.end(of: place, at: now).map { (place, $0) } }
         progress.change { present in
             for (index, decision) in decisions.enumerated() {
                 let (id, call) = (group.ids[index], group.calls[index])
@@ -191,7 +192,7 @@ extension RateLimiter {
                     hold(id, call.fingerprint, call.quota, decision, store: group.store, call: call, isInStore: true, now, &present)
                 } else {
                     present.chargedRemote.append(
-                        AdmissionProgress.RemoteCharge(limit: id, store: group.store, call: call, charge: decision.charge, lease: nil))
+                        AdmissionProgress.RemoteCharge(limit: id, store: group.store, call: call, charge: decision.charge, lease: lease))
                 }
             }
         }

@@ -19,13 +19,12 @@ package final class RateLimiter {
     /// Whether a response's head may say what its request costs.
     package let readsCosts: Bool
     let table: LimitTable
+    let refusals: KnownRefusals
     let stores: [String: any RemoteStore]
     /// What ``LimitTable/standIns`` was when the stores' keys were forgotten last.
     private var standInsSeen: UInt64 = 0
-    /// When stores have refused keys last.
-    var refusals = KnownRefusals()
     private var keyScratch: [UInt8] = []
-    let leases = LeaseBroker()
+    let leases: LeaseBroker
     let heldRequests = HeldRequests()
     /// Whether any limit counts requests that are under way.
     let countsConcurrent: Bool
@@ -34,13 +33,15 @@ package final class RateLimiter {
     var requestsSeen: [UInt64]
     let metrics: LimitMetrics?
 
-    package init(limits: [Limit], table: LimitTable, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
+    package init(limits: [Limit], memory: LimitMemory, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
         self.limits = limits
         areRemote = limits.map { if case .redis = $0.store { true } else { false } }
         requestsSeen = limits.map { _ in 0 }
         countsConcurrent = limits.contains { $0.isConcurrent }
         readsCosts = limits.contains { $0.cost?.field != nil }
-        self.table = table
+        table = memory.table
+        refusals = memory.refusals
+        leases = LeaseBroker(memory.leases, metrics)
         self.stores = stores
         self.metrics = metrics
     }
@@ -315,10 +316,20 @@ package final class RateLimiter {
     }
 
     private func giveBack(_ charge: AdmissionProgress.RemoteCharge, _ now: Instant) {
-        if let lease = charge.lease {
-            leases.giveBack(lease.fingerprint, of: lease.end, most: limits[charge.limit.index].lease, at: now)
-        } else if let made = charge.charge {
+        if let (fingerprint, end) = charge.lease,
+            leases.giveBack(fingerprint, of: end, most: limits[charge.limit.index].lease, at: now)
+        {
+            return
+        }
+        if let made = charge.charge {
             refund(RemoteRefund(call: charge.call, charge: made), in: charge.store, now)
+        }
+    }
+
+    /// The worker ends, and others spend no lease of it: what is left of them goes back.
+    package func giveLeasesBack(at now: Instant) {
+        leases.giveAllBack(at: now) { refund in
+            table.unlearn(refund.call.fingerprint, refund.call.quota, units: refund.charge.units, now: now.nanoseconds)
         }
     }
 

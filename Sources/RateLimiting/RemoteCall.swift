@@ -16,6 +16,13 @@ package struct RemoteCall: Sendable {
     /// What ``LimitTable/standIns`` was when the question was made.
     package let standIns: UInt64
 
+    /// The same for so many requests, of which as many are granted as the quota has.
+    package func asked(for count: UInt64) -> RemoteCall {
+        RemoteCall(
+            name: name, fingerprint: fingerprint, quota: quota, count: count, isDivisible: true, floor: floor, floorStart: floorStart,
+            standIns: standIns)
+    }
+
     /// What a store is told of an attempt that is over, of a lockout.
     func ended(_ outcome: Lockout.Outcome) -> RemoteRefund {
         RemoteRefund(call: self, charge: GCRA.Charge(end: outcome.rawValue, refundedBefore: 0))

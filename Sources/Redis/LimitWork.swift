@@ -77,11 +77,6 @@ extension RemoteCall {
     fileprivate var canBeShared: Bool { count == 1 && floor == 0 && quota.windows == nil && quota.lockout == nil }
 
     fileprivate func asksTheSame(as other: RemoteCall) -> Bool { quota.gcra == other.quota.gcra && name == other.name }
-
-    /// The same for so many requests, of which as many are granted as the quota has.
-    func asked(for count: UInt64) -> RemoteCall {
-        RemoteCall(name: name, fingerprint: fingerprint, quota: quota, count: count, isDivisible: true, standIns: standIns)
-    }
 }
 
 /// Of a server's one thread, 64 checks take about half a millisecond.

@@ -42,7 +42,7 @@ final class PathStage {
                 authenticator.tokens.replaceKeys(of: IssuerID(index), with: try KeySet(Array(document.utf8)))
             }
         }
-        services = RateLimiter(limits: settings.limits, table: host.limitTable, stores: stores)
+        services = RateLimiter(limits: settings.limits, memory: host.limits, stores: stores)
         let windows = WindowBudget(bytes: 1 << 20)
         let buffers = BufferPool(bufferBytes: 16_384, keptMax: 4)
         let (loop, metrics) = (loop, metrics)

@@ -97,9 +97,9 @@ private final class Waiter: AdmissionWaiter {
     }
 
     private func limiter(_ limits: Limit...) throws -> RateLimiter {
-        let words = LimitTable.words(forKeys: 64)
-        let table = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
-        return RateLimiter(limits: limits, table: table, stores: ["a": first, "b": other])
+        let words = LimitMemory.words(forKeys: 64)
+        let memory = LimitMemory(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
+        return RateLimiter(limits: limits, memory: memory, stores: ["a": first, "b": other])
     }
 
     private func progress(_ waiter: Waiter) -> AdmissionProgress {
@@ -402,12 +402,12 @@ private final class Waiter: AdmissionWaiter {
     }
 
     @Test func aReplyWithinTheCallIsAsGoodAsALaterOne() throws {
-        let words = LimitTable.words(forKeys: 64)
-        let table = LimitTable(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
+        let words = LimitMemory.words(forKeys: 64)
+        let memory = LimitMemory(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
         let store = ImmediateStore(now)
         for lease: UInt64 in [1, 10] {
             let limiter = RateLimiter(
-                limits: [limit("here"), limit("there", 100, in: .redis("c"), failing: .closed, lease: lease)], table: table,
+                limits: [limit("here"), limit("there", 100, in: .redis("c"), failing: .closed, lease: lease)], memory: memory,
                 stores: ["c": store])
             let waiter = Waiter()
             func outcome(_ reply: GCRA.Decision?) throws -> AdmissionError? {

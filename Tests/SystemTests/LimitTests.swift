@@ -116,71 +116,6 @@ import Testing
         #expect(one[429, default: 0] + two[429, default: 0] == 35)
     }
 
-    /// The documented bound: in any stretch of time no more than rate and burst, and one lease more for each worker.
-    @Test func leasesOfTwoGatewaysKeepTheBound() throws {
-        let folder = TemporaryFolder()
-        let redis = try RedisServer(in: folder)
-        let (lease, workersEach, burst) = (10, 2, 200)
-        func gateway() throws -> Stage {
-            try Stage(
-                routes: "route /** { upstream app; public; limit each; } route /in { upstream app; auth sso; }",
-                general: """
-                    redis main { address 127.0.0.1:\(redis.port); timeout 2s; }
-                    limit each { rate 100/second; burst \(burst); key $header.x-key; store main; when_store_fails closed; lease \(lease); }
-                    """, workers: workersEach)
-        }
-        let stages = [try gateway(), try gateway()]
-        for stage in stages { #expect(eventually { (try? stage.gateway.curl("/", ["-H", "X-Key: \(UUID())"]).status) == 200 }) }
-        let began = Date()
-        let admitted = Box(0)
-        let asked = Box(0)
-        let threads = stages.map { stage in
-            let (done, gateway) = (Flag(), stage.gateway!)
-            Thread {
-                for _ in 0..<5 {
-                    let answers = (try? gateway.load("/", count: 150, parallel: 16, ["-H", "X-Key: one"])) ?? [:]
-                    admitted.change { $0 += answers[200, default: 0] }
-                    asked.change { $0 += answers.values.reduce(0, +) }
-                }
-                done.set()
-            }.start()
-            return done
-        }
-        #expect(eventually(within: 60) { threads.allSatisfy(\.isSet) })
-        let seconds = Date().timeIntervalSince(began)
-        #expect(asked.value == 1_500)
-        let most = Double(burst) + 100 * seconds + Double(lease * workersEach * stages.count)
-        #expect(Double(admitted.value) <= most.rounded(.up), "\(admitted.value) in \(seconds) s")
-        // None is lost either, but for what lies unspent in leases.
-        #expect(admitted.value >= burst - lease * workersEach * stages.count)
-    }
-
-    /// While a lease lasts nobody asks Redis. Leases double: 1, 2, 4, 8, 16, 32 and 50 are enough for a hundred; fewer where those who wait
-    /// are counted in.
-    @Test func getsALeaseInOneCall() throws {
-        let folder = TemporaryFolder()
-        let redis = try RedisServer(in: folder)
-        let stage = try Stage(
-            routes: "route /** { upstream app; public; limit each; } route /in { upstream app; auth sso; }",
-            general: """
-                redis main { address 127.0.0.1:\(redis.port); timeout 2s; }
-                limit each { rate 1000/day; key $header.x-key; store main; when_store_fails closed; lease 50; }
-                """, workers: 1)
-        #expect(eventually { (try? stage.gateway.curl("/", ["-H", "X-Key: warm"]).status) == 200 })
-        let before = try scriptCalls(redis)
-        #expect(try stage.gateway.load("/", count: 100, parallel: 20, ["-H", "X-Key: one"]) == [200: 100])
-        let calls = try scriptCalls(redis) - before
-        #expect((2...7).contains(calls), "\(calls)")
-        let next = try stage.gateway.curl("/", ["-H", "X-Key: one"])
-        #expect(next["RateLimit"]?.hasPrefix("\"each\";r=899;") ?? false, "\(next.fields)")
-    }
-
-    private func scriptCalls(_ redis: RedisServer) throws -> Int {
-        let text = try run("/usr/bin/redis-cli", ["-p", "\(redis.port)", "info", "commandstats"]).text
-        let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("cmdstat_evalsha:calls=") }
-        return line.flatMap { Int($0.dropFirst("cmdstat_evalsha:calls=".count).prefix { $0.isNumber }) } ?? 0
-    }
-
     @Test func reachesRedisOverTLSAsAnACLUser() throws {
         let folder = TemporaryFolder()
         try Credentials.certificate(in: folder, name: "redis", names: ["redis.internal"])
@@ -266,9 +201,9 @@ import Testing
         func command(_ words: String...) throws { _ = try run("/usr/bin/redis-cli", ["-p", "\(one.port)"] + words) }
         let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
         func isAsked() throws -> Bool {
-            let before = try scriptCalls(one)
+            let before = try one.scriptCalls()
             #expect(PlainLoad.run(port: port, request: request, count: 8, parallel: 8) == [200: 8])
-            return try scriptCalls(one) >= before + 8
+            return try one.scriptCalls() >= before + 8
         }
         #expect(eventually { (try? isAsked()) == true })
         let events: [(String, () throws -> Void, () throws -> Void)] = [

@@ -182,6 +182,13 @@ final class RedisServer {
 
     func stop() { program?.stop() }
     func signal(_ number: Int32) { program?.signal(number) }
+
+    /// How often the script was called.
+    func scriptCalls() throws -> Int {
+        let text = try run("/usr/bin/redis-cli", ["-p", "\(port)", "info", "commandstats"]).text
+        let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("cmdstat_evalsha:calls=") }
+        return line.flatMap { Int($0.dropFirst("cmdstat_evalsha:calls=".count).prefix { $0.isNumber }) } ?? 0
+    }
 }
 
 /// The program under test, running.
