@@ -19,35 +19,52 @@ extension Limit {
         for template in key {
             output.append(0x3A)
             let start = output.count
-            for part in template.parts {
-                switch part {
-                case .text(let text): output.append(text)
-                case .variable(.claim(let name)):
-                    guard let claims = identity?.principal.claims, let texts = claims.texts(name), !texts.isEmpty else {
-                        Self.appendMissing(context.clientIP, to: &output)
-                        hasStandIn = true
-                        continue
-                    }
-                    guard claims.isArray(name) else {
-                        output.append(ofValue)
-                        output.append(texts[0])
-                        continue
-                    }
-                    Self.append(list: texts, to: &output)
-                case .variable(.clientIP):
-                    output.append(ofValue)
-                    Self.appendNetwork(context.clientIP, to: &output)
-                case .variable(let variable):
-                    guard let value = context.value(of: variable) else {
-                        Self.appendMissing(context.clientIP, to: &output)
-                        hasStandIn = true
-                        continue
-                    }
-                    output.append(ofValue)
-                    output.append(value.span)
-                }
-            }
+            if Self.append(template, identity, context, to: &output) { hasStandIn = true }
             Self.endPart(from: start, &output)
+        }
+        return hasStandIn
+    }
+
+    /// What the limits of a subject have in common, so that they stand together; nil without `together`.
+    func tag(_ identity: Identity?, in context: RequestContext) -> [UInt8]? {
+        guard let together else { return nil }
+        var bytes: [UInt8] = []
+        _ = Self.append(together, identity, context, to: &bytes)
+        return bytes
+    }
+
+    /// - Returns: whether the client's address stands for a variable.
+    private static func append(
+        _ template: Template, _ identity: Identity?, _ context: RequestContext, to output: inout [UInt8]
+    ) -> Bool {
+        var hasStandIn = false
+        for part in template.parts {
+            switch part {
+            case .text(let text): output.append(text)
+            case .variable(.claim(let name)):
+                guard let claims = identity?.principal.claims, let texts = claims.texts(name), !texts.isEmpty else {
+                    appendMissing(context.clientIP, to: &output)
+                    hasStandIn = true
+                    continue
+                }
+                guard claims.isArray(name) else {
+                    output.append(ofValue)
+                    output.append(texts[0])
+                    continue
+                }
+                append(list: texts, to: &output)
+            case .variable(.clientIP):
+                output.append(ofValue)
+                appendNetwork(context.clientIP, to: &output)
+            case .variable(let variable):
+                guard let value = context.value(of: variable) else {
+                    appendMissing(context.clientIP, to: &output)
+                    hasStandIn = true
+                    continue
+                }
+                output.append(ofValue)
+                output.append(value.span)
+            }
         }
         return hasStandIn
     }

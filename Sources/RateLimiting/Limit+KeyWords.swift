@@ -25,26 +25,41 @@ extension Limit {
         for template in key {
             output.append(0x3A)
             let start = output.count
-            for part in template.parts {
-                guard case .variable(let variable) = part else {
-                    if case .text(let text) = part { output.append(text) }
-                    continue
-                }
-                let word = left.removeFirst()
-                if word.hasPrefix("~"), variable != .clientIP {
-                    Self.appendMissing(Array(word.dropFirst().utf8), to: &output)
-                } else if variable == .clientIP {
-                    guard let address = IPAddress(word) else { return "'\(word)' is no address" }
-                    output.append(ofValue)
-                    Self.appendNetwork(Array(address.text.utf8), to: &output)
-                } else if variable.isClaim, word.hasPrefix("["), word.hasSuffix("]") {
-                    Self.append(list: word.dropFirst().dropLast().split(separator: ",").map(String.init), to: &output)
-                } else {
-                    output.append(ofValue)
-                    output.append(word)
-                }
-            }
+            if let error = Self.append(template, { _ in left.removeFirst() }, to: &output) { return error }
             Self.endPart(from: start, &output)
+        }
+        return nil
+    }
+
+    /// As ``tag(_:in:)`` for a request with these values, of which a key could be made.
+    package func tag(ofWords words: [String]) -> [UInt8]? {
+        guard let together else { return nil }
+        var bytes: [UInt8] = []
+        let variables = keyVariables
+        _ = Self.append(together, { variable in variables.firstIndex(of: variable).map { words[$0] } ?? "" }, to: &bytes)
+        return bytes
+    }
+
+    /// - Returns: what is wrong with a word; nil for nothing.
+    private static func append(_ template: Template, _ word: (Variable) -> String, to output: inout [UInt8]) -> String? {
+        for part in template.parts {
+            guard case .variable(let variable) = part else {
+                if case .text(let text) = part { output.append(text) }
+                continue
+            }
+            let word = word(variable)
+            if word.hasPrefix("~"), variable != .clientIP {
+                appendMissing(Array(word.dropFirst().utf8), to: &output)
+            } else if variable == .clientIP {
+                guard let address = IPAddress(word) else { return "'\(word)' is no address" }
+                output.append(ofValue)
+                appendNetwork(Array(address.text.utf8), to: &output)
+            } else if variable.isClaim, word.hasPrefix("["), word.hasSuffix("]") {
+                append(list: word.dropFirst().dropLast().split(separator: ",").map(String.init), to: &output)
+            } else {
+                output.append(ofValue)
+                output.append(word)
+            }
         }
         return nil
     }

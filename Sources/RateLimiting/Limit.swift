@@ -54,6 +54,8 @@ package final class Limit: Sendable {
 
     /// What is counted together; the parts stand one after the other.
     package let key: [Template]
+    /// What decides which server of several has the key, where that is not the key itself.
+    let together: Template?
     package let store: Store
     package let whenStoreFails: WhenStoreFails
     /// How many requests a worker takes from the store at once, to spend them by itself; 1 without `lease`.
@@ -81,6 +83,7 @@ package final class Limit: Sendable {
         line = nil
         self.quota = quota
         self.key = key
+        together = nil
         dependsOnClaimsAlone = Self.isOfClaimsAlone(key)
         self.store = store
         self.whenStoreFails = whenStoreFails
@@ -108,6 +111,7 @@ package final class Limit: Sendable {
         quota = limit.quota
         plans = limit.plans
         key = limit.key
+        together = limit.together
         dependsOnClaimsAlone = limit.dependsOnClaimsAlone
         store = limit.store
         whenStoreFails = limit.whenStoreFails
@@ -189,6 +193,16 @@ package final class Limit: Sendable {
         }
         key = block.one("key")?.words("$VARIABLE …", diagnostics).compactMap { Template($0, diagnostics) } ?? []
         dependsOnClaimsAlone = Self.isOfClaimsAlone(key)
+        let togetherDirective = block.one("together")
+        together = togetherDirective.flatMap { $0.word("$VARIABLE", diagnostics) }.flatMap { Template($0, diagnostics) }
+        if let together, let togetherDirective {
+            let variables = key.flatMap(\.variables)
+            if together.variables.isEmpty || together.variables.contains(where: { !variables.contains($0) }) {
+                diagnostics.error(
+                    "what limits stand together by is a part of their keys", at: togetherDirective.name,
+                    hint: "name a variable that stands in key: together $claim.org;")
+            }
+        }
         var store = Store.memory
         if let word = block.one("store").flatMap({ $0.word("memory or the name of a redis", diagnostics) }), word.text != "memory" {
             store = .redis(word.text)
@@ -281,7 +295,7 @@ package final class Limit: Sendable {
             quota = Quota(
                 count: rate?.count ?? 1, window: rate?.window ?? Nanoseconds(1), burst: burst.map { UInt64($0) }, windows: windows)
         }
-        if let extra = capDirective ?? shareDirective, store == .memory {
+        if let extra = capDirective ?? shareDirective ?? togetherDirective, store == .memory {
             diagnostics.error("\(extra.name.text) is for limits kept in Redis", at: extra.name, hint: "add: store NAME; or remove it")
         }
         let isShared = quota.windows == nil && quota.lockout == nil && plans == nil

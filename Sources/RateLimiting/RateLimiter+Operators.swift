@@ -32,7 +32,8 @@ extension RateLimiter {
         }
         guard let store = stores[name] else { return done(LimitAnswer(404, "there is no redis '\(name)'")) }
         let call = RemoteCall(
-            name: store.name(ofKey: bytes, limit: limit.name), fingerprint: fingerprint, quota: quota,
+            name: store.name(ofKey: bytes, limit: limit.name, tag: limit.tag(ofWords: question.words)), fingerprint: fingerprint,
+            quota: quota,
             count: question.action == .set ? question.used : 0, isDivisible: true, standIns: table.standIns)
         guard store.isAvailable(for: [call]) else {
             let known =

@@ -172,7 +172,9 @@ package final class RateLimiter {
         let hasStandIn = limit.renderKey(identity, in: context, into: &keyScratch)
         let fingerprint = table.fingerprint(keyScratch.span)
         var name: [UInt8] = []
-        if case .redis(let store) = limit.store { name = stores[store]?.name(ofKey: keyScratch, limit: limit.name) ?? [] }
+        if case .redis(let store) = limit.store {
+            name = stores[store]?.name(ofKey: keyScratch, limit: limit.name, tag: limit.tag(identity, in: context)) ?? []
+        }
         let key = RenderedKey(name: name, fingerprint: fingerprint)
         if limit.dependsOnClaimsAlone, !hasStandIn { identity?.principal.keep(key, at: id.index) }
         return key

@@ -30,7 +30,9 @@ package protocol RemoteStore: AnyObject {
     func isAvailable(for calls: [RemoteCall]) -> Bool
 
     /// What it calls a key of a limit.
-    func name(ofKey key: [UInt8], limit: String) -> [UInt8]
+    ///
+    /// - Parameter tag: keys of the same one stand on one server; nil for the key itself.
+    func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8]
 
     /// Keys may have been counted without it: the first question about each says what is known here.
     func forgetKeys()

@@ -24,13 +24,27 @@ package struct KeyNames: Sendable {
     /// Of all names, as an ACL has it.
     var pattern: String { String(decoding: prefix, as: UTF8.self) + "*" }
 
-    func name(ofKey key: [UInt8], limit: String) -> [UInt8] {
+    /// - Parameter tag: what decides which server of several has the key; nil for the key itself. A hash of it stands in braces, by which a cluster goes.
+    func name(ofKey key: [UInt8], limit: String, tag: [UInt8]? = nil) -> [UInt8] {
         let limit = Array(limit.utf8)
         var name = prefix
         name += Base64URL.encode(Array(Self.bytes(first.hash(limit.span)).prefix(6)))
         name.append(UInt8(ascii: ":"))
-        name += Base64URL.encode(Self.bytes(first.hash(key.span)) + Self.bytes(second.hash(key.span)))
+        if let tag { name += [UInt8(ascii: "{")] + hash(tag) + Array("}:".utf8) }
+        name += hash(key)
         return name
+    }
+
+    /// The part of a name that decides which server has the key.
+    static func placing(_ name: [UInt8]) -> ArraySlice<UInt8> {
+        guard let open = name.firstIndex(of: UInt8(ascii: "{")), let close = name[(open + 1)...].firstIndex(of: UInt8(ascii: "}")),
+            close > open + 1
+        else { return name[...] }
+        return name[(open + 1)..<close]
+    }
+
+    private func hash(_ bytes: [UInt8]) -> [UInt8] {
+        Base64URL.encode(Self.bytes(first.hash(bytes.span)) + Self.bytes(second.hash(bytes.span)))
     }
 
     /// What probes write to; where servers have different keys, one of them has one of these.

@@ -35,7 +35,9 @@ final class SingleStore: RedisStore {
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { link.isAvailable }
 
-    func name(ofKey key: [UInt8], limit: String) -> [UInt8] { link.settings.keyNames.name(ofKey: key, limit: limit) }
+    func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] {
+        link.settings.keyNames.name(ofKey: key, limit: limit, tag: tag)
+    }
 
     func forgetKeys() { link.forgetKeys() }
 

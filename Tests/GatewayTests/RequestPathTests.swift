@@ -20,7 +20,7 @@ private final class ScriptedStore: RemoteStore {
     private(set) var pending: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []
     private(set) var refunds = 0
 
-    func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
+    func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] { key }
     func forgetKeys() {}
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { true }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { pending.append((calls, receiver)) }

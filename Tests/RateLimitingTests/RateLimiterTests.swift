@@ -19,7 +19,7 @@ private final class ScriptedStore: RemoteStore {
     var isNew = false
     private(set) var owed: [any RemoteDecisionReceiver] = []
 
-    func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
+    func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] { key }
     /// Which calls are decided together; nil for all.
     var parts: [[Int]]?
     /// Of the parts, those that are away, by the limit's name, with which a key begins.
@@ -52,7 +52,7 @@ private final class ScriptedStore: RemoteStore {
 private final class ImmediateStore: RemoteStore {
     let now: Instant
     var reply: GCRA.Decision?
-    func name(ofKey key: [UInt8], limit: String) -> [UInt8] { key }
+    func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] { key }
     func forgetKeys() {}
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { true }
     func parts(of calls: [RemoteCall]) -> [[Int]]? { nil }

@@ -138,6 +138,43 @@ import Testing
         #expect(!stage.gateway.log.contains("is away"), "\(stage.gateway.log)")
     }
 
+    @Test("Limits that stand together are decided by one script, and operators find their keys")
+    func together() throws {
+        let cluster = try RedisCluster(in: folder)
+        defer { cluster.stop() }
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit each; limit all; } route /in { upstream app; auth sso; }",
+            general: """
+                admin unix:@DIR@/admin.socket;
+                redis main { cluster 127.0.0.1:\(cluster.ports[0]); timeout 500ms; }
+                limit each { rate 3/1h; key $header.x-org $header.x-user; together $header.x-org; store main; when_store_fails closed; }
+                limit all { rate 5/1h; key $header.x-org; together $header.x-org; store main; when_store_fails closed; }
+                """)
+        func ask(_ org: String, _ user: String) throws -> Int {
+            try stage.gateway.curl("/", ["-H", "X-Org: \(org)", "-H", "X-User: \(user)"]).status
+        }
+        #expect(eventually { (try? ask("warm", "warm")) == 200 })
+        func calls() throws -> Int { try cluster.masters.compactMap { port in try cluster.server(at: port)?.scriptCalls() }.reduce(0, +) }
+        let before = try calls()
+        for org in 0..<6 {
+            #expect(try (0..<4).map { _ in try ask("o\(org)", "ann") } == [200, 200, 200, 429])
+            #expect(try (0..<3).map { _ in try ask("o\(org)", "bob") } == [200, 200, 429])
+            let shown = try run(
+                Executable.portcullis, ["limit", "show", "--socket", "\(stage.folder.path)/admin.socket", "each", "o\(org)", "bob"])
+            #expect(shown.text.contains(": 1 left"), "\(shown)")
+        }
+        // One call for both limits of a request, but for what was asked of each: where a refusal is known nobody asks.
+        #expect(try calls() - before <= 6 * (7 + 1))
+        // What is between the braces is on one server, and there are as many as there are organisations.
+        var places: [Substring: Set<Int>] = [:]
+        for port in cluster.masters {
+            for name in try redisCLI(port, ["KEYS", "*{*"]).split(whereSeparator: \.isNewline) {
+                places[name.split(separator: "{")[1].split(separator: "}")[0], default: []].insert(port)
+            }
+        }
+        #expect(places.count >= 6 && places.values.allSatisfy { $0.count == 1 }, "\(places)")
+    }
+
     @Test("Shards: each server has its part of the keys, and one that ends takes its own along alone")
     func shards() throws {
         let servers = try (0..<3).map { _ in try RedisServer(in: folder) }

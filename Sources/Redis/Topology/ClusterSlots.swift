@@ -94,10 +94,7 @@ struct ClusterSlots: Equatable {
 
     /// The slot of a key. What stands between the first `{` and the `}` behind it decides alone, where that is anything.
     static func slot(of name: [UInt8]) -> Int {
-        if let open = name.firstIndex(of: 0x7B), let close = name[(open + 1)...].firstIndex(of: 0x7D), close > open + 1 {
-            return Int(crc16(name[(open + 1)..<close])) % count
-        }
-        return Int(crc16(name[...])) % count
+        Int(crc16(KeyNames.placing(name))) % count
     }
 
     /// CRC-16/XMODEM: polynomial 0x1021, nothing reflected, from 0.

@@ -64,7 +64,7 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { calls.first.flatMap { link(of: $0.name) }?.isAvailable ?? false }
 
-    func name(ofKey key: [UInt8], limit: String) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit) }
+    func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit, tag: tag) }
 
     func forgetKeys() { for link in links.values { link.forgetKeys() } }
 

@@ -46,10 +46,11 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
 
     /// The server of a key; one that has been away for `rehash_after` has none.
     private func shard(of name: [UInt8]) -> Int {
+        let place = KeyNames.placing(name)
         var (best, highest) = (0, UInt64(0))
         var isBestAway = true
         for index in shards.indices {
-            let score = shards[index].hash.hash(name.span)
+            let score = shards[index].hash.hash(place.span)
             let isAway = isGivenAway(index)
             guard isBestAway && !isAway || isAway == isBestAway && score >= highest else { continue }
             (best, highest, isBestAway) = (index, score, isAway)
@@ -71,7 +72,7 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { calls.first.map { shards[shard(of: $0.name)].link.isAvailable } ?? false }
 
-    func name(ofKey key: [UInt8], limit: String) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit) }
+    func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit, tag: tag) }
 
     func forgetKeys() { for shard in shards { shard.link.forgetKeys() } }
 

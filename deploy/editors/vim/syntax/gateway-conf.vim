@@ -22,7 +22,7 @@ syn keyword gatewayDirective contained
   \ same_site sample scope scope_claims scope_match scopes secret security_headers security_log segments send
   \ sentinel server server_name service set_header set_response_header shadow shards share shutdown_delay sign_in
   \ srv starts status sticky store stream_drain_timeout stream_timeout stream_window streams strip_cookie
-  \ strip_prefix subject_claims target_size test tests ticket_rotation timeout timeouts timezone tls token
+  \ strip_prefix subject_claims target_size test tests ticket_rotation timeout timeouts timezone tls together token
   \ token_cache token_types tracing tries trusted_certificate trusted_fields trusted_proxies types until upgrade
   \ upload_rate upstream url user username when_all_down when_fails when_store_fails window workers write
 syn match gatewayComment "\%(^\|[ \t;{}]\)\@1<=#.*$" contains=@Spell
