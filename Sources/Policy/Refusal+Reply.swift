@@ -38,7 +38,8 @@ extension Refusal {
             return Reply(status: status, fields: fields + Reply.pageFields, body: page, endsConnection: endsConnection)
         }
         let content = ReplyContent(
-            status: status, reason: reason, detail: detail, requestID: requestID, form: form, grpcStatus: grpcStatus)
+            status: status, reason: reason, detail: detail, requestID: requestID, form: form, grpcStatus: grpcStatus,
+            retryAfter: retryAfter)
         // A call of gRPC is told its status in a head of its own; the status of HTTP is always 200.
         return Reply(
             status: form == .grpc ? 200 : status, fields: fields + content.fields, body: content.body, endsConnection: endsConnection,

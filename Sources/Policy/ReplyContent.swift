@@ -6,13 +6,19 @@ struct ReplyContent {
     let fields: [UInt8]
     let body: [UInt8]
 
-    init(status: Int, reason: String, detail: String, requestID: [UInt8], form: ReplyForm, grpcStatus: Int = 13) {
+    init(status: Int, reason: String, detail: String, requestID: [UInt8], form: ReplyForm, grpcStatus: Int = 13, retryAfter: UInt64? = nil) {
         let title = Reply.phrase(status)
         let identifier = String(decoding: requestID, as: UTF8.self)
         switch form {
         case .grpc:
-            let message = percentEncoded("\(detail) (\(reason), \(identifier))")
-            fields = [UInt8]("Content-Type: application/grpc\r\ngrpc-status: \(grpcStatus)\r\ngrpc-message: \(message)\r\n")
+            let message = "\(detail) (\(reason), \(identifier))"
+            var lines = [UInt8]("Content-Type: application/grpc\r\ngrpc-status: \(grpcStatus)\r\ngrpc-message: \(percentEncoded(message))\r\n".utf8)
+            if let retryAfter {
+                lines.append("grpc-status-details-bin: ")
+                lines += GRPCStatusDetails.retry(after: retryAfter, status: grpcStatus, message: message)
+                lines += [0x0D, 0x0A]
+            }
+            fields = lines
             body = []
         case .html:
             fields = [UInt8]("Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n")

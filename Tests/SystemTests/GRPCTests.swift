@@ -70,11 +70,11 @@ import Testing
 
     @Test func refusalsReachTheClientAsStatuses() throws {
         let parts = try parts()
-        func code(_ options: String...) throws -> (Int, String) {
+        func code(_ options: String...) throws -> (Int, String, Int?) {
             let outcome = try Executable.peer(
                 "grpc_peer", ["call", "\(parts.stage.gateway.port)", "\(parts.stage.folder.path)/localhost.crt"] + options)
             let unary = outcome["unary"] as? [String: Any] ?? [:]
-            return (unary["code"] as? Int ?? 0, unary["details"] as? String ?? "\(outcome)")
+            return (unary["code"] as? Int ?? 0, unary["details"] as? String ?? "\(outcome)", unary["retry"] as? Int)
         }
         let missing = try code()
         #expect(missing.0 == 16)
@@ -87,6 +87,8 @@ import Testing
         let limited = try code("token=\(token)", "service=/slow.Echo/")
         #expect(limited.0 == 8)
         #expect(limited.1.contains("limit_exceeded"))
+        // One of two an hour.
+        #expect((1_700...1_800).contains(limited.2 ?? 0) && missing.2 == nil, "\(limited)")
         let gone = try code("token=\(token)", "service=/none.Echo/")
         #expect(gone.0 == 14)
         #expect(gone.1.contains("upstream_connect_failed"))

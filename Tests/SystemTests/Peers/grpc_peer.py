@@ -13,6 +13,39 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 
+def message_fields(data):
+    """The fields of a protobuf message: numbers, and bytes."""
+    fields, place = {}, 0
+
+    def varint():
+        nonlocal place
+        value, shift = 0, 0
+        while True:
+            byte = data[place]
+            place += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while place < len(data):
+        key = varint()
+        value = varint()
+        if key & 7 == 2:
+            value, place = data[place:place + value], place + value
+        fields[key >> 3] = value
+    return fields
+
+
+def retry_delay(details):
+    """Seconds of the google.rpc.RetryInfo in a google.rpc.Status; None without one."""
+    if details is None:
+        return None
+    info = message_fields(message_fields(details)[3])
+    assert info[1] == b"type.googleapis.com/google.rpc.RetryInfo", info
+    return message_fields(message_fields(info[2])[1])[1]
+
+
 def serve(port):
     def unary(request, context):
         fields = dict(context.invocation_metadata())
@@ -75,7 +108,8 @@ def call(port, certificate, options):
         try:
             return run()
         except grpc.RpcError as error:
-            return {"code": error.code().value[0], "details": error.details()}
+            metadata = dict(error.trailing_metadata() or ())
+            return {"code": error.code().value[0], "details": error.details(), "retry": retry_delay(metadata.get("grpc-status-details-bin"))}
 
     def unary():
         answer, outcome = channel.unary_unary(prefix + "Unary").with_call(b"hello", metadata=metadata, timeout=20)
