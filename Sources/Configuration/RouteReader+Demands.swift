@@ -125,14 +125,18 @@ extension RouteReader {
         return demands
     }
 
-    /// Reads `limit NAME …;` and `limit NAME … { cost …; }` of a route.
+    /// Reads `limit NAME …;` and `limit NAME … { cost …; critical; }` of a route.
     private mutating func readLimit(_ directive: Directive, _ ids: inout [LimitID]) {
         var cost: (LimitCost, Directive)?
+        var critical: Directive?
         if directive.block != nil {
             let block = Block(of: directive, title: "a route's limit", diagnostics)
             let one = block.one("cost")
             cost = one.flatMap { one in LimitCost(one, diagnostics).map { ($0, one) } }
-            if one == nil { diagnostics.error("this block says nothing", at: directive.name, hint: "write: limit NAME { cost 5; }") }
+            critical = block.one("critical").flatMap { $0.takes(0...0, "", diagnostics) ? $0 : nil }
+            if one == nil, critical == nil {
+                diagnostics.error("this block says nothing", at: directive.name, hint: "write: limit NAME { cost 5; }")
+            }
             block.finish()
         }
         guard directive.hasArguments(1...100, "NAME …", diagnostics) else { return }
@@ -143,13 +147,17 @@ extension RouteReader {
             }
             if ids.contains(where: { isSame($0, LimitID(index)) }) { diagnostics.error("this limit stands twice", at: word) }
             usedLimits.insert(index)
-            guard let (cost, place) = cost, limits.indices.contains(index) else {
+            guard cost != nil || critical != nil, limits.indices.contains(index) else {
                 ids.append(LimitID(index))
                 continue
             }
-            limits[index].check(cost, at: place, diagnostics)
+            if let (cost, place) = cost { limits[index].check(cost, at: place, diagnostics) }
+            if let critical, limits[index].reserve == 0 {
+                diagnostics.error(
+                    "\(word.text) reserves nothing for critical routes", at: critical.name, hint: "add to the limit: reserve 20%;")
+            }
             ids.append(LimitID(limits.count))
-            limits.append(Limit(limits[index], costs: cost))
+            limits.append(Limit(limits[index], costs: cost?.0, isCritical: critical != nil))
         }
     }
 

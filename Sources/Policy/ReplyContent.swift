@@ -6,13 +6,15 @@ struct ReplyContent {
     let fields: [UInt8]
     let body: [UInt8]
 
-    init(status: Int, reason: String, detail: String, requestID: [UInt8], form: ReplyForm, grpcStatus: Int = 13, retryAfter: UInt64? = nil) {
+    init(status: Int, reason: String, detail: String, requestID: [UInt8], form: ReplyForm, grpcStatus: Int = 13, retryAfter: UInt64? = nil)
+    {
         let title = Reply.phrase(status)
         let identifier = String(decoding: requestID, as: UTF8.self)
         switch form {
         case .grpc:
             let message = "\(detail) (\(reason), \(identifier))"
-            var lines = [UInt8]("Content-Type: application/grpc\r\ngrpc-status: \(grpcStatus)\r\ngrpc-message: \(percentEncoded(message))\r\n".utf8)
+            var lines = [UInt8](
+                "Content-Type: application/grpc\r\ngrpc-status: \(grpcStatus)\r\ngrpc-message: \(percentEncoded(message))\r\n".utf8)
             if let retryAfter {
                 lines.append("grpc-status-details-bin: ")
                 lines += GRPCStatusDetails.retry(after: retryAfter, status: grpcStatus, message: message)

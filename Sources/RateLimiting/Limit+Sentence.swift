@@ -12,18 +12,19 @@ extension Limit {
             text += "within \(Self.span(lockout.window)) lock each " + key.map(Self.words).joined(separator: " and ") + " out for "
             text += Self.span(lockout.first)
             if lockout.growth > 1 { text += ", \(lockout.growth) times as long each time, at most \(Self.span(lockout.most))" }
-        } else if let plans {
+        } else if let plans = whole.plans {
             let parts = plans.all.map { plan in
-                let isDefault = plan.quota.plan == quota.plan
+                let isDefault = plan.quota.plan == whole.quota.plan
                 return Self.rateText(plan.quota) + Self.burstText(plan.quota)
                     + (isDefault ? plan.name == "default" ? " for others" : " for \(plan.name) and others" : " for \(plan.name)")
             }
             text = "by claim \(plans.claim): \(parts.joined(separator: "; "))"
             text += "; for each " + key.map(Self.words).joined(separator: " and ")
         } else {
-            text = Self.rateText(quota)
-            text += " for each " + key.map(Self.words).joined(separator: " and ") + Self.burstText(quota)
+            text = Self.rateText(whole.quota)
+            text += " for each " + key.map(Self.words).joined(separator: " and ") + Self.burstText(whole.quota)
         }
+        if reserve > 0 { text += "; \(reserve) % of what may come at once are for critical routes" }
         if let cost { text += ", of which one \(cost.words)" }
         if !countedStatuses.isEmpty, quota.lockout == nil {
             text += ", of responses with " + countedStatuses.map(String.init).joined(separator: " ")

@@ -34,8 +34,14 @@ package final class Limit: Sendable {
     package let jitter: UInt64
     /// What each host lets through.
     package let bounds: LimitBounds
-    /// Whether it is a limit of the file with the cost of a route.
+    /// Hundredths of what may come at once that critical routes alone have.
+    package let reserve: UInt64
+    /// All that there is, also for critical routes.
+    package let whole: (quota: Quota, plans: Plans?)
+    /// Whether it is a limit of the file as a route has it: with another cost, or with all that there is.
     package let isOfRoute: Bool
+    /// Whether it has what is reserved for critical routes.
+    package var isCritical: Bool { reserve > 0 && quota == whole.quota }
     /// Whether a token's claims take part in the key, or in who is not counted.
     package var dependsOnClaims: Bool {
         !key.flatMap(\.variables).filter(\.isClaim).isEmpty || allowance?.dependsOnClaims == true || plans != nil
@@ -75,6 +81,8 @@ package final class Limit: Sendable {
         headers = .draft
         jitter = 0
         bounds = .none
+        reserve = 0
+        whole = (quota, nil)
         self.cost = cost
         isOfRoute = false
         self.isShadow = isShadow
@@ -104,12 +112,18 @@ package final class Limit: Sendable {
 
     private static func isOfClaimsAlone(_ key: [Template]) -> Bool { key.flatMap(\.variables).allSatisfy(\.isClaim) }
 
-    /// The same limit, of which requests have another cost: what they use up is one quota.
-    package init(_ limit: Limit, costs cost: LimitCost) {
+    /// The same limit as a route has it: what all use up is one quota.
+    ///
+    /// - Parameters:
+    ///   - cost: for how many requests one counts; nil for what the limit says.
+    ///   - isCritical: whether it has what is reserved, too.
+    package init(_ limit: Limit, costs cost: LimitCost?, isCritical: Bool) {
         name = limit.name
         line = limit.line
-        quota = limit.quota
-        plans = limit.plans
+        quota = isCritical ? limit.whole.quota : limit.quota
+        plans = isCritical ? limit.whole.plans : limit.plans
+        reserve = limit.reserve
+        whole = limit.whole
         key = limit.key
         together = limit.together
         dependsOnClaimsAlone = limit.dependsOnClaimsAlone
@@ -122,7 +136,7 @@ package final class Limit: Sendable {
         headers = limit.headers
         jitter = limit.jitter
         bounds = limit.bounds
-        self.cost = cost
+        self.cost = cost ?? limit.cost
         isOfRoute = true
     }
 
@@ -163,6 +177,16 @@ package final class Limit: Sendable {
 
     func counts(_ status: Int) -> Bool { countedStatuses.isEmpty || countedStatuses.contains(status) }
 
+    /// Reads `NAME PERCENT%;`.
+    private static func percent(_ directive: Directive, _ diagnostics: Diagnostics) -> UInt64? {
+        guard let word = directive.word("PERCENT%", diagnostics) else { return nil }
+        guard word.text.hasSuffix("%"), let percent = UInt64(word.text.dropLast()), 1...99 ~= percent else {
+            diagnostics.error("'\(word.text)' is no part", at: word, hint: "write reserve 20%;")
+            return nil
+        }
+        return percent
+    }
+
     /// Reads `limit NAME { … }`; nil when a part of it is wrong.
     package init?(_ directive: Directive, stores: Set<String>, _ diagnostics: Diagnostics) {
         guard directive.hasArguments(1...1, "NAME { … }", diagnostics) else { return nil }
@@ -182,7 +206,11 @@ package final class Limit: Sendable {
         let window =
             isPlanned
             ? block.one("window").flatMap { ["fixed": Windows.Kind.fixed, "sliding": .sliding][$0.arguments.first?.text ?? ""] } : nil
-        plans = rateDirective.flatMap { isPlanned ? Plans($0, window, diagnostics) : nil }
+        let allPlans = rateDirective.flatMap { isPlanned ? Plans($0, window, diagnostics) : nil }
+        let reserveDirective = block.one("reserve")
+        reserve = reserveDirective.flatMap { Self.percent($0, diagnostics) } ?? 0
+        let reserved = reserve
+        plans = reserved > 0 ? allPlans?.leaving(reserved) : allPlans
         if let burstDirective, isPlanned {
             diagnostics.error(
                 "each plan has its own burst", at: burstDirective.name, hint: "write it behind the plan's rate: pro 6000/minute burst 500;")
@@ -230,6 +258,9 @@ package final class Limit: Sendable {
                 "a lease would outlive its window", at: leaseDirective.name, hint: "remove it, or count by rate and burst alone")
         }
         let most = plans?.all.map(\.quota.burst).min() ?? burst.map { UInt64($0) } ?? rate?.count
+        if let leaseDirective, reserveDirective != nil {
+            diagnostics.error("a lease is spent by all routes", at: leaseDirective.name, hint: "remove it, or reserve")
+        }
         if let leaseDirective, let most, lease > most {
             diagnostics.error(
                 "a lease of \(lease) is more than the \(most) that the limit lets through at once", at: leaseDirective.name,
@@ -251,7 +282,7 @@ package final class Limit: Sendable {
                 return status
             }
         let costDirective = block.one("cost")
-        if lockoutDirective != nil, let extra = leaseDirective ?? countStatus ?? costDirective ?? burstDirective {
+        if lockoutDirective != nil, let extra = leaseDirective ?? countStatus ?? costDirective ?? burstDirective ?? reserveDirective {
             diagnostics.error("a lockout has no \(extra.name.text)", at: extra.name, hint: "remove it, or use two limits")
         } else if let lockoutDirective, !key.isEmpty, !key.flatMap(\.variables).contains(.clientIP) {
             diagnostics.warning(
@@ -285,15 +316,21 @@ package final class Limit: Sendable {
                 hint: "take a burst that grows back within 1000 days, or use quota")
         }
         if diagnostics.count > errors { return nil }
+        let all: Quota
         if let lockout {
-            quota = Quota(count: lockout.failures, window: .seconds(lockout.window), lockout: lockout)
-        } else if let plans {
-            quota = plans.defaultQuota
+            all = Quota(count: lockout.failures, window: .seconds(lockout.window), lockout: lockout)
+        } else if let allPlans {
+            all = allPlans.defaultQuota
         } else if let windows, rate == nil {
-            quota = Quota(count: windows.count, window: .milliseconds(windows.length), windows: windows)
+            all = Quota(count: windows.count, window: .milliseconds(windows.length), windows: windows)
         } else {
-            quota = Quota(
+            all = Quota(
                 count: rate?.count ?? 1, window: rate?.window ?? Nanoseconds(1), burst: burst.map { UInt64($0) }, windows: windows)
+        }
+        whole = (all, allPlans)
+        quota = reserved > 0 ? all.leaving(reserved) : all
+        if let reserveDirective, quota == all {
+            diagnostics.error("of so few nothing can be reserved", at: reserveDirective.name, hint: "take a larger burst, or remove it")
         }
         if let extra = capDirective ?? shareDirective ?? togetherDirective, store == .memory {
             diagnostics.error("\(extra.name.text) is for limits kept in Redis", at: extra.name, hint: "add: store NAME; or remove it")

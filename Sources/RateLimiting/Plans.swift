@@ -95,6 +95,14 @@ package struct Plans: Sendable {
         return quota
     }
 
+    private init(_ plans: Plans, leaving percent: UInt64) {
+        (claim, places, fallback) = (plans.claim, plans.places, plans.fallback)
+        all = plans.all.map { ($0.name, $0.quota.leaving(percent)) }
+    }
+
+    /// The same plans, of which so many hundredths are left to others.
+    func leaving(_ percent: UInt64) -> Plans { Plans(self, leaving: percent) }
+
     package var defaultQuota: Quota { all[fallback].quota }
 
     /// - Returns: nil where no plan is named that there is.

@@ -31,6 +31,17 @@ package struct Quota: Equatable, Sendable {
     /// Where failures are counted, and lock the key; then ``gcra`` is used as with windows.
     package var lockout: Lockout? { other?.lockout }
 
+    /// The same, of which so many hundredths of what may come at once are left to others.
+    func leaving(_ percent: UInt64) -> Quota {
+        func reduced(_ count: UInt64) -> UInt64 { max(1, count - count.multipliedReportingOverflow(by: percent).partialValue / 100) }
+        var quota =
+            windows.map {
+                Quota(count: reduced($0.count), window: window, windows: Windows($0.kind, count: reduced($0.count), length: $0.length))
+            } ?? Quota(count: count, window: window, burst: reduced(burst))
+        quota.plan = plan
+        return quota
+    }
+
     /// Whether ``gcra`` counts it.
     var isPlain: Bool { other == nil }
 

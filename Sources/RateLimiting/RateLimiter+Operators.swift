@@ -14,9 +14,9 @@ extension RateLimiter {
         if question.action == .top { return done(top(index)) }
         var bytes: [UInt8] = []
         if let error = limit.renderKey(ofWords: question.words, into: &bytes) { return done(LimitAnswer(400, error)) }
-        var quota = limit.quota
+        var quota = limit.whole.quota
         if !question.plan.isEmpty {
-            guard let plan = limit.plans?.all.first(where: { $0.name == question.plan }) else {
+            guard let plan = limit.whole.plans?.all.first(where: { $0.name == question.plan }) else {
                 return done(LimitAnswer(404, "\(limit.name) has no plan '\(question.plan)'"))
             }
             quota = plan.quota

@@ -52,7 +52,9 @@ struct Summary {
     }
 
     private func limitText(_ limit: Limit) -> String {
-        limit.name + (limit.isOfRoute ? limit.cost.map { "(\($0.words))" } ?? "" : "")
+        guard limit.isOfRoute else { return limit.name }
+        let words = (limit.cost.map { [$0.words] } ?? []) + (limit.isCritical ? ["critical"] : [])
+        return words.isEmpty ? limit.name : "\(limit.name)(\(words.joined(separator: ", ")))"
     }
 
     private var routes: String {

@@ -156,6 +156,15 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         ("limit l { rate 5/m; window fixed; burst 2; key $client.ip; }", "a window has no burst"),
         ("limit l { rate 5/100ms; window fixed; key $client.ip; }", "a window of less than a second"),
         ("limit l { rate 5000000/m; window sliding; key $client.ip; }", "a sliding window counts up to"),
+        ("limit l { rate 5/m; key $client.ip; reserve 100%; }", "'100%' is no part"),
+        ("limit l { rate 4/m; key $client.ip; reserve 20%; }", "of so few nothing can be reserved"),
+        ("limit l { lockout 4/m { status 401; } key $client.ip; reserve 20%; }", "a lockout has no reserve"),
+        ("limit l { rate 5/m; key $client.ip; } route /r { upstream app; public; limit l { critical; } }", "reserves nothing"),
+        ("limit l { rate 5/m; key $client.ip; together $client.ip; }", "together is for limits kept in Redis"),
+        (
+            "redis r { address 127.0.0.1:1; } limit l { rate 5/m; key $client.ip; store r; together $header.x; }",
+            "what limits stand together by is a part of their keys"
+        ),
         ("limit l { rate 5/m; key $client.ip; allow $header.x y; }", "'$header.x' is no claim"),
         ("limit l { rate 5/m; key $client.ip; allow nowhere; }", "'nowhere' is not a network"),
         ("limit l { rate 5/m; key $client.ip; allow $claim.role; }", "which values are allowed?"),

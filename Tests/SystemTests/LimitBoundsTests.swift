@@ -37,6 +37,36 @@ import Testing
         #expect(try ask(stage, "other").status == 200)
     }
 
+    @Test(
+        "What is reserved is for critical routes, and all use one quota",
+        arguments: ["rate 10/1h", "rate 10/1h; window fixed", "rate 10/1h; store main", "rate 10/1h; window sliding; store main"])
+    func reserve(_ directives: String) throws {
+        let server = try RedisServer(in: folder)
+        let stage = try Stage(
+            routes: """
+                route /** { upstream app; public; limit one; } route /in { upstream app; auth sso; }
+                route /pay { upstream app; public; limit one { critical; } }
+                """,
+            general: """
+                redis main { address 127.0.0.1:\(server.port); timeout 500ms; }
+                limit other { rate 100000/1h; key $client.ip; store main; }
+                route /other { upstream app; public; limit other; }
+                limit one { \(directives); reserve 20%; key $header.x-key; }
+                """)
+        #expect(eventually { (try? stage.gateway.curl("/other").status) == 200 })
+        func ask(_ path: String, _ key: String, _ count: Int) throws -> [Int] {
+            try (0..<count).map { _ in try stage.gateway.curl(path, ["-H", "X-Key: \(key)"]).status }
+        }
+        #expect(try ask("/", "a", 9) == Array(repeating: 200, count: 8) + [429])
+        #expect(try ask("/pay", "a", 3) == [200, 200, 429])
+        // What critical routes have used the others do not have.
+        #expect(try ask("/pay", "b", 5) == [200, 200, 200, 200, 200])
+        #expect(try ask("/", "b", 4) == [200, 200, 200, 429])
+        #expect(try ask("/pay", "b", 3) == [200, 200, 429] && ask("/", "b", 1) == [429])
+        #expect(try stage.gateway.curl("/", ["-H", "X-Key: c"])["ratelimit"]?.hasPrefix("\"one\";r=7;") == true)
+        #expect(try stage.gateway.curl("/pay", ["-H", "X-Key: c"])["ratelimit"]?.hasPrefix("\"one\";r=8;") == true)
+    }
+
     @Test("What another limit refuses gives the cap back")
     func givenBack() throws {
         let server = try RedisServer(in: folder)
