@@ -28,6 +28,10 @@ struct GatewayGauges {
         sum.set(.limitTableEntries, [], memory.limitTable.entries)
         sum.set(.limitTableEvictions, [], memory.limitTable.evictions)
         for redis in names.redis { sum.set(.storeUp, [redis], sum.value(.storeUp, [redis]) > 0 ? 1 : 0) }
+        for redis in names.redis {
+            let members = memory.limits.members.count(of: redis)
+            if members > 0 { sum.set(.storeMembers, [redis], members) }
+        }
         for upstream in upstreams {
             if upstream.hasBreaker {
                 let breaker = memory.servers.breaker(of: upstream.name, at: now)?.state(at: now) ?? .up

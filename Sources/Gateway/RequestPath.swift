@@ -373,6 +373,9 @@ final class RequestPath {
     /// Called now and then: what is under way is counted as that for as long as it is said.
     func renewHeldRequests() { limiter.renewHeld(at: loop.now) }
 
+    /// Called now and then: hosts that share limits know of each other.
+    func meetHosts() { limiter.meetHosts(at: loop.now) }
+
     /// Called now and then: no response goes on for longer than the credential that let it in, whatever its type.
     func checkResponses() { for group in groups { group.checkResponses() } }
 

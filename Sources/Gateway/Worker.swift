@@ -196,6 +196,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         path.expiry.recheckSome()
         path.checkResponses()
         path.renewHeldRequests()
+        path.meetHosts()
         shareMemory()
         services.forgetIdleAccounts()
         ticks &+= 1

@@ -15,7 +15,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
     case storeRequests, storeDuration, storeRedirects, storeUp
     case limitPlansMissed, limitNear, limitRefusalsKept
     case storeConnections, storeLateReplies, storeBatches, storeScriptLoads
-    case limitLeased
+    case limitLeased, storeMembers
     case upstreamRequests = 100, upstreamResponseDuration, upstreamConnectDuration
     case upstreamConnections, upstreamConnectFailures, upstreamWaiting, upstreamWaitDuration, upstreamRejections
     case upstreamRetries, upstreamRetriesDenied
@@ -123,6 +123,8 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
             "store_batches_total", .counter, ["redis"], "Batches of questions to Redis: those of one turn of a worker's loop."),
         .storeScriptLoads: Definition(
             "store_script_loads_total", .counter, ["redis"], "Times that a Redis had lost the script and got it again."),
+        .storeMembers: Definition(
+            "store_members", .gauge, ["redis"], "Gateways that share this Redis, where a limit has share auto, as this one has heard last."),
         .storeUp: Definition(
             "store_up", .gauge, ["redis"], "Whether any worker has a connection to this Redis; of several servers, to all."),
         .upstreamRequests: Definition(

@@ -40,8 +40,11 @@ extension Limit {
             case .open: "all pass"
             case .closed: "all are refused"
             case .local:
-                bounds.share.map { "each host goes on from what it knows, with \($0.burst) at once and so much less a time" }
-                    ?? "each host goes on from what it knows"
+                switch bounds.share {
+                case nil: "each host goes on from what it knows"
+                case .auto: "each host goes on from what it knows, with its part of what as many hosts have as there were"
+                case .part(let parts, let whole): "each host goes on from what it knows, with \(parts)/\(whole) of it"
+                }
             case .last: "those pass that had something left"
             }
         return text + "; while that is away, " + rest

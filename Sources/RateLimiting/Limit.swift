@@ -61,7 +61,7 @@ package final class Limit: Sendable {
     /// What is counted together; the parts stand one after the other.
     package let key: [Template]
     /// What decides which server of several has the key, where that is not the key itself.
-    let together: Template?
+    package let together: Template?
     package let store: Store
     package let whenStoreFails: WhenStoreFails
     /// How many requests a worker takes from the store at once, to spend them by itself; 1 without `lease`.
@@ -168,6 +168,9 @@ package final class Limit: Sendable {
     }
 
     func units(told: UInt64?, _ bodyBytes: UInt64) -> UInt64 { cost?.units(told: told, bodyBytes: bodyBytes) ?? 1 }
+
+    /// The store in which hosts are counted, for the share that each has while it is away; nil where they are not.
+    var countedStore: String? { if case (.redis(let name), .auto?) = (store, bounds.share) { name } else { nil } }
 
     /// Whether it counts requests that are under way.
     var isConcurrent: Bool { quota.windows?.isOfRequestsUnderWay ?? false }

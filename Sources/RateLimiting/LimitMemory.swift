@@ -1,11 +1,12 @@
 package import Bytes
 package import System
 
-/// What the workers of a host know of limits together: the table, the leases, and which refusals hold.
+/// What the workers of a host know of limits together: the table, the leases, which refusals hold, and how many hosts there are.
 package struct LimitMemory {
     package let table: LimitTable
     let leases: LeaseTable
     let refusals: KnownRefusals
+    package let members: HostMembers
 
     /// - Parameters:
     ///   - firstWord: where it begins in `memory`; the words are zero at first.
@@ -13,9 +14,11 @@ package struct LimitMemory {
     package init(_ memory: SharedMemory, firstWord: Int, words: Int, hash: SipHash) {
         leases = LeaseTable(memory, firstWord: firstWord)
         refusals = KnownRefusals(memory, firstWord: firstWord + LeaseTable.words)
-        let own = LeaseTable.words + KnownRefusals.words
-        table = LimitTable(memory, firstWord: firstWord + own, words: words - own, hash: hash)
+        members = HostMembers(memory, firstWord: firstWord + LeaseTable.words + KnownRefusals.words, hash: hash)
+        table = LimitTable(memory, firstWord: firstWord + Self.ownWords, words: words - Self.ownWords, hash: hash)
     }
 
-    package static func words(forKeys keys: Int) -> Int { LeaseTable.words + KnownRefusals.words + LimitTable.words(forKeys: keys) }
+    package static func words(forKeys keys: Int) -> Int { ownWords + LimitTable.words(forKeys: keys) }
+
+    private static let ownWords = LeaseTable.words + KnownRefusals.words + HostMembers.words
 }

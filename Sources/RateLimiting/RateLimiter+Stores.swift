@@ -252,7 +252,7 @@ extension RateLimiter {
             case .local:
                 let standIn = StandIn(group.store)
                 standIns.append(standIn)
-                if let share = limit.bounds.share {
+                if let share = limit.bounds.shared(call.quota, among: members.count(of: group.store)) {
                     let place = LimitBounds.fingerprint(ofShare: call.fingerprint)
                     isAdmitted = progress.change { admitWithinBound(id, place, share, now, &$0) }
                     guard isAdmitted else { continue }

@@ -20,6 +20,9 @@ package final class RateLimiter {
     package let readsCosts: Bool
     let table: LimitTable
     let refusals: KnownRefusals
+    let members: HostMembers
+    /// Stores in which hosts are counted.
+    private let countedStores: [String]
     let stores: [String: any RemoteStore]
     /// What ``LimitTable/standIns`` was when the stores' keys were forgotten last.
     private var standInsSeen: UInt64 = 0
@@ -41,6 +44,8 @@ package final class RateLimiter {
         readsCosts = limits.contains { $0.cost?.field != nil }
         table = memory.table
         refusals = memory.refusals
+        members = memory.members
+        countedStores = Set(limits.compactMap { $0.countedStore }).sorted()
         leases = LeaseBroker(memory.leases, metrics)
         self.stores = stores
         self.metrics = metrics
@@ -325,6 +330,14 @@ package final class RateLimiter {
         }
         if let made = charge.charge {
             refund(RemoteRefund(call: charge.call, charge: made), in: charge.store, now)
+        }
+    }
+
+    /// Called now and then: says in each store that this host is there, and hears how many are.
+    package func meetHosts(at now: Instant) {
+        for name in countedStores where members.isDue(name, at: now) {
+            let isAsked = stores[name]?.meet(members.name) { [members] count in members.heard(count, of: name) }
+            if isAsked != true { members.notAsked(name) }
         }
     }
 

@@ -44,6 +44,12 @@ package protocol RemoteStore: AnyObject {
     /// Decides on all calls together: all of them are charged, or none.
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver)
 
+    /// This host is there.
+    ///
+    /// - Parameter heard: called with how many are, where the store says so.
+    /// - Returns: whether it was told.
+    func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool
+
     /// An operator says that a key has used nothing.
     func reset(_ call: RemoteCall)
 

@@ -47,6 +47,9 @@ package struct KeyNames: Sendable {
         Base64URL.encode(Self.bytes(first.hash(bytes.span)) + Self.bytes(second.hash(bytes.span)))
     }
 
+    /// Under which hosts are counted.
+    var membersName: [UInt8] { prefix + Array("members".utf8) }
+
     /// What probes write to; where servers have different keys, one of them has one of these.
     func probeName(_ number: Int) -> [UInt8] { prefix + Array("probe:\(number)".utf8) }
 

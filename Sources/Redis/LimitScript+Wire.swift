@@ -25,6 +25,14 @@ extension LimitScript {
 
     static func arguments(resetting call: RemoteCall) -> [[UInt8]] { [decimal(1), call.name, Array("reset".utf8)] }
 
+    static func arguments(meeting name: [UInt8], _ host: [UInt8]) -> [[UInt8]] { [oneText, name, Array("members".utf8), host] }
+
+    /// How many hosts there are, by a reply of mode `members`; nil when it has another shape.
+    static func members(_ reply: RedisReply) -> UInt64? {
+        guard case .array(let values) = reply, values.count == 2, case .integer(let count) = values[1] else { return nil }
+        return UInt64(exactly: count)
+    }
+
     private static func appendNames(of work: LimitWork, to arguments: inout [[UInt8]]) {
         switch work {
         case .decision(_, let calls): for call in calls { arguments.append(call.name) }

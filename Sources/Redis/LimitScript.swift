@@ -20,7 +20,7 @@
 /// Mode `decide` charges all limits or none. Its first number is how far ahead of now the key is known to be at least: a server that has lost its
 /// data learns it again. It returns the server's time; for each limit how far ahead of now the key is afterwards or, with a minus, how long to wait;
 /// for each that was asked for several requests how many were granted; and, where anything ever was taken back, how much of each key.
-/// Mode `reset` forgets the keys. Mode `refund` takes back what is left of a charge, known by its end and by what had been taken back before it, by the rule of
+/// Mode `reset` forgets the keys. Mode `members` notes that a host is there, in a sorted set, and returns the server's time and how many are. Mode `refund` takes back what is left of a charge, known by its end and by what had been taken back before it, by the rule of
 /// ``GCRA/refundable(_:arrival:refunded:now:)``.
 ///
 /// A value that is none (another type, no finite numbers) counts as a quota that is used up, and is written again as that: no other key suffers for it.
@@ -34,6 +34,12 @@ enum LimitScript {
         if ARGV[1] == 'reset' then
           for i = 1, #KEYS do redis.call('SET', KEYS[i], '0.000 1.000 0.000 0.000', 'PX', 1) end
           return {now}
+        end
+        if ARGV[1] == 'members' then
+          redis.call('ZADD', KEYS[1], now, ARGV[2])
+          redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 15000000)
+          redis.call('PEXPIRE', KEYS[1], 20000)
+          return {now, redis.call('ZCARD', KEYS[1])}
         end
         local function number(text)
           local value = tonumber(text or 'none')

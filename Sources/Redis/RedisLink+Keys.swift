@@ -6,6 +6,20 @@ extension RedisLink {
 
     func knows(_ fingerprint: UInt64) -> Bool { asked.count >= askedMax || asked.contains(fingerprint) }
 
+    /// This host is there. Where the server does not say how many are, that is told once.
+    func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool {
+        guard isAvailable else { return false }
+        call(
+            LimitScript.arguments(meeting: settings.keyNames.membersName, host),
+            .question { [unowned self] reply in
+                if let count = LimitScript.members(reply) { return heard(count) }
+                guard case .error(let text) = reply, Redirection(text) == nil, !hasToldOfMembers else { return }
+                hasToldOfMembers = true
+                observer?.storeSaid(title, "gateways cannot be counted, for share auto: \(text)")
+            })
+        return true
+    }
+
     /// An operator says that a key has used nothing.
     ///
     /// - Parameter elsewhere: called where another server of a cluster has the key.

@@ -73,6 +73,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var isDoubtful = false
     var current: SocketAddress?
     let metrics: StoreMetrics?
+    var hasToldOfMembers = false
     let madeAt: Instant
     var timer: Timer?
 

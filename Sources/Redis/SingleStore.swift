@@ -43,6 +43,8 @@ final class SingleStore: RedisStore {
 
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { link.knows(fingerprint) }
 
+    func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool { link.meet(host, heard) }
+
     func reset(_ call: RemoteCall) { link.reset(call) }
 
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { link.decide(calls, for: receiver) }

@@ -33,6 +33,7 @@ private final class ScriptedStore: RemoteStore {
     }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { self.calls.append((calls, receiver)) }
     func reset(_ call: RemoteCall) {}
+    func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool { false }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds }
 
     /// Replies to the oldest call.
@@ -63,6 +64,7 @@ private final class ImmediateStore: RemoteStore {
         receiver.decided(reply.map { reply in calls.map { _ in reply } }, at: now)
     }
     func reset(_ call: RemoteCall) {}
+    func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool { false }
     func refund(_ refunds: [RemoteRefund]) {}
 }
 

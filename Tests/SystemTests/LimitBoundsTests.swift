@@ -37,6 +37,49 @@ import Testing
         #expect(try ask(stage, "other").status == 200)
     }
 
+    @Test("With share auto each of the hosts that share a Redis goes on with its part when it is away")
+    func shareAuto() throws {
+        let server = try RedisServer(in: folder)
+        func stage(_ health: Int) throws -> Stage {
+            try Stage(
+                routes: "route /** { upstream app; public; limit one; } route /in { upstream app; auth sso; }",
+                general: """
+                    health 127.0.0.1:\(health);
+                    redis main { address 127.0.0.1:\(server.port); timeout 500ms; }
+                    limit one { rate 9/1h; key $header.x-key; store main; share auto; }
+                    """)
+        }
+        let ports = (0..<3).map { _ in Ports.free() }
+        let stages = try ports.map(stage)
+        func members(_ port: Int) throws -> String {
+            let text = try run(Executable.curl, ["-s", "-m", "10", "http://127.0.0.1:\(port)/metrics"]).text
+            return text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("portcullis_store_members{redis=\"main\"} ") }.map(
+                String.init) ?? ""
+        }
+        // Each says every five seconds that it is there.
+        #expect(eventually(within: 40) { ports.allSatisfy { (try? members($0))?.hasSuffix(" 3") ?? false } })
+        #expect(try redisCLI(server.port, ["TTL", "pc2:members"]).trimmingCharacters(in: .whitespacesAndNewlines) != "-1")
+        server.stop()
+        for stage in stages {
+            // The first question finds that it is away.
+            #expect(eventually { stage.gateway.log.contains("redis main is away") || (try? ask(stage, "warm")) == nil })
+            let statuses = try (0..<5).map { _ in try ask(stage, "k").status }
+            #expect(statuses == [200, 200, 200, 429, 429])
+        }
+    }
+
+    @Test("A user that may not count the hosts is told of, and limits go on")
+    func shareWithoutRights() throws {
+        let rules = [
+            "--user", "default", "on", "nopass", "~pc2:*", "+script|load", "+evalsha", "+time", "+get", "+set", "+select", "+role", "+ping",
+        ]
+        let server = try RedisServer(in: folder, rules)
+        let stage = try stage("limit one { rate 3/1h; key $header.x-key; store main; share auto; }", server)
+        #expect(eventually(within: 20) { stage.gateway.log.contains("gateways cannot be counted, for share auto: ") })
+        #expect(try (0..<4).map { _ in try ask(stage, "k").status } == [200, 200, 200, 429])
+        #expect(!stage.gateway.log.contains("is away"))
+    }
+
     @Test(
         "What is reserved is for critical routes, and all use one quota",
         arguments: ["rate 10/1h", "rate 10/1h; window fixed", "rate 10/1h; store main", "rate 10/1h; window sliding; store main"])

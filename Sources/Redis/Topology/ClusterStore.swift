@@ -75,6 +75,10 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         link.decide(calls, for: receiver)
     }
 
+    func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool {
+        link(of: settings.keyNames.membersName)?.meet(host, heard) ?? false
+    }
+
     func reset(_ call: RemoteCall) {
         guard let link = link(of: call.name) else { return }
         link.reset(call) { [unowned self, unowned link] redirection in

@@ -83,6 +83,10 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
         shards[shard(of: first.name)].link.decide(calls, for: receiver)
     }
 
+    func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool {
+        shards[shard(of: settings.keyNames.membersName)].link.meet(host, heard)
+    }
+
     func reset(_ call: RemoteCall) { shards[shard(of: call.name)].link.reset(call) }
 
     func refund(_ refunds: [RemoteRefund]) { for refund in refunds { shards[shard(of: refund.call.name)].link.refund([refund]) } }
