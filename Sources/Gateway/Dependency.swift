@@ -12,4 +12,6 @@ enum Dependency: Equatable {
     case password(PasswordFileID)
     /// The stores of the other limits.
     case limits
+    /// Its turn, where a limit lets it through later.
+    case turn
 }

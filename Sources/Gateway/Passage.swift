@@ -130,7 +130,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
 
     /// The response goes on for as long as both sides like.
     private(set) var stream: LiveStream?
-    private var expiryTimer: Timer?
+    /// Of its turn, and of its stream's credential.
+    private var timer: Timer?
     var keyFetch = KeyFetch.notAsked
     /// Which of the credentials that the route takes is asked, by its place among the rule's steps.
     var credentialStep = 0
@@ -234,8 +235,8 @@ final class Passage: AdmissionWaiter, TimerHandler {
         knownCredential = nil
         if trace != nil { trace = nil }
         stream = nil
-        expiryTimer?.cancel()
-        expiryTimer = nil
+        timer?.cancel()
+        timer = nil
         progress.reset()
     }
 
@@ -321,14 +322,24 @@ final class Passage: AdmissionWaiter, TimerHandler {
     func begin(_ stream: LiveStream, checkedAt deadline: Instant?, on loop: EventLoop) {
         self.stream = stream
         guard let deadline else { return }
-        let timer = expiryTimer ?? Timer(self)
-        expiryTimer = timer
-        loop.set(timer, at: deadline)
+        set(at: deadline, on: loop)
     }
 
-    func check(at deadline: Instant, on loop: EventLoop) { if let expiryTimer { loop.set(expiryTimer, at: deadline) } }
+    /// The request goes on after so long.
+    func wait(_ turn: Nanoseconds, on loop: EventLoop) {
+        state = .waiting(.turn)
+        set(at: loop.now.adding(turn), on: loop)
+    }
 
-    func fired(_ timer: Timer) { path.expiry.check(self) }
+    private func set(at moment: Instant, on loop: EventLoop) {
+        let present = timer ?? Timer(self)
+        timer = present
+        loop.set(present, at: moment)
+    }
+
+    func check(at deadline: Instant, on loop: EventLoop) { if let timer { loop.set(timer, at: deadline) } }
+
+    func fired(_ timer: Timer) { if state == .waiting(.turn) { path.resume(self) } else { path.expiry.check(self) } }
 
     func admissionDecided() { path.resume(self) }
 }

@@ -119,7 +119,7 @@ final class RequestPath {
         switch dependency {
         case .earlyLimits: run(passage, from: .earlyLimitsDecided(match))
         case .keySet, .authorizer, .password: run(passage, from: .authenticate(match))
-        case .limits: run(passage, from: .limitsDecided(match))
+        case .limits, .turn: run(passage, from: .limitsDecided(match))
         }
     }
 
@@ -230,6 +230,13 @@ final class RequestPath {
 
     private func limitsDecided(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
         passage.state = .deciding
+        if limiter.delays, passage.progress.error == nil {
+            let turn = passage.progress.takeTurn()
+            if turn > .zero {
+                passage.wait(turn, on: loop)
+                return .waits
+            }
+        }
         let admission: Admission?
         do {
             admission = try passage.progress.takeAdmission()

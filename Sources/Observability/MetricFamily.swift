@@ -15,7 +15,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
     case storeRequests, storeDuration, storeRedirects, storeUp
     case limitPlansMissed, limitNear, limitRefusalsKept
     case storeConnections, storeLateReplies, storeBatches, storeScriptLoads
-    case limitLeased, storeMembers
+    case limitLeased, storeMembers, limitDelayed
     case upstreamRequests = 100, upstreamResponseDuration, upstreamConnectDuration
     case upstreamConnections, upstreamConnectFailures, upstreamWaiting, upstreamWaitDuration, upstreamRejections
     case upstreamRetries, upstreamRetriesDenied
@@ -108,6 +108,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
         .limitLeased: Definition(
             "limit_leased_total", .counter, ["limit", "result"],
             "Requests that hosts took of Redis at once for later ones, and gave back unspent."),
+        .limitDelayed: Definition("limit_delayed_total", .counter, ["limit"], "Requests that a limit had wait for their turn."),
         .limitTableEntries: Definition("limit_table_entries", .gauge, "Keys in the table of limits."),
         .limitTableEvictions: Definition(
             "limit_table_evictions_total", .counter, "Keys that gave way to others because the table was full."),

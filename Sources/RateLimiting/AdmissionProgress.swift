@@ -1,4 +1,4 @@
-import Time
+package import Time
 import Authentication
 import Authorization
 import System
@@ -40,6 +40,8 @@ package final class AdmissionProgress {
         var toldCosts: [LimitID: UInt64] = [:]
         /// Of which keys a limit counts it as being under way.
         var held: [HeldRequests.Key] = []
+        /// How long the request waits for its turn.
+        var turn = Nanoseconds.zero
         /// What was charged of the host's bounds.
         var chargedBounds: [(fingerprint: UInt64, quota: Quota, charge: GCRA.Charge)] = []
     }
@@ -141,6 +143,15 @@ package final class AdmissionProgress {
 
     /// Forgets the request; a decision that is still on its way reaches nobody.
     package func reset() { change { $0.reset() } }
+
+    /// How long an admitted request waits for its turn, told once.
+    package func takeTurn() -> Nanoseconds {
+        change { present in
+            guard let rest = present.rest, rest.turn > .zero else { return .zero }
+            defer { rest.turn = .zero }
+            return rest.turn
+        }
+    }
 
     func finish() { change { $0.isDecided = true } }
 

@@ -24,6 +24,7 @@ extension Limit {
             text = Self.rateText(whole.quota)
             text += " for each " + key.map(Self.words).joined(separator: " and ") + Self.burstText(whole.quota)
         }
+        if delay > .zero { text += "; those beyond wait for their turn, up to \(Self.span(delay))" }
         if reserve > 0 { text += "; \(reserve) % of what may come at once are for critical routes" }
         if let cost { text += ", of which one \(cost.words)" }
         if !countedStatuses.isEmpty, quota.lockout == nil {
@@ -93,8 +94,10 @@ extension Limit {
     }
 
     /// `a minute`, `5 minutes`.
-    private static func span(_ seconds: UInt64) -> String {
-        let text = period(.seconds(seconds))
+    private static func span(_ seconds: UInt64) -> String { span(.seconds(seconds)) }
+
+    private static func span(_ length: Nanoseconds) -> String {
+        let text = period(length)
         return text.first?.isNumber == true ? text : "a \(text)".replacingHour
     }
 

@@ -1,4 +1,4 @@
-import Time
+package import Time
 package import ConfigFile
 import Authentication
 
@@ -38,6 +38,8 @@ package final class Limit: Sendable {
     package let reserve: UInt64
     /// All that there is, also for critical routes.
     package let whole: (quota: Quota, plans: Plans?)
+    /// How long a request beyond the burst waits at most, in place of being refused; zero for not at all.
+    package let delay: Nanoseconds
     /// Whether it is a limit of the file as a route has it: with another cost, or with all that there is.
     package let isOfRoute: Bool
     /// Whether it has what is reserved for critical routes.
@@ -82,6 +84,7 @@ package final class Limit: Sendable {
         jitter = 0
         bounds = .none
         reserve = 0
+        delay = .zero
         whole = (quota, nil)
         self.cost = cost
         isOfRoute = false
@@ -123,6 +126,7 @@ package final class Limit: Sendable {
         quota = isCritical ? limit.whole.quota : limit.quota
         plans = isCritical ? limit.whole.plans : limit.plans
         reserve = limit.reserve
+        delay = limit.delay
         whole = limit.whole
         key = limit.key
         together = limit.together
@@ -212,8 +216,15 @@ package final class Limit: Sendable {
         let allPlans = rateDirective.flatMap { isPlanned ? Plans($0, window, diagnostics) : nil }
         let reserveDirective = block.one("reserve")
         reserve = reserveDirective.flatMap { Self.percent($0, diagnostics) } ?? 0
-        let reserved = reserve
-        plans = reserved > 0 ? allPlans?.leaving(reserved) : allPlans
+        let delayDirective = block.one("delay")
+        delay = delayDirective?.duration(diagnostics, in: .milliseconds(1)...(.seconds(60))).map { Nanoseconds($0) } ?? .zero
+        let (reserved, delay) = (reserve, delay)
+        // What is reserved is a part of what may come at once, of which none waits.
+        let change = { (quota: Quota, isCritical: Bool) -> Quota in
+            let part = isCritical || reserved == 0 ? quota : quota.leaving(reserved)
+            return delay > .zero ? part.delaying(delay) : part
+        }
+        plans = allPlans?.changing { change($0, false) }
         if let burstDirective, isPlanned {
             diagnostics.error(
                 "each plan has its own burst", at: burstDirective.name, hint: "write it behind the plan's rate: pro 6000/minute burst 500;")
@@ -330,9 +341,14 @@ package final class Limit: Sendable {
             all = Quota(
                 count: rate?.count ?? 1, window: rate?.window ?? Nanoseconds(1), burst: burst.map { UInt64($0) }, windows: windows)
         }
-        whole = (all, allPlans)
-        quota = reserved > 0 ? all.leaving(reserved) : all
-        if let reserveDirective, quota == all {
+        if let delayDirective, leaseDirective != nil || all.windows != nil || all.lockout != nil {
+            diagnostics.error(
+                "a delay is of a rate, whose requests have a turn each", at: delayDirective.name,
+                hint: leaseDirective != nil ? "remove it, or lease" : "remove it, or count by rate and burst")
+        }
+        whole = (change(all, true), allPlans?.changing { change($0, true) })
+        quota = change(all, false)
+        if let reserveDirective, quota == whole.quota {
             diagnostics.error("of so few nothing can be reserved", at: reserveDirective.name, hint: "take a larger burst, or remove it")
         }
         if let extra = capDirective ?? shareDirective ?? togetherDirective, store == .memory {

@@ -1,3 +1,4 @@
+import Time
 package import Observability
 
 /// What is counted of the decisions of limits.
@@ -22,6 +23,7 @@ package final class LimitMetrics {
     private let missedPlans: [Metrics.Cell?]
     private let near: [Metrics.Cell]
     private let kept: [Metrics.Cell]
+    private let delayed: [Metrics.Cell?]
     private let leased: [Metrics.Cell?]
     private let returned: [Metrics.Cell?]
 
@@ -30,6 +32,7 @@ package final class LimitMetrics {
         missedPlans = limits.map { $0.plans == nil ? nil : metrics.cell(.limitPlansMissed, $0.name) }
         near = limits.map { metrics.cell(.limitNear, $0.name) }
         kept = limits.map { metrics.cell(.limitRefusalsKept, $0.name) }
+        delayed = limits.map { $0.delay > .zero ? metrics.cell(.limitDelayed, $0.name) : nil }
         leased = limits.map { $0.lease > 1 ? metrics.cell(.limitLeased, $0.name, "taken") : nil }
         returned = limits.map { $0.lease > 1 ? metrics.cell(.limitLeased, $0.name, "given_back") : nil }
         cells = limits.flatMap { limit in Result.allCases.map { metrics.cell(.limitDecisions, limit.name, $0.word) } }
@@ -46,6 +49,9 @@ package final class LimitMetrics {
 
     /// A request was refused for what is known.
     func refusedUnasked(_ limit: LimitID) { metrics.add(kept[limit.index]) }
+
+    /// A request waits for its turn.
+    func delayed(_ limit: LimitID) { if let cell = delayed[limit.index] { metrics.add(cell) } }
 
     /// So many requests were taken of a store for later ones.
     func leased(_ limit: LimitID, _ units: UInt64) { if let cell = leased[limit.index] { metrics.add(cell, units) } }

@@ -95,13 +95,13 @@ package struct Plans: Sendable {
         return quota
     }
 
-    private init(_ plans: Plans, leaving percent: UInt64) {
+    private init(_ plans: Plans, _ change: (Quota) -> Quota) {
         (claim, places, fallback) = (plans.claim, plans.places, plans.fallback)
-        all = plans.all.map { ($0.name, $0.quota.leaving(percent)) }
+        all = plans.all.map { ($0.name, change($0.quota)) }
     }
 
-    /// The same plans, of which so many hundredths are left to others.
-    func leaving(_ percent: UInt64) -> Plans { Plans(self, leaving: percent) }
+    /// The same plans with other quotas.
+    func changing(_ change: (Quota) -> Quota) -> Plans { Plans(self, change) }
 
     package var defaultQuota: Quota { all[fallback].quota }
 

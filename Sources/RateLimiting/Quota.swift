@@ -16,20 +16,37 @@ package struct Quota: Equatable, Sendable {
     /// Of tokens of one address that let nobody in, where the file says nothing.
     package static let usualFailedTokens = Quota(count: 100, window: .seconds(10))
 
-    package init(count: UInt64, window: Nanoseconds, burst: UInt64? = nil, windows: Windows? = nil, lockout: Lockout? = nil) {
+    /// - Parameter delay: how long requests beyond the burst may wait for their turn.
+    package init(
+        count: UInt64, window: Nanoseconds, burst: UInt64? = nil, windows: Windows? = nil, lockout: Lockout? = nil,
+        delay: Nanoseconds = .zero
+    ) {
         self.count = count
         self.window = window
         self.burst = burst ?? count
         other = windows != nil || lockout != nil ? Other(windows, lockout) : nil
         let cost = max(1, window.count / max(1, count))
         let (product, overflow) = cost.multipliedReportingOverflow(by: self.burst)
-        gcra = GCRA(cost: cost, tolerance: overflow ? .max / 4 : product)
+        gcra = GCRA(cost: cost, tolerance: (overflow ? .max / 4 : product) + delay.count)
     }
 
     /// Where requests are counted in windows; then ``gcra`` is used alone where many keys share one bucket.
     package var windows: Windows? { other?.windows }
     /// Where failures are counted, and lock the key; then ``gcra`` is used as with windows.
     package var lockout: Lockout? { other?.lockout }
+
+    /// The same, whose requests beyond the burst wait for their turn, so long at most.
+    func delaying(_ delay: Nanoseconds) -> Quota {
+        var quota = Quota(count: count, window: window, burst: burst, delay: delay)
+        quota.plan = plan
+        return quota
+    }
+
+    /// How long a request waits for its turn that was let through.
+    func turn(after decision: GCRA.Decision) -> Nanoseconds {
+        let burst = gcra.cost(of: burst)
+        return Nanoseconds(decision.resetAfter.count - min(decision.resetAfter.count, burst))
+    }
 
     /// The same, of which so many hundredths of what may come at once are left to others.
     func leaving(_ percent: UInt64) -> Quota {

@@ -188,6 +188,7 @@ extension RateLimiter {
         progress.change { present in
             for (index, decision) in decisions.enumerated() {
                 let (id, call) = (group.ids[index], group.calls[index])
+                if limits[id.index].delay > .zero { delay(id, decision, call.quota, &present) }
                 if limits[id.index].isConcurrent {
                     hold(id, call.fingerprint, call.quota, decision, store: group.store, call: call, isInStore: true, now, &present)
                 } else {

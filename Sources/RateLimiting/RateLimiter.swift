@@ -16,6 +16,8 @@ package final class RateLimiter {
     package let limits: [Limit]
     /// By limit, whether it is kept outside this host.
     private let areRemote: [Bool]
+    /// Whether any limit has requests wait for their turn.
+    package let delays: Bool
     /// Whether a response's head may say what its request costs.
     package let readsCosts: Bool
     let table: LimitTable
@@ -41,6 +43,7 @@ package final class RateLimiter {
         areRemote = limits.map { if case .redis = $0.store { true } else { false } }
         requestsSeen = limits.map { _ in 0 }
         countsConcurrent = limits.contains { $0.isConcurrent }
+        delays = limits.contains { $0.delay > .zero }
         readsCosts = limits.contains { $0.cost?.field != nil }
         table = memory.table
         refusals = memory.refusals
@@ -264,6 +267,7 @@ package final class RateLimiter {
             metrics?.decided(id, isShadow ? .wouldRefuse : standIn != nil ? .local : .refused)
         }
         present.states.append(LimitState(id, decision, of: quota))
+        if decision.isAllowed, limit.delay > .zero { delay(id, decision, quota, &present) }
         if decision.isAllowed, limit.isConcurrent {
             hold(id, fingerprint, quota, decision, store: standIn?.store, call: call, isInStore: false, now, &present)
             return true
@@ -277,6 +281,14 @@ package final class RateLimiter {
         if isShadow { return true }
         refuse(&present, .limitExceeded(limit: id, retryAfter: decision.retryAfter), now)
         return false
+    }
+
+    /// A request beyond the burst waits for its turn.
+    func delay(_ id: LimitID, _ decision: GCRA.Decision, _ quota: Quota, _ present: inout AdmissionProgress.Present) {
+        let turn = quota.turn(after: decision)
+        guard turn > .zero else { return }
+        metrics?.delayed(id)
+        present.withRest { $0.turn = max($0.turn, turn) }
     }
 
     /// Charges what a host lets through of a limit, beside the limit itself; false when that is used up. What a response makes of the charge is the limit's

@@ -156,6 +156,8 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         ("limit l { rate 5/m; window fixed; burst 2; key $client.ip; }", "a window has no burst"),
         ("limit l { rate 5/100ms; window fixed; key $client.ip; }", "a window of less than a second"),
         ("limit l { rate 5000000/m; window sliding; key $client.ip; }", "a sliding window counts up to"),
+        ("limit l { rate 5/m; window fixed; key $client.ip; delay 1s; }", "a delay is of a rate"),
+        ("limit l { rate 5/m; key $client.ip; delay 2m; }", "2m"),
         ("limit l { rate 5/m; key $client.ip; reserve 100%; }", "'100%' is no part"),
         ("limit l { rate 4/m; key $client.ip; reserve 20%; }", "of so few nothing can be reserved"),
         ("limit l { lockout 4/m { status 401; } key $client.ip; reserve 20%; }", "a lockout has no reserve"),

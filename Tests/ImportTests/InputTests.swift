@@ -50,6 +50,7 @@ import Testing
             ("oauth2-proxy", "authorizer oauth2-proxy {\n"), ("vouch", "authorizer vouch {\n"), ("authentik", "authorizer authentik {\n"),
             ("jwt-service", "    cache 10s $cookie.session;\n"),
             ("jwt-service", "limit perip { rate 20/second; burst 41; key $client.ip; }"),
+            ("jwt-service", "limit perip-2 { rate 20/second; burst 1; delay 250ms; key $client.ip; }"),
             ("authelia", "    on_refusal follow;\n"), ("authelia", "sign_in https://auth.example.com/?rd=$request.url;"),
             ("authelia", "listen 0.0.0.0:80 { redirect https except /.well-known/acme-challenge/**; }"),
             ("oauth2-proxy", "pass_response Set-Cookie;"), ("oauth2-proxy", "set_header Authorization \"Bearer $claim.token\";"),

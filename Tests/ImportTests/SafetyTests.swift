@@ -249,7 +249,7 @@ import Testing
         let imported = try Importing.text(
             "limit_req_zone $remote_addr zone=z:1m rate=1r/s; server { listen 80; location / { limit_req zone=z burst=9223372036854775807; \(Self.pass) } }"
         )
-        #expect(imported.text.contains("burst 1000001;"))
+        #expect(imported.text.contains("burst 1;") && imported.text.contains("delay 60000ms;"))
         let braces = String(repeating: "${", count: 50_000)
         _ = try Importing.locations("location / { add_header X \"\(braces)\"; \(Self.pass) }")
         let many = (0..<120).map { "location ~ ^/a\($0)/[a-h][a-h]$ { \(Self.pass) }" }.joined()

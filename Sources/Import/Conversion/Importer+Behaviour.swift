@@ -249,15 +249,20 @@ extension Importer {
             guard key.hasPrefix("$"), !key.dropFirst().contains(where: { "$ ".contains($0) }) else {
                 throw Refused(reason: "a limit counts by one variable", directive: definition)
             }
-            let burst = min(1_000_000, max(0, Int(options["burst"] ?? "0") ?? 0)) + 1
-            let block = [GatewayLine("rate", rate), GatewayLine("burst", "\(burst)"), GatewayLine("key", key)]
+            let most = min(1_000_000, max(0, Int(options["burst"] ?? "0") ?? 0))
+            // Those beyond `delay` wait for their turn, and all do without a word of that.
+            let atOnce = options["nodelay"] != nil ? most : min(most, max(0, Int(options["delay"] ?? "0") ?? 0))
+            var block = [GatewayLine("rate", rate), GatewayLine("burst", "\(atOnce + 1)")]
+            let wait = NginxUnits.milliseconds(of: most - atOnce, at: rate)
+            if wait > 0 { block.append(GatewayLine("delay", "\(min(wait, 60_000))ms")) }
+            block.append(GatewayLine("key", key))
             let known = self.limits.first { $0.block == block && $0.words[1].hasPrefix(zone) }
             let name = known?.words[1] ?? uniqueName(zone)
             if known == nil { self.limits.append(GatewayLine("limit", name, block: block)) }
             if !result.lines.contains(GatewayLine("limit", name)) { result.lines.append(GatewayLine("limit", name)) }
             record.converted(definition)
-            if options["nodelay"] == nil {
-                record.note("requests beyond the limit are refused with 429, and none waits", rule)
+            if wait > 60_000 {
+                record.note("who would wait for more than a minute is refused with 429", rule)
             } else {
                 record.note("what is beyond the limit gets 429", rule)
             }

@@ -48,4 +48,11 @@ enum NginxUnits {
         guard parts.count == 2, parts[0].hasSuffix("r"), let count = Int(parts[0].dropLast()), count > 0 else { return nil }
         return parts[1] == "s" ? "\(count)/second" : parts[1] == "m" ? "\(count)/minute" : nil
     }
+
+    /// How long so many requests take at a rate of ``rate(_:)``.
+    static func milliseconds(of count: Int, at rate: String) -> Int {
+        let parts = rate.split(separator: "/")
+        guard let each = parts.first.flatMap({ Int($0) }), each > 0 else { return 0 }
+        return (count * (parts[1] == "minute" ? 60_000 : 1_000) + each - 1) / each
+    }
 }
