@@ -185,9 +185,7 @@ package struct Settings {
         used.reportUnused("htpasswd", reader.usedPasswords)
         used.reportUnused("limit", reader.usedLimits)
         used.reportUnused("upstream", reader.usedUpstreams.union(readUpstreams))
-        let usedStores = limits.compactMap { limit in
-            if case .redis(let name) = limit.store { redisIndex[name] } else { nil }
-        }
+        let usedStores = limits.flatMap(\.storesUsed).compactMap { redisIndex[$0] }
         if limitsOfFile == limitDirectives.count { used.reportUnused("redis", Set(usedStores)) }
         tellsUpstreams = upstreams.contains { $0.proxyProtocol != nil }
         offersTunnels = routes.contains { !$0.upgrades.isEmpty }

@@ -19,6 +19,9 @@ final class AddedFields {
     private let policies: [FieldStart]
     private let firstPolicies: [Int]
     private let states: [FieldStart]
+    private let names: [String]
+    /// Of plans that do not stand in the file, by limit and number.
+    private var readPolicies: [Int: FieldStart] = [:]
     private let areConcurrent: [Bool]
     private let headers: [LimitHeaders]
     /// Whether any limit is told otherwise than as drafted.
@@ -36,15 +39,9 @@ final class AddedFields {
         }
         self.firstPolicies = firstPolicies
         policies = limits.flatMap { limit in
-            (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { quota in
-                if quota.windows?.isOfRequestsUnderWay == true {
-                    return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count);qu=\"concurrent-requests\"")
-                }
-                // A month has no length of its own.
-                if case .calendar? = quota.windows?.kind { return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count)") }
-                return FieldStart("RateLimit-Policy", "\"\(limit.name)\";q=\(quota.count);w=\(max(1, quota.window.seconds))")
-            }
+            (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { Self.policy($0, limit.name) }
         }
+        names = limits.map(\.name)
         headers = limits.map(\.headers)
         isMixed = headers.contains { $0 != .draft }
         counts = limits.map { limit in (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { $0.windows?.count ?? $0.count } }
@@ -69,12 +66,12 @@ final class AddedFields {
         var asked = passage.progress.states
         guard !asked.isEmpty else { return }
         if isMixed {
-            appendLegacy(asked.filter { headers[$0.limit.index] == .legacy }, to: &output)
+            appendLegacy(asked.filter { headers[$0.limit.index] == .legacy }, passage.path, to: &output)
             asked.removeAll { headers[$0.limit.index] != .draft }
             guard !asked.isEmpty else { return }
         }
         for index in asked.indices {
-            Self.begin(policies[firstPolicies[asked[index].limit.index] + asked[index].plan], isFirst: index == 0, &output)
+            Self.begin(policy(asked[index], passage.path), isFirst: index == 0, &output)
         }
         output.end()
         for index in asked.indices {
@@ -89,10 +86,34 @@ final class AddedFields {
         output.end()
     }
 
+    /// Of a plan that does not stand in the file it is made when it is needed first.
+    private func policy(_ state: LimitState, _ path: RequestPath) -> FieldStart {
+        let limit = state.limit.index
+        if state.plan < counts[limit].count { return policies[firstPolicies[limit] + state.plan] }
+        let place = limit << 32 | state.plan
+        if let made = readPolicies[place] { return made }
+        let made = Self.policy(path.quota(ofPlan: state.plan, state.limit), names[limit])
+        readPolicies[place] = made
+        return made
+    }
+
+    private static func policy(_ quota: Quota, _ name: String) -> FieldStart {
+        if quota.windows?.isOfRequestsUnderWay == true {
+            return FieldStart("RateLimit-Policy", "\"\(name)\";q=\(quota.count);qu=\"concurrent-requests\"")
+        }
+        // A month has no length of its own.
+        if case .calendar? = quota.windows?.kind { return FieldStart("RateLimit-Policy", "\"\(name)\";q=\(quota.count)") }
+        return FieldStart("RateLimit-Policy", "\"\(name)\";q=\(quota.count);w=\(max(1, quota.window.seconds))")
+    }
+
     /// Of several the one of which least is left: these fields have room for one.
-    private func appendLegacy<Output: FieldOutput & ~Copyable>(_ states: [LimitState], to output: inout Output) {
+    private func appendLegacy<Output: FieldOutput & ~Copyable>(
+        _ states: [LimitState], _ path: RequestPath, to output: inout Output
+    ) {
         guard let state = states.min(by: { $0.remaining < $1.remaining }) else { return }
-        let values = [counts[state.limit.index][state.plan], state.remaining, max(1, state.nextAfter.secondsUp)]
+        let own = counts[state.limit.index]
+        let count = state.plan < own.count ? own[state.plan] : path.quota(ofPlan: state.plan, state.limit).count
+        let values = [count, state.remaining, max(1, state.nextAfter.secondsUp)]
         for (field, value) in zip(legacy, values) {
             output.begin(field)
             output.append(decimal: value)

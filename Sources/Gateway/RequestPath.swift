@@ -377,11 +377,13 @@ final class RequestPath {
     /// The worker takes no new requests.
     func giveLeasesBack() { limiter.giveLeasesBack(at: loop.now) }
 
-    /// Called now and then: what is under way is counted as that for as long as it is said.
-    func renewHeldRequests() { limiter.renewHeld(at: loop.now) }
+    /// Called now and then.
+    func keepLimits() { limiter.upkeep(at: loop.now) }
 
-    /// Called now and then: hosts that share limits know of each other.
-    func meetHosts() { limiter.meetHosts(at: loop.now) }
+    func quota(ofPlan number: Int, _ limit: LimitID) -> Quota { limiter.quota(ofPlan: number, limit) }
+
+    /// Told what an operator has to know of plans.
+    func onComplaint(_ complain: @escaping (String) -> Void) { limiter.complain = complain }
 
     /// Called now and then: no response goes on for longer than the credential that let it in, whatever its type.
     func checkResponses() { for group in groups { group.checkResponses() } }

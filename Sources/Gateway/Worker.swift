@@ -119,6 +119,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         services.registry = self
         for store in redisStores { store.observer = self }
         path.keyFetches.requester = self
+        path.onComplaint { [unowned self] text in report(text) }
         for (index, issuer) in settings.issuers.enumerated() {
             guard let keys = issuer.keySet({ files.contents[$0] }) else { continue }
             authenticator.tokens.replaceKeys(of: IssuerID(index), with: keys)
@@ -195,8 +196,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         path.endOverdueWaits()
         path.expiry.recheckSome()
         path.checkResponses()
-        path.renewHeldRequests()
-        path.meetHosts()
+        path.keepLimits()
         shareMemory()
         services.forgetIdleAccounts()
         ticks &+= 1

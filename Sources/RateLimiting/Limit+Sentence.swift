@@ -19,6 +19,7 @@ extension Limit {
                     + (isDefault ? plan.name == "default" ? " for others" : " for \(plan.name) and others" : " for \(plan.name)")
             }
             text = "by claim \(plans.claim): \(parts.joined(separator: "; "))"
+            if let source = plans.source { text += "; others as \(source.name) in redis \(source.store) says" }
             text += "; for each " + key.map(Self.words).joined(separator: " and ")
         } else {
             text = Self.rateText(whole.quota)

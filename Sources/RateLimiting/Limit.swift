@@ -173,6 +173,12 @@ package final class Limit: Sendable {
 
     func units(told: UInt64?, _ bodyBytes: UInt64) -> UInt64 { cost?.units(told: told, bodyBytes: bodyBytes) ?? 1 }
 
+    /// Redises that it needs.
+    package var storesUsed: [String] {
+        let own = if case .redis(let name) = store { [name] } else { [String]() }
+        return own + (plans?.source.map { [$0.store] } ?? [])
+    }
+
     /// The store in which hosts are counted, for the share that each has while it is away; nil where they are not.
     var countedStore: String? { if case (.redis(let name), .auto?) = (store, bounds.share) { name } else { nil } }
 
@@ -183,6 +189,15 @@ package final class Limit: Sendable {
     var refusalsHold: Bool { quota.lockout != nil || countedStatuses.isEmpty && !isConcurrent }
 
     func counts(_ status: Int) -> Bool { countedStatuses.isEmpty || countedStatuses.contains(status) }
+
+    /// What a quota is for a request of this limit: that of a plan that was read from elsewhere.
+    func adjusted(_ quota: Quota) -> Quota { Self.adjusted(quota, reserve: isCritical ? 0 : reserve, delay) }
+
+    /// What is reserved is a part of what may come at once, of which none waits.
+    private static func adjusted(_ quota: Quota, reserve: UInt64, _ delay: Nanoseconds) -> Quota {
+        let part = reserve == 0 ? quota : quota.leaving(reserve)
+        return delay > .zero ? part.delaying(delay) : part
+    }
 
     /// Reads `NAME PERCENT%;`.
     private static func percent(_ directive: Directive, _ diagnostics: Diagnostics) -> UInt64? {
@@ -213,17 +228,13 @@ package final class Limit: Sendable {
         let window =
             isPlanned
             ? block.one("window").flatMap { ["fixed": Windows.Kind.fixed, "sliding": .sliding][$0.arguments.first?.text ?? ""] } : nil
-        let allPlans = rateDirective.flatMap { isPlanned ? Plans($0, window, diagnostics) : nil }
+        let allPlans = rateDirective.flatMap { isPlanned ? Plans($0, window, stores: stores, diagnostics) : nil }
         let reserveDirective = block.one("reserve")
         reserve = reserveDirective.flatMap { Self.percent($0, diagnostics) } ?? 0
         let delayDirective = block.one("delay")
         delay = delayDirective?.duration(diagnostics, in: .milliseconds(1)...(.seconds(60))).map { Nanoseconds($0) } ?? .zero
         let (reserved, delay) = (reserve, delay)
-        // What is reserved is a part of what may come at once, of which none waits.
-        let change = { (quota: Quota, isCritical: Bool) -> Quota in
-            let part = isCritical || reserved == 0 ? quota : quota.leaving(reserved)
-            return delay > .zero ? part.delaying(delay) : part
-        }
+        let change = { Self.adjusted($0, reserve: $1 ? 0 : reserved, delay) }
         plans = allPlans?.changing { change($0, false) }
         if let burstDirective, isPlanned {
             diagnostics.error(

@@ -9,11 +9,13 @@ package struct Plans: Sendable {
     package let claim: String
     /// In the order of the file; ``Quota/plan`` is the place here. A default that has no name of its own is the last one.
     package let all: [(name: String, quota: Quota)]
+    /// Where more of them stand, that go before those of the file.
+    package let source: PlanRates.Source?
     private let places: [String: Int]
     private let fallback: Int
 
     /// - Parameter window: of `window fixed|sliding`.
-    init?(_ directive: Directive, _ window: Windows.Kind?, _ diagnostics: Diagnostics) {
+    init?(_ directive: Directive, _ window: Windows.Kind?, stores: Set<String>, _ diagnostics: Diagnostics) {
         let errors = diagnostics.count
         guard directive.hasArguments(1...1, "$claim.NAME { PLAN COUNT/TIME burst COUNT; … default PLAN; }", diagnostics) else { return nil }
         guard case .claim(let claim)? = Variable(String(directive.arguments[0].text.dropFirst())),
@@ -27,7 +29,23 @@ package struct Plans: Sendable {
         var all: [(name: String, quota: Quota)] = []
         var places: [String: Int] = [:]
         var defaults: [Directive] = []
+        var source: PlanRates.Source?
         for plan in directive.block ?? [] {
+            if plan.name.text == "redis", plan.arguments.count == 2, plan.block == nil {
+                if source != nil { diagnostics.error("plans stand in one redis", at: plan.name) }
+                let name = plan.arguments[1].text
+                if !name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x7B && $0 != 0x7D }) || name.utf8.count > 64 {
+                    diagnostics.error("'\(name)' is no name of rates", at: plan.arguments[1], hint: "write redis NAME customers;")
+                }
+                if !stores.contains(plan.arguments[0].text) {
+                    diagnostics.error(
+                        "there is no redis '\(plan.arguments[0].text)'", at: plan.arguments[0],
+                        hint: nearest(to: plan.arguments[0].text, among: stores).map { "did you mean '\($0)'?" }
+                            ?? "define it with: redis \(plan.arguments[0].text) { … }")
+                }
+                source = PlanRates.Source(store: plan.arguments[0].text, name: name)
+                continue
+            }
             if plan.name.text == "default" {
                 defaults.append(plan)
                 continue
@@ -63,6 +81,7 @@ package struct Plans: Sendable {
         }
         guard diagnostics.count == errors, let fallback else { return nil }
         (self.claim, self.all, self.places, self.fallback) = (claim, all, places, fallback)
+        self.source = source
     }
 
     private static func quota(_ plan: Directive, place: Int, _ window: Windows.Kind?, _ diagnostics: Diagnostics) -> Quota? {
@@ -96,7 +115,7 @@ package struct Plans: Sendable {
     }
 
     private init(_ plans: Plans, _ change: (Quota) -> Quota) {
-        (claim, places, fallback) = (plans.claim, plans.places, plans.fallback)
+        (claim, places, fallback, source) = (plans.claim, plans.places, plans.fallback, plans.source)
         all = plans.all.map { ($0.name, change($0.quota)) }
     }
 
@@ -115,6 +134,6 @@ package struct Plans: Sendable {
     /// As the file says it.
     package var text: String {
         "$claim.\(claim) " + all.map { "\($0.name) \($0.quota.count)/\($0.quota.window.count) \($0.quota.burst)" }.joined(separator: ", ")
-            + " default \(all[fallback].name)"
+            + " default \(all[fallback].name)" + (source.map { " and \($0.name) of redis \($0.store)" } ?? "")
     }
 }

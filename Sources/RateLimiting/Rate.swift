@@ -12,13 +12,18 @@ struct Rate {
     }
 
     init?(_ word: Word, _ diagnostics: Diagnostics) {
-        let parts = word.text.split(separator: "/", maxSplits: 1).map(String.init)
-        guard parts.count == 2, let count = UInt64(parts[0]), count > 0, count <= 1_000_000_000,
-            let window = Rate.units[parts[1]] ?? Duration(word: parts[1]), window > .zero, window <= .seconds(86_400 * 31)
-        else {
+        guard let rate = Rate(word.text) else {
             diagnostics.error("'\(word.text)' is not a rate", at: word, hint: "write 100/minute, 10/second, 5/5m")
             return nil
         }
+        self = rate
+    }
+
+    init?(_ text: String) {
+        let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
+        guard parts.count == 2, let count = UInt64(parts[0]), count > 0, count <= 1_000_000_000,
+            let window = Rate.units[parts[1]] ?? Duration(word: parts[1]), window > .zero, window <= .seconds(86_400 * 31)
+        else { return nil }
         self.count = count
         self.window = Nanoseconds(window)
     }

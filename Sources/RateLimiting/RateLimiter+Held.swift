@@ -38,8 +38,8 @@ extension RateLimiter {
         }
     }
 
-    /// Says of all requests that are under way that they are, where it is time. Called now and then.
-    package func renewHeld(at now: Instant) {
+    /// Says of all requests that are under way that they are, where it is time.
+    func renewHeld(at now: Instant) {
         for key in heldRequests.due(at: now) {
             guard let held = heldRequests[key] else { continue }
             if key.isInStore {

@@ -16,10 +16,9 @@ extension RateLimiter {
         if let error = limit.renderKey(ofWords: question.words, into: &bytes) { return done(LimitAnswer(400, error)) }
         var quota = limit.whole.quota
         if !question.plan.isEmpty {
-            guard let plan = limit.whole.plans?.all.first(where: { $0.name == question.plan }) else {
-                return done(LimitAnswer(404, "\(limit.name) has no plan '\(question.plan)'"))
-            }
-            quota = plan.quota
+            let plan = limit.whole.plans?.all.first { $0.name == question.plan }?.quota ?? planRates[index]?.quota(named: question.plan)
+            guard let plan else { return done(LimitAnswer(404, "\(limit.name) has no plan '\(question.plan)'")) }
+            quota = plan
         }
         if question.action == .set, quota.lockout != nil || limit.isConcurrent {
             return done(LimitAnswer(400, "what a key of \(limit.name) has used cannot be set; it can be reset"))

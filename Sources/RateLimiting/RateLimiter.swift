@@ -24,7 +24,7 @@ package final class RateLimiter {
     let refusals: KnownRefusals
     let members: HostMembers
     /// Stores in which hosts are counted.
-    private let countedStores: [String]
+    let countedStores: [String]
     let stores: [String: any RemoteStore]
     /// What ``LimitTable/standIns`` was when the stores' keys were forgotten last.
     private var standInsSeen: UInt64 = 0
@@ -37,6 +37,10 @@ package final class RateLimiter {
     var topKeys: [Int: TopKeys] = [:]
     var requestsSeen: [UInt64]
     let metrics: LimitMetrics?
+    /// By limit, where some of its plans stand in a store.
+    var planRates: [Int: PlanRates] = [:]
+    /// Told what stands there and is none.
+    package var complain: ((String) -> Void)?
 
     package init(limits: [Limit], memory: LimitMemory, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
         self.limits = limits
@@ -52,6 +56,7 @@ package final class RateLimiter {
         leases = LeaseBroker(memory.leases, metrics)
         self.stores = stores
         self.metrics = metrics
+        for (index, limit) in limits.enumerated() { planRates[index] = PlanRates(limit) }
     }
 
     /// Asks limits before it is known who asks: what they refuse is not looked at any further. What they charge counts with what
@@ -114,8 +119,9 @@ package final class RateLimiter {
             }
             if case .redis(let store) = limit.store, limit.lease > 1 {
                 let call = call(of: limit, quota, key, to: store, now)
-                // What a token of one plan has taken is not for one of another.
-                let place = max(1, key.fingerprint ^ UInt64(quota.plan) &* 0x9E37_79B9_7F4A_7C15)
+                // What a token of one plan has taken is not for one of another, and what was taken at one rate not for another one.
+                let rate = quota.gcra.cost &* 0x9E37_79B9_7F4A_7C15 ^ quota.gcra.tolerance &* 0xC2B2_AE3D_27D4_EB4F
+                let place = max(1, key.fingerprint ^ rate)
                 leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: place))
             } else if case .redis(let store) = limit.store {
                 let call = call(of: limit, quota, key, to: store, now)
@@ -147,6 +153,7 @@ package final class RateLimiter {
     private func quota(of id: LimitID, _ identity: Identity?) -> Quota {
         let limit = limits[id.index]
         guard limit.plans != nil else { return limit.quota }
+        if let plans = limit.plans, let read = planRates[id.index]?.quota(for: identity, claim: plans.claim) { return read }
         let (quota, isNamed) = limit.quota(for: identity)
         if !isNamed { metrics?.planMissed(id) }
         return quota
@@ -342,21 +349,6 @@ package final class RateLimiter {
         }
         if let made = charge.charge {
             refund(RemoteRefund(call: charge.call, charge: made), in: charge.store, now)
-        }
-    }
-
-    /// Called now and then: says in each store that this host is there, and hears how many are.
-    package func meetHosts(at now: Instant) {
-        for name in countedStores where members.isDue(name, at: now) {
-            let isAsked = stores[name]?.meet(members.name) { [members] count in members.heard(count, of: name) }
-            if isAsked != true { members.notAsked(name) }
-        }
-    }
-
-    /// The worker ends, and others spend no lease of it: what is left of them goes back.
-    package func giveLeasesBack(at now: Instant) {
-        leases.giveAllBack(at: now) { refund in
-            table.unlearn(refund.call.fingerprint, refund.call.quota, units: refund.charge.units, now: now.nanoseconds)
         }
     }
 

@@ -44,6 +44,12 @@ package protocol RemoteStore: AnyObject {
     /// Decides on all calls together: all of them are charged, or none.
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver)
 
+    /// Reads the rates of plans that stand there under a name.
+    ///
+    /// - Parameter done: called with the fields, or with nil where the store does not say them.
+    /// - Returns: whether it was asked.
+    func read(rates name: String, _ done: @escaping ([(name: String, value: String)]?) -> Void) -> Bool
+
     /// This host is there.
     ///
     /// - Parameter heard: called with how many are, where the store says so.

@@ -50,6 +50,9 @@ package struct KeyNames: Sendable {
     /// Under which hosts are counted.
     var membersName: [UInt8] { prefix + Array("members".utf8) }
 
+    /// Under which operators write rates of plans.
+    func ratesName(_ name: String) -> [UInt8] { prefix + Array("rates:\(name)".utf8) }
+
     /// What probes write to; where servers have different keys, one of them has one of these.
     func probeName(_ number: Int) -> [UInt8] { prefix + Array("probe:\(number)".utf8) }
 

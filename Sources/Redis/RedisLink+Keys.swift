@@ -20,6 +20,24 @@ extension RedisLink {
         return true
     }
 
+    /// Reads a hash. Where the server does not say it, that is told once.
+    func read(_ name: [UInt8], _ done: @escaping ([(name: String, value: String)]?) -> Void) -> Bool {
+        guard isAvailable else { return false }
+        ask(
+            [Array("HGETALL".utf8), name],
+            .question { [unowned self] reply in
+                if case .array(let values) = reply {
+                    let texts = values.map { if case .string(let bytes) = $0 { String(decoding: bytes, as: UTF8.self) } else { "" } }
+                    return done(stride(from: 0, to: texts.count - 1, by: 2).map { (texts[$0], texts[$0 + 1]) })
+                }
+                done(nil)
+                guard case .error(let text) = reply, Redirection(text) == nil, !hasToldOfRates else { return }
+                hasToldOfRates = true
+                observer?.storeSaid(title, "rates of plans cannot be read: \(text)")
+            })
+        return true
+    }
+
     /// An operator says that a key has used nothing.
     ///
     /// - Parameter elsewhere: called where another server of a cluster has the key.

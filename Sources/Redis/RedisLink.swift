@@ -74,6 +74,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var current: SocketAddress?
     let metrics: StoreMetrics?
     var hasToldOfMembers = false
+    var hasToldOfRates = false
     let madeAt: Instant
     var timer: Timer?
 

@@ -45,6 +45,10 @@ final class SingleStore: RedisStore {
 
     func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool { link.meet(host, heard) }
 
+    func read(rates name: String, _ done: @escaping ([(name: String, value: String)]?) -> Void) -> Bool {
+        link.read(link.settings.keyNames.ratesName(name), done)
+    }
+
     func reset(_ call: RemoteCall) { link.reset(call) }
 
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { link.decide(calls, for: receiver) }

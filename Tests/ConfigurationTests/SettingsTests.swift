@@ -156,6 +156,7 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         ("limit l { rate 5/m; window fixed; burst 2; key $client.ip; }", "a window has no burst"),
         ("limit l { rate 5/100ms; window fixed; key $client.ip; }", "a window of less than a second"),
         ("limit l { rate 5000000/m; window sliding; key $client.ip; }", "a sliding window counts up to"),
+        ("limit l { rate $claim.a { default 5/m; redis main x; } key $client.ip; }", "there is no redis 'main'"),
         ("limit l { rate 5/m; window fixed; key $client.ip; delay 1s; }", "a delay is of a rate"),
         ("limit l { rate 5/m; key $client.ip; delay 2m; }", "2m"),
         ("limit l { rate 5/m; key $client.ip; reserve 100%; }", "'100%' is no part"),

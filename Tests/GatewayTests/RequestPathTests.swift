@@ -25,6 +25,7 @@ private final class ScriptedStore: RemoteStore {
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { true }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { pending.append((calls, receiver)) }
     func reset(_ call: RemoteCall) {}
+    func read(rates name: String, _ done: @escaping ([(name: String, value: String)]?) -> Void) -> Bool { false }
     func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool { false }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds.count }
 

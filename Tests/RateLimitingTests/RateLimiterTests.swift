@@ -33,6 +33,7 @@ private final class ScriptedStore: RemoteStore {
     }
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) { self.calls.append((calls, receiver)) }
     func reset(_ call: RemoteCall) {}
+    func read(rates name: String, _ done: @escaping ([(name: String, value: String)]?) -> Void) -> Bool { false }
     func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool { false }
     func refund(_ refunds: [RemoteRefund]) { self.refunds += refunds }
 
@@ -64,6 +65,7 @@ private final class ImmediateStore: RemoteStore {
         receiver.decided(reply.map { reply in calls.map { _ in reply } }, at: now)
     }
     func reset(_ call: RemoteCall) {}
+    func read(rates name: String, _ done: @escaping ([(name: String, value: String)]?) -> Void) -> Bool { false }
     func meet(_ host: [UInt8], _ heard: @escaping (UInt64) -> Void) -> Bool { false }
     func refund(_ refunds: [RemoteRefund]) {}
 }

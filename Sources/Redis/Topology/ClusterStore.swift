@@ -79,6 +79,11 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         link(of: settings.keyNames.membersName)?.meet(host, heard) ?? false
     }
 
+    func read(rates name: String, _ done: @escaping ([(name: String, value: String)]?) -> Void) -> Bool {
+        let name = settings.keyNames.ratesName(name)
+        return link(of: name)?.read(name, done) ?? false
+    }
+
     func reset(_ call: RemoteCall) {
         guard let link = link(of: call.name) else { return }
         link.reset(call) { [unowned self, unowned link] redirection in

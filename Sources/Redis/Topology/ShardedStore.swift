@@ -87,6 +87,11 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
         shards[shard(of: settings.keyNames.membersName)].link.meet(host, heard)
     }
 
+    func read(rates name: String, _ done: @escaping ([(name: String, value: String)]?) -> Void) -> Bool {
+        let name = settings.keyNames.ratesName(name)
+        return shards[shard(of: name)].link.read(name, done)
+    }
+
     func reset(_ call: RemoteCall) { shards[shard(of: call.name)].link.reset(call) }
 
     func refund(_ refunds: [RemoteRefund]) { for refund in refunds { shards[shard(of: refund.call.name)].link.refund([refund]) } }
