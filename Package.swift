@@ -145,7 +145,7 @@ let package = Package(
         tests("Authorization", ["Authentication", "TestSupport"]),
         tests("UpstreamHealth", ["Bytes", "ConfigFile", "System", "Time", "TestSupport"]),
         tests("RateLimiting", ["Authorization", "Bytes", "ConfigFile", "Routing", "Time", "System", "TestSupport"]),
-        tests("Redis", ["Bytes", "ConfigFile", "Time", "System", "RateLimiting", "TestSockets", "TestSupport"]),
+        tests("Redis", ["Bytes", "ConfigFile", "Time", "System", "TLS", "RateLimiting", "TestSockets", "TestSupport"]),
         tests(
             "Forwarding",
             [

@@ -65,6 +65,9 @@ package final class ConnectionIO {
     /// The protocol that ALPN agreed on; nil without one.
     package var agreedProtocol: String? { use { $0.agreedProtocol } ?? nil }
 
+    /// What a later connection to the same server may begin with; nil for nothing.
+    package var resumable: ResumableSession? { use { $0.resumable } ?? nil }
+
     /// What the handshake has come to; nil without TLS.
     package var agreement: TLSSession.Agreement? { use { $0.agreement } ?? nil }
 

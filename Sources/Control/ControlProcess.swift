@@ -180,9 +180,8 @@ package final class ControlProcess: MessageReceiver, TimerHandler, KeySetObserve
                 return
             }
             local.serve(descriptor, as: role, place: Int(clamping: place))
-        case .certificate:
-            guard let listener = reader.number(), let index = reader.number(), let chain = reader.bytes() else { return }
-            certificates.replace(Int(clamping: listener), Int(clamping: index), chain: chain, at: loop.wallSeconds)
+        case .certificate: received(certificate: &reader)
+        case .clientCertificate: received(clientCertificate: message, &reader)
         case .leaveLocalSockets:
             local.leave()
             checks.stop()

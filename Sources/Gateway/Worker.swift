@@ -17,7 +17,7 @@ import TLS
 /// It tells the supervisor when it takes connections, and hears from it when to stop. The control process tells it keys and
 /// addresses; without it the worker goes on with what it last heard.
 package final class Worker: MessageReceiver, TimerHandler, KeyRequester, ConnectionRegistry, RedisStoreObserver {
-    private let settings: Settings
+    let settings: Settings
     private let loop: EventLoop
     private let own: ProcessMemory
     private let metrics: Metrics
@@ -61,7 +61,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     /// Ready without the control process's first news after this moment.
     private let readyAnyway: Instant
     private let log: ProgramLog
-    private let report: (String) -> Void
+    let report: (String) -> Void
 
     /// - Parameters:
     ///   - slot: names the worker in metrics.
@@ -148,6 +148,8 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
             control?.close()
             control = try? MessageChannel(descriptor, on: loop, receiver: self)
         case .certificate: received(certificate: message, &reader)
+        case .clientCertificate:
+            if channel === supervisor { received(clientCertificate: message, &reader) }
         case .storePassword: if channel === supervisor { received(password: message, &reader) }
         case .endStreams: streamsMustEnd()
         case .logLevel: if channel === supervisor, let level = LogLevel(message: message) { log.level = level }

@@ -106,4 +106,8 @@ package enum MessageKind: UInt8, Sendable {
     // worker to control
     /// The number, and what the worker answers.
     case limitAnswer
+
+    // supervisor to worker and control
+    /// A certificate that servers are shown has changed: the names of its two files, and what stands in them.
+    case clientCertificate
 }

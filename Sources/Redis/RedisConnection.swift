@@ -28,6 +28,7 @@ final class RedisConnection: EventHandler, EndOfTurnHandler {
     let address: SocketAddress
     private let tls: ClientTLSSettings?
     private let host: String
+    private let known: ResumableSession?
     private let loop: EventLoop
     private weak var owner: (any RedisConnectionOwner)?
     private var state = State.connecting
@@ -40,9 +41,12 @@ final class RedisConnection: EventHandler, EndOfTurnHandler {
     private(set) var heardAt = Instant.past
 
     /// - Parameter host: the name to verify in the server's certificate.
+    /// - Parameter known: what an earlier connection has left; see ``resumable``.
     init(
-        to address: SocketAddress, _ tls: ClientTLSSettings?, host: String, on loop: EventLoop, _ owner: any RedisConnectionOwner
+        to address: SocketAddress, _ tls: ClientTLSSettings?, host: String, resuming known: ResumableSession? = nil, on loop: EventLoop,
+        _ owner: any RedisConnectionOwner
     ) throws(SystemError) {
+        self.known = known
         self.address = address
         self.tls = tls
         self.host = host
@@ -52,6 +56,10 @@ final class RedisConnection: EventHandler, EndOfTurnHandler {
     }
 
     var isOpen: Bool { state == .open }
+    /// What the next connection to the same server may begin with; there once this one has said something.
+    var resumable: ResumableSession? { io?.resumable }
+    /// Whether it has begun with what an earlier one has left.
+    var isResumed: Bool { io?.agreement?.isResumed ?? false }
     /// Whether nothing is left to be sent.
     var isSent: Bool { outbound.isEmpty }
 
@@ -97,7 +105,7 @@ final class RedisConnection: EventHandler, EndOfTurnHandler {
 
     private func connected(_ raw: Int32) {
         guard let tls else { return open() }
-        guard let session = tls.context.makeSession(raw, host: host) else { return fail("TLS session") }
+        guard let session = tls.context.makeSession(raw, host: host, resuming: known) else { return fail("TLS session") }
         io?.secure(with: session)
         state = .handshaking
         handshake()

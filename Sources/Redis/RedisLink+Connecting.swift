@@ -1,3 +1,4 @@
+import TLS
 import Bytes
 import System
 import Time
@@ -61,7 +62,10 @@ extension RedisLink {
         nextAddress &+= 1
         current = address
         do {
-            connection = try RedisConnection(to: address, settings.tls, host: settings.tlsHost(of: server, at: address), on: loop, self)
+            connection = try RedisConnection(
+                to: address, settings.tls, host: settings.tlsHost(of: server, at: address),
+                resuming: known?.address == address ? known?.session : nil,
+                on: loop, self)
         } catch {
             return fail(error.description)
         }
@@ -108,6 +112,7 @@ extension RedisLink {
         }
         guard isLast else { return }
         state = .ready
+        known = connection?.resumable.map { (connection!.address, $0) }
         metrics?.connectionOpened()
         timer?.clear()
         breaker.connected(at: loop.now)

@@ -1,3 +1,4 @@
+import TLS
 import Observability
 import Time
 import Bytes
@@ -73,6 +74,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var isDoubtful = false
     var current: SocketAddress?
     let metrics: StoreMetrics?
+    /// What the last connection to a server has left, for the next one to it.
+    var known: (address: SocketAddress, session: ResumableSession)?
     var hasToldOfMembers = false
     var hasToldOfRates = false
     let madeAt: Instant
@@ -283,6 +286,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     /// Closes the connection, tells everybody who waits that no reply will come, and connects again later.
     func fail(_ reason: String) {
         let wasReady = isReady
+        // Whatever was wrong, the next one begins with a whole handshake.
+        if !wasReady { known = nil }
         let unanswered = breakOff()
         report(false, reason)
         retryLater()

@@ -89,6 +89,13 @@ package struct RedisSettings {
         return false
     }
 
+    /// How its servers, and its sentinels, are spoken to over TLS.
+    package var clientTLS: [ClientTLSSettings] {
+        var all = tls.map { [$0] } ?? []
+        if case .sentinel(let sentinels) = topology, let own = sentinels.tls { all.append(own) }
+        return all
+    }
+
     var isSentinel: Bool { if case .sentinel = topology { true } else { false } }
 
     /// Reads `redis NAME { … }`; nil when a part of it is wrong.

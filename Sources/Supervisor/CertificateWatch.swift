@@ -2,12 +2,18 @@ import System
 import TLS
 import Time
 
-/// Finds out when the files of a listener's certificate have changed. A file is looked at by what the system says of it, and read when that is
+/// Finds out when the files of a certificate have changed: of a listener's, or of one that servers are shown. A file is looked at by what the system says of it, and read when that is
 /// another than before: so a link that leads elsewhere now, as in a volume of Kubernetes, is seen too.
 final class CertificateWatch {
-    let listener: Int
-    let index: Int
-    let files: ServerTLSSettings.Files
+    /// What it is for.
+    enum Use {
+        case listener(Int, index: Int)
+        /// Connections to servers; all that name the same files have it.
+        case client
+    }
+
+    let use: Use
+    let files: CertificateFiles
     private var seen: [[Int64]?]
     /// What is in use.
     private var digest: [UInt8]
@@ -26,9 +32,8 @@ final class CertificateWatch {
 
     /// - Parameters:
     ///   - chain: as it was read with the configuration, as is `key`.
-    init(listener: Int, index: Int, files: ServerTLSSettings.Files, chain: [UInt8], key: [UInt8]) {
-        self.listener = listener
-        self.index = index
+    init(_ use: Use, files: CertificateFiles, chain: [UInt8], key: [UInt8]) {
+        self.use = use
         self.files = files
         digest = Digest.sha256(chain) + Digest.sha256(key)
         // What has changed since they were read is seen at the first look.

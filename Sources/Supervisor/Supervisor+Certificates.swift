@@ -74,7 +74,11 @@ extension Supervisor {
         let message = Self.message(watch, chain, key)
         defer { Secrets.wipe(message) }
         for worker in generation.workers { worker.channel?.send(message) }
-        generation.control?.channel?.send(Self.message(watch, PEMText.certificates(in: chain), []))
+        switch watch.use {
+        case .listener: generation.control?.channel?.send(Self.message(watch, PEMText.certificates(in: chain), []))
+        // It checks upstreams, to which it shows the same.
+        case .client: generation.control?.channel?.send(message)
+        }
         count(certificate: "success")
         log.info(
             "the certificate for \(certificate.name) is loaded again from \(watch.files.chain); it is valid for \(max(0, certificate.secondsLeft) / 86_400) days"
@@ -83,11 +87,21 @@ extension Supervisor {
     }
 
     private static func message(_ watch: CertificateWatch, _ chain: [UInt8], _ key: [UInt8]) -> [UInt8] {
-        var message = MessageWriter(.certificate)
+        var message: MessageWriter
+        let names = watch.files.chain.utf8.count + watch.files.key.utf8.count
         // In one piece from the start: what it grew out of would keep a part of the key.
-        message.reserve(chain.count + key.count + 64)
-        message.number(UInt64(watch.listener))
-        message.number(UInt64(watch.index))
+        switch watch.use {
+        case .listener(let listener, let index):
+            message = MessageWriter(.certificate)
+            message.reserve(chain.count + key.count + 64)
+            message.number(UInt64(listener))
+            message.number(UInt64(index))
+        case .client:
+            message = MessageWriter(.clientCertificate)
+            message.reserve(chain.count + key.count + names + 64)
+            message.text(watch.files.chain)
+            message.text(watch.files.key)
+        }
         message.bytes(chain)
         message.bytes(key)
         return message.output

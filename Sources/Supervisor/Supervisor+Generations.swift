@@ -55,14 +55,15 @@ extension Supervisor {
     }
 
     private static func certificates(_ settings: Settings, _ files: FileBundle) -> [CertificateWatch] {
-        settings.listeners.enumerated().flatMap { listener, one -> [CertificateWatch] in
-            guard case .tls(let tls) = one.role else { return [] }
-            return tls.files.enumerated().map { index, pair in
-                CertificateWatch(
-                    listener: listener, index: index, files: pair, chain: files.contents[pair.chain] ?? [],
-                    key: files.contents[pair.key] ?? [])
-            }
+        func watch(_ use: CertificateWatch.Use, _ pair: CertificateFiles) -> CertificateWatch {
+            CertificateWatch(use, files: pair, chain: files.contents[pair.chain] ?? [], key: files.contents[pair.key] ?? [])
         }
+        let ofListeners = settings.listeners.enumerated().flatMap { listener, one -> [CertificateWatch] in
+            guard case .tls(let tls) = one.role else { return [] }
+            return tls.files.enumerated().map { index, pair in watch(.listener(listener, index: index), pair) }
+        }
+        let ofClients = Set(settings.clientTLS.compactMap(\.files)).sorted { $0.chain < $1.chain }
+        return ofListeners + ofClients.map { watch(.client, $0) }
     }
 
     func startControl(_ generation: Generation) throws {

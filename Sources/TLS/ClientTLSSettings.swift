@@ -3,6 +3,8 @@ package import ConfigFile
 /// What `tls;` or `tls { … }` says about a server that the gateway connects to.
 package struct ClientTLSSettings {
     package let context: ClientContext
+    /// What the gateway shows of itself comes from there; nil where it shows nothing.
+    package let files: CertificateFiles?
     /// The name to verify instead of the one in the address.
     package let serverName: String?
 
@@ -14,6 +16,9 @@ package struct ClientTLSSettings {
         if let given = block.one("certificate") {
             certificate = Certificate(reading: given, files: files, diagnostics)
             if certificate == nil { return nil }
+            self.files = CertificateFiles(chain: given.arguments[0].text, key: given.arguments[1].text)
+        } else {
+            self.files = nil
         }
         serverName = block.one("server_name")?.word("NAME", diagnostics)?.text
         let trusted = block.one("trusted_certificate")

@@ -2,15 +2,9 @@ package import ConfigFile
 
 /// What a listener's `tls { … }` says.
 package struct ServerTLSSettings {
-    /// Where a certificate and its key come from.
-    package struct Files: Equatable, Sendable {
-        package let chain: String
-        package let key: String
-    }
-
     package let certificates: [Certificate]
     /// Of each certificate.
-    package let files: [Files]
+    package let files: [CertificateFiles]
     package let minimum: TLSVersion
 
     /// Reads the block; nil when a part of it is wrong.
@@ -20,7 +14,7 @@ package struct ServerTLSSettings {
         let given = block.all("certificate")
         certificates = given.compactMap { Certificate(reading: $0, files: files, diagnostics) }
         self.files = given.filter { $0.arguments.count == 2 }.map {
-            Files(chain: diagnostics.path(of: $0.arguments[0]), key: diagnostics.path(of: $0.arguments[1]))
+            CertificateFiles(chain: diagnostics.path(of: $0.arguments[0]), key: diagnostics.path(of: $0.arguments[1]))
         }
         minimum = block.one("minimum")?.choice(["1.2": TLSVersion.tls12, "1.3": .tls13], diagnostics) ?? .tls12
         block.finish(later: ["client_certificate", "maximum", "ciphers"])

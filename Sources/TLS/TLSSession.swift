@@ -11,6 +11,8 @@ package import System
     }
 
     private let session: OpaquePointer
+    /// Of the ``ClientContext``'s certificate that it was made with.
+    private var number: UInt64 = 0
 
     /// Takes over a new session.
     private init(owning session: OpaquePointer) { unsafe self.session = unsafe session }
@@ -25,13 +27,18 @@ package import System
     }
 
     static func connecting(
-        _ context: OpaquePointer, _ descriptor: Int32, host: String, isAddress: Bool, protocols: [String]
+        _ context: OpaquePointer, _ descriptor: Int32, host: String, isAddress: Bool, protocols: [String],
+        resuming known: ResumableSession?,
+        number: UInt64
     ) -> TLSSession? {
         // SAFETY: as above; OpenSSL copies the name.
         guard let session = unsafe SSL_new(context) else { return nil }
-        let made = unsafe TLSSession(owning: session)
+        var made = unsafe TLSSession(owning: session)
+        made.number = number
         guard unsafe SocketBIO.attach(descriptor, to: session) else { return nil }
         unsafe SSL_set_connect_state(session)
+        // SAFETY: OpenSSL takes a reference of its own. What it does not take leads to a whole handshake.
+        if let known, unsafe SSL_set_session(session, known.session) != 1 { ERR_clear_error() }
         let isSet =
             isAddress
             ? unsafe X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host) == 1
@@ -82,6 +89,17 @@ package import System
         /// `TLSv1.3` or `TLSv1.2`.
         package let version: String
         package let isResumed: Bool
+    }
+
+    /// What a later connection to the same server may begin with; nil for nothing. There once the server has sent something.
+    package var resumable: ResumableSession? {
+        mutating get {
+            // SAFETY: the reference is given back; the copy, which the end of this connection does not spoil, is owned by the value made of it.
+            guard let present = unsafe SSL_get1_session(session) else { return nil }
+            defer { unsafe SSL_SESSION_free(present) }
+            guard unsafe SSL_SESSION_is_resumable(present) == 1, let copy = unsafe SSL_SESSION_dup(present) else { return nil }
+            return unsafe ResumableSession(owning: copy, number: number)
+        }
     }
 
     package var agreement: Agreement {

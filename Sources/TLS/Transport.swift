@@ -35,6 +35,14 @@ package struct Transport: ~Copyable {
         }
     }
 
+    /// What a later connection to the same server may begin with; nil for nothing.
+    package var resumable: ResumableSession? {
+        mutating get {
+            if session == nil { return nil }
+            return session!.resumable
+        }
+    }
+
     /// What the handshake has come to; nil without TLS.
     package var agreement: TLSSession.Agreement? {
         mutating get {

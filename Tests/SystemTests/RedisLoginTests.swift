@@ -56,6 +56,56 @@ import Testing
         return Int(line.split(separator: ",")[0].split(separator: "=")[1]) ?? 0
     }
 
+    @Test("A certificate for Redis and upstreams that is changed in its files is shown by new connections")
+    func certificateRotation() throws {
+        try Credentials.certificate(in: folder, name: "redis", names: ["127.0.0.1"])
+        for name in ["one", "two"] { try Credentials.certificate(in: folder, name: name, names: [name], client: true) }
+        func read(_ name: String) throws -> String { try String(contentsOfFile: "\(folder.path)/\(name)", encoding: .utf8) }
+        try folder.write("clients.crt", read("one.crt") + read("two.crt"))
+        try folder.write("shown.crt", read("one.crt"))
+        try folder.write("shown.key", read("one.key"))
+        let plain = Ports.free()
+        let server = try RedisServer(
+            in: folder, tls: true,
+            [
+                "--port", "\(plain)", "--tls-cert-file", "\(folder.path)/redis.crt", "--tls-key-file", "\(folder.path)/redis.key",
+                "--tls-ca-cert-file", "\(folder.path)/clients.crt", "--tls-auth-clients", "yes",
+            ])
+        let secure = Ports.free()
+        let stage = try Stage(
+            routes: routes + " route /secure { upstream secure; public; }",
+            general: """
+                redis main {
+                    address 127.0.0.1:\(server.port); timeout 500ms;
+                    tls { trusted_certificate \(folder.path)/redis.crt; certificate \(folder.path)/shown.crt \(folder.path)/shown.key; }
+                }
+                upstream secure {
+                    server 127.0.0.1:\(secure);
+                    tls { trusted_certificate \(folder.path)/redis.crt; certificate \(folder.path)/shown.crt \(folder.path)/shown.key; }
+                }
+                \(limit)
+                """,
+            servers: """
+                server {
+                    listen 127.0.0.1:\(secure) ssl; ssl_certificate \(folder.path)/redis.crt; ssl_certificate_key \(folder.path)/redis.key;
+                    ssl_verify_client optional_no_ca; keepalive_timeout 0;
+                    location / { return 200 $ssl_client_s_dn; }
+                }
+                """, serverPorts: [secure])
+        #expect(eventually { (try? stage.gateway.curl("/").status) == 200 }, "\(stage.gateway.log)")
+        #expect(try stage.gateway.curl("/secure").body.contains("CN=one"))
+        // From now on the first one opens nothing any more.
+        try folder.write("clients.crt", read("two.crt"))
+        _ = try redisCLI(plain, ["CONFIG", "SET", "tls-ca-cert-file", "\(folder.path)/clients.crt"])
+        _ = try redisCLI(plain, ["CLIENT", "KILL", "TYPE", "normal"])
+        #expect(eventually(within: 20) { stage.gateway.log.contains("redis main is away") }, "\(stage.gateway.log)")
+        try folder.write("shown.crt", read("two.crt"))
+        try folder.write("shown.key", read("two.key"))
+        #expect(eventually(within: 20) { (try? stage.gateway.curl("/secure").body.contains("CN=two")) ?? false }, "\(stage.gateway.log)")
+        #expect(eventually(within: 20) { stage.gateway.log.contains("redis main is back") }, "\(stage.gateway.log)")
+        #expect(try stage.gateway.curl("/").status == 200)
+    }
+
     @Test("Sentinels and servers with users of their own rights, and passwords of their own")
     func sentinelUsers() throws {
         let trio = try SentinelTrio(in: folder)

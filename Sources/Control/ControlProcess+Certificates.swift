@@ -1,0 +1,27 @@
+import Configuration
+import Observability
+import Processes
+import System
+import TLS
+
+/// Certificates that change while the gateway runs.
+extension ControlProcess {
+    /// Of a listener: what it says of itself.
+    func received(certificate reader: inout MessageReader) {
+        guard let listener = reader.number(), let index = reader.number(), let chain = reader.bytes() else { return }
+        certificates.replace(Int(clamping: listener), Int(clamping: index), chain: chain, at: loop.wallSeconds)
+    }
+
+    /// One that servers are shown, also by health checks.
+    func received(clientCertificate message: [UInt8], _ reader: inout MessageReader) {
+        defer { Secrets.wipe(message) }
+        guard let told = ClientCertificateMessage(&reader) else { return }
+        // Both may stand in one file.
+        defer {
+            Secrets.wipe(told.key)
+            Secrets.wipe(told.chain)
+        }
+        let files = CertificateFiles(chain: told.chainFile, key: told.keyFile)
+        if let wrong = settings.replaceClientCertificate(of: files, chain: told.chain, key: told.key) { log.error("\(wrong)") }
+    }
+}
