@@ -16,6 +16,7 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
     case limitPlansMissed, limitNear, limitRefusalsKept
     case storeConnections, storeLateReplies, storeBatches, storeScriptLoads
     case limitLeased, storeMembers, limitDelayed
+    case storeServerWorkers = 220, storeServerOwed, storeServerDuration, storeTopology
     case upstreamRequests = 100, upstreamResponseDuration, upstreamConnectDuration
     case upstreamConnections, upstreamConnectFailures, upstreamWaiting, upstreamWaitDuration, upstreamRejections
     case upstreamRetries, upstreamRetriesDenied
@@ -126,6 +127,15 @@ package enum MetricFamily: UInt8, CaseIterable, Sendable {
             "store_script_loads_total", .counter, ["redis"], "Times that a Redis had lost the script and got it again."),
         .storeMembers: Definition(
             "store_members", .gauge, ["redis"], "Gateways that share this Redis, where a limit has share auto, as this one has heard last."),
+        .storeServerWorkers: Definition(
+            "store_server_workers", .gauge, ["redis", "server"], "Workers that can ask this server of a Redis."),
+        .storeServerOwed: Definition(
+            "store_server_replies_owed", .gauge, ["redis", "server"], "Late replies that are awaited of this server."),
+        .storeServerDuration: Definition(
+            "store_server_duration_seconds", .histogram(.fine), ["redis", "server"], "How long this server took to reply to a call."),
+        .storeTopology: Definition(
+            "store_topology_readings_total", .counter, ["redis", "result"],
+            "Times that a cluster or a sentinel was asked which servers there are."),
         .storeUp: Definition(
             "store_up", .gauge, ["redis"], "Whether any worker has a connection to this Redis; of several servers, to all."),
         .upstreamRequests: Definition(

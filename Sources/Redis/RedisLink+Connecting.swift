@@ -28,7 +28,7 @@ extension RedisLink {
 
     /// Changes to another server where the name no longer leads to this one. Those who wait for a reply still get it.
     func leaveIfOutdated() {
-        guard isReady, let current, !addresses.contains(current), sent.isEmpty, unsent.isEmpty else { return }
+        guard isReady, let current, !addresses.contains(current), sent.isEmpty, unsent.isEmpty, gathered.isEmpty else { return }
         breakOff()
         connect()
     }
@@ -61,6 +61,7 @@ extension RedisLink {
         let address = addresses[nextAddress % addresses.count]
         nextAddress &+= 1
         current = address
+        serverMetrics = metrics?.server(address.text)
         do {
             connection = try RedisConnection(
                 to: address, settings.tls, host: settings.tlsHost(of: server, at: address),
@@ -114,6 +115,7 @@ extension RedisLink {
         state = .ready
         known = connection?.resumable.map { (connection!.address, $0) }
         metrics?.connectionOpened()
+        tellServer()
         timer?.clear()
         breaker.connected(at: loop.now)
         asked.removeAll(keepingCapacity: true)

@@ -61,6 +61,7 @@ extension RedisLink {
             return
         }
         metrics?.batchAnswered(after: length)
+        serverMetrics?.answered(after: length)
         pause = retryPauseFirst
         isDoubtful = false
         _ = breaker.answered(after: length, at: loop.now)
@@ -68,6 +69,7 @@ extension RedisLink {
     }
 
     private func probed(_ length: Nanoseconds) {
+        serverMetrics?.answered(after: length)
         isDoubtful = false
         if breaker.answered(after: length, at: loop.now, isProbe: true) {
             // Meanwhile hosts have counted by themselves.

@@ -74,6 +74,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var isDoubtful = false
     var current: SocketAddress?
     let metrics: StoreMetrics?
+    /// Of the server that it has a connection to.
+    var serverMetrics: StoreMetrics.Server?
     /// What the last connection to a server has left, for the next one to it.
     var known: (address: SocketAddress, session: ResumableSession)?
     var hasToldOfMembers = false
@@ -115,6 +117,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         observer = nil
         owner = nil
         for work in breakOff() { endWithoutReply(work) }
+        tellServer()
     }
 
     /// - Parameter isHandedOn: by another server of a cluster, which has handed the keys to this one but for good (`ASK`).
@@ -192,6 +195,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         let now = loop.now
         while let sentAt = sent.oldestInTime, sentAt.adding(settings.timeout) <= now, let call = sent.makeLate(sentBy: sentAt) {
             guard case .works(let works, _) = call else { continue }
+            serverMetrics?.owes(sent.lateCount)
             ended(works, lateAt: now)
             // The receiver may have done anything.
             guard isReady else { return }
@@ -227,6 +231,12 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         queueTurn()
     }
 
+    /// What is measured of the server is what is so now.
+    func tellServer() {
+        serverMetrics?.isAvailable(isAvailable)
+        serverMetrics?.owes(sent.lateCount)
+    }
+
     private func queueTurn() {
         guard !isTurnQueued else { return }
         isTurnQueued = true
@@ -245,7 +255,10 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     private func take(_ reply: RedisReply) {
         guard let entry = sent.take() else { return fail("a reply without a call") }
         let length = loop.now.since(entry.sentAt)
-        if entry.isLate { metrics?.repliedLate() }
+        if entry.isLate {
+            metrics?.repliedLate()
+            serverMetrics?.owes(sent.lateCount)
+        }
         switch entry.call {
         case .greeting(let kind, let isLast): greeted(kind, reply, isLast: isLast)
         case .loading:
@@ -292,6 +305,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         report(false, reason)
         retryLater()
         if wasReady { broke() }
+        tellServer()
         sendEarly()
         for work in unanswered { endWithoutReply(work) }
     }
@@ -331,6 +345,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         wasAvailable = isAvailable
         if isChange, owner == nil { metrics?.isAvailable(isAvailable) }
         if isChange { owner?.linkChanged(self) }
+        tellServer()
         if let text = told.news(isAvailable, reason, isChange: isChange, at: loop.now) {
             observer?.storeChanged(title, isAvailable: isAvailable, text)
         }

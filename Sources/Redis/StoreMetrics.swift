@@ -3,6 +3,26 @@ import Time
 
 /// What is counted of the requests to one Redis.
 struct StoreMetrics {
+    /// What is counted of one of its servers.
+    struct Server {
+        private let metrics: Metrics
+        private let workers: Metrics.Cell
+        private let owed: Metrics.Cell
+        private let duration: Metrics.Cell
+
+        fileprivate init(_ store: String, _ server: String, _ metrics: Metrics) {
+            self.metrics = metrics
+            workers = metrics.cell(.storeServerWorkers, store, server)
+            owed = metrics.cell(.storeServerOwed, store, server)
+            duration = metrics.cell(.storeServerDuration, store, server)
+        }
+
+        func isAvailable(_ isAvailable: Bool) { metrics.set(workers, isAvailable ? 1 : 0) }
+        func owes(_ replies: Int) { metrics.set(owed, UInt64(replies)) }
+        func answered(after length: Nanoseconds) { metrics.observe(duration, fine: length) }
+    }
+
+    private let name: String
     private let metrics: Metrics
     private let answered: Metrics.Cell
     private let failed: Metrics.Cell
@@ -14,9 +34,14 @@ struct StoreMetrics {
     private let late: Metrics.Cell
     private let batches: Metrics.Cell
     private let scripts: Metrics.Cell
+    private let topologyRead: Metrics.Cell
+    private let topologyMissed: Metrics.Cell
 
     init(_ name: String, _ metrics: Metrics) {
+        self.name = name
         self.metrics = metrics
+        topologyRead = metrics.cell(.storeTopology, name, "ok")
+        topologyMissed = metrics.cell(.storeTopology, name, "error")
         answered = metrics.cell(.storeRequests, name, "ok")
         failed = metrics.cell(.storeRequests, name, "error")
         duration = metrics.cell(.storeDuration, name)
@@ -28,6 +53,12 @@ struct StoreMetrics {
         scripts = metrics.cell(.storeScriptLoads, name)
         up = metrics.cell(.storeUp, name)
     }
+
+    /// - Parameter address: as it is connected to.
+    func server(_ address: String) -> Server { Server(name, address, metrics) }
+
+    /// A cluster or a sentinel was asked who has the keys.
+    func topologyAsked(_ isGood: Bool) { metrics.add(isGood ? topologyRead : topologyMissed) }
 
     func decided(_ isGood: Bool) { metrics.add(isGood ? answered : failed) }
 

@@ -209,6 +209,7 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         guard let reply, let address else { return notFound(reason) }
         guard let slots = ClusterSlots(reply, from: address) else { return notFound("\(address.text) gave another reply to CLUSTER SLOTS") }
         guard slots.covered > 0 else { return notFound("\(address.text) knows of no slots") }
+        metrics?.topologyAsked(true)
         pause = slots == self.slots ? min(pause * 2, pauseMax) : refreshMin
         self.slots = slots
         probeNames = [:]
@@ -232,6 +233,7 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
     }
 
     private func notFound(_ reason: String) {
+        metrics?.topologyAsked(false)
         nextAt = loop.now.adding(Self.withJitter(retryPause))
         armTimer()
         // Where slots are known, those servers are asked for as long as they answer.

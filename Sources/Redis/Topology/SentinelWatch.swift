@@ -80,6 +80,7 @@ final class SentinelWatch: TimerHandler {
 
     /// It is asked last from now on.
     private func askedInVain(_ place: Place) {
+        link.metrics?.topologyAsked(false)
         asking = nil
         order.removeAll { $0 == place }
         order.append(place)
@@ -129,6 +130,7 @@ final class SentinelWatch: TimerHandler {
                 }
                 return dropAsking()
             }
+            link.metrics?.topologyAsked(true)
             heard(address, from: asking.place)
         case (.ended, .asking):
             guard let asking, connection === asking.connection else { return }
