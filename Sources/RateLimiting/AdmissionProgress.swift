@@ -40,6 +40,8 @@ package final class AdmissionProgress {
         var toldCosts: [LimitID: UInt64] = [:]
         /// Of which keys a limit counts it as being under way.
         var held: [HeldRequests.Key] = []
+        /// Limits that let the request through without counting it, because their store was late.
+        var uncounted: [(limit: LimitID, standIn: StandIn)] = []
         /// How long the request waits for its turn.
         var turn = Nanoseconds.zero
         /// What was charged of the host's bounds.
@@ -101,6 +103,7 @@ package final class AdmissionProgress {
             Self.clear(&charged)
             Self.clear(&chargedRemote)
             rest?.chargedBounds = []
+            rest?.uncounted = []
         }
 
         /// A route has few limits: one by one they go faster than all at once.

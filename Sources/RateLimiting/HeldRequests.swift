@@ -15,7 +15,6 @@ final class HeldRequests {
 
     /// What the worker has of one key.
     struct Held {
-        let limit: LimitID
         let quota: Quota
         /// The store that counts it, or that would if it were not away; nil for a limit of this host.
         let store: String?
@@ -116,7 +115,7 @@ final class HeldRequests {
         let units = min(window.units, present.windows[index].units)
         var there =
             held[other]
-            ?? Held(limit: present.limit, quota: present.quota, store: present.store, call: present.call, windows: [], renewedAt: now)
+            ?? Held(quota: present.quota, store: present.store, call: present.call, windows: [], renewedAt: now)
         present.windows[index].units -= units
         if present.windows[index].units == 0 { present.windows.remove(at: index) }
         // Who has ended meanwhile is still to be taken back.

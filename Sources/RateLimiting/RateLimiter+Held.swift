@@ -14,7 +14,7 @@ extension RateLimiter {
         guard let start = decision.counts?.start else { return }
         let key = HeldRequests.Key(fingerprint: fingerprint, isInStore: isInStore)
         heldRequests.begin(
-            key, HeldRequests.Held(limit: id, quota: quota, store: store, call: call, windows: [], renewedAt: now), in: start)
+            key, HeldRequests.Held(quota: quota, store: store, call: call, windows: [], renewedAt: now), in: start)
         present.withRest { $0.held.append(key) }
     }
 

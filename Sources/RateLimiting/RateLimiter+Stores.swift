@@ -89,7 +89,7 @@ extension RateLimiter {
     private func decided(_ replies: PartReplies, _ progress: AdmissionProgress, _ now: Instant) {
         // Where another part refuses, what these charge late is taken back.
         for (group, pending) in replies.missing {
-            pending?.late = { [unowned self] decisions, now in charged(group, decisions, [], isAdmitted: false, now) }
+            pending?.late = { [unowned self] decisions, now in charged(group, decisions, [:], isAdmitted: false, now) }
         }
         // Those that have charged come first: a refusal takes back what is charged by then.
         for reply in replies.granted + replies.refused {
@@ -232,19 +232,27 @@ extension RateLimiter {
     private func decideWithout(
         _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant, _ pending: PendingDecision?
     ) -> Bool {
-        var standIns: [StandIn] = []
+        var standIns: [Int: StandIn] = [:]
         var isAdmitted = true
-        for (id, call) in zip(group.ids, group.calls) where isAdmitted {
+        /// The request is let through, and counted nowhere; the store may have charged it, and would then be told how it ends.
+        func passUncounted(_ index: Int, _ id: LimitID) {
+            metrics?.decided(id, .failedOpen)
+            guard pending != nil else { return }
+            let standIn = StandIn(group.store)
+            standIns[index] = standIn
+            progress.change { $0.withRest { $0.uncounted.append((id, standIn)) } }
+        }
+        for (index, (id, call)) in zip(group.ids, group.calls).enumerated() where isAdmitted {
             let limit = limits[id.index]
             // Who is refused by nobody is not by a store that is away.
             switch limit.isShadow && limit.whenStoreFails == .closed ? .open : limit.whenStoreFails {
-            case .open: metrics?.decided(id, .failedOpen)
+            case .open: passUncounted(index, id)
             case .last:
                 if let refusal = refusal(of: call, now) {
                     refuse(id, refusal, of: call.quota, progress, now)
                     isAdmitted = limit.isShadow
                 } else {
-                    metrics?.decided(id, .failedOpen)
+                    passUncounted(index, id)
                 }
             case .closed:
                 metrics?.decided(id, .failedClosed)
@@ -252,7 +260,7 @@ extension RateLimiter {
                 isAdmitted = false
             case .local:
                 let standIn = StandIn(group.store)
-                standIns.append(standIn)
+                standIns[index] = standIn
                 if let share = limit.bounds.shared(call.quota, among: members.count(of: group.store)) {
                     let place = LimitBounds.fingerprint(ofShare: call.fingerprint)
                     isAdmitted = progress.change { admitWithinBound(id, place, share, now, &$0) }
@@ -268,7 +276,7 @@ extension RateLimiter {
     /// A store whose reply was late has charged after all. What this host has counted meanwhile stays: it is what it knows of the key, and the store is told
     /// with the next question. A request that was refused, or has turned out not to count, is given back.
     private func charged(
-        _ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision], _ standIns: [StandIn], isAdmitted: Bool, _ now: Instant
+        _ group: AdmissionProgress.Group, _ decisions: [GCRA.Decision], _ standIns: [Int: StandIn], isAdmitted: Bool, _ now: Instant
     ) {
         learn(group, decisions, now)
         guard decisions.count == group.calls.count, decisions.allSatisfy(\.isAllowed) else { return }
@@ -277,19 +285,18 @@ extension RateLimiter {
             for one in refunds { refund(one, in: group.store, now) }
             return
         }
-        let local = group.ids.indices.filter { limits[group.ids[$0].index].whenStoreFails == .local }
-        // What is under way this host says itself when it can.
         for (index, one) in refunds.enumerated() {
-            let limit = limits[group.ids[index].index]
-            // Of an attempt that this host has not counted nobody will say how it ended.
-            if limit.isConcurrent || limit.quota.lockout != nil && limit.whenStoreFails != .local { refund(one, in: group.store, now) }
-        }
-        for (index, standIn) in zip(local, standIns) where !limits[group.ids[index].index].isConcurrent {
-            standIn.inStore = refunds[index]
+            // What is under way this host says itself when it can.
+            if limits[group.ids[index].index].isConcurrent {
+                refund(one, in: group.store, now)
+                continue
+            }
+            guard let standIn = standIns[index] else { continue }
+            standIn.inStore = one
             if standIn.isUndone {
-                stores[group.store]?.refund([refunds[index]])
+                stores[group.store]?.refund([one])
             } else if let outcome = standIn.outcome {
-                stores[group.store]?.refund([refunds[index].call.ended(outcome)])
+                stores[group.store]?.refund([one.call.ended(outcome)])
             }
         }
     }

@@ -210,11 +210,7 @@ package final class RateLimiter {
             let limit = limits[charge.limit.index]
             if let outcome = limit.quota.lockout?.outcome(of: status) {
                 table.end(charge.fingerprint, charge.quota, outcome, now: now.nanoseconds)
-                if let standIn = charge.standIn {
-                    standIn.outcome = outcome
-                    // The store has charged the attempt too, late.
-                    if let inStore = standIn.inStore { stores[standIn.store]?.refund([inStore.call.ended(outcome)]) }
-                }
+                if let standIn = charge.standIn { end(standIn, outcome) }
                 continue
             }
             let units = limit.counts(status) ? limit.units(told: present.rest?.toldCosts[charge.limit], bodyBytes) : 0
@@ -239,8 +235,27 @@ package final class RateLimiter {
                 chargeMore(units - charge.call.count, charge, now)
             }
         }
+        for (id, standIn) in present.rest?.uncounted ?? [] {
+            if let outcome = limits[id.index].quota.lockout?.outcome(of: status) {
+                end(standIn, outcome)
+            } else if !limits[id.index].counts(status) {
+                undo(standIn)
+            }
+        }
         present.forgetCharges()
         present.rest?.toldCosts = [:]
+    }
+
+    /// An attempt that a store may have charged late has ended.
+    private func end(_ standIn: StandIn, _ outcome: Lockout.Outcome) {
+        standIn.outcome = outcome
+        if let inStore = standIn.inStore { stores[standIn.store]?.refund([inStore.call.ended(outcome)]) }
+    }
+
+    /// What a store may have charged late does not count.
+    private func undo(_ standIn: StandIn) {
+        standIn.isUndone = true
+        if let inStore = standIn.inStore { stores[standIn.store]?.refund([inStore]) }
     }
 
     /// The upstream's response begins: what it says of the request's cost is kept.
@@ -328,16 +343,14 @@ package final class RateLimiter {
         }
         for charge in present.charged { giveBack(charge, now) }
         for charge in present.chargedRemote { giveBack(charge, now) }
+        for (_, standIn) in present.rest?.uncounted ?? [] { undo(standIn) }
         present.forgetCharges()
         release(&present, now)
         present.error = error
     }
 
     private func giveBack(_ charge: AdmissionProgress.LocalCharge, _ now: Instant) {
-        if let standIn = charge.standIn {
-            standIn.isUndone = true
-            if let inStore = standIn.inStore { stores[standIn.store]?.refund([inStore]) }
-        }
+        if let standIn = charge.standIn { undo(standIn) }
         table.refund(charge.fingerprint, charge.quota, charge.charge, now: now.nanoseconds)
     }
 

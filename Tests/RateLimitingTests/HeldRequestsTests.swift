@@ -10,7 +10,7 @@ import Time
 
     private func fresh() -> HeldRequests.Held {
         HeldRequests.Held(
-            limit: LimitID(0), quota: Quota(count: 3, window: .seconds(8), windows: .concurrent(3)), store: "main", call: nil, windows: [],
+            quota: Quota(count: 3, window: .seconds(8), windows: .concurrent(3)), store: "main", call: nil, windows: [],
             renewedAt: Instant(nanoseconds: 1))
     }
 

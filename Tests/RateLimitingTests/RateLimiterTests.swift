@@ -260,8 +260,9 @@ private final class Waiter: AdmissionWaiter {
         #expect(begin(limiter, [0], progress(waiter)) && first.refunds.count == 1)
     }
 
-    @Test func aLateGrantOfARequestThatDoesNotCountIsGivenBackOnce() throws {
-        let limiter = try limiter(limit("sign_in", in: .redis("a"), statuses: [401]))
+    @Test(arguments: [Limit.WhenStoreFails.local, .open, .last])
+    func aLateGrantOfARequestThatDoesNotCountIsGivenBackOnce(failing: Limit.WhenStoreFails) throws {
+        let limiter = try limiter(limit("sign_in", in: .redis("a"), failing: failing, statuses: [401]))
         let waiter = Waiter()
         for settlesFirst in [true, false] {
             let progress = progress(waiter)
@@ -272,6 +273,33 @@ private final class Waiter: AdmissionWaiter {
             if !settlesFirst { limiter.settle(progress, status: 200, at: now) }
         }
         #expect(first.refunds.count == 2)
+        // One that counts stays, and one that another limit has refused does not.
+        let counted = progress(waiter)
+        #expect(!begin(limiter, [0], counted))
+        first.beLate(at: now)
+        limiter.settle(counted, status: 401, at: now)
+        first.replyLate(at: now, [used(1)])
+        #expect(first.refunds.count == 2)
+    }
+
+    /// Of an attempt that a store has charged late it is told how it ended.
+    @Test(arguments: [Limit.WhenStoreFails.local, .open])
+    func aLateAttemptIsToldHowItEnded(failing: Limit.WhenStoreFails) throws {
+        let lockout = Lockout(
+            failures: 3, window: 60, statuses: [401], resetStatuses: [], first: 60, growth: 2, most: 600, forgetAfter: 600)
+        let attempts = Limit(
+            name: "tries", quota: Quota(count: 3, window: .seconds(60), lockout: lockout), key: [Template(parts: [.variable(.clientIP)])],
+            store: .redis("a"), whenStoreFails: failing, countedStatuses: [401])
+        let (limiter, waiter) = (try limiter(attempts), Waiter())
+        for settlesFirst in [true, false] {
+            let progress = progress(waiter)
+            #expect(!begin(limiter, [0], progress))
+            first.beLate(at: now)
+            if settlesFirst { limiter.settle(progress, status: 401, at: now) }
+            first.replyLate(at: now, [lockout.allowed(charged: 1, since: 0, at: 0)])
+            if !settlesFirst { limiter.settle(progress, status: 401, at: now) }
+        }
+        #expect(first.refunds.map(\.charge.end) == [Lockout.Outcome.failed.rawValue, Lockout.Outcome.failed.rawValue])
     }
 
     @Test func whoHadNothingLeftIsRefusedByLastAndOthersPass() throws {

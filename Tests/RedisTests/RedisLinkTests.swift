@@ -1,9 +1,11 @@
 import ConfigFile
+import RateLimiting
 import System
 @testable import Redis
 import TestSockets
 import TestSupport
 import Testing
+import Time
 
 /// A worker's connection, with servers on real sockets, driven turn by turn.
 @Suite struct RedisLinkTests {
@@ -49,5 +51,23 @@ import Testing
         #expect(link.isAvailable && ofFirst.value == 1 && ofSecond.value == 0)
         link.resolve(to: [places[1]])
         #expect(turnUntil { link.isAvailable && ofFirst.value == 0 && ofSecond.value == 1 })
+    }
+
+    /// Who asks in the turn in which the server is to be left has its reply, or is told that there is none.
+    @Test func whoAsksInTheLastTurnIsNotForgotten() throws {
+        let (ofFirst, ofSecond) = (Box(0), Box(0))
+        let (first, second) = (try server(ofFirst), try server(ofSecond))
+        let diagnostics = Diagnostics()
+        let files = MemoryFiles(["f": "redis main { address redis.test:6379; timeout 200ms; }"])
+        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
+        let settings = try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
+        let link = RedisLink(settings, to: settings.topology.addresses[0], title: "main", on: loop, metrics: nil)
+        let places = [first, second].compactMap { SocketAddress("127.0.0.1:\($0.port)") }
+        link.resolve(to: [places[0]])
+        #expect(turnUntil { link.isAvailable })
+        let asked = KeptDecision()
+        link.decide([RemoteCall(name: [1], fingerprint: 1, quota: Quota(count: 1, window: .seconds(1)))], for: asked)
+        link.resolve(to: [places[1]])
+        #expect(turnUntil { asked.told.count == 1 })
     }
 }
