@@ -151,7 +151,7 @@ extension RouteReader {
                 ids.append(LimitID(index))
                 continue
             }
-            if let (cost, place) = cost { limits[index].check(cost, at: place, diagnostics) }
+            if let (cost, place) = cost { limits[index].check(cost, isCritical: critical != nil, at: place, diagnostics) }
             if let critical, limits[index].reserve == 0 {
                 diagnostics.error(
                     "\(word.text) reserves nothing for critical routes", at: critical.name, hint: "add to the limit: reserve 20%;")

@@ -171,6 +171,14 @@ package struct Settings {
         errorPages = ErrorPages(file.all("error_page"), files: files, diagnostics)
         readRoutes(routeDirectives, &reader, upstreamsAreRight: upstreamsOfRoutes == file.all("upstream").count, diagnostics)
         let limitsOfFile = limits.count
+        for directive in limitDirectives {
+            guard let name = directive.arguments.first?.text, let limit = limits.first(where: { $0.name == name }),
+                limit.delay * 2 > drainTimeout
+            else { continue }
+            diagnostics.warning(
+                "requests that \(name) has wait may be cut by a reload: they wait for up to \(limit.delay.milliseconds) ms, and the drain takes \(drainTimeout.milliseconds)",
+                at: directive.name, hint: "take a delay of half of drain_timeout or less")
+        }
         limits = reader.limits.isEmpty ? limits : reader.limits
         redaction = diagnostics.redaction
         let testDirectives = file.all("test")

@@ -20,7 +20,7 @@ import System
 /// | limitEarly | ``RateLimiter``: the limits that no claim decides | a store | |
 /// | authenticate | ``Authenticator``: the credential; ``AuthorizerCalls``: a service that knows it | a key set, an authorizer, a password's check | ``Identity`` |
 /// | authorize | ``Policy``: origin, scopes, rules | | ``Permit`` |
-/// | limit | ``RateLimiter``: the other limits | a store | ``Admission`` |
+/// | limit | ``RateLimiter``: the other limits | a store, its turn | ``Admission`` |
 /// | forward | ``Exchange``: a connection to the upstream | | the response |
 /// | answer | ``Policy``: a route that gives its responses itself | | ``GatewayReply`` |
 ///
@@ -119,7 +119,11 @@ final class RequestPath {
         switch dependency {
         case .earlyLimits: run(passage, from: .earlyLimitsDecided(match))
         case .keySet, .authorizer, .password: run(passage, from: .authenticate(match))
-        case .limits, .turn: run(passage, from: .limitsDecided(match))
+        case .limits: run(passage, from: .limitsDecided(match))
+        case .turn:
+            // It may have waited for longer than its credential is good.
+            guard expiry.isStillGood(passage) else { return refuse(passage, .token(.expired)) }
+            run(passage, from: .limitsDecided(match))
         }
     }
 
@@ -231,7 +235,7 @@ final class RequestPath {
     private func limitsDecided(_ passage: Passage, _ match: RouteMatch) throws(Refusal) -> StageResult {
         passage.state = .deciding
         if limiter.delays, passage.progress.error == nil {
-            let turn = passage.progress.takeTurn()
+            let turn = limiter.takeTurn(passage.progress)
             if turn > .zero {
                 passage.wait(turn, on: loop)
                 return .waits

@@ -60,6 +60,14 @@ final class StreamExpiry {
         return loop.now.adding(min(left, credentialCheckPause))
     }
 
+    /// Whether a request that has waited would be let in now by what let it in.
+    func isStillGood(_ passage: Passage) -> Bool {
+        guard let principal = passage.identity?.principal else { return true }
+        guard loop.wallSeconds < principal.expiry else { return false }
+        return authenticator.version(of: principal.credential) == passage.credentialVersion
+            || authenticator.isStillGood(principal, at: loop.wallSeconds)
+    }
+
     /// The passage's timer has fired.
     func check(_ passage: Passage) {
         guard passage.state == .forwarding else { return }

@@ -40,9 +40,9 @@ package struct LimitState: Sendable {
 
 extension LimitState {
     init(_ limit: LimitID, _ decision: GCRA.Decision, of quota: Quota) {
+        let (remaining, nextAfter) = quota.told(decision)
         self.init(
-            limit: limit, remaining: decision.remaining,
-            nextAfter: decision.nextAfter ?? quota.gcra.nextAfter(ahead: decision.resetAfter.count),
+            limit: limit, remaining: remaining, nextAfter: nextAfter,
             retryAfter: decision.retryAfter, plan: quota.plan)
     }
 }

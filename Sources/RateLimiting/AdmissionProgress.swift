@@ -1,4 +1,4 @@
-package import Time
+import Time
 import Authentication
 import Authorization
 import System
@@ -44,6 +44,8 @@ package final class AdmissionProgress {
         var uncounted: [(limit: LimitID, standIn: StandIn)] = []
         /// How long the request waits for its turn.
         var turn = Nanoseconds.zero
+        /// The limit that it waits for.
+        var delayedBy: LimitID?
         /// What was charged of the host's bounds.
         var chargedBounds: [(fingerprint: UInt64, quota: Quota, charge: GCRA.Charge)] = []
     }
@@ -147,12 +149,12 @@ package final class AdmissionProgress {
     /// Forgets the request; a decision that is still on its way reaches nobody.
     package func reset() { change { $0.reset() } }
 
-    /// How long an admitted request waits for its turn, told once.
-    package func takeTurn() -> Nanoseconds {
+    /// How long an admitted request waits for its turn, and by which limit; told once.
+    func takeTurn() -> (Nanoseconds, LimitID)? {
         change { present in
-            guard let rest = present.rest, rest.turn > .zero else { return .zero }
+            guard let rest = present.rest, rest.turn > .zero, let limit = rest.delayedBy else { return nil }
             defer { rest.turn = .zero }
-            return rest.turn
+            return (rest.turn, limit)
         }
     }
 

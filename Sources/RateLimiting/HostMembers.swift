@@ -5,10 +5,13 @@ import Time
 /// How many hosts share a store, as one of this host's workers has heard last. Each host says every five seconds that it is there, and counts for fifteen; while the
 /// store is away what was heard last holds.
 ///
-/// Three words for each of sixteen stores: a hash of its name, when a worker has asked last, and how many there were.
+/// Where a store was away, its count of hosts begins again, and they come back one by one: so for a while the number that was known may only rise.
+///
+/// Five words for each of sixteen stores: a hash of its name, when a worker has asked last, how many there were, when that was heard last, and since when it has been heard all
+/// the time.
 package struct HostMembers {
     private static let stores = 16
-    private static let storeWords = 3
+    private static let storeWords = 5
     static let words = stores * storeWords
 
     private let memory: SharedMemory
@@ -41,7 +44,15 @@ package struct HostMembers {
     /// The store is away: it is asked as soon as it is back.
     func notAsked(_ store: String) { if let place = place(of: store, isMade: false) { memory.store(place + 1, 0) } }
 
-    func heard(_ count: UInt64, of store: String) { if let place = place(of: store, isMade: true) { memory.store(place + 2, count) } }
+    func heard(_ count: UInt64, of store: String, at now: Instant) {
+        guard let place = place(of: store, isMade: true) else { return }
+        let (last, present) = (memory.load(place + 3), now.nanoseconds)
+        if last == 0 || present > last && present - last > silence.count { memory.store(place + 4, present) }
+        memory.store(place + 3, present)
+        let since = memory.load(place + 4)
+        let isSettled = present > since && present - since > settling.count
+        if isSettled || count > memory.load(place + 2) { memory.store(place + 2, count) }
+    }
 
     /// Hosts that share a store, this one among them; 0 where nobody has asked.
     package func count(of store: String) -> UInt64 { place(of: store, isMade: false).map { memory.load($0 + 2) } ?? 0 }
@@ -63,3 +74,7 @@ package struct HostMembers {
 }
 
 private let pause = Nanoseconds.seconds(5)
+/// After so long without a word the store was away.
+private let silence = Nanoseconds.seconds(12)
+/// In so long all hosts have said that they are there.
+private let settling = Nanoseconds.seconds(20)

@@ -98,6 +98,14 @@ final class LeaseBroker {
     private func keep(_ lease: PendingLease, _ decision: GCRA.Decision, for waiting: UInt64, _ now: Instant) {
         guard let claim = lease.claim, decision.isAllowed else { return }
         let left = min(claim.size, decision.granted - min(decision.granted, waiting))
+        // Nobody would give it back later.
+        if isEnding {
+            if left > 0 {
+                let charge = GCRA.Charge(end: decision.arrival, refundedBefore: decision.refundedBefore, units: left)
+                lease.store.refund([RemoteRefund(call: lease.call.asked(for: left), charge: charge)])
+            }
+            return
+        }
         guard let number = leases.keep(left, size: claim.size, decision, of: lease.call.quota, for: lease.fingerprint, at: now), left > 0
         else { return }
         metrics?.leased(lease.limit, left)
@@ -106,6 +114,12 @@ final class LeaseBroker {
         let charge = GCRA.Charge(end: decision.arrival, refundedBefore: decision.refundedBefore, units: left)
         kept[lease.fingerprint] = Kept(
             call: lease.call, limit: lease.limit, charge: charge, number: number, end: end, store: lease.store)
+    }
+
+    /// An operator has changed what a key has used: what is left of leases of it is nobody's.
+    func forget(_ fingerprint: UInt64) {
+        leases.forget(fingerprint)
+        kept[fingerprint] = nil
     }
 
     /// This worker ends: what is left of its leases goes back to the stores.

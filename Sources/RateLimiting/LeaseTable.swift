@@ -154,6 +154,14 @@ struct LeaseTable {
         }
     }
 
+    /// What is left of a key's lease is nobody's: the key has been given back its quota, or lost it.
+    func forget(_ fingerprint: UInt64) {
+        if let place = find(fingerprint) {
+            _ = begin(place)
+            memory.store(place + 5, 0)
+        }
+    }
+
     /// Nobody spends of a place any more.
     ///
     /// - Returns: the number of the lease that comes, and what was left.

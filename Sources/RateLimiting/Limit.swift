@@ -66,7 +66,7 @@ package final class Limit: Sendable {
     package let together: Template?
     package let store: Store
     package let whenStoreFails: WhenStoreFails
-    /// How many requests a worker takes from the store at once, to spend them by itself; 1 without `lease`.
+    /// How many requests a host takes from the store at once, to spend them by itself; 1 without `lease`.
     package let lease: UInt64
     /// Responses of these statuses alone are counted; empty for all requests.
     package let countedStatuses: [Int]
@@ -145,18 +145,22 @@ package final class Limit: Sendable {
     }
 
     /// The most that a quota lets through at once.
-    private var mostAtOnce: UInt64 {
-        (plans?.all.map(\.quota) ?? [quota]).map { $0.windows?.count ?? $0.burst }.min() ?? 1
+    private func mostAtOnce(_ isCritical: Bool) -> UInt64 {
+        let (quota, plans) = isCritical ? whole : (quota, plans)
+        return (plans?.all.map(\.quota) ?? [quota]).map { $0.windows?.count ?? $0.burst }.min() ?? 1
     }
 
     /// Reports a cost that no request could pay.
-    package func check(_ cost: LimitCost, at directive: Directive, _ diagnostics: Diagnostics) {
+    ///
+    /// - Parameter isCritical: whether such a request has what is reserved, too.
+    package func check(_ cost: LimitCost, isCritical: Bool = false, at directive: Directive, _ diagnostics: Diagnostics) {
         if quota.lockout != nil || isConcurrent {
             diagnostics.error(
                 "\(name) counts \(isConcurrent ? "requests that are under way" : "failures"), of which none has a cost", at: directive.name,
                 hint: "name the limit without a block")
         }
         if lease > 1 { diagnostics.error("a lease counts requests that cost 1", at: directive.name, hint: "remove lease, or cost") }
+        let mostAtOnce = mostAtOnce(isCritical)
         if cost.reserved > mostAtOnce {
             diagnostics.error(
                 "a cost of \(cost.reserved) is more than the \(mostAtOnce) that the limit lets through at once: nothing would pass",
@@ -359,7 +363,8 @@ package final class Limit: Sendable {
         }
         whole = (change(all, true), allPlans?.changing { change($0, true) })
         quota = change(all, false)
-        if let reserveDirective, quota == whole.quota {
+        let reservesNothing = zip(plans?.all ?? [], whole.plans?.all ?? []).contains { $0.quota == $1.quota } || quota == whole.quota
+        if let reserveDirective, reservesNothing {
             diagnostics.error("of so few nothing can be reserved", at: reserveDirective.name, hint: "take a larger burst, or remove it")
         }
         if let extra = capDirective ?? shareDirective ?? togetherDirective, store == .memory {

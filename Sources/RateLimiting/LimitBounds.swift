@@ -29,7 +29,8 @@ package struct LimitBounds: Sendable {
     private static func part(of quota: Quota, _ parts: UInt64, _ whole: UInt64) -> Quota {
         let (window, overflow) = (quota.window.count / parts).multipliedReportingOverflow(by: whole)
         return Quota(
-            count: max(1, quota.count), window: Nanoseconds(overflow ? .max / 4 : window), burst: max(1, quota.burst * parts / whole))
+            count: max(1, quota.count), window: Nanoseconds(overflow ? .max / 4 : window), burst: max(1, quota.burst * parts / whole),
+            delay: quota.delay)
     }
 
     static let none = LimitBounds(cap: nil, share: nil, text: "")

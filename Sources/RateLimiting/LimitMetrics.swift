@@ -44,7 +44,7 @@ package final class LimitMetrics {
     /// A request was let through; of a quota of which little is left that is told.
     func allowed(_ limit: LimitID, _ decision: GCRA.Decision, of quota: Quota) {
         decided(limit, .allowed)
-        if decision.remaining < (quota.windows?.count ?? quota.burst) / 5 { metrics.add(near[limit.index]) }
+        if quota.told(decision).remaining < (quota.windows?.count ?? quota.burst) / 5 { metrics.add(near[limit.index]) }
     }
 
     /// A request was refused for what is known.

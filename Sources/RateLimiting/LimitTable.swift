@@ -216,9 +216,23 @@ package struct LimitTable {
                 clear(fingerprint)
             }
         } else {
-            // What another plan owes is more than this one's store has to say of it.
-            if !decision.isAllowed, let bucket = find(fingerprint), memory.load(bucket + 3) > 0, !isOwn(bucket, quota) { return }
+            // What another plan owes is more than this one's store has to say of it; but at the same cost it owes as much.
+            if !decision.isAllowed, let bucket = find(fingerprint), memory.load(bucket + 3) > 0, !isOwn(bucket, quota) {
+                if memory.load(bucket + 3) == quota.gcra.cost {
+                    raise(bucket, to: now + min(decision.resetAfter.count, memory.load(bucket + 4)))
+                }
+                return
+            }
             learn(fingerprint, quota, ahead: decision.resetAfter.count, isAll: isAll, now: now)
+        }
+    }
+
+    /// A key is at least so far.
+    private func raise(_ bucket: Int, to wanted: UInt64) {
+        while true {
+            let arrival = memory.load(bucket + 1)
+            guard arrival < wanted else { return }
+            if memory.compareExchange(bucket + 1, expected: arrival, desired: wanted).exchanged { return }
         }
     }
 

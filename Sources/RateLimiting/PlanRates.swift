@@ -56,6 +56,9 @@ package final class PlanRates {
         return nil
     }
 
+    /// All that were ever read.
+    var all: [Quota] { quotas }
+
     func quota(named name: String) -> Quota? { numberOf[name].flatMap { quota($0) } }
 
     /// What a plan with this number lets through.

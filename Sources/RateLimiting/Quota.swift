@@ -42,10 +42,25 @@ package struct Quota: Equatable, Sendable {
         return quota
     }
 
-    /// How long a request waits for its turn that was let through.
+    /// How long requests beyond the burst may wait for their turn.
+    var delay: Nanoseconds { Nanoseconds(isPlain ? gcra.tolerance - min(gcra.tolerance, gcra.cost(of: burst)) : 0) }
+
+    /// How long a request waits for its turn that was let through; less than what a timer can tell is nothing.
     func turn(after decision: GCRA.Decision) -> Nanoseconds {
         let burst = gcra.cost(of: burst)
-        return Nanoseconds(decision.resetAfter.count - min(decision.resetAfter.count, burst))
+        let turn = min(delay.count, decision.resetAfter.count - min(decision.resetAfter.count, burst))
+        return turn < turnMin ? .zero : Nanoseconds(turn)
+    }
+
+    /// What is told of a decision: requests that may come at once, of which none would wait, and until there is one more.
+    func told(_ decision: GCRA.Decision) -> (remaining: UInt64, nextAfter: Nanoseconds) {
+        let ahead = decision.resetAfter.count
+        guard delay > .zero, decision.isAllowed else {
+            return (decision.remaining, decision.nextAfter ?? gcra.nextAfter(ahead: ahead))
+        }
+        let burst = GCRA(cost: gcra.cost, tolerance: gcra.cost(of: burst))
+        let left = ahead >= burst.tolerance + slack ? 0 : (burst.tolerance + slack - ahead) / gcra.cost
+        return (min(left, decision.remaining), burst.nextAfter(ahead: ahead))
     }
 
     /// The same, of which so many hundredths of what may come at once are left to others.
@@ -80,3 +95,8 @@ package struct Quota: Equatable, Sendable {
         return windows.keepsPrevious ? windows.count | slidingMark : windows.count
     }
 }
+
+/// What a timer of the loop can tell apart.
+private let turnMin: UInt64 = 4_000_000
+/// What a store rounds.
+private let slack: UInt64 = 2_000

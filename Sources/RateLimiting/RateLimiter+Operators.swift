@@ -41,6 +41,8 @@ extension RateLimiter {
         }
         if question.action != .show {
             table.clear(fingerprint)
+            let quotas = (limit.plans?.all.map(\.quota) ?? [limit.quota]) + (planRates[index]?.all ?? [])
+            if limit.lease > 1 { for quota in quotas { leases.forget(Self.leasePlace(of: fingerprint, quota)) } }
             store.reset(call)
         }
         let pending = PendingDecision { [unowned self] _, decisions, now in

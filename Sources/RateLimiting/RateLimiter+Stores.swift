@@ -155,6 +155,10 @@ extension RateLimiter {
         defer { progress.tellIfDecided() }
         if let decisions, decisions.count == group.calls.count { learn(group, decisions, now) }
         progress.forgetGroup()
+        // The store has no more, but what another worker of the host has taken of it may be left.
+        if let place = group.leasedUnder, decisions?.first?.isAllowed == false, spend(place, group, progress, now) {
+            return askNextStore(progress, now)
+        }
         guard let decisions, decisions.count == group.calls.count else {
             guard decideWithout(group, progress, now, pending) else { return progress.finish() }
             return askNextStore(progress, now)

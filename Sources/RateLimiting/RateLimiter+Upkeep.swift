@@ -37,7 +37,7 @@ extension RateLimiter {
     /// Says in each store that this host is there, and hears how many are.
     private func meetHosts(at now: Instant) {
         for name in countedStores where members.isDue(name, at: now) {
-            let isAsked = stores[name]?.meet(members.name) { [members] count in members.heard(count, of: name) }
+            let isAsked = stores[name]?.meet(members.name) { [members] count in members.heard(count, of: name, at: Clock.now()) }
             if isAsked != true { members.notAsked(name) }
         }
     }

@@ -119,9 +119,7 @@ package final class RateLimiter {
             }
             if case .redis(let store) = limit.store, limit.lease > 1 {
                 let call = call(of: limit, quota, key, to: store, now)
-                // What a token of one plan has taken is not for one of another, and what was taken at one rate not for another one.
-                let rate = quota.gcra.cost &* 0x9E37_79B9_7F4A_7C15 ^ quota.gcra.tolerance &* 0xC2B2_AE3D_27D4_EB4F
-                let place = max(1, key.fingerprint ^ rate)
+                let place = Self.leasePlace(of: key.fingerprint, quota)
                 leased.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: place))
             } else if case .redis(let store) = limit.store {
                 let call = call(of: limit, quota, key, to: store, now)
@@ -143,6 +141,12 @@ package final class RateLimiter {
         if !leased.isEmpty { groups += leased }
         progress.change { swap(&$0.remoteGroups, &groups) }
         askNextStore(progress, now)
+    }
+
+    /// What a token of one plan has taken is not for one of another, and what was taken at one rate not for another one.
+    static func leasePlace(of fingerprint: UInt64, _ quota: Quota) -> UInt64 {
+        let rate = quota.gcra.cost &* 0x9E37_79B9_7F4A_7C15 ^ quota.gcra.tolerance &* 0xC2B2_AE3D_27D4_EB4F
+        return max(1, fingerprint ^ rate)
     }
 
     private func isAllowed(_ id: LimitID, _ identity: Identity?, _ context: RequestContext) -> Bool {
@@ -308,9 +312,18 @@ package final class RateLimiter {
     /// A request beyond the burst waits for its turn.
     func delay(_ id: LimitID, _ decision: GCRA.Decision, _ quota: Quota, _ present: inout AdmissionProgress.Present) {
         let turn = quota.turn(after: decision)
-        guard turn > .zero else { return }
-        metrics?.delayed(id)
-        present.withRest { $0.turn = max($0.turn, turn) }
+        // Who is refused by nobody waits for nobody.
+        guard turn > .zero, !limits[id.index].isShadow else { return }
+        present.withRest { rest in
+            if turn > rest.turn { (rest.turn, rest.delayedBy) = (turn, id) }
+        }
+    }
+
+    /// How long a request that all limits let through waits for its turn; told once.
+    package func takeTurn(_ progress: AdmissionProgress) -> Nanoseconds {
+        guard let (turn, limit) = progress.takeTurn() else { return .zero }
+        metrics?.delayed(limit)
+        return turn
     }
 
     /// Charges what a host lets through of a limit, beside the limit itself; false when that is used up. What a response makes of the charge is the limit's
@@ -321,6 +334,7 @@ package final class RateLimiter {
         let limit = limits[id.index]
         let decision = table.admit(fingerprint, quota, units: min(limit.cost?.reserved ?? 1, quota.burst), now: now.nanoseconds)
         if decision.isAllowed {
+            if limit.delay > .zero { delay(id, decision, quota, &present) }
             present.withRest { $0.chargedBounds.append((fingerprint, quota, decision.charge)) }
             return true
         }

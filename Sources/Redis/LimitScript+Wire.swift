@@ -215,8 +215,8 @@ extension LimitScript {
     }
 }
 
-/// A thousand days; no limit has a longer window, so a larger number is not the script's.
-private let microsecondsMax: Int64 = 1_000 * 86_400 * 1_000_000
+/// A thousand days, and a day for delays; no limit has a longer window, so a larger number is not the script's.
+private let microsecondsMax: Int64 = 1_001 * 86_400 * 1_000_000
 /// In the year 2255; microseconds that are nanoseconds without an overflow.
 private let momentMax: Int64 = 9_000_000_000_000_000
 

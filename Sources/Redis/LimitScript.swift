@@ -148,7 +148,8 @@ enum LimitScript {
               if type(stored) == 'string' then
                 local start, one, two = string.match(stored, '^w (%d+) (%d+) (%d+)$')
                 start, one, two = number(start), number(one), number(two)
-                if start == first then current, previous = one, two
+                if start and not (one and two) then current, mended[i] = tolerance, true
+                elseif start == first then current, previous = one, two
                 elseif start and (kind == 's' or kind == 'h') and start == earlier then previous = one
                 elseif start and one and two and start > first then
                   -- The clock has gone back, or another gateway's windows begin later: that window goes on.

@@ -29,7 +29,7 @@ extension RedisLink {
     /// Changes to another server where the name no longer leads to this one. Those who wait for a reply still get it.
     func leaveIfOutdated() {
         guard isReady, let current, !addresses.contains(current), sent.isEmpty, unsent.isEmpty, gathered.isEmpty else { return }
-        breakOff()
+        for work in breakOff() { endWithoutReply(work) }
         connect()
     }
 

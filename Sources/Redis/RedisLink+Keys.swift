@@ -13,7 +13,9 @@ extension RedisLink {
             LimitScript.arguments(meeting: settings.keyNames.membersName, host),
             .question { [unowned self] reply in
                 if let count = LimitScript.members(reply) { return heard(count) }
-                guard case .error(let text) = reply, Redirection(text) == nil, !hasToldOfMembers else { return }
+                guard case .error(let text) = reply, Redirection(text) == nil else { return }
+                if text.hasPrefix("NOSCRIPT") { return loadAgain() }
+                guard !hasToldOfMembers else { return }
                 hasToldOfMembers = true
                 observer?.storeSaid(title, "gateways cannot be counted, for share auto: \(text)")
             })
@@ -44,9 +46,22 @@ extension RedisLink {
     func reset(_ call: RemoteCall, elsewhere: @escaping (Redirection) -> Void = { _ in }) {
         guard isReady else { return }
         asked.remove(call.fingerprint)
-        let answer = { (reply: RedisReply) in
-            if case .error(let text) = reply, let redirection = Redirection(text) { elsewhere(redirection) }
-        }
-        self.call(LimitScript.arguments(resetting: call), .question(answer))
+        // What was asked before says what the host knew then.
+        sendGathered()
+        reset(call, isRepeated: false, elsewhere)
+    }
+
+    private func reset(_ call: RemoteCall, isRepeated: Bool, _ elsewhere: @escaping (Redirection) -> Void) {
+        self.call(
+            LimitScript.arguments(resetting: call),
+            .question { [unowned self] reply in
+                guard case .error(let text) = reply else { return }
+                if text.hasPrefix("NOSCRIPT"), !isRepeated, isReady {
+                    loadAgain()
+                    reset(call, isRepeated: true, elsewhere)
+                } else if let redirection = Redirection(text) {
+                    elsewhere(redirection)
+                }
+            })
     }
 }

@@ -311,7 +311,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     }
 
     /// - Returns: what has no reply, and whose time was not over yet.
-    @discardableResult func breakOff() -> [LimitWork] {
+    func breakOff() -> [LimitWork] {
         connection?.close()
         connection = nil
         state = .idle

@@ -157,6 +157,7 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         ("limit l { rate 5/100ms; window fixed; key $client.ip; }", "a window of less than a second"),
         ("limit l { rate 5000000/m; window sliding; key $client.ip; }", "a sliding window counts up to"),
         ("limit l { rate $claim.a { default 5/m; redis main x; } key $client.ip; }", "there is no redis 'main'"),
+        ("limit l { rate $claim.a { big 100/m; default 4/m; } key $claim.sub; reserve 20%; }", "of so few nothing can be reserved"),
         ("limit l { rate 5/m; window fixed; key $client.ip; delay 1s; }", "a delay is of a rate"),
         ("limit l { rate 5/m; key $client.ip; delay 2m; }", "2m"),
         ("limit l { rate 5/m; key $client.ip; reserve 100%; }", "'100%' is no part"),
@@ -210,6 +211,10 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
     @Test(arguments: [
         ("redis r { address 127.0.0.1:6379; }", "redis 'r' is used nowhere"),
         ("upstream spare { server 127.0.0.1:9; }", "upstream 'spare' is used nowhere"),
+        (
+            "limit slow { rate 1/s; delay 20s; key $client.ip; } route /s { upstream app; public; limit slow; }",
+            "requests that slow has wait may be cut by a reload: they wait for up to 20000 ms, and the drain takes 30000"
+        ),
         ("route /n { upstream app; auth sso; set_header X-R $claim.realm_access.roles; }", "write $claim./realm_access/roles"),
     ])
     func warns(more: String, expected: String) {

@@ -176,3 +176,30 @@ private let second: UInt64 = 1_000_000_000
         #expect(first.holds(key, at: at(6_999)))
     }
 }
+
+/// How many hosts share a store.
+@Suite struct HostMembersTests {
+    @Test func afterAnOutageTheNumberMayOnlyRiseForAWhile() throws {
+        let memory = try SharedMemory(words: HostMembers.words)
+        let members = HostMembers(memory, firstWord: 0, hash: SipHash(key0: 1, key1: 2))
+        func at(_ seconds: UInt64) -> Instant { Instant(nanoseconds: (1_000 + seconds) * second) }
+        #expect(members.count(of: "main") == 0)
+        for (moment, count) in [(0, 1), (5, 3), (10, 4)] as [(UInt64, UInt64)] { members.heard(count, of: "main", at: at(moment)) }
+        #expect(members.count(of: "main") == 4 && members.count(of: "other") == 0)
+        for moment in stride(from: UInt64(15), to: 40, by: 5) { members.heard(4, of: "main", at: at(moment)) }
+        // One has left.
+        members.heard(3, of: "main", at: at(40))
+        #expect(members.count(of: "main") == 3)
+        // Away for a minute: the first that are back do not take all.
+        for (moment, count) in [(100, 1), (105, 2), (110, 2), (115, 2)] as [(UInt64, UInt64)] {
+            members.heard(count, of: "main", at: at(moment))
+            #expect(members.count(of: "main") == 3)
+        }
+        members.heard(2, of: "main", at: at(121))
+        #expect(members.count(of: "main") == 2)
+        // One worker of the host asks every five seconds, and at once where it could not.
+        #expect(members.isDue("main", at: at(0)) && !members.isDue("main", at: at(4)) && members.isDue("main", at: at(5)))
+        members.notAsked("main")
+        #expect(members.isDue("main", at: at(6)) && members.name.count == 16)
+    }
+}

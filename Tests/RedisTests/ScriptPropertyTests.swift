@@ -96,6 +96,16 @@ import Time
             try server.set("b", value)
             #expect(try ask("b", window).isAllowed == false, "\(value)")
         }
+        // Numbers that are too large to be counted on, in this window and in the one before.
+        let start = now / 10_000_000 * 10_000
+        for value in [
+            "w \(start) 99999999999999999999 0", "w \(start) 0 99999999999999999999", "w \(start - 10_000) 99999999999999999999 1",
+        ] {
+            for quota in [window, Quota(count: 3, window: .seconds(10), windows: Windows(.sliding, count: 3, length: 10_000))] {
+                try server.set("c", value)
+                #expect(try ask("c", quota).isAllowed == false, "\(value)")
+            }
+        }
         // Of another window: nothing is owed.
         try server.set("d", "w 1 3 3")
         #expect(try ask("d", window).remaining == 2)

@@ -51,6 +51,40 @@ import Testing
         #expect(zip(served, [150.0, 350, 550]).allSatisfy { $0 >= $1 }, "\(served)")
     }
 
+    @Test("What may come at once is told without those that wait")
+    func told() throws {
+        let server = try RedisServer(in: folder)
+        let stage = try stage("rate 6/1h; burst 2; delay 60s; store main;", server)
+        let first = try stage.gateway.curl("/", ["-H", "X-Key: k"])
+        #expect(first["ratelimit"]?.hasPrefix("\"one\";r=1;") == true, "\(first.fields)")
+        let second = try stage.gateway.curl("/", ["-H", "X-Key: k"])
+        #expect(second["ratelimit"]?.hasPrefix("\"one\";r=0;t=") == true, "\(second.fields)")
+        // The next one would have to wait for ten minutes.
+        #expect(try stage.gateway.curl("/", ["-H", "X-Key: k"]).status == 429)
+    }
+
+    @Test("In shadow nobody waits")
+    func shadow() throws {
+        let server = try RedisServer(in: folder)
+        let stage = try stage("rate 1/20s; burst 1; delay 60s; shadow;", server)
+        for _ in 0..<5 { #expect(try stage.gateway.curl("/", ["-H", "X-Key: k", "-m", "10"]).status == 200) }
+    }
+
+    @Test("A credential that ends while its request waits opens nothing")
+    func credential() throws {
+        let stage = try Stage(
+            routes: "route /** { upstream app; auth sso; limit one; }",
+            general: "limit one { rate 1/8s; burst 1; delay 15s; key $claim.sub; }")
+        func bearer(_ expiresIn: Int) throws -> [String] {
+            ["-H", "Authorization: Bearer \(try stage.signer.token(subject: "a", expiresIn: expiresIn))"]
+        }
+        #expect(try stage.gateway.curl("/", bearer(300)).status == 200)
+        // Thirty seconds of leeway: it is good for three more.
+        let answer = try stage.gateway.curl("/", bearer(-27))
+        #expect(answer.status == 401 && answer.body.contains("token_expired"), "\(answer)")
+        #expect(try stage.gateway.curl("/", bearer(300)).status == 200)
+    }
+
     @Test("Who leaves while it waits costs its turn, and nothing else", arguments: ["--http1.1", "--http2"])
     func leaves(version: String) throws {
         let server = try RedisServer(in: folder)

@@ -64,6 +64,29 @@ import Testing
         #expect(next["RateLimit"]?.hasPrefix("\"each\";r=899;") ?? false, "\(next.fields)")
     }
 
+    @Test("What an operator takes from a key is not left to it in a lease")
+    func operatorsTakeLeases() throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit each; } route /in { upstream app; auth sso; }",
+            general: """
+                admin unix:@DIR@/admin.socket;
+                redis main { address 127.0.0.1:\(redis.port); timeout 2s; }
+                limit each { rate 1000/day; key $header.x-key; store main; when_store_fails closed; lease 50; }
+                """, workers: 2)
+        #expect(eventually { (try? stage.gateway.curl("/", ["-H", "X-Key: warm"]).status) == 200 })
+        #expect(try stage.gateway.load("/", count: 90, parallel: 8, ["-H", "X-Key: one"]) == [200: 90])
+        func limit(_ words: [String]) throws -> Output {
+            try run(Executable.portcullis, ["limit", words[0], "--socket", "\(stage.folder.path)/admin.socket"] + words.dropFirst())
+        }
+        let set = try limit(["set", "--used", "1000", "each", "one"])
+        #expect(set.text.contains(": 0 left"), "\(set)")
+        #expect(try stage.gateway.load("/", count: 10, parallel: 4, ["-H", "X-Key: one"]) == [429: 10])
+        #expect(try limit(["reset", "each", "one"]).text.contains(": 1000 left"))
+        #expect(eventually { (try? stage.gateway.curl("/", ["-H", "X-Key: one"]).status) == 200 })
+    }
+
     @Test("What is left of a lease goes back when the gateway stops, and when another configuration takes over", arguments: [false, true])
     func givesBack(isReload: Bool) throws {
         let folder = TemporaryFolder()
