@@ -57,7 +57,7 @@ final class RequestPath {
     let forwardedFields: ForwardedFields
     let loop: EventLoop
     let authenticator: Authenticator
-    private let limiter: RateLimiter
+    let limiter: RateLimiter
     private let groups: [UpstreamGroup]
     private let log: RequestLog
     let counters: Counters
@@ -374,20 +374,6 @@ final class RequestPath {
         for passage in keyFetches.overdue() { resume(passage) }
         if !settings.passwords.isEmpty { for passage in passwordChecks.overdue() { resume(passage) } }
     }
-
-    /// What an operator asks of a limit.
-    func answer(_ question: LimitQuestion, _ done: @escaping (LimitAnswer) -> Void) { limiter.answer(question, at: loop.now, done) }
-
-    /// The worker takes no new requests.
-    func giveLeasesBack() { limiter.giveLeasesBack(at: loop.now) }
-
-    /// Called now and then.
-    func keepLimits() { limiter.upkeep(at: loop.now) }
-
-    func quota(ofPlan number: Int, _ limit: LimitID) -> Quota { limiter.quota(ofPlan: number, limit) }
-
-    /// Told what an operator has to know of plans.
-    func onComplaint(_ complain: @escaping (String) -> Void) { limiter.complain = complain }
 
     /// Called now and then: no response goes on for longer than the credential that let it in, whatever its type.
     func checkResponses() { for group in groups { group.checkResponses() } }

@@ -119,7 +119,7 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
         services.registry = self
         for store in redisStores { store.observer = self }
         path.keyFetches.requester = self
-        path.onComplaint { [unowned self] text in report(text) }
+        path.onPlans({ [unowned self] text in report(text) }, { [unowned self] in becomeReadyIfPossible() })
         for (index, issuer) in settings.issuers.enumerated() {
             guard let keys = issuer.keySet({ files.contents[$0] }) else { continue }
             authenticator.tokens.replaceKeys(of: IssuerID(index), with: keys)
@@ -250,7 +250,10 @@ package final class Worker: MessageReceiver, TimerHandler, KeyRequester, Connect
     /// whether it answers, and of each server that is checked whether it is well; without the last two after a while too.
     private func becomeReadyIfPossible() {
         guard phase == .starting, hasTickets else { return }
-        let knowsAll = (hasInitialState || !needsControl) && redisStores.allSatisfy { $0.hasSettled } && groups.allSatisfy(\.isChecked)
+        path.keepLimits()
+        let knowsAll =
+            (hasInitialState || !needsControl) && redisStores.allSatisfy { $0.hasSettled } && path.hasReadPlans
+            && groups.allSatisfy(\.isChecked)
         guard knowsAll || loop.now >= readyAnyway else { return }
         phase = .serving
         for (index, raw) in sockets {

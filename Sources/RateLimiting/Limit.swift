@@ -194,6 +194,13 @@ package final class Limit: Sendable {
 
     func counts(_ status: Int) -> Bool { countedStatuses.isEmpty || countedStatuses.contains(status) }
 
+    /// Whether a plan that was read from elsewhere is one that the file could have: any request can pay, a lease is a part of it, and what is reserved is something.
+    func canHave(_ quota: Quota) -> Bool {
+        let most = adjusted(quota)
+        let burst = most.windows?.count ?? most.burst
+        return (cost?.reserved ?? 1) <= burst && lease <= burst && (reserve == 0 || Self.adjusted(quota, reserve: reserve, .zero) != quota)
+    }
+
     /// What a quota is for a request of this limit: that of a plan that was read from elsewhere.
     func adjusted(_ quota: Quota) -> Quota { Self.adjusted(quota, reserve: isCritical ? 0 : reserve, delay) }
 

@@ -20,6 +20,8 @@ package final class PlanRates {
     private var numberOf: [String: Int] = [:]
     /// When they are read next.
     var dueAt = Instant.past
+    /// Whether the store has said them, or that it does not.
+    private(set) var isSettled = false
     /// What was said of the last reading, so that it is said once.
     var told = ""
 
@@ -33,14 +35,18 @@ package final class PlanRates {
     /// Takes what stands there now.
     ///
     /// - Returns: values that are none, of which what they were before holds; empty for none.
-    func take(_ fields: [(name: String, value: String)]) -> [String] {
+    func take(_ fields: [(name: String, value: String)]?) -> [String] {
+        isSettled = true
+        guard let fields else { return [] }
         var wrong: [String] = []
         var next: [String: Int] = [:]
         for (name, value) in fields.prefix(fieldsMax) {
             if let number = number(of: value) {
                 next[name] = number
             } else {
-                wrong.append("\(name): '\(value.prefix(40))'")
+                wrong.append(
+                    quotas.count < ratesMax
+                        ? "\(name): '\(value.prefix(40))'" : "one more than \(ratesMax) different ones since the last reload")
                 next[name] = numberOf[name]
             }
         }
@@ -69,7 +75,7 @@ package final class PlanRates {
     /// One rate has one number, for all who have it: there are few of them.
     private func number(of text: String) -> Int? {
         if let present = numbers[text] { return present }
-        guard quotas.count < ratesMax, var quota = Self.quota(text, limit.plans?.defaultQuota) else { return nil }
+        guard quotas.count < ratesMax, var quota = Self.quota(text, limit.plans?.defaultQuota), limit.canHave(quota) else { return nil }
         quota.plan = firstNumber + quotas.count
         quotas.append(limit.adjusted(quota))
         numbers[text] = quotas.last?.plan
@@ -93,5 +99,5 @@ package final class PlanRates {
 }
 
 /// What a reply can have, and different rates in the life of a worker.
-private let fieldsMax = 8_192
+private let fieldsMax = 4_096
 private let ratesMax = 4_096

@@ -297,7 +297,9 @@ extension RateLimiter {
             }
             guard let standIn = standIns[index] else { continue }
             standIn.inStore = one
-            if standIn.isUndone {
+            if standIn.isUndone, limits[group.ids[index].index].whenStoreFails != .local {
+                refund(one, in: group.store, now)
+            } else if standIn.isUndone {
                 stores[group.store]?.refund([one])
             } else if let outcome = standIn.outcome {
                 stores[group.store]?.refund([one.call.ended(outcome)])

@@ -11,6 +11,9 @@ extension RateLimiter {
         return plans.all.indices.contains(number) ? plans.all[number].quota : planRates[limit.at]?.quota(number) ?? limit.1.quota
     }
 
+    /// Whether stores have said the rates that stand there, or that they do not.
+    package var hasReadPlans: Bool { planRates.values.allSatisfy(\.isSettled) }
+
     /// Called now and then.
     package func upkeep(at now: Instant) {
         renewHeld(at: now)
@@ -22,7 +25,8 @@ extension RateLimiter {
     private func readPlans(at now: Instant) {
         for rates in planRates.values where rates.dueAt <= now {
             let isAsked = stores[rates.source.store]?.read(rates: rates.source.name) { [weak self] fields in
-                guard let fields else { return }
+                let isFirst = !rates.isSettled
+                defer { if isFirst { self?.plansAreRead?() } }
                 let wrong = rates.take(fields).prefix(4).joined(separator: ", ")
                 if !wrong.isEmpty, wrong != rates.told {
                     self?.complain?("rates \(rates.source.name) of redis \(rates.source.store): no rate is \(wrong)")

@@ -41,6 +41,8 @@ package final class RateLimiter {
     var planRates: [Int: PlanRates] = [:]
     /// Told what stands there and is none.
     package var complain: ((String) -> Void)?
+    /// Told when a store has said its rates the first time.
+    package var plansAreRead: (() -> Void)?
 
     package init(limits: [Limit], memory: LimitMemory, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
         self.limits = limits
@@ -242,8 +244,10 @@ package final class RateLimiter {
         for (id, standIn) in present.rest?.uncounted ?? [] {
             if let outcome = limits[id.index].quota.lockout?.outcome(of: status) {
                 end(standIn, outcome)
-            } else if !limits[id.index].counts(status) {
-                undo(standIn)
+            } else {
+                let limit = limits[id.index]
+                let units = limit.counts(status) ? limit.units(told: present.rest?.toldCosts[id], bodyBytes) : 0
+                if units == 0 { undoUncounted(standIn, now) }
             }
         }
         present.forgetCharges()
@@ -256,6 +260,12 @@ package final class RateLimiter {
         if let inStore = standIn.inStore { stores[standIn.store]?.refund([inStore.call.ended(outcome)]) }
     }
 
+    /// As below, of a request that this host has not counted: it knows of the charge from the store alone.
+    private func undoUncounted(_ standIn: StandIn, _ now: Instant) {
+        standIn.isUndone = true
+        if let inStore = standIn.inStore { refund(inStore, in: standIn.store, now) }
+    }
+
     /// What a store may have charged late does not count.
     private func undo(_ standIn: StandIn) {
         standIn.isUndone = true
@@ -265,7 +275,8 @@ package final class RateLimiter {
     /// The upstream's response begins: what it says of the request's cost is kept.
     package func note(_ head: borrowing ResponseHead, _ progress: AdmissionProgress) {
         progress.change { present in
-            for id in present.charged.map({ $0.limit }) + present.chargedRemote.map({ $0.limit }) {
+            let uncounted = present.rest?.uncounted.map { $0.limit } ?? []
+            for id in present.charged.map({ $0.limit }) + present.chargedRemote.map({ $0.limit }) + uncounted {
                 guard case .responseHeader(let name, let most)? = limits[id.index].cost else { continue }
                 let field = [UInt8](name.utf8)
                 guard let line = head.fields.first(named: field.span, in: head.bytes) else { continue }
@@ -357,7 +368,7 @@ package final class RateLimiter {
         }
         for charge in present.charged { giveBack(charge, now) }
         for charge in present.chargedRemote { giveBack(charge, now) }
-        for (_, standIn) in present.rest?.uncounted ?? [] { undo(standIn) }
+        for (_, standIn) in present.rest?.uncounted ?? [] { undoUncounted(standIn, now) }
         present.forgetCharges()
         release(&present, now)
         present.error = error

@@ -27,6 +27,8 @@ extension LimitScript {
 
     static func arguments(meeting name: [UInt8], _ host: [UInt8]) -> [[UInt8]] { [oneText, name, Array("members".utf8), host] }
 
+    static func arguments(ofRates name: [UInt8]) -> [[UInt8]] { [oneText, name, Array("rates".utf8)] }
+
     /// How many hosts there are, by a reply of mode `members`; nil when it has another shape.
     static func members(_ reply: RedisReply) -> UInt64? {
         guard case .array(let values) = reply, values.count == 2, case .integer(let count) = values[1] else { return nil }

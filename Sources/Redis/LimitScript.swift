@@ -20,7 +20,8 @@
 /// Mode `decide` charges all limits or none. Its first number is how far ahead of now the key is known to be at least: a server that has lost its
 /// data learns it again. It returns the server's time; for each limit how far ahead of now the key is afterwards or, with a minus, how long to wait;
 /// for each that was asked for several requests how many were granted; and, where anything ever was taken back, how much of each key.
-/// Mode `reset` forgets the keys. Mode `members` notes that a host is there, in a sorted set, and returns the server's time and how many are. Mode `refund` takes back what is left of a charge, known by its end and by what had been taken back before it, by the rule of
+/// Mode `reset` forgets the keys. Mode `members` notes that a host is there, in a sorted set, and returns the server's time and how many are. Mode
+/// `rates` returns the fields and values of a hash, or how many fields it has where it is too large to be read. Mode `refund` takes back what is left of a charge, known by its end and by what had been taken back before it, by the rule of
 /// ``GCRA/refundable(_:arrival:refunded:now:)``.
 ///
 /// A value that is none (another type, no finite numbers) counts as a quota that is used up, and is written again as that: no other key suffers for it.
@@ -40,6 +41,14 @@ enum LimitScript {
           redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 15000000)
           redis.call('PEXPIRE', KEYS[1], 20000)
           return {now, redis.call('ZCARD', KEYS[1])}
+        end
+        if ARGV[1] == 'rates' then
+          local count = redis.call('HLEN', KEYS[1])
+          if count > 4096 then return count end
+          local fields, length = redis.call('HGETALL', KEYS[1]), 0
+          for i = 1, #fields do length = length + #fields[i] end
+          if length > 262144 then return count end
+          return fields
         end
         local function number(text)
           local value = tonumber(text or 'none')

@@ -30,6 +30,7 @@ extension RedisLink {
     func leaveIfOutdated() {
         guard isReady, let current, !addresses.contains(current), sent.isEmpty, unsent.isEmpty, gathered.isEmpty else { return }
         for work in breakOff() { endWithoutReply(work) }
+        tellServer()
         connect()
     }
 
@@ -61,17 +62,22 @@ extension RedisLink {
         let address = addresses[nextAddress % addresses.count]
         nextAddress &+= 1
         current = address
-        serverMetrics = metrics?.server(address.text)
         do {
             connection = try RedisConnection(
                 to: address, settings.tls, host: settings.tlsHost(of: server, at: address),
-                resuming: known?.address == address ? known?.session : nil,
+                resuming: session(for: address),
                 on: loop, self)
         } catch {
             return fail(error.description)
         }
         state = .connecting
         loop.set(timer!, after: settings.connectTimeout)
+    }
+
+    /// What an earlier connection to the server has left. A resumed one looks at no certificate: now and then a whole handshake does.
+    private func session(for address: SocketAddress) -> ResumableSession? {
+        guard let known, known.address == address, loop.now.since(known.since) < resumedFor else { return nil }
+        return known.session
     }
 
     /// A connection that could be asked has ended.
@@ -113,7 +119,11 @@ extension RedisLink {
         }
         guard isLast else { return }
         state = .ready
-        known = connection?.resumable.map { (connection!.address, $0) }
+        if let connection {
+            let since = connection.isResumed ? known?.since ?? loop.now : loop.now
+            known = connection.resumable.map { (connection.address, $0, since) }
+            serverMetrics = metrics?.server(connection.address.text)
+        }
         metrics?.connectionOpened()
         tellServer()
         timer?.clear()
@@ -131,3 +141,6 @@ extension RedisLink {
         armTimer()
     }
 }
+
+/// So long after a whole handshake connections resume it.
+private let resumedFor = Nanoseconds.seconds(3_600)

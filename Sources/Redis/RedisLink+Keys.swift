@@ -22,20 +22,26 @@ extension RedisLink {
         return true
     }
 
-    /// Reads a hash. Where the server does not say it, that is told once.
+    /// Reads rates of plans. Where the server does not say them, that is told once.
     func read(_ name: [UInt8], _ done: @escaping ([(name: String, value: String)]?) -> Void) -> Bool {
         guard isAvailable else { return false }
-        ask(
-            [Array("HGETALL".utf8), name],
+        call(
+            LimitScript.arguments(ofRates: name),
             .question { [unowned self] reply in
-                if case .array(let values) = reply {
+                var wrong: String?
+                switch reply {
+                case .array(let values):
                     let texts = values.map { if case .string(let bytes) = $0 { String(decoding: bytes, as: UTF8.self) } else { "" } }
                     return done(stride(from: 0, to: texts.count - 1, by: 2).map { (texts[$0], texts[$0 + 1]) })
+                case .integer(let count): wrong = "\(count) fields are too many, or too long: up to 4096, of 256 KiB together"
+                case .error(let text) where text.hasPrefix("NOSCRIPT"): loadAgain()
+                case .error(let text) where Redirection(text) == nil: wrong = text
+                default: break
                 }
                 done(nil)
-                guard case .error(let text) = reply, Redirection(text) == nil, !hasToldOfRates else { return }
+                guard let wrong, !hasToldOfRates else { return }
                 hasToldOfRates = true
-                observer?.storeSaid(title, "rates of plans cannot be read: \(text)")
+                observer?.storeSaid(title, "rates of plans cannot be read: \(wrong)")
             })
         return true
     }

@@ -77,7 +77,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     /// Of the server that it has a connection to.
     var serverMetrics: StoreMetrics.Server?
     /// What the last connection to a server has left, for the next one to it.
-    var known: (address: SocketAddress, session: ResumableSession)?
+    var known: (address: SocketAddress, session: ResumableSession, since: Instant)?
     var hasToldOfMembers = false
     var hasToldOfRates = false
     let madeAt: Instant
@@ -229,6 +229,13 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         connection?.append(command)
         unsent.append(call)
         queueTurn()
+    }
+
+    /// Nobody asks it any more, and another link may lead to the same server.
+    func retire() {
+        serverMetrics?.isAvailable(false)
+        serverMetrics?.owes(0)
+        serverMetrics = nil
     }
 
     /// What is measured of the server is what is so now.

@@ -22,7 +22,13 @@ struct StoreMetrics {
         func answered(after length: Nanoseconds) { metrics.observe(duration, fine: length) }
     }
 
+    /// Addresses that have been told of; names may lead to others all the time.
+    private final class Servers {
+        var addresses: Set<String> = []
+    }
+
     private let name: String
+    private let servers = Servers()
     private let metrics: Metrics
     private let answered: Metrics.Cell
     private let failed: Metrics.Cell
@@ -55,7 +61,10 @@ struct StoreMetrics {
     }
 
     /// - Parameter address: as it is connected to.
-    func server(_ address: String) -> Server { Server(name, address, metrics) }
+    func server(_ address: String) -> Server {
+        if servers.addresses.count < serversMax { servers.addresses.insert(address) }
+        return Server(name, servers.addresses.contains(address) ? address : "other", metrics)
+    }
 
     /// A cluster or a sentinel was asked who has the keys.
     func topologyAsked(_ isGood: Bool) { metrics.add(isGood ? topologyRead : topologyMissed) }
@@ -83,3 +92,6 @@ struct StoreMetrics {
 
     func isAvailable(_ isAvailable: Bool) { metrics.set(up, isAvailable ? 1 : 0) }
 }
+
+/// Those beyond are told together.
+private let serversMax = 256

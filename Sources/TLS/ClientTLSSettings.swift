@@ -16,7 +16,7 @@ package struct ClientTLSSettings {
         if let given = block.one("certificate") {
             certificate = Certificate(reading: given, files: files, diagnostics)
             if certificate == nil { return nil }
-            self.files = CertificateFiles(chain: given.arguments[0].text, key: given.arguments[1].text)
+            self.files = CertificateFiles(chain: diagnostics.path(of: given.arguments[0]), key: diagnostics.path(of: given.arguments[1]))
         } else {
             self.files = nil
         }

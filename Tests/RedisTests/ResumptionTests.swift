@@ -52,15 +52,17 @@ import Time
         let diagnostics = Diagnostics()
         let contents = Dictionary(
             uniqueKeysWithValues: try ["server.crt", "one.crt", "one.key"].map {
-                ("/\($0)", try String(contentsOfFile: "\(folder)/\($0)", encoding: .utf8))
+                ("/conf/\($0)", try String(contentsOfFile: "\(folder)/\($0)", encoding: .utf8))
             })
         let text = """
             redis main { address 127.0.0.1:\(port); timeout 20s; connect_timeout 20s;
-            tls { trusted_certificate /server.crt; certificate /one.crt /one.key; } }
+            tls { trusted_certificate server.crt; certificate one.crt one.key; } }
             """
-        let files = MemoryFiles(contents.merging(["f": text]) { first, _ in first })
-        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
+        let files = MemoryFiles(contents.merging(["/conf/f": text]) { first, _ in first })
+        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("/conf/f").first)
         let settings = try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)")
+        // As the files are found again when they change.
+        #expect(settings.clientTLS.map(\.files) == [CertificateFiles(chain: "/conf/one.crt", key: "/conf/one.key")])
         let loop = try EventLoop()
         let link = RedisLink(settings, to: settings.topology.addresses[0], title: "main", on: loop, metrics: nil)
         defer { link.end() }

@@ -218,6 +218,7 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
         for (node, link) in links where !present.contains(node) {
             links[node] = nil
             link.observer = nil
+            link.retire()
             // Its replies may still say where the keys are now.
             leaving.append((link, loop.now))
         }
