@@ -46,7 +46,7 @@ package final class PlanRates {
             } else {
                 wrong.append(
                     quotas.count < ratesMax
-                        ? "\(name): '\(value.prefix(40))'" : "one more than \(ratesMax) different ones since the last reload")
+                        ? "\(name.prefix(40)): '\(value.prefix(40))'" : "one more than \(ratesMax) different ones since the last reload")
                 next[name] = numberOf[name]
             }
         }
