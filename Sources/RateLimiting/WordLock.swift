@@ -9,7 +9,7 @@ struct WordLock {
 
     /// Does what has to be done alone.
     ///
-    /// - Returns: nil where it stays taken, so that nobody waits here for ever.
+    /// - Returns: nil where it stays taken: nobody waits here without an end.
     func holding<Result>(_ body: () -> Result) -> Result? {
         guard let stamp = lock() else { return nil }
         defer { _ = memory.compareExchange(word, expected: stamp, desired: 0) }

@@ -163,7 +163,7 @@ import Testing
                 Executable.portcullis, ["limit", "show", "--socket", "\(stage.folder.path)/admin.socket", "each", "o\(org)", "bob"])
             #expect(shown.text.contains(": 1 left"), "\(shown)")
         }
-        // One call for both limits of a request, but for what was asked of each: where a refusal is known nobody asks.
+        // One call for both limits of a request; where a refusal is known nobody asks.
         #expect(try calls() - before <= 6 * (7 + 1))
         // What is between the braces is on one server, and there are as many as there are organisations.
         var places: [Substring: Set<Int>] = [:]
