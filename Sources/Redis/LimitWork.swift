@@ -63,6 +63,7 @@ enum LimitWork {
             self = .shared([first, receiver], calls[0])
         case .shared(var receivers, let present):
             guard present.asksTheSame(as: call), receivers.count < sharedMax else { return false }
+            // The list has one owner then, and grows in place.
             self = .refund([])
             receivers.append(receiver)
             self = .shared(receivers, present)
