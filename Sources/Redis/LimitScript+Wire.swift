@@ -217,7 +217,7 @@ extension LimitScript {
     }
 }
 
-/// A thousand days, and a day for delays; no limit has a longer window, so a larger number is not the script's.
+/// A thousand days, and a day for delays (`ahead_max` in the script); no limit has a longer window, so a larger number is not the script's.
 private let microsecondsMax: Int64 = 1_001 * 86_400 * 1_000_000
 /// In the year 2255; microseconds that are nanoseconds without an overflow.
 private let momentMax: Int64 = 9_000_000_000_000_000

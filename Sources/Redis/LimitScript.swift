@@ -54,6 +54,8 @@ enum LimitScript {
           local value = tonumber(text or 'none')
           if value and value >= 0 and value <= 9000000000000000 then return value end
         end
+        -- As far ahead as no limit of any file lets a key go: a thousand days, and one for delays. What is said to go further is no value.
+        local ahead_max = 86486400000000
         local function decide(mode, keys_before, count_of_keys, arguments_before)
           local refunding = mode == 'refund'
           local step = mode == 'one' and 2 or 5
@@ -80,9 +82,11 @@ enum LimitScript {
               if type(stored) == 'string' then
                 local one, two, three, four, five = string.match(stored, '^l (%d+) (%d+) (%d+) (%d+) (%d+)$')
                 if number(one) and number(two) and number(three) and number(four) and number(five) then
-                  moment, locked, level, charged, failed = number(one), number(two), number(three), number(four), number(five)
-                  -- Further ahead than any lock: a clock was set.
-                  if moment > second + most then moment = second + most end
+                  moment, locked, level, charged, failed = number(one), number(two), math.min(number(three), 127), number(four), number(five)
+                  if locked > 0 then locked = 1 end
+                  -- Further ahead than any lock, or attempts that begin later than now: a clock was set.
+                  local latest = locked == 1 and second + most or second
+                  if moment > latest then moment, mended[i] = latest, true end
                 elseif not string.match(stored, '^[%d.]+ [%d.]+ [%d.]+ [%d.]+$') and not string.match(stored, '^w %d+ %d+ %d+$') then
                   moment, locked, mended[i] = second + first_lock, 1, true
                 end
@@ -161,8 +165,9 @@ enum LimitScript {
                 elseif start == first then current, previous = one, two
                 elseif start and (kind == 's' or kind == 'h') and start == earlier then previous = one
                 elseif start and one and two and start > first then
-                  -- The clock has gone back, or another gateway's windows begin later: that window goes on.
-                  if start <= last then first, last = start, start + last - first end
+                  -- The clock has gone back, or another gateway's windows begin later: that window goes on. Where it is none of those that come
+                  -- next, what was counted in it counts in this one, and no longer.
+                  if start <= last then first, last = start, start + last - first else mended[i] = true end
                   current, previous = one, two
                 elseif start and one and two and start > earlier then
                   -- Counted in windows that begin at another moment: in this one as well.
@@ -205,7 +210,7 @@ enum LimitScript {
               if type(stored) == 'string' then arrival, paid, taken, most = string.match(stored, '^(%S+) (%S+) (%S+) (%S+)$') end
               local was_window = type(stored) == 'string' and string.match(stored, '^w %d+ %d+ %d+$')
               arrival, paid, taken, most = number(arrival), number(paid), number(taken), number(most)
-              if arrival and paid and taken and most and paid > 0 then
+              if arrival and paid and taken and most and paid > 0 and most <= ahead_max then
                 far, back = math.max(0, arrival - now), taken
                 -- Further ahead than any request takes it: a clock was set, and the key would be refused until then.
                 if far > most + 1 then far, mended[i] = most, true end

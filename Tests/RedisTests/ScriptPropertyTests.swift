@@ -77,40 +77,6 @@ import Time
         }
     }
 
-    /// A value of another algorithm is none that anybody owes; one that is no value at all counts as used up, for its own window.
-    @Test func readsValuesOfOthers() throws {
-        let server = try ScriptServer()
-        let now = Clock.wallSeconds() * 1_000_000
-        let window = Quota(count: 3, window: .seconds(10), windows: Windows(.fixed, count: 3, length: 10_000))
-        let plain = Quota(count: 3, window: .seconds(10))
-        func ask(_ name: String, _ quota: Quota) throws -> GCRA.Decision {
-            let call = RemoteCall(name: Array(name.utf8), fingerprint: 1, quota: quota)
-            let reply = try server.run(LimitScript.arguments(deciding: [call]), at: now)
-            return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
-        }
-        #expect(try ask("a", plain).remaining == 2)
-        #expect(try ask("a", window).remaining == 2)
-        #expect(try ask("a", window).remaining == 1)
-        #expect(try ask("a", plain).remaining == 2)
-        for value in ["w", "w 1 2", "w x 1 1", "w -1 1 1", "w 1e9 1 1", "x", "", "w 1 2 3 4"] {
-            try server.set("b", value)
-            #expect(try ask("b", window).isAllowed == false, "\(value)")
-        }
-        // Numbers that are too large to be counted on, in this window and in the one before.
-        let start = now / 10_000_000 * 10_000
-        for value in [
-            "w \(start) 99999999999999999999 0", "w \(start) 0 99999999999999999999", "w \(start - 10_000) 99999999999999999999 1",
-        ] {
-            for quota in [window, Quota(count: 3, window: .seconds(10), windows: Windows(.sliding, count: 3, length: 10_000))] {
-                try server.set("c", value)
-                #expect(try ask("c", quota).isAllowed == false, "\(value)")
-            }
-        }
-        // Of another window: nothing is owed.
-        try server.set("d", "w 1 3 3")
-        #expect(try ask("d", window).remaining == 2)
-    }
-
     /// Two gateways whose periods do not begin at one moment, because of two zones or two versions of the system's time zones, count one count.
     @Test func windowsThatBeginAtOtherMomentsAreOneCount() throws {
         let server = try ScriptServer()

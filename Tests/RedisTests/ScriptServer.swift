@@ -42,6 +42,15 @@ final class ScriptServer {
         return try send([Array("EVAL".utf8), Self.script] + arguments + time)
     }
 
+    /// Asks for one key, as a request does.
+    ///
+    /// - Parameter moment: microseconds.
+    func ask(_ name: String, _ quota: Quota, count: UInt64 = 1, at moment: UInt64) throws -> GCRA.Decision {
+        let call = RemoteCall(name: Array(name.utf8), fingerprint: 1, quota: quota, count: count)
+        let reply = try run(LimitScript.arguments(deciding: [call]), at: moment)
+        return try #require(LimitScript.decisions(reply, of: [call])?.first, "\(reply)")
+    }
+
     func set(_ name: String, _ value: String) throws { #expect(try command(["SET", name, value]) == .status("OK")) }
 
     func command(_ words: [String]) throws -> RedisReply { try send(words.map { Array($0.utf8) }) }

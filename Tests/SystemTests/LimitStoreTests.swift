@@ -32,9 +32,10 @@ import Testing
         let server = try RedisServer(in: folder)
         let stage = try stage(server, "rate 20/2s")
         #expect(eventually { (try? ask(stage, "warm").status) == 200 })
-        var values: [[String]] = ["inf 1 1", "nan nan nan", "1e300 1 0", "-1 1 0", "9223372036854775808 1 0", "x", "", "1 2", "1 0 0"].map {
-            ["SET", "KEY", $0]
-        }
+        var values: [[String]] = [
+            "inf 100000 0 2000000", "1 nan 0 2000000", "1 100000 1e300 2000000", "-1 100000 0 2000000", "1 9223372036854775808 0 2000000",
+            "3000000000000000 100000 0 9000000000000000", "1 0 0 2000000", "l 1 1 9000000000000000 1 -1", "x", "", "1 2", "1 0 0",
+        ].map { ["SET", "KEY", $0] }
         values += [["RPUSH", "KEY", "a"], ["HSET", "KEY", "a", "b"], ["SADD", "KEY", "a"]]
         for (number, words) in values.enumerated() {
             // The key's name is found by asking once.
@@ -64,7 +65,7 @@ import Testing
         let name = try redis(server, "keys", "*").trimmingCharacters(in: .whitespacesAndNewlines)
         let parts = try redis(server, "GET", name).split(separator: " ")
         let arrival = try #require(Double(parts[0]))
-        try redis(server, "SET", name, "\(arrival + 3_600_000_000) \(parts[1]) 0.000")
+        try redis(server, "SET", name, "\(arrival + 3_600_000_000) \(parts[1]) 0.000 \(parts[3])")
         let refused = try ask(stage, "k")
         #expect(refused.status == 429 && refused["retry-after"] == "1" && refused["ratelimit"] == "\"one\";r=0;t=1", "\(refused)")
         #expect(eventually(within: 10) { (try? ask(stage, "k").status) == 200 })
