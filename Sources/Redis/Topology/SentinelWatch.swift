@@ -5,7 +5,8 @@ import Time
 ///
 /// One sentinel is asked each second; another one is listened to for `+switch-master`, which moves the link at once, also where the old master still
 /// answers: it does not know yet that it is one no more. Who answers is asked first from then on. While the link is at a server that says that it is the
-/// master, one sentinel that says otherwise is believed when another one agrees. Where none answers, the link stays where it is.
+/// master, a sentinel that says otherwise has the others asked too: what two of them say, and more than name the present one, holds. Where none answers, the
+/// link stays where it is.
 final class SentinelWatch: TimerHandler {
     private let settings: SentinelSettings
     private let loop: EventLoop
@@ -16,8 +17,8 @@ final class SentinelWatch: TimerHandler {
     private var order: [Place] = []
     private var asking: (connection: SentinelConnection, place: Place)?
     private var listening: (connection: SentinelConnection, place: Place)?
-    /// Where one sentinel says that the master is, while the link is at another one, and who says so.
-    private var disputed: (address: SocketAddress, by: Place)?
+    /// What sentinels have said a short while ago, while one of them names another master than the link is at.
+    private var opinions: [Opinion] = []
     /// The server that was left last for another one: a sentinel that has not heard of that still names it.
     private var left: (address: SocketAddress, at: Instant)?
     private var complainedAt = Instant.past
@@ -29,6 +30,12 @@ final class SentinelWatch: TimerHandler {
     private struct Place: Equatable {
         let server: RedisSettings.Address
         let address: SocketAddress
+    }
+
+    private struct Opinion {
+        let place: Place
+        let address: SocketAddress
+        let at: Instant
     }
 
     init(_ settings: SentinelSettings, of link: RedisLink, on loop: EventLoop) {
@@ -68,6 +75,9 @@ final class SentinelWatch: TimerHandler {
         }
         // A server that is not there, or says that it is no master: perhaps the sentinel is behind.
         if !link.isReady, link.current != nil, order.count > 1, asking != nil { dropAsking() }
+        // In a dispute each tick hears another one; what those have said that are gone counts no longer.
+        opinions.removeAll { loop.now.since($0.at) >= opinionFor }
+        if !opinions.isEmpty { leaveAsking() }
         if asking == nil { ask() } else { asking?.connection.ask() }
         if listening == nil, listenAfter <= loop.now { listen() }
     }
@@ -87,7 +97,9 @@ final class SentinelWatch: TimerHandler {
     }
 
     private func ask() {
-        for place in order {
+        // Those that have been heard in a dispute come behind.
+        let heard = opinions.map(\.place)
+        for place in order.filter({ !heard.contains($0) }) + order.filter({ heard.contains($0) }) {
             if let made = connection(.asking, to: place) {
                 asking = (made, place)
                 return
@@ -119,7 +131,7 @@ final class SentinelWatch: TimerHandler {
         switch (news, connection.purpose) {
         case (.switched(let old, let new), _):
             if let old { left = (old, loop.now) }
-            disputed = nil
+            opinions = []
             link.move(to: new)
         case (.master(let address), _):
             guard let asking, connection === asking.connection else { return }
@@ -141,25 +153,56 @@ final class SentinelWatch: TimerHandler {
     }
 
     private func heard(_ address: SocketAddress, from place: Place) {
+        let isPresent = link.addresses == [address]
+        if isPresent, opinions.isEmpty { return askFirst(place) }
+        if !isPresent, let left, left.address == address, loop.now.since(left.at) < leftFor { return askFirst(place) }
+        guard link.isReady, order.count > 1 else {
+            askFirst(place)
+            return isPresent ? opinions = [] : move(to: address)
+        }
+        opinions.removeAll { $0.place == place }
+        opinions.append(Opinion(place: place, address: address, at: loop.now))
+        let others = opinions.filter { link.addresses != [$0.address] }
+        guard let other = others.first(where: { opinion in others.count { $0.address == opinion.address } > 1 })?.address else {
+            if others.isEmpty {
+                opinions = []
+                return askFirst(place)
+            }
+            return hearAnother(place)
+        }
+        guard others.count(where: { $0.address == other }) > opinions.count - others.count else { return hearAnother(place) }
+        move(to: other)
+    }
+
+    private func askFirst(_ place: Place) {
         order.removeAll { $0 == place }
         order.insert(place, at: 0)
-        if link.addresses == [address] {
-            disputed = nil
-            return
-        }
-        if let left, left.address == address, loop.now.since(left.at) < leftFor { return }
-        let isAgreed = disputed.map { $0.address == address && $0.by != place } ?? false
-        guard link.isReady, order.count > 1, !isAgreed else {
-            if let before = link.addresses.first { left = (before, loop.now) }
-            disputed = nil
-            return link.move(to: address)
-        }
-        disputed = (address, place)
-        dropAsking()
-        ask()
+    }
+
+    private func move(to address: SocketAddress) {
+        if let before = link.addresses.first { left = (before, loop.now) }
+        opinions = []
+        link.move(to: address)
+    }
+
+    /// Asks one that has not said anything yet, if there is one; the next turn of the clock asks all again, one after the other.
+    private func hearAnother(_ place: Place) {
+        leaveAsking()
+        if order.contains(where: { next in !opinions.contains { $0.place == next } }) { ask() }
+    }
+
+    /// It is asked last from now on, and has not failed.
+    private func leaveAsking() {
+        guard let place = asking?.place else { return }
+        asking?.connection.close()
+        asking = nil
+        order.removeAll { $0 == place }
+        order.append(place)
     }
 }
 
 private let askPause = Nanoseconds.seconds(1)
 private let complaintPause = Nanoseconds.seconds(60)
 private let leftFor = Nanoseconds.seconds(10)
+/// So long what a sentinel has said counts in a dispute.
+private let opinionFor = Nanoseconds.seconds(5)
