@@ -145,7 +145,7 @@ struct Overview {
     private func limits(_ sum: MetricSum) -> JSON {
         .array(
             names.limits.map { limit in
-                let results = ["allowed", "refused", "failed_open", "failed_closed", "local"]
+                let results = ["allowed", "refused", "failed_open", "failed_closed", "local", "last"]
                 return .object(
                     [("limit", .text(limit))] + results.map { ($0, .number(sum.value(.limitDecisions, [limit, $0]))) })
             })

@@ -237,8 +237,9 @@ package enum Refusal: Error, Sendable {
         switch self {
         case .tooManyAtOnce: 1
         case .maintenance(let wait): max(1, wait.secondsUp)
-        case .admission(.limitExceeded(_, let wait)), .tooManyFailedTokens(let wait): max(1, wait.secondsUp)
-        case .admission(.storeUnavailable), .token(.keysUnavailable), .authorizerUnavailable, .forwarding(.unresolved), .forwarding(.busy),
+        case .admission(.limitExceeded(_, let wait)), .admission(.storeUnavailable(_, let wait)), .tooManyFailedTokens(let wait):
+            max(1, wait.secondsUp)
+        case .token(.keysUnavailable), .authorizerUnavailable, .forwarding(.unresolved), .forwarding(.busy),
             .forwarding(.queueFull), .forwarding(.tooManyRequests), .forwarding(.circuitOpen), .forwarding(.gaveWay), .overloaded:
             2
         default: nil

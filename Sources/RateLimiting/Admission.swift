@@ -51,8 +51,8 @@ extension LimitState {
 package enum AdmissionError: Error, Equatable, Sendable {
     /// How long to wait.
     case limitExceeded(limit: LimitID, retryAfter: Nanoseconds)
-    /// The store of this limit does not answer, and the file says `when_store_fails closed`.
-    case storeUnavailable(limit: LimitID)
+    /// The store of this limit does not answer, and the file says `when_store_fails closed`; how long to wait until it has been tried again.
+    case storeUnavailable(limit: LimitID, retryAfter: Nanoseconds)
 
     package var reason: String {
         switch self {

@@ -4,7 +4,7 @@ package import Observability
 /// What is counted of the decisions of limits.
 package final class LimitMetrics {
     enum Result: Int, CaseIterable {
-        case allowed, refused, wouldRefuse, failedOpen, failedClosed, local
+        case allowed, refused, wouldRefuse, failedOpen, failedClosed, local, last
 
         var word: String {
             switch self {
@@ -14,6 +14,7 @@ package final class LimitMetrics {
             case .failedOpen: "failed_open"
             case .failedClosed: "failed_closed"
             case .local: "local"
+            case .last: "last"
             }
         }
     }
@@ -43,8 +44,15 @@ package final class LimitMetrics {
 
     /// A request was let through; of a quota of which little is left that is told.
     func allowed(_ limit: LimitID, _ decision: GCRA.Decision, of quota: Quota) {
+        allowed(limit, leaving: quota.told(decision).remaining, of: quota)
+    }
+
+    /// As above.
+    func allowed(_ limit: LimitID, leaving remaining: UInt64, of quota: Quota) {
         decided(limit, .allowed)
-        if quota.told(decision).remaining < (quota.windows?.count ?? quota.burst) / 5 { metrics.add(near[limit.index]) }
+        let whole = quota.windows?.count ?? quota.burst
+        // Of a quota that no five divide, too.
+        if remaining < whole / 5 + (whole % 5 > 0 ? 1 : 0) { metrics.add(near[limit.index]) }
     }
 
     /// A request was refused for what is known.

@@ -29,6 +29,12 @@ extension RateLimiter {
             if question.action == .set, question.used > 0 { table.charge(fingerprint, quota, units: question.used, now: now.nanoseconds) }
             return done(LimitAnswer(200, "", [entry("this host", table.look(fingerprint, quota, now: now.nanoseconds), of: quota)]))
         }
+        let capPlace = LimitBounds.fingerprint(ofCap: fingerprint)
+        /// What stands beside the store's count.
+        func bounds() -> [LimitAnswer.Entry] {
+            guard let cap = limit.bounds.cap else { return [] }
+            return [entry("cap of this host", table.look(capPlace, cap, now: now.nanoseconds), of: cap)]
+        }
         guard let store = stores[name] else { return done(LimitAnswer(404, "there is no redis '\(name)'")) }
         let call = RemoteCall(
             name: store.name(ofKey: bytes, limit: limit.name, tag: limit.tag(ofWords: question.words)), fingerprint: fingerprint,
@@ -36,11 +42,15 @@ extension RateLimiter {
             count: question.action == .set ? question.used : 0, isDivisible: true, standIns: table.standIns)
         guard store.isAvailable(for: [call]) else {
             let known =
-                question.action == .show ? [entry("this host", table.look(fingerprint, quota, now: now.nanoseconds), of: quota)] : []
+                question.action == .show
+                ? [entry("this host", table.look(fingerprint, quota, now: now.nanoseconds), of: quota)] + bounds() : []
             return done(LimitAnswer(503, "redis \(name) is away", known))
         }
         if question.action != .show {
             table.clear(fingerprint)
+            // What this host has let through of it is forgotten too.
+            table.clear(capPlace)
+            table.clear(LimitBounds.fingerprint(ofShare: fingerprint))
             let quotas = (limit.plans?.all.map(\.quota) ?? [limit.quota]) + (planRates[index]?.all ?? [])
             if limit.lease > 1 { for quota in quotas { leases.forget(Self.leasePlace(of: fingerprint, quota)) } }
             store.reset(call)
@@ -48,7 +58,7 @@ extension RateLimiter {
         let pending = PendingDecision { [unowned self] _, decisions, now in
             guard let decision = decisions?.first else { return done(LimitAnswer(503, "redis \(name) has not replied in time")) }
             table.learn(fingerprint, quota, decision, standIns: call.standIns, now: now.nanoseconds)
-            done(LimitAnswer(200, "", [entry("redis \(name)", decision, of: quota)]))
+            done(LimitAnswer(200, "", [entry("redis \(name)", decision, of: quota)] + bounds()))
         }
         store.decide([call], for: pending)
     }

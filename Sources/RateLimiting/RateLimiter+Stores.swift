@@ -134,9 +134,10 @@ extension RateLimiter {
     /// Spends one request of the lease that this host has; false when it has none.
     private func spend(_ fingerprint: UInt64, _ group: AdmissionProgress.Group, _ progress: AdmissionProgress, _ now: Instant) -> Bool {
         guard let lease = leases.spend(fingerprint, at: now) else { return false }
-        metrics?.decided(group.ids[0], .allowed)
+        let remaining = lease.left.addingReportingOverflow(lease.leftInStore).partialValue
+        metrics?.allowed(group.ids[0], leaving: remaining, of: group.calls[0].quota)
         let state = LimitState(
-            limit: group.ids[0], remaining: lease.left.addingReportingOverflow(lease.leftInStore).partialValue,
+            limit: group.ids[0], remaining: remaining,
             nextAfter: group.calls[0].quota.gcra.nextAfter(ahead: lease.wholeAt.since(now).count), retryAfter: .zero,
             plan: group.calls[0].quota.plan)
         let charge = AdmissionProgress.RemoteCharge(
@@ -240,7 +241,7 @@ extension RateLimiter {
         var isAdmitted = true
         /// The request is let through, and counted nowhere; the store may have charged it, and would then be told how it ends.
         func passUncounted(_ index: Int, _ id: LimitID) {
-            metrics?.decided(id, .failedOpen)
+            metrics?.decided(id, limits[id.index].whenStoreFails == .last ? .last : .failedOpen)
             guard pending != nil else { return }
             let standIn = StandIn(group.store)
             standIns[index] = standIn
@@ -260,7 +261,8 @@ extension RateLimiter {
                 }
             case .closed:
                 metrics?.decided(id, .failedClosed)
-                progress.change { refuse(&$0, .storeUnavailable(limit: id), now) }
+                let next = stores[group.store]?.triesAgainAt([call], now: now) ?? now
+                progress.change { refuse(&$0, .storeUnavailable(limit: id, retryAfter: next.since(now)), now) }
                 isAdmitted = false
             case .local:
                 let standIn = StandIn(group.store)

@@ -301,7 +301,7 @@ package final class RateLimiter {
         if decision.isAllowed, standIn == nil {
             metrics?.allowed(id, decision, of: quota)
         } else {
-            metrics?.decided(id, isShadow ? .wouldRefuse : standIn != nil ? .local : .refused)
+            metrics?.decided(id, isShadow ? .wouldRefuse : decision.isAllowed ? .local : .refused)
         }
         present.states.append(LimitState(id, decision, of: quota))
         if decision.isAllowed, limit.delay > .zero { delay(id, decision, quota, &present) }
@@ -362,6 +362,11 @@ package final class RateLimiter {
         if case .limitExceeded(let id, let wait) = error, limits[id.index].jitter > 0 {
             let most = wait.count / 100 * limits[id.index].jitter
             error = .limitExceeded(limit: id, retryAfter: Nanoseconds(wait.count + SystemRandom.word() % max(1, most)))
+        }
+        // A store that has just come back is not asked by all who were refused in the same second.
+        if case .storeUnavailable(let id, let wait) = error {
+            let least = max(wait, .seconds(1))
+            error = .storeUnavailable(limit: id, retryAfter: Nanoseconds(least.count + SystemRandom.word() % least.count))
         }
         for (fingerprint, quota, charge) in present.rest?.chargedBounds ?? [] {
             table.refund(fingerprint, quota, charge, now: now.nanoseconds)

@@ -29,6 +29,9 @@ package protocol RemoteStore: AnyObject {
     /// False while the server of these calls, of which all are decided together, is known to be away: nothing should wait for it then.
     func isAvailable(for calls: [RemoteCall]) -> Bool
 
+    /// While it is away: when somebody finds out next whether it is back.
+    func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant
+
     /// What it calls a key of a limit.
     ///
     /// - Parameter tag: keys of the same one stand on one server; nil for the key itself.

@@ -26,9 +26,14 @@ extension RedisLink {
 
     private func connectIfIdle() { if case .idle = state { loop.set(timer!, at: loop.now) } }
 
-    /// Changes to another server where the name no longer leads to this one. Those who wait for a reply still get it.
+    /// Changes to another server where the name no longer leads to this one. Those who wait for a reply still get it, if it comes within a second.
     func leaveIfOutdated() {
-        guard isReady, let current, !addresses.contains(current), sent.isEmpty, unsent.isEmpty, gathered.isEmpty else { return }
+        guard isReady, let current, !addresses.isEmpty, !addresses.contains(current) else { return leaveAt = .never }
+        if leaveAt == .never {
+            leaveAt = loop.now.adding(outdatedFor)
+            armTimer()
+        }
+        guard leaveAt <= loop.now || sent.isEmpty && unsent.isEmpty && gathered.isEmpty else { return }
         for work in breakOff() { endWithoutReply(work) }
         tellServer()
         connect()
@@ -83,7 +88,7 @@ extension RedisLink {
     /// A connection that could be asked has ended.
     func broke() {
         metrics?.connectionLost()
-        owner?.linkBroke(self)
+        owner?.linkFailed(self)
     }
 
     func greet() {
@@ -102,6 +107,10 @@ extension RedisLink {
 
     func greeted(_ kind: Greeting, _ reply: RedisReply, isLast: Bool) {
         guard case .greeting = state else { return }
+        // Said in place of the first reply, whatever was asked.
+        if case .error(let text) = reply, text.hasPrefix("ERR max number of clients") {
+            return fail("it has as many clients as it takes (maxclients)")
+        }
         switch (kind, reply) {
         // Who may not ask for it finds out with the first write.
         case (.role, .error(let text)) where text.hasPrefix("NOPERM") || text.hasPrefix("ERR"): break
@@ -142,5 +151,7 @@ extension RedisLink {
     }
 }
 
+/// A server that the name no longer leads to is asked no longer than this.
+private let outdatedFor = Nanoseconds.seconds(1)
 /// So long after a whole handshake connections resume it.
 private let resumedFor = Nanoseconds.seconds(3_600)

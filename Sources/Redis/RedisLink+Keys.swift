@@ -15,9 +15,7 @@ extension RedisLink {
                 if let count = LimitScript.members(reply) { return heard(count) }
                 guard case .error(let text) = reply, Redirection(text) == nil else { return }
                 if text.hasPrefix("NOSCRIPT") { return loadAgain() }
-                guard !hasToldOfMembers else { return }
-                hasToldOfMembers = true
-                observer?.storeSaid(title, "gateways cannot be counted, for share auto: \(text)")
+                tellOnce("gateways cannot be counted, for share auto", text)
             })
         return true
     }
@@ -39,11 +37,13 @@ extension RedisLink {
                 default: break
                 }
                 done(nil)
-                guard let wrong, !hasToldOfRates else { return }
-                hasToldOfRates = true
-                observer?.storeSaid(title, "rates of plans cannot be read: \(wrong)")
+                if let wrong { tellOnce("rates of plans cannot be read", wrong) }
             })
         return true
+    }
+
+    private func tellOnce(_ what: String, _ reason: String) {
+        if toldOnce.insert(what).inserted { observer?.storeSaid(title, "\(what): \(reason)") }
     }
 
     /// An operator says that a key has used nothing.

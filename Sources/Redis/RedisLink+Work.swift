@@ -84,7 +84,7 @@ extension RedisLink {
             loadAgain()
             // Who has asked and waits no longer has been decided on by somebody else.
             let again = isLate ? works.filter(\.isRefund) : works
-            if !isRepeated, !again.isEmpty { send(again, isRepeated: true) }
+            if !isRepeated, !again.isEmpty { send(again, repeats: sentAt) }
             return
         }
         if let redirection = Redirection(text), let owner {

@@ -30,7 +30,9 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     enum Call {
         /// One call of the script; again where the server had lost it.
-        case works([LimitWork], isRepeated: Bool)
+        ///
+        /// - Parameter repeats: when it was sent first.
+        case works([LimitWork], repeats: Instant?)
         case loading
         /// What only the order of replies is kept for.
         case other
@@ -68,6 +70,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     /// Questions of a part of a cluster that came before the connection was there.
     private var early: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver, isHandedOn: Bool)] = []
     var pause = retryPauseFirst
+    /// When it connects again, after a failure.
+    private var connectsAt = Instant.past
     var wasAvailable: Bool?
     private var told: ToldState
     /// The server said that it is not the one to ask; it is believed to be when it has answered a call.
@@ -78,8 +82,10 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var serverMetrics: StoreMetrics.Server?
     /// What the last connection to a server has left, for the next one to it.
     var known: (address: SocketAddress, session: ResumableSession, since: Instant)?
-    var hasToldOfMembers = false
-    var hasToldOfRates = false
+    /// When a server is left to which the name no longer leads, whatever it owes.
+    var leaveAt = Instant.never
+    /// What was told once of what it cannot do.
+    var toldOnce: Set<String> = []
     let madeAt: Instant
     var timer: Timer?
 
@@ -110,6 +116,9 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var isReady: Bool { if case .ready = state { true } else { false } }
 
     var isAvailable: Bool { isReady && breaker.isClosed }
+
+    /// While it is not available: when it finds out next whether it is again.
+    var triesAgainAt: Instant { isReady ? breaker.probeAt : connectsAt }
 
     /// Ends it for good: nobody is told, and who waits has no reply.
     func end() {
@@ -169,7 +178,10 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         // The turn may have taken a while: the server's time begins now.
         let now = Clock.now()
         if !unsent.isEmpty { metrics?.batchSent() }
-        for call in unsent { sent.add(call, at: now) }
+        for call in unsent {
+            // Who is asked for again waits no longer than others.
+            if case .works(_, let since?) = call { sent.add(call, at: since) } else { sent.add(call, at: now) }
+        }
         unsent.removeAll(keepingCapacity: true)
         connection?.flush()
         armTimer()
@@ -184,6 +196,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
             connection?.receive()
             guard isReady else { return }
             endLateCalls()
+            guard isReady else { return }
+            leaveIfOutdated()
             guard isReady else { return }
             if breaker.probeAt <= loop.now { probe() }
             armTimer()
@@ -206,7 +220,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         if sent.lateCount >= lateMax { fail("it owes \(sent.lateCount) replies") }
     }
 
-    func send(_ works: [LimitWork], isRepeated: Bool = false) { call(LimitScript.arguments(works), .works(works, isRepeated: isRepeated)) }
+    func send(_ works: [LimitWork], repeats: Instant? = nil) { call(LimitScript.arguments(works), .works(works, repeats: repeats)) }
 
     /// Calls the script.
     func call(_ arguments: [[UInt8]], _ call: Call) {
@@ -273,7 +287,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
             if case .error(let text) = reply { refused(text) }
         case .other: break
         case .question(let answer): answer(reply)
-        case .works(let works, let isRepeated): take(reply, to: works, isRepeated: isRepeated, entry.isLate, entry.sentAt, length)
+        case .works(let works, let first): take(reply, to: works, isRepeated: first != nil, entry.isLate, entry.sentAt, length)
         }
         leaveIfOutdated()
     }
@@ -297,6 +311,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         // Before Redis 7 what a script met stands in the middle of the error.
         guard notThisServer.contains(where: reason.hasPrefix) || reason.contains("-READONLY ") else {
             report(false, reason)
+            if reason.hasPrefix("CLUSTERDOWN") { owner?.linkFailed(self) }
             return armTimer()
         }
         isDoubtful = true
@@ -328,6 +343,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         gathered = []
         unsent = []
         script = .unknown
+        leaveAt = .never
         return unanswered
     }
 
@@ -342,7 +358,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     func retryLater() {
         // More or less by chance, so that many gateways do not connect at the same moment.
-        loop.set(timer!, after: Nanoseconds(pause.count / 2 + SystemRandom.word() % max(1, pause.count)))
+        connectsAt = loop.now.adding(Nanoseconds(pause.count / 2 + SystemRandom.word() % max(1, pause.count)))
+        loop.set(timer!, at: connectsAt)
         pause = min(pause * 2, retryPauseMax)
     }
 
@@ -364,7 +381,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     func armTimer() {
         guard isReady else { return }
-        var next = min(breaker.probeAt, sent.oldestInTime?.adding(settings.timeout) ?? .never)
+        var next = min(breaker.probeAt, leaveAt, sent.oldestInTime?.adding(settings.timeout) ?? .never)
         if let oldest = sent.oldest { next = min(next, max(oldest, connection?.heardAt ?? .past).adding(silence)) }
         loop.set(timer!, at: next)
     }
@@ -375,8 +392,8 @@ private let retryPauseMax = Nanoseconds.seconds(1)
 /// Questions that wait for a connection to come about.
 private let earlyMax = 1_024
 
-/// How a server's errors begin that is a replica, is loading its data, or has handed the key to another.
-private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "CLUSTERDOWN"]
+/// How a server's errors begin that is a replica, is loading its data, has handed the key to another, or wants the password again.
+private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "NOAUTH"]
 
 private let silenceMin = Nanoseconds.seconds(1)
 /// Late replies that are awaited at most.

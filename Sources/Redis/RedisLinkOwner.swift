@@ -5,8 +5,8 @@ import Time
 protocol RedisLinkOwner: AnyObject {
     /// It has become available, or is not any more.
     func linkChanged(_ link: RedisLink)
-    /// Its connection has ended.
-    func linkBroke(_ link: RedisLink)
+    /// Its connection has ended, or the server says that the cluster is down.
+    func linkFailed(_ link: RedisLink)
     /// What a key for probes is called that this server has.
     func probeName(for link: RedisLink) -> [UInt8]
     /// A server has said that keys are not its own: somebody else is asked, or the receiver is told that there is no reply.

@@ -1,5 +1,6 @@
 import RateLimiting
 import System
+import Time
 
 /// A `redis` of one server: named in the file, or found through sentinels.
 final class SingleStore: RedisStore {
@@ -34,6 +35,8 @@ final class SingleStore: RedisStore {
     func parts(of calls: [RemoteCall]) -> [[Int]]? { nil }
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { link.isAvailable }
+
+    func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant { link.triesAgainAt }
 
     func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] {
         link.settings.keyNames.name(ofKey: key, limit: limit, tag: tag)

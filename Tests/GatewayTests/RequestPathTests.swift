@@ -16,6 +16,7 @@ import Testing
 private final class ScriptedStore: RemoteStore {
     var isAvailable = true
     func isAvailable(for calls: [RemoteCall]) -> Bool { isAvailable }
+    func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant { now }
     func parts(of calls: [RemoteCall]) -> [[Int]]? { nil }
     private(set) var pending: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []
     private(set) var refunds = 0

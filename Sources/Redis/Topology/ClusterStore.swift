@@ -64,6 +64,8 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { calls.first.flatMap { link(of: $0.name) }?.isAvailable ?? false }
 
+    func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant { calls.first.flatMap { link(of: $0.name) }?.triesAgainAt ?? nextAt }
+
     func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit, tag: tag) }
 
     func forgetKeys() { for link in links.values { link.forgetKeys() } }
@@ -115,6 +117,9 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
     private func follow(_ redirection: Redirection, by link: RedisLink) -> (link: RedisLink, isHandedOn: Bool)? {
         switch redirection {
         case .tryAgain: return nil
+        case .unserved:
+            refreshSoon()
+            return nil
         case .moved(let slot, let host, let port):
             refreshSoon()
             guard let node = node(host, port, link) else { return nil }
@@ -259,7 +264,7 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
 
     func linkChanged(_ link: RedisLink) { if !isLeaving(link) { tellUp() } }
 
-    func linkBroke(_ link: RedisLink) { if !isLeaving(link) { refreshSoon() } }
+    func linkFailed(_ link: RedisLink) { if !isLeaving(link) { refreshSoon() } }
 
     private func isLeaving(_ link: RedisLink) -> Bool { leaving.contains { $0.link === link } }
 

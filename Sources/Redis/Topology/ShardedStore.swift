@@ -72,6 +72,10 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { calls.first.map { shards[shard(of: $0.name)].link.isAvailable } ?? false }
 
+    func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant {
+        calls.first.map { shards[shard(of: $0.name)].link.triesAgainAt } ?? now
+    }
+
     func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit, tag: tag) }
 
     func forgetKeys() { for shard in shards { shard.link.forgetKeys() } }
@@ -107,7 +111,7 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
         metrics?.isAvailable(shards.allSatisfy(\.link.isAvailable))
     }
 
-    func linkBroke(_ link: RedisLink) {}
+    func linkFailed(_ link: RedisLink) {}
 
     func probeName(for link: RedisLink) -> [UInt8] { settings.keyNames.probeName(0) }
 

@@ -59,7 +59,7 @@ struct StatusScreen {
             )
         }
         for limit in state.list("limits") {
-            let without = ["failed_open", "failed_closed", "local"].reduce(UInt64(0)) { $0 &+ limit.count($1) }
+            let without = ["failed_open", "failed_closed", "local", "last"].reduce(UInt64(0)) { $0 &+ limit.count($1) }
             lines.append(
                 "limit      \(pad(limit.text("limit"), 14)) allowed \(limit.count("allowed")) refused \(limit.count("refused"))"
                     + (without > 0 ? " without its store \(without)" : ""))
