@@ -144,7 +144,7 @@ let package = Package(
         tests("Authentication", ["Bytes", "HTTPMessage", "HTTP1", "ConfigFile", "TestSupport"]),
         tests("Authorization", ["Authentication", "TestSupport"]),
         tests("UpstreamHealth", ["Bytes", "ConfigFile", "System", "Time", "TestSupport"]),
-        tests("RateLimiting", ["Authorization", "Bytes", "ConfigFile", "Routing", "Time", "System", "TestSupport"]),
+        tests("RateLimiting", ["HTTPMessage", "Authorization", "Bytes", "ConfigFile", "Routing", "Time", "System", "TestSupport"]),
         tests("Redis", ["Bytes", "ConfigFile", "Time", "System", "TLS", "RateLimiting", "TestSockets", "TestSupport"]),
         tests(
             "Forwarding",

@@ -184,7 +184,7 @@ package final class Limit: Sendable {
     }
 
     /// The store in which hosts are counted, for the share that each has while it is away; nil where they are not.
-    var countedStore: String? { if case (.redis(let name), .auto?) = (store, bounds.share) { name } else { nil } }
+    package var countedStore: String? { if case (.redis(let name), .auto?) = (store, bounds.share) { name } else { nil } }
 
     /// Whether it counts requests that are under way.
     var isConcurrent: Bool { quota.windows?.isOfRequestsUnderWay ?? false }

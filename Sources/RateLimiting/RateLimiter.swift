@@ -337,25 +337,6 @@ package final class RateLimiter {
         return turn
     }
 
-    /// Charges what a host lets through of a limit, beside the limit itself; false when that is used up. What a response makes of the charge is the limit's
-    /// alone.
-    func admitWithinBound(
-        _ id: LimitID, _ fingerprint: UInt64, _ quota: Quota, _ now: Instant, _ present: inout AdmissionProgress.Present
-    ) -> Bool {
-        let limit = limits[id.index]
-        let decision = table.admit(fingerprint, quota, units: min(limit.cost?.reserved ?? 1, quota.burst), now: now.nanoseconds)
-        if decision.isAllowed {
-            if limit.delay > .zero { delay(id, decision, quota, &present) }
-            present.withRest { $0.chargedBounds.append((fingerprint, quota, decision.charge)) }
-            return true
-        }
-        metrics?.decided(id, limit.isShadow ? .wouldRefuse : .refused)
-        present.states.append(LimitState(id, decision, of: quota))
-        if limit.isShadow { return true }
-        refuse(&present, .limitExceeded(limit: id, retryAfter: decision.retryAfter), now)
-        return false
-    }
-
     func refuse(_ present: inout AdmissionProgress.Present, _ error: AdmissionError, _ now: Instant) {
         var error = error
         // So that not all who were refused come again at one moment.

@@ -116,6 +116,22 @@ extension RedisLink {
         return true
     }
 
+    /// The server will not run the script. Where it says that another one should be asked, or that it is not ready, a new
+    /// connection may lead to one that does; otherwise (out of memory, a missing permission) it would meet the same. In both cases nobody asks
+    /// until a probe has found it well.
+    func refused(_ reason: String, isProbe: Bool = false) {
+        guard isReady else { return }
+        _ = breaker.refused(at: loop.now, isProbe: isProbe)
+        // Before Redis 7 what a script met stands in the middle of the error.
+        guard notThisServer.contains(where: reason.hasPrefix) || reason.contains("-READONLY ") else {
+            report(false, reason)
+            if reason.hasPrefix("CLUSTERDOWN") { owner?.linkFailed(self) }
+            return armTimer()
+        }
+        isDoubtful = true
+        fail(reason)
+    }
+
     /// Who waits is told that no reply will come.
     func endWithoutReply(_ work: LimitWork) {
         for receiver in work.receivers {
@@ -155,3 +171,6 @@ extension LimitWork {
         }
     }
 }
+
+/// How a server's errors begin that is a replica, is loading its data, has handed the key to another, or wants the password again.
+private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "NOAUTH"]

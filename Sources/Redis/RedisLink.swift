@@ -302,22 +302,6 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     static let loadCommand = ["SCRIPT", "LOAD", LimitScript.text]
 
-    /// The server will not run the script. Where it says that another one should be asked, or that it is not ready, a new
-    /// connection may lead to one that does; otherwise (out of memory, a missing permission) it would meet the same. In both cases nobody asks
-    /// until a probe has found it well.
-    func refused(_ reason: String, isProbe: Bool = false) {
-        guard isReady else { return }
-        _ = breaker.refused(at: loop.now, isProbe: isProbe)
-        // Before Redis 7 what a script met stands in the middle of the error.
-        guard notThisServer.contains(where: reason.hasPrefix) || reason.contains("-READONLY ") else {
-            report(false, reason)
-            if reason.hasPrefix("CLUSTERDOWN") { owner?.linkFailed(self) }
-            return armTimer()
-        }
-        isDoubtful = true
-        fail(reason)
-    }
-
     /// Closes the connection, tells everybody who waits that no reply will come, and connects again later.
     func fail(_ reason: String) {
         let wasReady = isReady
@@ -391,9 +375,6 @@ let retryPauseFirst = Nanoseconds.milliseconds(50)
 private let retryPauseMax = Nanoseconds.seconds(1)
 /// Questions that wait for a connection to come about.
 private let earlyMax = 1_024
-
-/// How a server's errors begin that is a replica, is loading its data, has handed the key to another, or wants the password again.
-private let notThisServer = ["READONLY", "LOADING", "MASTERDOWN", "MOVED", "ASK ", "NOAUTH"]
 
 private let silenceMin = Nanoseconds.seconds(1)
 /// Late replies that are awaited at most.

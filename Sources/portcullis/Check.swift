@@ -35,7 +35,10 @@ struct Check: ParsableCommand {
         var isGood = true
         print("")
         for redis in settings.redis {
-            for finding in LiveCheck(redis, on: loop, resolve: { NameLookup(host: $0).run() }).run() {
+            let check = LiveCheck(
+                redis, countsHosts: settings.countsHosts(in: redis.name), readsRates: settings.readsRates(in: redis.name), on: loop,
+                resolve: { NameLookup(host: $0).run() })
+            for finding in check.run() {
                 let word = ["good": "ok", "warning": "warning", "error": "error"]["\(finding.severity)"] ?? ""
                 print("redis      \(redis.name)  \(word): \(finding.text)" + (finding.hint.map { "\n           = \($0)" } ?? ""))
                 if finding.severity == .error || strict && finding.severity == .warning { isGood = false }

@@ -70,11 +70,22 @@ import Time
         #expect(ClusterSlots(.array(many), from: asked) == nil)
     }
 
+    /// Values that would all have one slot where clients chose it are spread over all of them.
+    @Test func clientsChooseNoSlot() {
+        let names = KeyNames(prefix: "pc", secret: nil)
+        let steered = Set((0..<1_000).map { ClusterSlots.slot(of: names.name(ofKey: Array("{a}\($0)".utf8), limit: "one")) })
+        #expect(steered.count >= 900, "\(steered.count)")
+        // As they would be spread by the hash tag of what they are.
+        #expect(Set((0..<1_000).map { ClusterSlots.slot(of: Array("{a}\($0)".utf8)) }).count == 1)
+    }
+
     @Test func readsWhereAKeyHasGone() {
         #expect(Redirection("MOVED 3999 127.0.0.1:6381") == .moved(slot: 3_999, host: "127.0.0.1", port: 6_381))
         #expect(Redirection("ASK 1 ::1:6381") == .ask(slot: 1, host: "::1", port: 6_381))
         #expect(Redirection("MOVED 1 :6381") == .moved(slot: 1, host: "", port: 6_381))
         #expect(Redirection("TRYAGAIN Multiple keys request during rehashing of slot") == .tryAgain)
+        #expect(Redirection("CLUSTERDOWN Hash slot not served") == .unserved)
+        #expect(Redirection("CLUSTERDOWN The cluster is down") == nil)
         for text in [
             "MOVED", "MOVED 16384 a:1", "MOVED -1 a:1", "MOVED 1 a", "MOVED 1 a:70000", "MOVED x a:1", "ASK 1", "MOVEDX 1 a:1", "ERR",
         ] {
@@ -142,6 +153,104 @@ import Time
         #expect(asked.value <= 300, "\(asked.value)")
         for _ in 0..<20 { loop.turn(waitingAtMost: 5) }
         #expect(receivers.allSatisfy { $0.answers == 1 })
+    }
+
+    /// A slot that nobody has, or whose keys are on their way, is nobody else's trouble: the server is asked for the others as before.
+    @Test(arguments: ["CLUSTERDOWN Hash slot not served", "TRYAGAIN Multiple keys request during rehashing of slot"])
+    func aSlotThatIsNotServedConcernsItselfAlone(error: String) throws {
+        let own = Box(0)
+        let connections = Box(0)
+        let server = try ScriptedServer { client, _ in
+            connections.change { $0 += 1 }
+            while let bytes = client.waitForBytes(65_536, silence: 60_000) {
+                let text = String(decoding: bytes, as: UTF8.self)
+                if text.contains("CLUSTER") { client.send("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:\(own.value)\r\n") }
+                if text.contains("ROLE") { client.send(ScriptedRedis.greeting()) }
+                for question in text.split(separator: "EVALSHA", omittingEmptySubsequences: false).dropFirst() {
+                    client.send(question.contains("odd") ? "-\(error)\r\n" : ScriptedRedis.granted)
+                }
+            }
+        }
+        own.value = server.port
+        let store = try store("cluster 127.0.0.1:\(server.port); timeout 2s;")
+        func ask(_ name: String) throws -> Bool? {
+            let call = LinkStage.call(name)
+            #expect(store.isAvailable(for: [call]))
+            let asked = KeptDecision()
+            store.decide([call], for: asked)
+            #expect(
+                eventually {
+                    loop.turn(waitingAtMost: 10)
+                    return asked.told.count == 1
+                })
+            return asked.told.first??.first?.isAllowed
+        }
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 10)
+                return store.isAvailable(for: [LinkStage.call("k")])
+            })
+        // What asks for the slots is another connection; those for questions are not made again.
+        let before = connections.value
+        for _ in 0..<5 {
+            #expect(try ask("odd") == nil)
+            #expect(try ask("even") == true)
+        }
+        #expect(connections.value == before)
+    }
+
+    /// Servers that send each question to another place: links, connections and questions about the slots stay few.
+    @Test func aStormOfRedirectionsIsBounded() throws {
+        let (own, slotsAsked, redirected) = (Box(0), Box(0), Box(0))
+        let server = try ScriptedServer { client, _ in
+            while let bytes = client.waitForBytes(1 << 20, silence: 60_000) {
+                let text = String(decoding: bytes, as: UTF8.self)
+                if text.contains("CLUSTER") {
+                    slotsAsked.change { $0 += 1 }
+                    client.send("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:\(own.value)\r\n")
+                }
+                if text.contains("ROLE") { client.send(ScriptedRedis.greeting()) }
+                var said = ""
+                for _ in text.split(separator: "EVALSHA", omittingEmptySubsequences: false).dropFirst() {
+                    let number = redirected.change { $0 += 1 }
+                    // Addresses of the host itself at which nobody listens.
+                    said += "-MOVED \(number % 16_384) 127.\(number / 200 % 200 + 1).\(number % 200 + 1).1:\(1 + number % 1_000)\r\n"
+                }
+                client.send(said)
+            }
+        }
+        own.value = server.port
+        let store = try #require(try store("cluster 127.0.0.1:\(server.port); timeout 300ms;") as? ClusterStore)
+        let call = LinkStage.call()
+        let began = Clock.now()
+        var (told, asked, most) = (0, 0, 0)
+        var receivers: [Receiver] = []
+        let isDone = eventually(within: 120) {
+            loop.turn(waitingAtMost: 5)
+            if store.isAvailable(for: [call]) {
+                for number in 0..<400 where store.isAvailable(for: [LinkStage.call("k\(asked)-\(number)")]) {
+                    let receiver = Receiver()
+                    store.decide([LinkStage.call("k\(asked)-\(number)")], for: receiver)
+                    receivers.append(receiver)
+                    asked += 1
+                }
+            }
+            told += receivers.count { $0.answers == 1 }
+            receivers.removeAll { $0.answers > 0 }
+            most = max(most, store.linksCount)
+            return redirected.value >= 100_000
+        }
+        #expect(isDone, "\(redirected.value)")
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 10)
+                told += receivers.count { $0.answers == 1 }
+                receivers.removeAll { $0.answers > 0 }
+                return receivers.isEmpty
+            })
+        #expect(told == asked && most <= 1_000, "\(told) of \(asked), \(most) links")
+        let seconds = Clock.now().since(began).milliseconds / 1_000 + 1
+        #expect(UInt64(slotsAsked.value) <= 10 * seconds + 5, "\(slotsAsked.value) in \(seconds) s")
     }
 
     /// A server that takes connections and says nothing keeps nobody from finding the others.

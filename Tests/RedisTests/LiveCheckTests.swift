@@ -1,3 +1,4 @@
+import System
 import Testing
 
 @testable import Redis
@@ -23,6 +24,17 @@ import Testing
         #expect(LiveCheck.memory(info("maxmemory:1000\r\nmaxmemory_policy:noeviction")).map(\.severity) == [.warning])
         #expect(LiveCheck.memory(info("maxmemory:1000\r\nmaxmemory_policy:allkeys-lru")).first?.text.contains("give keys up") == true)
         #expect(LiveCheck.memory(info("maxmemory:1000\r\nmaxmemory_policy:volatile-ttl")).map(\.severity) == [.good])
+        #expect(LiveCheck.memory(info("maxmemory:1000\r\nmaxmemory_policy:volatile-lru")).first?.text.contains("give keys up") == true)
         #expect(LiveCheck.memory(.error("NOPERM")).isEmpty)
+    }
+
+    /// A password that goes over a network in clear is told of; one that stays on the host is not.
+    @Test func plaintext() throws {
+        func place(_ text: String) throws -> SocketAddress { try #require(SocketAddress(text)) }
+        #expect(LiveCheck.plaintext(try place("10.0.0.1:6379"), isTLS: false).map(\.severity) == [.warning])
+        #expect(LiveCheck.plaintext(try place("[2001:db8::1]:6379"), isTLS: false).map(\.severity) == [.warning])
+        for (text, isTLS) in [("10.0.0.1:6379", true), ("127.0.0.1:6379", false), ("[::1]:6379", false), ("127.3.2.1:6379", false)] {
+            #expect(LiveCheck.plaintext(try place(text), isTLS: isTLS).isEmpty, "\(text)")
+        }
     }
 }

@@ -7,17 +7,18 @@ import Testing
 @Suite("check --live") struct LiveCheckTests {
     private let folder = TemporaryFolder()
 
-    private func check(_ redis: String) throws -> Output {
+    private func check(_ redis: String, limit: String = "rate 5/1h;", other: String? = nil, strict: Bool = false) throws -> Output {
         let file = try folder.write(
             "live.conf",
             """
             listen 127.0.0.1:1 { plaintext; }
             redis main { \(redis) }
-            limit one { rate 5/1h; key $client.ip; store main; }
+            limit one { \(limit) key $client.ip; store main; }
             upstream app { server 127.0.0.1:1; }
-            route /** { upstream app; public; limit one; }
+            \(other.map { "limit two { \($0) key $client.ip; store main; }" } ?? "")
+            route /** { upstream app; public; limit one; \(other == nil ? "" : "limit two;") }
             """)
-        return try run(Executable.portcullis, ["check", "--live", "-c", file])
+        return try run(Executable.portcullis, ["check", "--live", "-c", file] + (strict ? ["--strict"] : []))
     }
 
     @Test("A server with a user of exactly the documented rights, with one right less, and with another password")
@@ -29,10 +30,41 @@ import Testing
         }
         let text = "address 127.0.0.1:\(server.port); username gate; password word;"
         try setUser(documented)
+        // The server's own user has no password: that is all that can be said against it.
+        let known = try check(text)
+        #expect(known.status == 0 && known.text.components(separatedBy: "warning:").count == 2, "\(known)")
+        #expect(known.text.contains("warning: 127.0.0.1:\(server.port): it lets everybody in without a password"), "\(known)")
+        #expect(try check(text, strict: true).status == 1)
+        // Nor does it help that there is little that this user may do.
+        _ = try redisCLI(server.port, ["ACL", "SETUSER", "admin", "on", ">admin", "+@all", "~*", "&*"])
+        let admin = ["--user", "admin", "--pass", "admin", "--no-auth-warning"]
+        _ = try redisCLI(server.port, tls: admin, ["ACL", "SETUSER", "default", "resetkeys", "-@all", "+get"])
+        #expect(try check(text).text.contains("it lets everybody in without a password"))
+        _ = try redisCLI(server.port, tls: admin, ["ACL", "SETUSER", "default", "off"])
         let good = try check(text)
         #expect(
             good.status == 0 && good.text.contains("ok: 127.0.0.1:\(server.port): it counts") && !good.text.contains("warning:")
                 && !good.text.contains("error:"), "\(good)")
+        _ = try redisCLI(server.port, tls: admin, ["ACL", "SETUSER", "default", "on", "nopass", "+@all", "~*", "&*"])
+        // Each right that is missing is named, of those that the file needs.
+        let (plans, shared) = (
+            "rate $claim.plan { redis main customers; free 5/1h; default free; }", "rate 5/1h; when_store_fails local; share auto;"
+        )
+        let few = try check(text, limit: plans, other: shared)
+        for name in ["ZADD", "ZREMRANGEBYSCORE", "ZCARD", "PEXPIRE", "HLEN", "HGETALL"] {
+            #expect(few.text.contains("its user has no right to \(name)\n           = give it +\(name.lowercased())"), "\(few)")
+        }
+        #expect(few.status == 1 && few.text.components(separatedBy: "no right to").count == 7, "\(few)")
+        try setUser(documented + ["+zadd", "+zremrangebyscore", "+zcard", "+pexpire", "+hlen", "+hgetall"])
+        #expect(try check(text, limit: plans, other: shared).status == 0)
+        try setUser(["+script|load", "+evalsha", "+select", "+role"])
+        let none = try check(text)
+        for name in ["TIME", "GET", "SET"] { #expect(none.text.contains("its user has no right to \(name)\n"), "\(none)") }
+        // One that may do everything, with its own keys.
+        try setUser(["+@all"])
+        let all = try check(text)
+        #expect(all.status == 0 && all.text.contains("may read its configuration, and perhaps change it"), "\(all)")
+        try setUser(documented)
         try setUser(documented + ["+info"])
         #expect(try check(text).text.contains("maxmemory 104857600, volatile-ttl"))
         for (missing, word) in [

@@ -50,6 +50,34 @@ import Testing
         #expect(try stage.gateway.curl("/").status == 200)
     }
 
+    @Test("A user of the documented rights can do nothing else, and each feature works with what is documented for it")
+    func rightsAndNoMore() throws {
+        let server = try RedisServer(in: folder)
+        try setUser(server.port, "gate on >one resetkeys \(rights) +zadd +zremrangebyscore +zcard +pexpire +hlen +hgetall")
+        let login = ["--user", "gate", "--pass", "one", "--no-auth-warning"]
+        for words in [
+            ["EVAL", "return 1", "0"], ["FUNCTION", "LIST"], ["FCALL", "f", "0"], ["KEYS", "*"], ["SCAN", "0"], ["CONFIG", "GET", "*"],
+            ["CONFIG", "SET", "maxmemory", "1"], ["GET", "pc3:x"], ["SET", "other", "1"], ["FLUSHALL"], ["SCRIPT", "FLUSH"],
+            ["ACL", "LIST"], ["CLIENT", "LIST"], ["INFO"], ["MONITOR"], ["REPLICAOF", "127.0.0.1", "1"], ["MODULE", "LIST"],
+            ["DEL", "pc2:x"],
+        ] {
+            #expect(try redisCLI(server.port, tls: login, words).contains("NOPERM"), "\(words)")
+        }
+        _ = try redisCLI(server.port, ["ACL", "LOG", "RESET"])
+        _ = try redisCLI(server.port, ["HSET", "pc2:rates:customers", "free", "2/1h"])
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit one; limit two; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { address 127.0.0.1:\(server.port); username gate; password one; timeout 2s; }
+                limit one { rate $claim.plan { redis main customers; free 1/1h; default free; } key $client.ip; store main; }
+                limit two { rate 9/1h; key $client.ip; store main; when_store_fails local; share auto; }
+                """)
+        #expect(eventually { (try? stage.gateway.curl("/")["ratelimit-policy"]?.contains("q=2")) == true }, "\(stage.gateway.log)")
+        #expect(eventually { (try? redisCLI(server.port, ["ZCARD", "pc2:members"]).hasPrefix("1")) == true })
+        let refused = try redisCLI(server.port, ["ACL", "LOG"])
+        #expect(!refused.contains("gate") && !stage.gateway.log.contains("NOPERM"), "\(refused) \(stage.gateway.log)")
+    }
+
     private func authentications(_ port: Int) throws -> Int {
         let text = try redisCLI(port, ["INFO", "commandstats"])
         guard let line = text.split(whereSeparator: \.isNewline).first(where: { $0.hasPrefix("cmdstat_auth:") }) else { return 0 }
@@ -112,7 +140,7 @@ import Testing
         defer { trio.stop() }
         for server in trio.servers { try setUser(server.port, "gate on >one resetkeys \(rights)") }
         for port in trio.sentinelPorts {
-            try setUser(port, "watch on >two resetchannels &+switch-master +subscribe +sentinel|get-master-addr-by-name")
+            try setUser(port, "watch on >two resetchannels &+switch-master +subscribe +ping +sentinel|get-master-addr-by-name")
         }
         let list = trio.sentinelPorts.map { "127.0.0.1:\($0)" }.joined(separator: " ")
         let file = try folder.write("password", "two")
@@ -124,6 +152,14 @@ import Testing
                 """)
         #expect(eventually { (try? stage.gateway.curl("/").status) == 200 }, "\(stage.gateway.log)")
         #expect(!stage.gateway.log.contains("NOPERM"), "\(stage.gateway.log)")
+        // One of them is listened to, and asked for a sign of life.
+        #expect(
+            eventually(within: 30) {
+                trio.sentinelPorts.contains { port in
+                    guard let clients = try? redisCLI(port, ["CLIENT", "LIST"]) else { return false }
+                    return clients.split(separator: "\n").contains { $0.contains("user=watch") && $0.contains("cmd=ping") }
+                }
+            })
         for port in trio.sentinelPorts + trio.servers.map(\.port) {
             let refused = try redisCLI(port, ["ACL", "LOG"])
             #expect(!refused.contains("gate") && !refused.contains("watch"), "\(refused)")

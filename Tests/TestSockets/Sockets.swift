@@ -275,7 +275,10 @@ package final class ScriptedServer: @unchecked Sendable {
         }.start()
     }
 
-    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
+    /// Takes no more connections.
+    package func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+
+    deinit { stop() }
 }
 
 package final class Flag: @unchecked Sendable {

@@ -6,13 +6,23 @@ import Time
 /// Asks the servers of a `redis` whether limits will work there: whether they are reached and let the gateway in, have the rights that it needs and not
 /// many more, are masters, and keep what they are given for as long as they have memory. Writes one key of its own, which ends within a second.
 package struct LiveCheck {
-    private let settings: RedisSettings
+    let settings: RedisSettings
+    /// Those that the script needs there.
+    let commands: [String]
     private let loop: EventLoop
     private let resolve: (String) -> [IPAddress]
 
-    /// - Parameter resolve: the addresses of a name.
-    package init(_ settings: RedisSettings, on loop: EventLoop, resolve: @escaping (String) -> [IPAddress]) {
+    /// - Parameters:
+    ///   - countsHosts: whether limits need to know how many hosts there are (`share auto`).
+    ///   - readsRates: whether plans have their rates there.
+    ///   - resolve: the addresses of a name.
+    package init(
+        _ settings: RedisSettings, countsHosts: Bool, readsRates: Bool, on loop: EventLoop, resolve: @escaping (String) -> [IPAddress]
+    ) {
         self.settings = settings
+        commands =
+            ["TIME", "GET", "SET"] + (countsHosts ? ["ZADD", "ZREMRANGEBYSCORE", "ZCARD", "PEXPIRE"] : [])
+            + (readsRates ? ["HLEN", "HGETALL"] : [])
         self.loop = loop
         self.resolve = resolve
     }
@@ -39,7 +49,7 @@ package struct LiveCheck {
         return places.flatMap { check(address, at: $0) }
     }
 
-    private func hold(_ commands: [[String]], _ server: RedisSettings.Address, at place: SocketAddress) -> Result<
+    func hold(_ commands: [[String]], _ server: RedisSettings.Address, at place: SocketAddress) -> Result<
         [RedisReply], LiveConversation.Failure
     > {
         LiveConversation.hold(
@@ -90,7 +100,10 @@ package struct LiveCheck {
             default: break
             }
         }
-        if let digest { findings += decision(digest, server, at: place, isOfCluster) }
+        if let digest {
+            findings += decision(digest, server, at: place, isOfCluster)
+            findings += rights(server, at: place, isOfCluster: isOfCluster)
+        }
         findings += Self.version(replies[first]).map { LiveFinding($0.severity, "\(place.text): \($0.text)", hint: $0.hint) }
         findings += Self.memory(replies[first + 1]).map { LiveFinding($0.severity, "\(place.text): \($0.text)", hint: $0.hint) }
         if case .array = replies[first + 2] {
@@ -102,10 +115,7 @@ package struct LiveCheck {
         } else {
             tell(.warning, "the gateway's user may read keys that are not its own", "give it ~\(settings.keyNames.pattern)")
         }
-        if case .ip(let address, _) = place, settings.tls == nil, !Self.isLoopback(address) {
-            tell(.warning, "what is said to it goes over the network in clear, with the password", "add: tls { … }")
-        }
-        return findings
+        return findings + strangers(server, at: place) + Self.plaintext(place, isTLS: settings.tls != nil)
     }
 
     /// Counts a request of nobody, and takes it back.
@@ -127,10 +137,6 @@ package struct LiveCheck {
         return [
             LiveFinding(.error, "\(place.text): it does not count: \(text.prefix(200))", hint: Self.rights(for: ["EVALSHA"], isOfCluster))
         ]
-    }
-
-    private static func isLoopback(_ address: IPAddress) -> Bool {
-        address == IPAddress("::1") || IPNetwork("127.0.0.0/8")?.contains(address) == true
     }
 
     private static func rights(for command: [String], _ isOfCluster: Bool) -> String {
@@ -205,7 +211,11 @@ package struct LiveCheck {
             if places.isEmpty { findings.append(LiveFinding(.error, "sentinel \(server.text): the name has no address")) }
             for place in places {
                 let login = sentinels.login.command.map { [$0] } ?? []
-                let commands = login + [["SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinels.master], ["SUBSCRIBE", "+switch-master"]]
+                let commands =
+                    login + [["SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinels.master], ["PING"], ["SUBSCRIBE", "+switch-master"]]
+                findings += Self.plaintext(place, isTLS: sentinels.tls != nil).map {
+                    LiveFinding($0.severity, "sentinel \($0.text)", hint: $0.hint)
+                }
                 let said = LiveConversation.hold(
                     commands, to: place, RedisConnection.TLS(settings: sentinels.tls, host: sentinels.tlsHost(of: server, at: place)),
                     within: settings.connectTimeout + .seconds(2), on: loop)
@@ -221,7 +231,7 @@ package struct LiveCheck {
                         findings.append(
                             LiveFinding(
                                 .error, "sentinel \(place.text): \(text.prefix(200))",
-                                hint: "its user needs +sentinel|get-master-addr-by-name +subscribe &*"))
+                                hint: "its user needs +sentinel|get-master-addr-by-name +ping +subscribe &+switch-master"))
                     }
                     guard let master = SentinelConnection.master(in: replies[login.count]) else {
                         findings.append(

@@ -51,6 +51,9 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
 
     func passwordChanged() { for link in links.values { link.passwordChanged() } }
 
+    /// How many servers it has links to.
+    var linksCount: Int { links.count }
+
     // MARK: - Questions
 
     private func link(of name: [UInt8]) -> RedisLink? { slots[ClusterSlots.slot(of: name)].flatMap { links[$0] } }

@@ -4,7 +4,7 @@ import Time
 /// Keeps the link of a `redis` with sentinels at its master.
 ///
 /// One sentinel is asked each second; another one is listened to for `+switch-master`, which moves the link at once, also where the old master still
-/// answers: it does not know yet that it is one no more. Who answers is asked first from then on. While the link is at a server that says that it is the
+/// answers: it does not know yet that it is one no more. Who answers is asked for a while, and then the next one: it may have been cut off itself. While the link is at a server that says that it is the
 /// master, a sentinel that says otherwise has the others asked too: what two of them say, and more than name the present one, holds. Where none answers, the
 /// link stays where it is.
 final class SentinelWatch: TimerHandler {
@@ -21,6 +21,8 @@ final class SentinelWatch: TimerHandler {
     private var opinions: [Opinion] = []
     /// The server that was left last for another one: a sentinel that has not heard of that still names it.
     private var left: (address: SocketAddress, at: Instant)?
+    /// How often the present one has answered.
+    private var answers = 0
     private var complainedAt = Instant.past
     private var listenAfter = Instant.past
     /// How often a sentinel was chosen to be listened to.
@@ -154,7 +156,8 @@ final class SentinelWatch: TimerHandler {
 
     private func heard(_ address: SocketAddress, from place: Place) {
         let isPresent = link.addresses == [address]
-        if isPresent, opinions.isEmpty { return askFirst(place) }
+        answers += 1
+        if isPresent, opinions.isEmpty { return answers < answersOfOne ? askFirst(place) : leaveAsking() }
         if !isPresent, let left, left.address == address, loop.now.since(left.at) < leftFor { return askFirst(place) }
         guard link.isReady, order.count > 1 else {
             askFirst(place)
@@ -193,6 +196,7 @@ final class SentinelWatch: TimerHandler {
 
     /// It is asked last from now on, and has not failed.
     private func leaveAsking() {
+        answers = 0
         guard let place = asking?.place else { return }
         asking?.connection.close()
         asking = nil
@@ -205,4 +209,6 @@ private let askPause = Nanoseconds.seconds(1)
 private let complaintPause = Nanoseconds.seconds(60)
 private let leftFor = Nanoseconds.seconds(10)
 /// So long what a sentinel has said counts in a dispute.
-private let opinionFor = Nanoseconds.seconds(5)
+private let opinionFor = Nanoseconds.seconds(2)
+/// One sentinel is asked so many times in a row.
+private let answersOfOne = 5
