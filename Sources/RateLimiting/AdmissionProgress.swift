@@ -42,6 +42,8 @@ package final class AdmissionProgress {
         var held: [HeldRequests.Key] = []
         /// Limits that let the request through without counting it, because their store was late.
         var uncounted: [(limit: LimitID, standIn: StandIn)] = []
+        /// The store that was late for this request, which waits for it no more.
+        var lateStore: String?
         /// How long the request waits for its turn.
         var turn = Nanoseconds.zero
         /// The limit that it waits for.
@@ -162,6 +164,9 @@ package final class AdmissionProgress {
 
     /// The store that is asked next.
     var nextGroup: Group? { change { $0.remoteGroups.first } }
+
+    /// The store that was late for this request; nil for none.
+    var lateStore: String? { change { $0.rest?.lateStore } }
 
     func forgetGroup() { change { _ = $0.remoteGroups.removeFirst() } }
 

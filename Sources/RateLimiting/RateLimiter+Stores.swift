@@ -9,7 +9,7 @@ extension RateLimiter {
                 progress.forgetGroup()
                 continue
             }
-            guard let store = stores[group.store] else {
+            guard let store = stores[group.store], progress.lateStore != group.store else {
                 progress.forgetGroup()
                 guard decideWithout(group, progress, now, nil) else { return progress.finish() }
                 continue
@@ -97,6 +97,7 @@ extension RateLimiter {
             guard take(reply.decisions, of: reply.group, progress, now) else { return progress.finish() }
         }
         for (group, pending) in replies.missing {
+            if pending != nil { progress.change { $0.withRest { $0.lateStore = group.store } } }
             guard decideWithout(group, progress, now, pending) else { return progress.finish() }
         }
         askNextStore(progress, now)
@@ -161,6 +162,7 @@ extension RateLimiter {
             return askNextStore(progress, now)
         }
         guard let decisions, decisions.count == group.calls.count else {
+            progress.change { $0.withRest { $0.lateStore = group.store } }
             guard decideWithout(group, progress, now, pending) else { return progress.finish() }
             return askNextStore(progress, now)
         }

@@ -43,6 +43,30 @@ private let second: UInt64 = 1_000_000_000
         #expect((500...510).contains(allowed))
     }
 
+    /// In no stretch of time more than the burst and what the rate gives meanwhile, wherever it begins and whatever came before.
+    @Test func noWindowHasMoreThanBurstAndRate() {
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<40 {
+            let (count, burst) = (UInt64.random(in: 1...20, using: &random), UInt64.random(in: 1...30, using: &random))
+            let quota = Quota(count: count, window: .seconds(10), burst: burst)
+            var (now, arrival) = (1_000 * second, UInt64(0))
+            var granted: [UInt64] = []
+            for _ in 0..<600 {
+                // Now and then a long pause; otherwise far more than there may be.
+                now += UInt64.random(in: 0...(Int.random(in: 0..<50, using: &random) == 0 ? 40 * second : second / 4), using: &random)
+                let decision = quota.gcra.decide(arrival: arrival, now: now)
+                arrival = decision.arrival
+                if decision.isAllowed { granted.append(now) }
+            }
+            for first in granted.indices {
+                for last in first..<min(granted.count, first + 80) {
+                    let gained = (granted[last] - granted[first]) / quota.gcra.cost
+                    #expect(UInt64(last - first + 1) <= burst + gained, "\(count)/10s burst \(burst)")
+                }
+            }
+        }
+    }
+
     @Test(arguments: [UInt64(0), 1, .max / 2, .max - 1, .max]) func extremesDoNotTrap(_ value: UInt64) {
         for quota in [
             Quota(count: 1, window: .seconds(31 * 86_400)), Quota(count: 1_000_000_000, window: Nanoseconds(1)),

@@ -88,6 +88,62 @@ import Testing
         for one in running { one.stop() }
     }
 
+    @Test("What a gateway had under way that ended as a whole is free for the others within 15 s", arguments: ["supervisor", "all"])
+    func aGatewayThatEnds(what: String) throws {
+        let redis = try RedisServer(in: folder)
+        let (dying, other) = (
+            try stage("concurrent 2; key $header.x-key;", inRedis: true, redis),
+            try stage("concurrent 2; key $header.x-key;", inRedis: true, redis)
+        )
+        let running = try begin(2, dying)
+        #expect(try ask(other).status == 429)
+        let processes = ["worker", "control"].flatMap { dying.gateway.children($0) }
+        let killed = Date()
+        kill(dying.gateway.supervisor, SIGKILL)
+        if what == "all" { for process in processes { kill(process, SIGKILL) } }
+        // Workers do not outlive what started them, beyond the time in which they may end what is under way.
+        #expect(eventually(within: 90) { processes.allSatisfy { !Program.isAlive($0) } })
+        #expect(eventually(within: 60) { (try? ask(other)["ratelimit"]) == "\"one\";r=1" })
+        print("Free again after \(Int(Date().timeIntervalSince(killed) * 1_000)) ms")
+        for one in running { one.stop() }
+    }
+
+    @Test("A tunnel keeps its place for as long as it lasts", arguments: [false, true])
+    func tunnels(inRedis: Bool) throws {
+        let redis = try RedisServer(in: folder)
+        let (port, plain) = (Ports.free(), Ports.free())
+        let stage = try Stage(
+            routes: "route /ws/** { upstream ws; public; upgrade websocket; limit one; } route /in { upstream app; auth sso; }",
+            general: """
+                listen 127.0.0.1:\(plain) { plaintext; }
+                redis main { address 127.0.0.1:\(redis.port); timeout 500ms; }
+                limit one { concurrent 1; key $client.ip; \(inRedis ? "store main;" : "") }
+                limit other { rate 1000/1h; key $client.ip; store main; }
+                upstream ws { server 127.0.0.1:\(port); }
+                route /other { upstream app; public; limit other; }
+                """, workers: 2)
+        #expect(eventually { (try? stage.gateway.curl("/other").status) == 200 })
+        let peer = try Executable.peerServer("websocket_peer", port, in: stage.folder)
+        defer { peer.stop() }
+        func open() throws -> (client: RawClient, head: String) {
+            let client = try RawClient(port: plain)
+            client.send(
+                "GET /ws/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            return (client, client.read(until: "\r\n\r\n"))
+        }
+        var first: (client: RawClient, head: String)? = try open()
+        #expect(first?.head.hasPrefix("HTTP/1.1 101") == true, "\(first?.head ?? "")")
+        // Longer than anybody is believed who says nothing.
+        let deadline = Date().addingTimeInterval(18)
+        while Date() < deadline {
+            #expect(try open().head.hasPrefix("HTTP/1.1 429"))
+            usleep(1_000_000)
+        }
+        first = nil
+        #expect(eventually(within: 30) { (try? open().head.hasPrefix("HTTP/1.1 101")) == true })
+    }
+
     @Test("A Redis that was away learns of what is under way, and nobody is counted twice")
     func storeAway() throws {
         let redis = try RedisServer(in: folder)

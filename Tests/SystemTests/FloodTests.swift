@@ -59,6 +59,26 @@ import Testing
         if kind != "continuation" { #expect(eventually { stage.gateway.program.log.contains("ended for floods of frames") }) }
     }
 
+    /// What a client has begun is charged, also where it takes each request back at once: it is refused from then on.
+    @Test(arguments: ["", "count_status 401;", "lockout"], [false, true])
+    func requestsThatAreTakenBackStayCharged(_ counted: String, inRedis: Bool) throws {
+        let folder = TemporaryFolder()
+        let redis = try RedisServer(in: folder)
+        let limit = counted == "lockout" ? "lockout 20/1h { status 401; for 1h; }" : "rate 20/1h; \(counted)"
+        let stage = try Stage(
+            routes: "route /** { upstream app; public; limit one; } route /in { upstream app; auth sso; }",
+            general: """
+                redis main { address 127.0.0.1:\(redis.port); timeout 2s; }
+                limit one { \(limit) key $client.ip; \(inRedis ? "store main;" : "") }
+                limit other { rate 1000/1h; key $header.x-other; store main; }
+                route /other { upstream app; public; limit other; }
+                """, workers: 1)
+        #expect(eventually { (try? stage.gateway.curl("/other").status) == 200 })
+        _ = try Executable.peer("http2", ["flood", "\(stage.gateway.port)", "reset", "1"])
+        let answer = try stage.gateway.curl("/")
+        #expect(answer.status == 429, "\(answer)")
+    }
+
     @Test func takesNoMoreConnectionsThanItMay() throws {
         let port = Ports.free()
         let stage = try Stage(

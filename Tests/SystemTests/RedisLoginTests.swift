@@ -64,15 +64,17 @@ import Testing
             #expect(try redisCLI(server.port, tls: login, words).contains("NOPERM"), "\(words)")
         }
         _ = try redisCLI(server.port, ["ACL", "LOG", "RESET"])
-        _ = try redisCLI(server.port, ["HSET", "pc2:rates:customers", "free", "2/1h"])
+        _ = try redisCLI(server.port, ["HSET", "pc2:rates:customers", "gold", "2000/1h"])
         let stage = try Stage(
-            routes: "route /** { upstream app; public; limit one; limit two; } route /in { upstream app; auth sso; }",
+            routes: "route /** { upstream app; auth sso; limit one; limit two; }",
             general: """
                 redis main { address 127.0.0.1:\(server.port); username gate; password one; timeout 2s; }
                 limit one { rate $claim.plan { redis main customers; free 1/1h; default free; } key $client.ip; store main; }
-                limit two { rate 9/1h; key $client.ip; store main; when_store_fails local; share auto; }
+                limit two { rate 9000/1h; key $client.ip; store main; when_store_fails local; share auto; }
                 """)
-        #expect(eventually { (try? stage.gateway.curl("/")["ratelimit-policy"]?.contains("q=2")) == true }, "\(stage.gateway.log)")
+        let bearer = ["-H", "Authorization: Bearer \(try stage.signer.token(subject: "ann", ["plan": "gold"]))"]
+        #expect(
+            eventually { (try? stage.gateway.curl("/", bearer)["ratelimit-policy"]?.contains("q=2000")) == true }, "\(stage.gateway.log)")
         #expect(eventually { (try? redisCLI(server.port, ["ZCARD", "pc2:members"]).hasPrefix("1")) == true })
         let refused = try redisCLI(server.port, ["ACL", "LOG"])
         #expect(!refused.contains("gate") && !stage.gateway.log.contains("NOPERM"), "\(refused) \(stage.gateway.log)")
