@@ -7,6 +7,14 @@ import Time
 extension LimitScript {
     /// By which its digest is called.
     static let command = [UInt8]("EVALSHA".utf8)
+    /// As above, where the server keeps none.
+    static let commandWithText = [UInt8]("EVAL".utf8)
+    static let bytes = [UInt8](text.utf8)
+
+    /// Whether a server says that it knows no `SCRIPT`.
+    static func isUnkept(_ error: String) -> Bool {
+        ["unknown command", "unsupported", "not supported"].contains(where: error.lowercased().contains)
+    }
 
     static func arguments(_ works: [LimitWork]) -> [[UInt8]] {
         var arguments: [[UInt8]] = [[]]

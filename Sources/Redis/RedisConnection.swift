@@ -52,7 +52,7 @@ final class RedisConnection: EventHandler, EndOfTurnHandler {
         self.host = host
         self.loop = loop
         self.owner = owner
-        io = try ConnectionIO(try Socket.connect(to: address), for: [.readable, .writable], self, on: loop)
+        io = try ConnectionIO(try Socket.connect(to: address, keepsAlive: true), for: [.readable, .writable], self, on: loop)
     }
 
     var isOpen: Bool { state == .open }

@@ -116,6 +116,9 @@ extension RedisLink {
         case (.role, .error(let text)) where text.hasPrefix("NOPERM") || text.hasPrefix("ERR"): break
         // What a server that does not know AUTH says of it may have the password in it.
         case (.authentication, .error(let text)): return fail("AUTH is refused: \(Self.code(of: text))")
+        case (.script, .error(let text)) where LimitScript.isUnkept(text):
+            script = .unkept
+            tellOnce("it keeps no scripts, so each question brings one along", text)
         case (_, .error(let text)): return fail(text)
         case (.role, .array(let parts)):
             guard case .string(let role)? = parts.first else { return fail("ROLE gave no role") }

@@ -42,7 +42,7 @@ extension RedisLink {
         return true
     }
 
-    private func tellOnce(_ what: String, _ reason: String) {
+    func tellOnce(_ what: String, _ reason: String) {
         if toldOnce.insert(what).inserted { observer?.storeSaid(title, "\(what): \(reason)") }
     }
 

@@ -26,6 +26,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         case loaded([UInt8])
         /// The server has lost it, and has been asked to load it once more.
         case reloading([UInt8])
+        /// The server keeps no scripts, as proxies do that know no `SCRIPT`: each call brings the text.
+        case unkept
     }
 
     enum Call {
@@ -226,17 +228,17 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     func call(_ arguments: [[UInt8]], _ call: Call) {
         var command: [[UInt8]] = []
         command.reserveCapacity(2 + arguments.count)
-        command.append(LimitScript.command)
-        command.append(digest)
-        command += arguments
-        ask(command, call)
-    }
-
-    private var digest: [UInt8] {
         switch script {
         case .unknown: preconditionFailure("a call before the script was loaded")
-        case .loaded(let digest), .reloading(let digest): digest
+        case .loaded(let digest), .reloading(let digest):
+            command.append(LimitScript.command)
+            command.append(digest)
+        case .unkept:
+            command.append(LimitScript.commandWithText)
+            command.append(LimitScript.bytes)
         }
+        command += arguments
+        ask(command, call)
     }
 
     func ask(_ command: [[UInt8]], _ call: Call) {
@@ -283,7 +285,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         switch entry.call {
         case .greeting(let kind, let isLast): greeted(kind, reply, isLast: isLast)
         case .loading:
-            script = .loaded(digest)
+            if case .reloading(let digest) = script { script = .loaded(digest) }
             if case .error(let text) = reply { refused(text) }
         case .other: break
         case .question(let answer): answer(reply)

@@ -21,9 +21,20 @@ package enum Socket {
     }
 
     /// Starts to connect; the socket is writable when that has succeeded or failed (``pendingError(_:)``).
-    package static func connect(to address: SocketAddress) throws(SystemError) -> Descriptor {
+    ///
+    /// - Parameter keepsAlive: whether the system asks for a sign of life where nothing has been said for 15 s, so that a network on the way does not
+    ///   forget the connection, and one whose other end is gone breaks within half a minute.
+    package static func connect(to address: SocketAddress, keepsAlive: Bool = false) throws(SystemError) -> Descriptor {
         let socket = try open(address.family)
-        if case .ip = address { try set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        if case .ip = address {
+            try set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+            if keepsAlive {
+                try set(socket, SOL_SOCKET, SO_KEEPALIVE, 1)
+                for (option, value) in [(TCP_KEEPIDLE, Int32(15)), (TCP_KEEPINTVL, 5), (TCP_KEEPCNT, 3)] {
+                    try set(socket, Int32(IPPROTO_TCP), option, value)
+                }
+            }
+        }
         // SAFETY: the address form lives for the call.
         let result = unsafe address.withSystemForm { unsafe pc_connect(socket.raw, $0, $1) }
         guard result == 0 || errno == EINPROGRESS else { throw SystemError("connect") }

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import RateLimiting
 import System
@@ -159,6 +160,23 @@ import Time
                 return second.open.value == 1 && first.open.value == 0
             })
         #expect(stage.turnUntil { asked.allSatisfy { $0.told.count == 1 } })
+    }
+
+    /// Where nobody asks for a while the system keeps the connection alive, and finds out when the other end is gone.
+    @Test func aConnectionIsKeptAlive() throws {
+        let server = try ScriptedRedis()
+        let link = try stage.link("address 127.0.0.1:\(server.port);")
+        #expect(stage.turnUntil { link.isAvailable })
+        let port = String(server.port, radix: 16, uppercase: true)
+        let far = "0100007F:" + String(repeating: "0", count: 4 - port.count) + port
+        // Of proc(5): local and remote address, the state, the queues, and the timer that runs: 02 is that of keepalive.
+        let table = try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)
+        var timers: [Substring] = []
+        for line in table.split(separator: "\n") {
+            let columns = line.split(separator: " ")
+            if columns.count > 5, columns[2] == far, columns[3] == "01" { timers.append(columns[5]) }
+        }
+        #expect(!timers.isEmpty && timers.allSatisfy { $0.hasPrefix("02:") }, "\(timers)")
     }
 
     /// Who connects in vain does it less and less often: a server that comes back is not met by a storm.

@@ -106,6 +106,19 @@ import Testing
         #expect(try ask(stage, "other").status == 200)
     }
 
+    @Test("A server that keeps no scripts, as proxies do, counts all the same")
+    func noScripts() throws {
+        let server = try RedisServer(in: folder, ["--rename-command", "SCRIPT", ""])
+        let stage = try stage(server, "rate 3/1h")
+        #expect(eventually { (try? ask(stage, "warm").status) == 200 }, "\(stage.gateway.log)")
+        #expect(try (0..<5).map { _ in try ask(stage, "k").status } == [200, 200, 200, 429, 429])
+        #expect(stage.gateway.log.contains("redis main: it keeps no scripts, so each question brings one along"), "\(stage.gateway.log)")
+        #expect(!stage.gateway.log.contains("is away") && stage.folder.read("access.log").isEmpty)
+        #expect(try redis(server, "INFO", "commandstats").contains("cmdstat_eval:"))
+        let check = try run(Executable.portcullis, ["check", "--live", "-c", "\(stage.folder.path)/gateway.conf"])
+        #expect(check.status == 0 && check.text.contains("it keeps no scripts") && check.text.contains("it counts"), "\(check)")
+    }
+
     @Test("What Redis has said holds while it is away, and when it comes back without its data")
     func outage() throws {
         let server = try RedisServer(in: folder)

@@ -80,7 +80,7 @@ package struct LiveCheck {
             )
             return findings
         }
-        var digest: String?
+        var call: [String]?
         for (command, reply) in zip(commands, replies).prefix(first) {
             switch (command[0], reply) {
             case ("AUTH", .error(let text)):
@@ -94,14 +94,17 @@ package struct LiveCheck {
                         .error, "it is no master but a \(String(decoding: role.prefix(16), as: UTF8.self))",
                         "name the master, or use sentinel")
                 }
+            case ("SCRIPT", .error(let text)) where LimitScript.isUnkept(text):
+                call = ["EVAL", LimitScript.text]
+                tell(.warning, "it keeps no scripts, so each question brings one of 9 KiB along", "its user needs +eval, and not +evalsha")
             case (_, .error(let text)):
                 tell(.error, "\(command[0]) is refused: \(text.prefix(200))", Self.rights(for: command, isOfCluster))
-            case ("SCRIPT", .string(let bytes)): digest = String(decoding: bytes, as: UTF8.self)
+            case ("SCRIPT", .string(let bytes)): call = ["EVALSHA", String(decoding: bytes, as: UTF8.self)]
             default: break
             }
         }
-        if let digest {
-            findings += decision(digest, server, at: place, isOfCluster)
+        if let call {
+            findings += decision(call, server, at: place, isOfCluster)
             findings += rights(server, at: place, isOfCluster: isOfCluster)
         }
         findings += Self.version(replies[first]).map { LiveFinding($0.severity, "\(place.text): \($0.text)", hint: $0.hint) }
@@ -119,16 +122,17 @@ package struct LiveCheck {
     }
 
     /// Counts a request of nobody, and takes it back.
-    private func decision(_ digest: String, _ server: RedisSettings.Address, at place: SocketAddress, _ isOfCluster: Bool) -> [LiveFinding]
+    private func decision(_ script: [String], _ server: RedisSettings.Address, at place: SocketAddress, _ isOfCluster: Bool)
+        -> [LiveFinding]
     {
         let call = RemoteCall(name: settings.keyNames.probeName(0), fingerprint: 0, quota: Quota(count: 1_000_000, window: .seconds(1)))
         let arguments = LimitScript.arguments([.probe(call)]).map { String(decoding: $0, as: UTF8.self) }
         var commands: [[String]] = []
         if let login = settings.login.command { commands.append(login) }
         if settings.database > 0 { commands.append(["SELECT", String(settings.database)]) }
-        commands.append(["EVALSHA", digest] + arguments)
+        commands.append(script + arguments)
         guard case .success(let replies) = hold(commands, server, at: place), let reply = replies.last else {
-            return [LiveFinding(.error, "\(place.text): it does not reply to EVALSHA in time")]
+            return [LiveFinding(.error, "\(place.text): it does not reply to a question in time")]
         }
         if LimitScript.decisions(reply, of: [call]) != nil { return [LiveFinding(.good, "\(place.text): it counts")] }
         guard case .error(let text) = reply else { return [LiveFinding(.error, "\(place.text): its reply has another shape")] }
