@@ -24,7 +24,9 @@ package struct Template: Hashable, Sendable {
     }
 
     /// Reads `word`; a `$` starts a variable whose name runs over letters, digits, `_`, `-`, `.` and `~`, that of a claim also over `:` and `/`, or stands between parentheses, as in `$(claim.sub)/x`; `$$` is a `$`.
-    package init?(_ word: Word, _ diagnostics: Diagnostics) {
+    ///
+    /// - Parameter isForUpstream: whether it stands where limits have been asked already, in a field for the upstream.
+    package init?(_ word: Word, isForUpstream: Bool = false, _ diagnostics: Diagnostics) {
         var parts: [Part] = []
         var literal = ""
         var rest = Substring(word.text)
@@ -47,6 +49,10 @@ package struct Template: Hashable, Sendable {
                     "there is no variable $\(name)", at: word,
                     hint: NginxWords.variable(String(name)) ?? "the variables are \(Variable.known); write $$ for a $")
                 return nil
+            }
+            if variable == .limitsExceeded, !isForUpstream {
+                diagnostics.error(
+                    "$limits.exceeded stands in set_header alone", at: word, hint: "services get it: the access log has would_refuse_for")
             }
             if !literal.isEmpty { parts.append(.text(literal)) }
             literal = ""

@@ -7,6 +7,8 @@ package enum Variable: Hashable, Sendable {
     case requestURI, requestURL
     /// The payload of the token that let the request in, as it stands in it: Base64url.
     case tokenPayload
+    /// The limits in `shadow` that would have refused the request.
+    case limitsExceeded
     case claim(String), path(String), header(String), cookie(String), query(String)
 
     /// Whether only who asks decides its value.
@@ -30,6 +32,7 @@ package enum Variable: Hashable, Sendable {
         case "request.uri": self = .requestURI
         case "request.url": self = .requestURL
         case "token.payload": self = .tokenPayload
+        case "limits.exceeded": self = .limitsExceeded
         case "route": self = .route
         default:
             guard let dot = name.firstIndex(of: ".") else { return nil }
@@ -58,6 +61,7 @@ package enum Variable: Hashable, Sendable {
         case .requestURI: "$request.uri"
         case .requestURL: "$request.url"
         case .tokenPayload: "$token.payload"
+        case .limitsExceeded: "$limits.exceeded"
         case .route: "$route"
         case .claim(let name): "$claim.\(name)"
         case .path(let name): "$path.\(name)"
@@ -74,5 +78,5 @@ package enum Variable: Hashable, Sendable {
 
     package static let known =
         "$client.ip $request.id $request.method $request.url $request.scheme $request.host $request.uri $request.path $request.query "
-        + "$claim.NAME $token.payload $path.NAME $query.NAME $header.NAME $cookie.NAME $route"
+        + "$claim.NAME $token.payload $path.NAME $query.NAME $header.NAME $cookie.NAME $route $limits.exceeded"
 }

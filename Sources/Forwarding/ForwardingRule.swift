@@ -271,7 +271,9 @@ extension ForwardingRule {
                     return nil
                 }
                 if !names.insert(identity).inserted { diagnostics.error("\(name.text) is set twice in this route", at: name) }
-                return Template(directive.arguments[1], diagnostics).map { Header(name: name.text, value: $0, form: form) }
+                return Template(directive.arguments[1], isForUpstream: true, diagnostics).map {
+                    Header(name: name.text, value: $0, form: form)
+                }
             }
             switch block.one("forward_host").flatMap({ $0.word("keep or NAME", diagnostics) }) {
             case .some(let word) where word.text != "keep":

@@ -23,6 +23,8 @@ final class AddedFields {
     /// Of plans that do not stand in the file, by limit and number.
     private var readPolicies: [Int: FieldStart] = [:]
     private let areConcurrent: [Bool]
+    /// By limit, how many bytes of a response count as one, where they do; the fields say bytes then. 1 for all others.
+    private let bytes: [UInt64]
     private let headers: [LimitHeaders]
     /// Whether any limit is told otherwise than as drafted.
     private let isMixed: Bool
@@ -39,12 +41,13 @@ final class AddedFields {
         }
         self.firstPolicies = firstPolicies
         policies = limits.flatMap { limit in
-            (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { Self.policy($0, limit.name) }
+            (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { Self.policy($0, limit.name, bytes: limit.cost?.bytes) }
         }
         names = limits.map(\.name)
         headers = limits.map(\.headers)
         isMixed = headers.contains { $0 != .draft }
         counts = limits.map { limit in (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { $0.windows?.count ?? $0.count } }
+        bytes = limits.map { $0.cost?.bytes ?? 1 }
         areConcurrent = limits.map { $0.quota.windows?.isOfRequestsUnderWay == true }
         states = limits.map { FieldStart("RateLimit", "\"\($0.name)\";r=", isFleeting: true) }
     }
@@ -77,7 +80,7 @@ final class AddedFields {
         for index in asked.indices {
             let state = asked[index]
             Self.begin(states[state.limit.index], isFirst: index == 0, &output)
-            output.append(decimal: state.remaining)
+            output.append(decimal: Self.times(state.remaining, bytes[state.limit.index]))
             // When one ends nobody knows.
             if areConcurrent[state.limit.index] { continue }
             output.append(";t=")
@@ -92,18 +95,25 @@ final class AddedFields {
         if state.plan < counts[limit].count { return policies[firstPolicies[limit] + state.plan] }
         let place = limit << 32 | state.plan
         if let made = readPolicies[place] { return made }
-        let made = Self.policy(path.quota(ofPlan: state.plan, state.limit), names[limit])
+        let made = Self.policy(path.quota(ofPlan: state.plan, state.limit), names[limit], bytes: bytes[limit] > 1 ? bytes[limit] : nil)
         readPolicies[place] = made
         return made
     }
 
-    private static func policy(_ quota: Quota, _ name: String) -> FieldStart {
+    private static func times(_ count: UInt64, _ each: UInt64) -> UInt64 {
+        let (product, overflow) = count.multipliedReportingOverflow(by: each)
+        return overflow ? .max : product
+    }
+
+    /// - Parameter bytes: how many count as one; nil where requests are counted.
+    private static func policy(_ quota: Quota, _ name: String, bytes: UInt64?) -> FieldStart {
         if quota.windows?.isOfRequestsUnderWay == true {
             return FieldStart("RateLimit-Policy", "\"\(name)\";q=\(quota.count);qu=\"concurrent-requests\"")
         }
         // A month has no length of its own.
-        if case .calendar? = quota.windows?.kind { return FieldStart("RateLimit-Policy", "\"\(name)\";q=\(quota.count)") }
-        return FieldStart("RateLimit-Policy", "\"\(name)\";q=\(quota.count);w=\(max(1, quota.window.seconds))")
+        let count = "\"\(name)\";q=\(times(quota.count, bytes ?? 1))" + (bytes == nil ? "" : ";qu=\"content-bytes\"")
+        if case .calendar? = quota.windows?.kind { return FieldStart("RateLimit-Policy", count) }
+        return FieldStart("RateLimit-Policy", count + ";w=\(max(1, quota.window.seconds))")
     }
 
     /// Of several the one of which least is left: these fields have room for one.

@@ -249,6 +249,7 @@ final class RequestPath {
         }
         guard let admission = consume admission else { preconditionFailure("limits that were decided and admit nothing") }
         if tellsMoments { passage.admittedAt = Clock.now() }
+        if limiter.hasShadows { passage.context.exceeded = limiter.exceeded(passage.progress) }
         switch match.route.action {
         case .forward(let rule):
             if passage.decisions != nil { return .reply(try decided(passage, rule)) }

@@ -84,6 +84,8 @@ extension Limit {
             case .variable(.requestID), .variable(.requestURI), .variable(.requestURL), .variable(.requestQuery), .variable(.requestScheme):
                 "request's own words"
             case .variable(.tokenPayload): "token"
+            // Not in a key.
+            case .variable(.limitsExceeded): ""
             }
         }.joined()
     }

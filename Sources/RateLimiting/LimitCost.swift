@@ -52,6 +52,9 @@ package enum LimitCost: Equatable, Sendable {
     /// The field of the response that says it.
     package var field: String? { if case .responseHeader(let name, _) = self { name } else { nil } }
 
+    /// How many bytes of a response count as one; nil where it is not bytes that count.
+    package var bytes: UInt64? { if case .responseBytes(let size, _) = self { size } else { nil } }
+
     /// What is charged before the request is forwarded.
     var reserved: UInt64 { if case .fixed(let count) = self { count } else { 1 } }
 

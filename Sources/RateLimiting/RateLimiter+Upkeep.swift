@@ -1,3 +1,4 @@
+import Bytes
 import Routing
 import System
 package import Time
@@ -9,6 +10,16 @@ extension RateLimiter {
         let limit = (at: limit.index, limits[limit.index])
         guard let plans = limit.1.plans else { return limit.1.quota }
         return plans.all.indices.contains(number) ? plans.all[number].quota : planRates[limit.at]?.quota(number) ?? limit.1.quota
+    }
+
+    /// The names of the limits that would have refused the request, were they not there to be tried; with `, ` between them.
+    package func exceeded(_ progress: AdmissionProgress) -> [UInt8] {
+        var names: [UInt8] = []
+        for state in progress.states where limits[state.limit.index].isShadow && state.retryAfter > .zero {
+            if !names.isEmpty { names.append(", ") }
+            names.append(limits[state.limit.index].name)
+        }
+        return names
     }
 
     /// Whether stores have said the rates that stand there, or that they do not.

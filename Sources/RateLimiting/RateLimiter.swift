@@ -16,6 +16,8 @@ package final class RateLimiter {
     package let limits: [Limit]
     /// By limit, whether it is kept outside this host.
     private let areRemote: [Bool]
+    /// Whether any limit is there to be tried.
+    package let hasShadows: Bool
     /// Whether any limit has requests wait for their turn.
     package let delays: Bool
     /// Whether a response's head may say what its request costs.
@@ -49,6 +51,7 @@ package final class RateLimiter {
         areRemote = limits.map { if case .redis = $0.store { true } else { false } }
         requestsSeen = limits.map { _ in 0 }
         countsConcurrent = limits.contains { $0.isConcurrent }
+        hasShadows = limits.contains { $0.isShadow }
         delays = limits.contains { $0.delay > .zero }
         readsCosts = limits.contains { $0.cost?.field != nil }
         table = memory.table

@@ -29,6 +29,9 @@ package final class RequestContext {
     private var name = ""
     private var places: [String: Int] = [:]
 
+    /// The limits that would have refused the request, but refuse nobody; see ``Variable/limitsExceeded``.
+    package var exceeded: [UInt8] = []
+
     package init() {}
 
     /// Gives the head up, with its storage.
@@ -39,6 +42,7 @@ package final class RequestContext {
         client = clientIP
         isSecure = isHTTPS
         named = nil
+        if !exceeded.isEmpty { exceeded = [] }
         follow(route: "", captures: [:])
     }
 
@@ -87,6 +91,7 @@ package final class RequestContext {
         case .requestURL: url
         case .route: [UInt8](routeName)
         case .claim, .tokenPayload: nil
+        case .limitsExceeded: exceeded.isEmpty ? nil : exceeded
         case .path(let name): captures[name].map { target.decodedSegment($0) }
         case .header(let name): head.field(named: name)
         case .cookie(let name): head.cookie(named: name)

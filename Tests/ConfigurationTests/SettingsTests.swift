@@ -174,6 +174,7 @@ private func warnings(_ text: String) -> (errors: [String], warnings: [String]) 
         ("limit l { rate 5/m; key $client.ip; allow $claim.role; }", "which values are allowed?"),
         ("redis r { shards a:1; }", "write shards HOST:PORT HOST:PORT …"),
         ("redis r { cluster a:1; database 2; }", "a cluster has one database"),
+        ("limit l { rate 5/m; key $limits.exceeded; }", "$limits.exceeded stands in set_header alone"),
         ("redis r { cluster a:1; rehash_after 5s; }", "rehash_after is for shards"),
         ("redis r { sentinel a:1 { tls; } }", "a sentinel needs the master's name"),
         ("redis r { address a:1; password x; password_file y; }", "there are a password and a password_file"),

@@ -113,19 +113,22 @@ import Testing
         let (stage, _) = try stage(
             "rate 100000/31d; key $header.x-key; cost response_bytes/1k;", inRedis: inRedis, server,
             routes: "route /** { upstream costs; public; limit one; } route /in { upstream app; auth sso; }", version: version)
-        func left(_ key: String) throws -> String? {
-            try stage.gateway.curl("/none", ["-H", "X-Key: \(key)"])["ratelimit"]?.split(separator: ";").dropFirst().first.map(String.init)
+        /// In KiB; the field says bytes.
+        func left(_ key: String) throws -> Int? {
+            let answer = try stage.gateway.curl("/none", ["-H", "X-Key: \(key)"])
+            #expect(answer["ratelimit-policy"] == "\"one\";q=102400000;qu=\"content-bytes\";w=2678400", "\(answer)")
+            return answer["ratelimit"]?.split(separator: ";").dropFirst().first.flatMap { Int($0.dropFirst(2)) }.map { $0 / 1_024 }
         }
         #expect(try stage.gateway.curl("/long", ["-H", "X-Key: a"]).status == 200)
-        #expect(try left("a") == "r=99989")
+        #expect(try left("a") == 99_989)
         #expect(try stage.gateway.curl("/none", ["-H", "X-Key: b"]).status == 200)
-        #expect(try left("b") == "r=99998")
+        #expect(try left("b") == 99_998)
         // A client that goes away has had what it has had.
         _ = try folder.write("long", String(repeating: "x", count: 60_000_000))
         _ = try? stage.gateway.curl("/long", ["-H", "X-Key: c", "--limit-rate", "20k", "--max-time", "1"])
         #expect(
             eventually {
-                guard let text = try? left("c")?.dropFirst(2), let left = Int(text) else { return false }
+                guard let left = try? left("c") else { return false }
                 return left < 99_980 && left > 45_000
             })
     }

@@ -67,7 +67,8 @@ import Testing
         let log = "\(folder.path)/access.log"
         let store = inRedis ? "store main;" : ""
         let stage = try Stage(
-            routes: "route /** { upstream app; public; limit new; limit old; } route /in { upstream app; auth sso; }",
+            routes:
+                "route /** { upstream app; public; limit new; limit old; set_header X-Odd $limits.exceeded; } route /in { upstream app; auth sso; }",
             general: """
                 access_log \(log);
                 redis main { address 127.0.0.1:\(server.port); timeout 500ms; }
@@ -77,8 +78,10 @@ import Testing
                 route /other { upstream app; public; limit other; }
                 """)
         #expect(eventually { (try? ask(stage, "warm").status) == 200 })
-        let answers = try (0..<7).map { _ in try ask(stage, "k") }
+        // The service is told; what a client says of it is not.
+        let answers = try (0..<7).map { _ in try ask(stage, "k", ["-H", "X-Odd: mine"]) }
         #expect(answers.map(\.status) == [200, 200, 200, 200, 200, 429, 429], "\(answers.map(\.status))")
+        #expect(answers.prefix(5).map { $0.echoed("odd") } == ["", "", "new", "new", "new"])
         #expect(
             answers[3]["ratelimit"]?.contains("\"new\";r=0;") == true && answers[3]["ratelimit"]?.contains("\"old\";r=1;") == true,
             "\(answers[3])")
