@@ -87,12 +87,18 @@ extension RateLimiter {
     }
 
     /// One of so many requests is looked at.
-    func noteKey(_ id: LimitID, _ fingerprint: UInt64, _ identity: Identity?, _ context: RequestContext, _ now: Instant) {
-        requestsSeen[id.index] &+= 1
-        guard requestsSeen[id.index] % sampledOf == 0 else { return }
-        let limit = limits[id.index]
+    @inline(__always)
+    func noteKey(_ limit: Limit, _ id: LimitID, _ fingerprint: UInt64, _ identity: Identity?, _ context: RequestContext, _ now: Instant) {
+        keysSeen &+= 1
+        if keysSeen % sampledOf == 0 { note(limit, id, fingerprint, identity, context, now) }
+    }
+
+    private func note(
+        _ limit: Limit, _ id: LimitID, _ fingerprint: UInt64, _ identity: Identity?, _ context: RequestContext, _ now: Instant
+    ) {
         topKeys[id.index, default: TopKeys()].note(fingerprint, at: now) { limit.keyText(identity, in: context, fingerprint) }
     }
 }
 
-private let sampledOf: UInt64 = 16
+/// A prime: so each limit of a request has its turn, however many there are.
+private let sampledOf: UInt64 = 17

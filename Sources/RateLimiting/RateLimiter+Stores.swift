@@ -274,7 +274,9 @@ extension RateLimiter {
                     isAdmitted = progress.change { admitWithinBound(id, place, share, now, &$0) }
                     guard isAdmitted else { continue }
                 }
-                isAdmitted = progress.change { admitLocally(id, call.fingerprint, call.quota, now, &$0, standIn: standIn, call: call) }
+                isAdmitted = progress.change {
+                    admitLocally(limit, id, call.fingerprint, call.quota, now, &$0, standIn: standIn, call: call)
+                }
             }
         }
         pending?.late = { [unowned self] decisions, now in charged(group, decisions, standIns, isAdmitted: isAdmitted, now) }

@@ -37,7 +37,8 @@ package final class RateLimiter {
     let countsConcurrent: Bool
     /// By limit.
     var topKeys: [Int: TopKeys] = [:]
-    var requestsSeen: [UInt64]
+    /// Of which one in so many is looked at.
+    var keysSeen: UInt64 = 0
     let metrics: LimitMetrics?
     /// By limit, where some of its plans stand in a store.
     var planRates: [Int: PlanRates] = [:]
@@ -49,7 +50,6 @@ package final class RateLimiter {
     package init(limits: [Limit], memory: LimitMemory, stores: [String: any RemoteStore], metrics: LimitMetrics? = nil) {
         self.limits = limits
         areRemote = limits.map { if case .redis = $0.store { true } else { false } }
-        requestsSeen = limits.map { _ in 0 }
         countsConcurrent = limits.contains { $0.isConcurrent }
         hasShadows = limits.contains { $0.isShadow }
         delays = limits.contains { $0.delay > .zero }
@@ -99,11 +99,15 @@ package final class RateLimiter {
         _ ids: [LimitID], in context: RequestContext, _ now: Instant, _ present: inout AdmissionProgress.Present
     ) -> Bool {
         for id in ids where areRemote[id.index] { return false }
-        for id in ids where !isAllowed(id, present.permit?.identity, context) {
+        for id in ids {
+            // Looked up once: each look at a list of objects counts references.
+            let limit = limits[id.index]
             let identity = present.permit?.identity
-            let fingerprint = fingerprint(of: limits[id.index], id, identity, in: context)
-            noteKey(id, fingerprint, identity, context, now)
-            guard admitLocally(id, fingerprint, quota(of: id, identity), now, &present) else { break }
+            if let allowance = limit.allowance, allowance.covers(identity, in: context) { continue }
+            let fingerprint = fingerprint(of: limit, id, identity, in: context)
+            noteKey(limit, id, fingerprint, identity, context, now)
+            let quota = limit.plans == nil ? limit.quota : quota(of: limit, id, identity)
+            guard admitLocally(limit, id, fingerprint, quota, now, &present) else { break }
         }
         present.isDecided = true
         return true
@@ -113,11 +117,12 @@ package final class RateLimiter {
     private func ask(_ ids: [LimitID], in context: RequestContext, _ now: Instant, _ progress: AdmissionProgress) {
         var groups: [AdmissionProgress.Group] = []
         var leased: [AdmissionProgress.Group] = []
-        for id in ids where !isAllowed(id, progress.identity, context) {
+        for id in ids {
             let limit = limits[id.index]
+            if let allowance = limit.allowance, allowance.covers(progress.identity, in: context) { continue }
             let key = key(of: limit, id, progress.identity, in: context)
-            let quota = quota(of: id, progress.identity)
-            noteKey(id, key.fingerprint, progress.identity, context, now)
+            let quota = quota(of: limit, id, progress.identity)
+            noteKey(limit, id, key.fingerprint, progress.identity, context, now)
             if let cap = limit.bounds.cap {
                 let place = LimitBounds.fingerprint(ofCap: key.fingerprint)
                 guard progress.change({ admitWithinBound(id, place, cap, now, &$0) }) else { return progress.finish() }
@@ -136,7 +141,7 @@ package final class RateLimiter {
                 } else {
                     groups.append(AdmissionProgress.Group(store: store, ids: [id], calls: [call], leasedUnder: nil))
                 }
-            } else if !progress.change({ admitLocally(id, key.fingerprint, quota, now, &$0) }) {
+            } else if !progress.change({ admitLocally(limit, id, key.fingerprint, quota, now, &$0) }) {
                 return progress.finish()
             }
         }
@@ -154,13 +159,8 @@ package final class RateLimiter {
         return max(1, fingerprint ^ rate)
     }
 
-    private func isAllowed(_ id: LimitID, _ identity: Identity?, _ context: RequestContext) -> Bool {
-        limits[id.index].allowance?.covers(identity, in: context) ?? false
-    }
-
     /// What a limit lets through of this identity.
-    private func quota(of id: LimitID, _ identity: Identity?) -> Quota {
-        let limit = limits[id.index]
+    private func quota(of limit: Limit, _ id: LimitID, _ identity: Identity?) -> Quota {
         guard limit.plans != nil else { return limit.quota }
         if let plans = limit.plans, let read = planRates[id.index]?.quota(for: identity, claim: plans.claim) { return read }
         let (quota, isNamed) = limit.quota(for: identity)
@@ -295,10 +295,9 @@ package final class RateLimiter {
     ///   - standIn: of a charge in place of a store's.
     ///   - call: what that store would have been asked.
     func admitLocally(
-        _ id: LimitID, _ fingerprint: UInt64, _ quota: Quota, _ now: Instant, _ present: inout AdmissionProgress.Present,
+        _ limit: Limit, _ id: LimitID, _ fingerprint: UInt64, _ quota: Quota, _ now: Instant, _ present: inout AdmissionProgress.Present,
         standIn: StandIn? = nil, call: RemoteCall? = nil
     ) -> Bool {
-        let limit = limits[id.index]
         let decision = table.admit(fingerprint, quota, units: limit.cost?.reserved ?? 1, now: now.nanoseconds)
         let isShadow = limit.isShadow && !decision.isAllowed
         if decision.isAllowed, standIn == nil {
