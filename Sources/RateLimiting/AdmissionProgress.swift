@@ -42,8 +42,8 @@ package final class AdmissionProgress {
         var held: [HeldRequests.Key] = []
         /// Limits that let the request through without counting it, because their store was late.
         var uncounted: [(limit: LimitID, standIn: StandIn)] = []
-        /// The store that was late for this request, which waits for it no more.
-        var lateStore: String?
+        /// Servers of stores that were late for this request, which waits for them no more.
+        var lateServers: [ObjectIdentifier] = []
         /// How long the request waits for its turn.
         var turn = Nanoseconds.zero
         /// The limit that it waits for.
@@ -165,8 +165,11 @@ package final class AdmissionProgress {
     /// The store that is asked next.
     var nextGroup: Group? { change { $0.remoteGroups.first } }
 
-    /// The store that was late for this request; nil for none.
-    var lateStore: String? { change { $0.rest?.lateStore } }
+    /// Whether a server was late for this request.
+    func waitedInVain(for server: ObjectIdentifier?) -> Bool {
+        guard let server else { return false }
+        return change { $0.rest?.lateServers.contains(server) ?? false }
+    }
 
     func forgetGroup() { change { _ = $0.remoteGroups.removeFirst() } }
 

@@ -19,7 +19,7 @@ extension Limit {
                     + (isDefault ? plan.name == "default" ? " for others" : " for \(plan.name) and others" : " for \(plan.name)")
             }
             text = "by claim \(plans.claim): \(parts.joined(separator: "; "))"
-            if let source = plans.source { text += "; others as \(source.name) in redis \(source.store) says" }
+            if let source = plans.source { text += "; plans that stand in \(source.name) of redis \(source.store) go before these" }
             text += "; for each " + key.map(Self.words).joined(separator: " and ")
         } else {
             text = Self.rateText(whole.quota)

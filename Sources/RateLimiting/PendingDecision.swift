@@ -6,7 +6,13 @@ import Time
 final class PendingDecision: RemoteDecisionReceiver {
     private var handler: ((PendingDecision, [GCRA.Decision]?, Instant) -> Void)?
 
-    init(_ handler: @escaping (PendingDecision, [GCRA.Decision]?, Instant) -> Void) { self.handler = handler }
+    /// - Parameter askedAt: when the call was made, where somebody wants to know how long it took.
+    init(at askedAt: Instant = .past, _ handler: @escaping (PendingDecision, [GCRA.Decision]?, Instant) -> Void) {
+        self.askedAt = askedAt
+        self.handler = handler
+    }
+
+    let askedAt: Instant
 
     var isForgotten: Bool { handler == nil }
 

@@ -9,7 +9,7 @@ extension RateLimiter {
                 progress.forgetGroup()
                 continue
             }
-            guard let store = stores[group.store], progress.lateStore != group.store else {
+            guard let store = stores[group.store] else {
                 progress.forgetGroup()
                 guard decideWithout(group, progress, now, nil) else { return progress.finish() }
                 continue
@@ -18,7 +18,7 @@ extension RateLimiter {
                 progress.forgetGroup()
                 return ask(group, in: parts, of: store, progress, now)
             }
-            guard store.isAvailable(for: group.calls) else {
+            guard store.isAvailable(for: group.calls), !progress.waitedInVain(for: store.server(of: group.calls)) else {
                 progress.forgetGroup()
                 guard decideWithout(group, progress, now, nil) else { return progress.finish() }
                 continue
@@ -28,7 +28,8 @@ extension RateLimiter {
                 progress.forgetGroup()
                 continue
             }
-            let pending = PendingDecision { [unowned self] pending, decisions, now in self.decided(group, decisions, progress, now, pending)
+            let pending = PendingDecision(at: now) { [unowned self] pending, decisions, now in
+                self.decided(group, decisions, progress, now, pending)
             }
             releaseWhereAbandoned(pending, group)
             progress.change { $0.pending = pending }
@@ -57,7 +58,7 @@ extension RateLimiter {
         let replies = PartReplies(asked, unasked: groups.filter { !store.isAvailable(for: $0.calls) })
         guard !asked.isEmpty else { return decided(replies, progress, now) }
         let pending = asked.indices.map { index in
-            PendingDecision { [unowned self] pending, decisions, now in
+            PendingDecision(at: now) { [unowned self] pending, decisions, now in
                 guard replies.take(decisions, pending, at: index) else {
                     // It may end before the others have replied.
                     if let decisions { pending.forgotten = { pending.abandoned?(decisions, now) } }
@@ -97,7 +98,7 @@ extension RateLimiter {
             guard take(reply.decisions, of: reply.group, progress, now) else { return progress.finish() }
         }
         for (group, pending) in replies.missing {
-            if pending != nil { progress.change { $0.withRest { $0.lateStore = group.store } } }
+            if let pending { noteLate(group, pending, progress, now) }
             guard decideWithout(group, progress, now, pending) else { return progress.finish() }
         }
         askNextStore(progress, now)
@@ -162,12 +163,21 @@ extension RateLimiter {
             return askNextStore(progress, now)
         }
         guard let decisions, decisions.count == group.calls.count else {
-            progress.change { $0.withRest { $0.lateStore = group.store } }
+            noteLate(group, pending, progress, now)
             guard decideWithout(group, progress, now, pending) else { return progress.finish() }
             return askNextStore(progress, now)
         }
         guard take(decisions, of: group, progress, now) else { return progress.finish() }
         askNextStore(progress, now)
+    }
+
+    /// A server that has had its time is not waited for by the same request a second time.
+    private func noteLate(_ group: AdmissionProgress.Group, _ pending: PendingDecision, _ progress: AdmissionProgress, _ now: Instant) {
+        guard let store = stores[group.store], now.since(pending.askedAt) >= store.timeout, let server = store.server(of: group.calls)
+        else {
+            return
+        }
+        progress.change { $0.withRest { $0.lateServers.append(server) } }
     }
 
     /// Records what a store has decided; false when it refuses.
@@ -264,7 +274,8 @@ extension RateLimiter {
             case .closed:
                 metrics?.decided(id, .failedClosed)
                 let next = stores[group.store]?.triesAgainAt([call], now: now) ?? now
-                progress.change { refuse(&$0, .storeUnavailable(limit: id, retryAfter: next.since(now)), now) }
+                let wait = next > now ? next.since(now) : .zero
+                progress.change { refuse(&$0, .storeUnavailable(limit: id, retryAfter: wait), now) }
                 isAdmitted = false
             case .local:
                 let standIn = StandIn(group.store)

@@ -1,4 +1,3 @@
-import Bytes
 import Routing
 import System
 package import Time
@@ -14,12 +13,12 @@ extension RateLimiter {
 
     /// The names of the limits that would have refused the request, were they not there to be tried; with `, ` between them.
     package func exceeded(_ progress: AdmissionProgress) -> [UInt8] {
-        var names: [UInt8] = []
+        var names: [String] = []
         for state in progress.states where limits[state.limit.index].isShadow && state.retryAfter > .zero {
-            if !names.isEmpty { names.append(", ") }
-            names.append(limits[state.limit.index].name)
+            // A limit and what a host lets through of it are one.
+            if !names.contains(limits[state.limit.index].name) { names.append(limits[state.limit.index].name) }
         }
-        return names
+        return [UInt8](names.joined(separator: ", ").utf8)
     }
 
     /// Whether stores have said the rates that stand there, or that they do not.

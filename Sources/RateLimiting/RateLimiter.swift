@@ -348,7 +348,7 @@ package final class RateLimiter {
         }
         // A store that has just come back is not asked by all who were refused in the same second.
         if case .storeUnavailable(let id, let wait) = error {
-            let least = max(wait, .seconds(1))
+            let least = min(max(wait, .seconds(1)), .seconds(30))
             error = .storeUnavailable(limit: id, retryAfter: Nanoseconds(least.count + SystemRandom.word() % least.count))
         }
         for (fingerprint, quota, charge) in present.rest?.chargedBounds ?? [] {

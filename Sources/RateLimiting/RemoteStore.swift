@@ -29,6 +29,12 @@ package protocol RemoteStore: AnyObject {
     /// False while the server of these calls, of which all are decided together, is known to be away: nothing should wait for it then.
     func isAvailable(for calls: [RemoteCall]) -> Bool
 
+    /// How long a call may take.
+    var timeout: Nanoseconds { get }
+
+    /// The server of these calls, of which all are decided together; nil while there is none.
+    func server(of calls: [RemoteCall]) -> ObjectIdentifier?
+
     /// While it is away: when somebody finds out next whether it is back.
     func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant
 

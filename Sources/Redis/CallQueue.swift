@@ -5,7 +5,7 @@ import Time
 struct CallQueue<Call> {
     struct Entry {
         let call: Call
-        fileprivate(set) var sentAt: Instant
+        let sentAt: Instant
         var isLate = false
     }
 
@@ -18,15 +18,7 @@ struct CallQueue<Call> {
     var isEmpty: Bool { first == entries.count }
     var count: Int { entries.count - first }
 
-    /// - Parameter moment: when its time began; where that is before those that went out earlier, as of one that goes out again, their time ends with its own.
-    mutating func add(_ call: Call, at moment: Instant) {
-        var index = entries.count
-        while index > first + lateCount, entries[index - 1].sentAt > moment {
-            index -= 1
-            entries[index].sentAt = moment
-        }
-        entries.append(Entry(call: call, sentAt: moment))
-    }
+    mutating func add(_ call: Call, at now: Instant) { entries.append(Entry(call: call, sentAt: now)) }
 
     /// When the call was sent that has waited longest without being late.
     var oldestInTime: Instant? { first + lateCount < entries.count ? entries[first + lateCount].sentAt : nil }

@@ -71,6 +71,8 @@ enum LimitScript {
             local is_whole = count < -1
             count = math.abs(count)
             local stored = redis.pcall('GET', KEYS[keys_before + i])
+            -- Not a wrong value, but a right that is missing, or a server that is not well.
+            if type(stored) == 'table' and stored.err and not string.find(stored.err, 'WRONGTYPE', 1, true) then error(stored.err) end
             local far, back, raw, own, reach = 0, 0, nil, nil, nil
             local kind, spec
             if not cost then kind, spec = string.match(ARGV[a + 1], '^(%a):(.*)$') end
@@ -210,14 +212,14 @@ enum LimitScript {
               if type(stored) == 'string' then arrival, paid, taken, most = string.match(stored, '^(%S+) (%S+) (%S+) (%S+)$') end
               local was_window = type(stored) == 'string' and string.match(stored, '^w %d+ %d+ %d+$')
               arrival, paid, taken, most = number(arrival), number(paid), number(taken), number(most)
-              if arrival and paid and taken and most and paid > 0 and most <= ahead_max then
+              if arrival and paid and taken and most and paid >= 0.001 and most <= ahead_max then
                 far, back = math.max(0, arrival - now), taken
                 -- Further ahead than any request takes it: a clock was set, and the key would be refused until then.
                 if far > most + 1 then far, mended[i] = most, true end
                 -- Before it is too large to be counted on. Who is refunded now gets nothing back once.
                 if back > 4000000000000000 then back = 0 end
                 raw, own, reach = far, paid, most
-                if math.abs(paid - cost) > 0.0005 then far = far * cost / paid end
+                if math.abs(paid - cost) > 0.0005 then far = math.min(far * cost / paid, ahead_max) end
               elseif not was_window then
                 far, mended[i] = tolerance, true
               end
@@ -229,6 +231,8 @@ enum LimitScript {
               local left = math.max(0, math.min(finish - math.max(finish - cost * count, now), far))
               -- Less has been refunded than when it was charged: it is another key by now. One microsecond was rounded up.
               if back + 1 < second_number then left = 0 end
+              -- What was counted at another rate meanwhile stays counted at that.
+              if raw and math.abs(own - cost) > 0.0005 then raw, kept[i] = math.max(0, raw - left * own / cost), true end
               far, back = far - left, back + left
             else
               local floor = math.min(first_number, tolerance)
@@ -292,7 +296,7 @@ enum LimitScript {
             if not cost or type(stored) ~= 'string' then return nil end
             local arrival, paid, taken, most = string.match(stored, '^(%S+) (%S+) (%S+) (%S+)$')
             arrival, paid, taken, most = number(arrival), number(paid), number(taken), number(most)
-            if not (arrival and paid and taken and most) or math.abs(paid - cost) > 0.0005 or taken > 4000000000000000 then return nil end
+            if not (arrival and paid and taken and most) or paid < 0.001 or most > ahead_max or math.abs(paid - cost) > 0.0005 or taken > 4000000000000000 then return nil end
             far, back = math.max(0, arrival - now), taken
             if far > most + 1 or far > tolerance + 1 then return nil end
           elseif not cost then

@@ -50,7 +50,10 @@ extension RedisLink {
     ///
     /// - Parameter elsewhere: called where another server of a cluster has the key.
     func reset(_ call: RemoteCall, elsewhere: @escaping (Redirection) -> Void = { _ in }) {
-        guard isReady else { return }
+        guard isReady else {
+            if earlyResets.count < earlyResetsMax { earlyResets.append(call) }
+            return
+        }
         asked.remove(call.fingerprint)
         // What was asked before says what the host knew then.
         sendGathered()
@@ -71,3 +74,6 @@ extension RedisLink {
             })
     }
 }
+
+/// Resets that wait for a connection to come about.
+private let earlyResetsMax = 64

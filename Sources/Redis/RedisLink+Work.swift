@@ -84,7 +84,7 @@ extension RedisLink {
             loadAgain()
             // Who has asked and waits no longer has been decided on by somebody else.
             let again = isLate ? works.filter(\.isRefund) : works
-            if !isRepeated, !again.isEmpty { send(again, repeats: sentAt) }
+            if !isRepeated, !again.isEmpty { send(again.map { repeated($0, sentAt) }, isRepeated: true) }
             return
         }
         if let redirection = Redirection(text), let owner {
@@ -97,6 +97,18 @@ extension RedisLink {
         // A late probe counted as late.
         if isLate, case .probe? = works.first { return }
         if case .probe? = works.first { refused(text, isProbe: true) } else { refused(text) }
+    }
+
+    /// The same once more, for those who wait no longer for it than for the first time.
+    private func repeated(_ work: LimitWork, _ sentAt: Instant) -> LimitWork {
+        func timed(_ receiver: any RemoteDecisionReceiver) -> any RemoteDecisionReceiver {
+            receiver as? RedirectedCall ?? RedirectedCall(receiver, until: sentAt.adding(settings.timeout), on: loop, metrics)
+        }
+        return switch work {
+        case .decision(let receiver, let calls): .decision(timed(receiver), calls: calls)
+        case .shared(let receivers, let call): .shared(receivers.map(timed), call)
+        case .refund, .probe: work
+        }
     }
 
     /// - Returns: false where it means nothing to who has the links.

@@ -32,9 +32,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     enum Call {
         /// One call of the script; again where the server had lost it.
-        ///
-        /// - Parameter repeats: when it was sent first.
-        case works([LimitWork], repeats: Instant?)
+        case works([LimitWork], isRepeated: Bool)
         case loading
         /// What only the order of replies is kept for.
         case other
@@ -71,6 +69,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     private var isTurnQueued = false
     /// Questions of a part of a cluster that came before the connection was there.
     private var early: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver, isHandedOn: Bool)] = []
+    /// Keys to be reset before what waits for the connection is asked.
+    var earlyResets: [RemoteCall] = []
     var pause = retryPauseFirst
     /// When it connects again, after a failure.
     private var connectsAt = Instant.past
@@ -120,7 +120,12 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     var isAvailable: Bool { isReady && breaker.isClosed }
 
     /// While it is not available: when it finds out next whether it is again.
-    var triesAgainAt: Instant { isReady ? breaker.probeAt : connectsAt }
+    ///
+    /// - Returns: now where it is asked already.
+    var triesAgainAt: Instant {
+        let moment = isReady ? breaker.probeAt : connectsAt
+        return moment == .never ? loop.now : moment
+    }
 
     /// Ends it for good: nobody is told, and who waits has no reply.
     func end() {
@@ -180,10 +185,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         // The turn may have taken a while: the server's time begins now.
         let now = Clock.now()
         if !unsent.isEmpty { metrics?.batchSent() }
-        for call in unsent {
-            // Who is asked for again waits no longer than others.
-            if case .works(_, let since?) = call { sent.add(call, at: since) } else { sent.add(call, at: now) }
-        }
+        for call in unsent { sent.add(call, at: now) }
         unsent.removeAll(keepingCapacity: true)
         connection?.flush()
         armTimer()
@@ -222,7 +224,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
         if sent.lateCount >= lateMax { fail("it owes \(sent.lateCount) replies") }
     }
 
-    func send(_ works: [LimitWork], repeats: Instant? = nil) { call(LimitScript.arguments(works), .works(works, repeats: repeats)) }
+    func send(_ works: [LimitWork], isRepeated: Bool = false) { call(LimitScript.arguments(works), .works(works, isRepeated: isRepeated)) }
 
     /// Calls the script.
     func call(_ arguments: [[UInt8]], _ call: Call) {
@@ -289,7 +291,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
             if case .error(let text) = reply { refused(text) }
         case .other: break
         case .question(let answer): answer(reply)
-        case .works(let works, let first): take(reply, to: works, isRepeated: first != nil, entry.isLate, entry.sentAt, length)
+        case .works(let works, let isRepeated): take(reply, to: works, isRepeated: isRepeated, entry.isLate, entry.sentAt, length)
         }
         leaveIfOutdated()
     }
@@ -335,8 +337,9 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     /// The connection is there: what came before goes out, or has no reply.
     func sendEarly() {
-        let waiting = early
-        early = []
+        let (resets, waiting) = (earlyResets, early)
+        (earlyResets, early) = ([], [])
+        if isReady { for call in resets { reset(call) } }
         for one in waiting where (one.receiver as? RedirectedCall)?.isOver != true {
             decide(one.calls, for: one.receiver, isHandedOn: one.isHandedOn)
         }

@@ -36,6 +36,10 @@ final class SingleStore: RedisStore {
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { link.isAvailable }
 
+    var timeout: Nanoseconds { link.settings.timeout }
+
+    func server(of calls: [RemoteCall]) -> ObjectIdentifier? { ObjectIdentifier(link) }
+
     func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant { link.triesAgainAt }
 
     func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] {

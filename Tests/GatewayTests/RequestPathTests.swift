@@ -17,6 +17,8 @@ private final class ScriptedStore: RemoteStore {
     var isAvailable = true
     func isAvailable(for calls: [RemoteCall]) -> Bool { isAvailable }
     func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant { now }
+    var timeout: Nanoseconds { .milliseconds(50) }
+    func server(of calls: [RemoteCall]) -> ObjectIdentifier? { ObjectIdentifier(self) }
     func parts(of calls: [RemoteCall]) -> [[Int]]? { nil }
     private(set) var pending: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver)] = []
     private(set) var refunds = 0

@@ -29,6 +29,8 @@ private final class ScriptedStore: RemoteStore {
     func knows(_ fingerprint: UInt64, name: [UInt8]) -> Bool { !isNew }
     func parts(of calls: [RemoteCall]) -> [[Int]]? { parts }
     func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant { now }
+    var timeout: Nanoseconds { .milliseconds(50) }
+    func server(of calls: [RemoteCall]) -> ObjectIdentifier? { ObjectIdentifier(self) }
     func isAvailable(for calls: [RemoteCall]) -> Bool {
         isAvailable && !calls.contains { call in awayKeys.contains { call.name.starts(with: $0.utf8) } }
     }
@@ -61,6 +63,8 @@ private final class ImmediateStore: RemoteStore {
     func parts(of calls: [RemoteCall]) -> [[Int]]? { nil }
     func isAvailable(for calls: [RemoteCall]) -> Bool { true }
     func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant { now }
+    var timeout: Nanoseconds { .milliseconds(50) }
+    func server(of calls: [RemoteCall]) -> ObjectIdentifier? { ObjectIdentifier(self) }
     init(_ now: Instant) { self.now = now }
 
     func decide(_ calls: [RemoteCall], for receiver: any RemoteDecisionReceiver) {
@@ -244,6 +248,19 @@ private final class Waiter: AdmissionWaiter {
         #expect(begin(limiter, [0], next))
         #expect(try isAdmitted(next))
         #expect(begin(limiter, [0], progress(waiter)))
+    }
+
+    /// A request with limits that are asked one after the other waits for a late server once. One that has lost its connection is no reason not to ask again.
+    @Test(arguments: [UInt64(50), 10]) func aLateServerIsWaitedForOnce(milliseconds: UInt64) throws {
+        let limiter = try limiter(limit("there", in: .redis("a")), limit("leased", in: .redis("a"), lease: 10))
+        let waiter = Waiter()
+        let asked = progress(waiter)
+        #expect(!begin(limiter, [0, 1], asked))
+        #expect(first.calls.count == 1)
+        first.beLate(at: now.adding(.milliseconds(milliseconds)))
+        #expect(first.calls.count == (milliseconds < 50 ? 1 : 0) && asked.isDecided == (milliseconds >= 50))
+        if !asked.isDecided { first.reply(at: now, [granted()]) }
+        #expect(try isAdmitted(asked))
     }
 
     @Test func aGrantThatComesLateForARefusedRequestIsGivenBack() throws {

@@ -199,6 +199,31 @@ import Time
         #expect(connections.value == before)
     }
 
+    /// A key that an operator forgives is forgiven where it lies by now.
+    @Test(arguments: ["MOVED", "ASK"]) func aResetGoesOnToWhereTheKeyIs(error: String) throws {
+        let other = try ScriptedRedis()
+        let (target, asked) = (Box(other.port), Box(0))
+        let server = try server(target, asked, error: error)
+        let store = try store("cluster 127.0.0.1:\(server.port); timeout 2s;")
+        let call = LinkStage.call()
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 10)
+                return store.isAvailable(for: [call])
+            })
+        // It waits for the connection there, and so does what is asked afterwards.
+        store.reset(call)
+        let next = KeptDecision()
+        store.decide([call], for: next)
+        #expect(
+            eventually {
+                loop.turn(waitingAtMost: 10)
+                return next.told.count == 1
+            })
+        let words = other.heard.value.split(separator: "\r\n").filter { ["reset", "one", "decide"].contains($0) }
+        #expect(words == ["reset", "one"] && next.told.first??.first?.isAllowed == true, "\(words)")
+    }
+
     /// Servers that send each question to another place: links, connections and questions about the slots stay few.
     @Test func aStormOfRedirectionsIsBounded() throws {
         let (own, slotsAsked, redirected) = (Box(0), Box(0), Box(0))

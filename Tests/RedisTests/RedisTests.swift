@@ -164,20 +164,6 @@ import Testing
         #expect(breaker.isClosed && breaker.probeAt == .never)
     }
 
-    /// What goes out again, because the server had lost the script, waits no longer than it would have.
-    @Test func whatGoesOutAgainHasItsOwnTime() {
-        var queue = CallQueue<Int>()
-        func moment(_ milliseconds: UInt64) -> Instant { start.adding(.milliseconds(milliseconds)) }
-        queue.add(0, at: moment(10))
-        #expect(queue.makeLate(sentBy: moment(10)) == 0)
-        queue.add(1, at: moment(40))
-        queue.add(2, at: moment(50))
-        queue.add(3, at: moment(20))
-        #expect(queue.oldestInTime == moment(20) && queue.oldest == moment(10))
-        #expect((0..<3).map { _ in queue.makeLate(sentBy: moment(20)) } == [1, 2, 3])
-        #expect(queue.lateCount == 4 && queue.oldestInTime == nil)
-    }
-
     @Test func repliesAreOwedInOrder() {
         var queue = CallQueue<Int>()
         for number in 0..<5 { queue.add(number, at: start.adding(.milliseconds(UInt64(number)))) }

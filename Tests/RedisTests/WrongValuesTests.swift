@@ -81,6 +81,48 @@ import Time
         }
     }
 
+    /// What is taken back of a key that was counted at another rate meanwhile leaves that count as it is, and no number is too large to be written.
+    @Test func whatIsTakenBackOfAnotherPlanChangesNoRate() throws {
+        let server = try ScriptServer()
+        let now = Clock.wallSeconds() * 1_000_000
+        let (free, gold) = (Quota(count: 1, window: .seconds(30 * 86_400)), Quota(count: 1_000, window: .seconds(3_600)))
+        func call(_ quota: Quota) -> RemoteCall { RemoteCall(name: Array("k".utf8), fingerprint: 1, quota: quota) }
+        func refund(_ quota: Quota, _ charge: GCRA.Charge) throws -> RedisReply {
+            try server.run(LimitScript.arguments([.refund([RemoteRefund(call: call(quota), charge: charge)])]), at: now)
+        }
+        let first = try server.ask("k", free, at: now)
+        #expect(first.isAllowed)
+        for _ in 0..<40 { #expect(try server.ask("k", gold, at: now).isAllowed) }
+        _ = try refund(free, first.charge)
+        // Of 41 that were counted one was taken back.
+        #expect(try server.ask("k", gold, at: now).remaining == 1_000 - 41)
+        for value in ["\(now + 3_600_000_000).000 0.000000001 0.000 2000000.000", "\(now + 1_000_000).000 1e-300 0.000 86486400000000.000"]
+        {
+            try server.set("k", value)
+            let reply = try refund(free, first.charge)
+            guard case .array = reply else {
+                Issue.record("\(value): \(reply)")
+                continue
+            }
+            guard case .integer(let left) = try server.command(["PTTL", "k"]) else { throw ScriptServer.Failure() }
+            #expect(left > 0 && left <= 86_486_400_000)
+        }
+    }
+
+    /// A server that may not be read is not well; its values are not wrong ones.
+    @Test func aRightThatIsMissingIsNoWrongValue() throws {
+        let server = try ScriptServer()
+        let quota = Quota(count: 3, window: .seconds(10))
+        #expect(try server.command(["ACL", "SETUSER", "default", "-get"]) == .status("OK"))
+        let call = RemoteCall(name: Array("k".utf8), fingerprint: 1, quota: quota)
+        let reply = try server.run(LimitScript.arguments(deciding: [call]), at: Clock.wallSeconds() * 1_000_000)
+        guard case .error(let text) = reply else {
+            Issue.record("\(reply)")
+            return
+        }
+        #expect(text.contains("permission") || text.contains("NOPERM") || text.contains("can't run"), "\(text)")
+    }
+
     /// A lock's numbers that no gateway writes: the key is locked for no longer than a lock lasts, and Redis does not count to them.
     @Test func wrongNumbersOfALockAreBounded() throws {
         let server = try ScriptServer()

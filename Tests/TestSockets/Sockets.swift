@@ -275,8 +275,10 @@ package final class ScriptedServer: @unchecked Sendable {
         }.start()
     }
 
-    /// Takes no more connections.
-    package func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+    private let isStopped = Flag()
+
+    /// Takes no more connections. Once: the number may be another socket's afterwards.
+    package func stop() { if isStopped.setFirst() { shutdown(listener, Int32(SHUT_RDWR)) } }
 
     deinit { stop() }
 }
@@ -289,6 +291,14 @@ package final class Flag: @unchecked Sendable {
 
     package var isSet: Bool { lock.withLock { value } }
     package func set() { lock.withLock { value = true } }
+
+    /// Whether it was not set before.
+    package func setFirst() -> Bool {
+        lock.withLock {
+            defer { value = true }
+            return !value
+        }
+    }
 }
 
 package final class Box<Value>: @unchecked Sendable {

@@ -1,4 +1,5 @@
 import System
+import TLS
 import Time
 
 /// What the gateway's user may do, tried command by command: a script that meets a missing right tells the first one alone.
@@ -47,8 +48,14 @@ extension LiveCheck {
 
     /// Who is let in without a password may do to the limits what the server's default user may.
     func strangers(_ server: RedisSettings.Address, at place: SocketAddress) -> [LiveFinding] {
-        guard case .success(let replies) = hold([["PING"]], server, at: place), let reply = replies.first else { return [] }
-        if case .error(let text) = reply, text.hasPrefix("NOAUTH") { return [] }
+        // With the gateway's own certificate it is no stranger.
+        if settings.tls?.files != nil { return [] }
+        guard case .success(let replies) = hold([["PING"]], server, at: place) else { return [] }
+        switch replies.first {
+        case .status("PONG")?: break
+        case .error(let text)? where text.hasPrefix("NOPERM"): break
+        default: return []
+        }
         return [
             LiveFinding(
                 .warning, "\(place.text): it lets everybody in without a password: its user default has none",

@@ -94,9 +94,15 @@ package struct LiveCheck {
                         .error, "it is no master but a \(String(decoding: role.prefix(16), as: UTF8.self))",
                         "name the master, or use sentinel")
                 }
+            case ("ROLE", .error(let text)):
+                tell(
+                    .warning, "it does not say whether it is a master, which the first write finds out: \(text.prefix(200))",
+                    "its user needs +role")
             case ("SCRIPT", .error(let text)) where LimitScript.isUnkept(text):
                 call = ["EVAL", LimitScript.text]
-                tell(.warning, "it keeps no scripts, so each question brings one of 9 KiB along", "its user needs +eval, and not +evalsha")
+                tell(
+                    .warning, "it keeps no scripts, so each question brings one of \(LimitScript.bytes.count / 1_024) KiB along",
+                    "its user needs +eval, and not +evalsha")
             case (_, .error(let text)):
                 tell(.error, "\(command[0]) is refused: \(text.prefix(200))", Self.rights(for: command, isOfCluster))
             case ("SCRIPT", .string(let bytes)): call = ["EVALSHA", String(decoding: bytes, as: UTF8.self)]

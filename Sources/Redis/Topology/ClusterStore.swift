@@ -67,6 +67,10 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { calls.first.flatMap { link(of: $0.name) }?.isAvailable ?? false }
 
+    var timeout: Nanoseconds { settings.timeout }
+
+    func server(of calls: [RemoteCall]) -> ObjectIdentifier? { calls.first.flatMap { link(of: $0.name) }.map { ObjectIdentifier($0) } }
+
     func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant { calls.first.flatMap { link(of: $0.name) }?.triesAgainAt ?? nextAt }
 
     func name(ofKey key: [UInt8], limit: String, tag: [UInt8]?) -> [UInt8] { settings.keyNames.name(ofKey: key, limit: limit, tag: tag) }

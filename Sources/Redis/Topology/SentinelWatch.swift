@@ -5,8 +5,8 @@ import Time
 ///
 /// One sentinel is asked each second; another one is listened to for `+switch-master`, which moves the link at once, also where the old master still
 /// answers: it does not know yet that it is one no more. Who answers is asked for a while, and then the next one: it may have been cut off itself. While the link is at a server that says that it is the
-/// master, a sentinel that says otherwise has the others asked too: what two of them say, and more than name the present one, holds. Where none answers, the
-/// link stays where it is.
+/// master, a sentinel that says otherwise has the others asked too: what more than half of them say holds, or, where some do not answer, what two of them say
+/// and more than name the present one. Where none answers, the link stays where it is.
 final class SentinelWatch: TimerHandler {
     private let settings: SentinelSettings
     private let loop: EventLoop
@@ -19,6 +19,8 @@ final class SentinelWatch: TimerHandler {
     private var listening: (connection: SentinelConnection, place: Place)?
     /// What sentinels have said a short while ago, while one of them names another master than the link is at.
     private var opinions: [Opinion] = []
+    /// Until when one that named the present master in a dispute is asked alone: another one is behind, and would only begin the next dispute.
+    private var settledUntil = Instant.past
     /// The server that was left last for another one: a sentinel that has not heard of that still names it.
     private var left: (address: SocketAddress, at: Instant)?
     /// How often the present one has answered.
@@ -36,7 +38,8 @@ final class SentinelWatch: TimerHandler {
 
     private struct Opinion {
         let place: Place
-        let address: SocketAddress
+        /// Nil where there was no answer.
+        let address: SocketAddress?
         let at: Instant
     }
 
@@ -77,9 +80,7 @@ final class SentinelWatch: TimerHandler {
         }
         // A server that is not there, or says that it is no master: perhaps the sentinel is behind.
         if !link.isReady, link.current != nil, order.count > 1, asking != nil { dropAsking() }
-        // In a dispute each tick hears another one; what those have said that are gone counts no longer.
         opinions.removeAll { loop.now.since($0.at) >= opinionFor }
-        if !opinions.isEmpty { leaveAsking() }
         if asking == nil { ask() } else { asking?.connection.ask() }
         if listening == nil, listenAfter <= loop.now { listen() }
     }
@@ -94,6 +95,11 @@ final class SentinelWatch: TimerHandler {
     private func askedInVain(_ place: Place) {
         link.metrics?.topologyAsked(false)
         asking = nil
+        answers = 0
+        if !opinions.isEmpty {
+            hear(nil, from: place)
+            if !opinions.isEmpty, hasUnheard { loop.set(timer!, at: loop.now.adding(nextPause)) }
+        }
         order.removeAll { $0 == place }
         order.append(place)
     }
@@ -155,26 +161,50 @@ final class SentinelWatch: TimerHandler {
     }
 
     private func heard(_ address: SocketAddress, from place: Place) {
-        let isPresent = link.addresses == [address]
         answers += 1
-        if isPresent, opinions.isEmpty { return answers < answersOfOne ? askFirst(place) : leaveAsking() }
-        if !isPresent, let left, left.address == address, loop.now.since(left.at) < leftFor { return askFirst(place) }
+        let isPresent = link.addresses == [address]
+        if opinions.isEmpty {
+            if isPresent {
+                let isNext = answers >= answersOfOne && order.count > 1 && loop.now >= settledUntil
+                return isNext ? leaveAsking() : askFirst(place)
+            }
+            // It has not heard of a change that this host has.
+            if let left, left.address == address, loop.now.since(left.at) < leftFor { return askFirst(place) }
+        }
         guard link.isReady, order.count > 1 else {
             askFirst(place)
             return isPresent ? opinions = [] : move(to: address)
         }
+        hear(address, from: place)
+        guard !opinions.isEmpty else { return }
+        leaveAsking()
+        if hasUnheard { ask() }
+    }
+
+    private var hasUnheard: Bool { order.contains { next in !opinions.contains { $0.place == next } } }
+
+    /// Takes down what a sentinel has said in a dispute, and ends the dispute where that is enough.
+    private func hear(_ address: SocketAddress?, from place: Place) {
         opinions.removeAll { $0.place == place }
         opinions.append(Opinion(place: place, address: address, at: loop.now))
-        let others = opinions.filter { link.addresses != [$0.address] }
-        guard let other = others.first(where: { opinion in others.count { $0.address == opinion.address } > 1 })?.address else {
-            if others.isEmpty {
-                opinions = []
-                return askFirst(place)
-            }
-            return hearAnother(place)
+        var votes: [(address: SocketAddress, count: Int)] = []
+        for case let said? in opinions.map(\.address) {
+            if let index = votes.firstIndex(where: { $0.address == said }) { votes[index].count += 1 } else { votes.append((said, 1)) }
         }
-        guard others.count(where: { $0.address == other }) > opinions.count - others.count else { return hearAnother(place) }
-        move(to: other)
+        let present = votes.first { link.addresses == [$0.address] }?.count ?? 0
+        if let most = votes.max(by: { $0.count < $1.count }), link.addresses != [most.address],
+            most.count * 2 > order.count || !hasUnheard && most.count > 1 && most.count > present
+        {
+            return move(to: most.address)
+        }
+        guard present * 2 > order.count || !hasUnheard else { return }
+        // Nothing changes. Who says so is asked from now on.
+        let confirming = opinions.first { $0.address.map { link.addresses == [$0] } ?? false }?.place
+        opinions = []
+        settledUntil = loop.now.adding(settledFor)
+        guard let confirming else { return }
+        if asking?.place != confirming { leaveAsking() }
+        askFirst(confirming)
     }
 
     private func askFirst(_ place: Place) {
@@ -186,12 +216,6 @@ final class SentinelWatch: TimerHandler {
         if let before = link.addresses.first { left = (before, loop.now) }
         opinions = []
         link.move(to: address)
-    }
-
-    /// Asks one that has not said anything yet, if there is one; the next turn of the clock asks all again, one after the other.
-    private func hearAnother(_ place: Place) {
-        leaveAsking()
-        if order.contains(where: { next in !opinions.contains { $0.place == next } }) { ask() }
     }
 
     /// It is asked last from now on, and has not failed.
@@ -209,6 +233,10 @@ private let askPause = Nanoseconds.seconds(1)
 private let complaintPause = Nanoseconds.seconds(60)
 private let leftFor = Nanoseconds.seconds(10)
 /// So long what a sentinel has said counts in a dispute.
-private let opinionFor = Nanoseconds.seconds(2)
+private let opinionFor = Nanoseconds.seconds(5)
 /// One sentinel is asked so many times in a row.
 private let answersOfOne = 5
+/// So long after a dispute that changed nothing.
+private let settledFor = Nanoseconds.seconds(30)
+/// Where one does not answer in a dispute, the next one is asked after this.
+private let nextPause = Nanoseconds.milliseconds(20)

@@ -72,6 +72,10 @@ final class ShardedStore: RedisStore, RedisLinkOwner {
 
     func isAvailable(for calls: [RemoteCall]) -> Bool { calls.first.map { shards[shard(of: $0.name)].link.isAvailable } ?? false }
 
+    var timeout: Nanoseconds { settings.timeout }
+
+    func server(of calls: [RemoteCall]) -> ObjectIdentifier? { calls.first.map { ObjectIdentifier(shards[shard(of: $0.name)].link) } }
+
     func triesAgainAt(_ calls: [RemoteCall], now: Instant) -> Instant {
         calls.first.map { shards[shard(of: $0.name)].link.triesAgainAt } ?? now
     }
