@@ -27,8 +27,8 @@ struct GatewayGauges {
         sum.set(.workers, ["draining"], UInt64(state.workers.count(where: \.isDraining)))
         sum.set(.limitTableEntries, [], memory.limitTable.entries)
         sum.set(.limitTableEvictions, [], memory.limitTable.evictions)
-        for redis in names.redis { sum.set(.storeUp, [redis], sum.value(.storeUp, [redis]) > 0 ? 1 : 0) }
         for redis in names.redis {
+            sum.set(.storeUp, [redis], sum.value(.storeUp, [redis]) > 0 ? 1 : 0)
             let members = memory.limits.members.count(of: redis)
             if members > 0 { sum.set(.storeMembers, [redis], members) }
         }

@@ -23,8 +23,8 @@ final class AddedFields {
     /// Of plans that do not stand in the file, by limit and number.
     private var readPolicies: [Int: FieldStart] = [:]
     private let areConcurrent: [Bool]
-    /// By limit, how many bytes of a response count as one, where they do; the fields say bytes then. 1 for all others.
-    private let bytes: [UInt64]
+    /// By limit, how many bytes of a response count as one, where they do: the fields say bytes then.
+    private let bytes: [UInt64?]
     private let headers: [LimitHeaders]
     /// Whether any limit is told otherwise than as drafted.
     private let isMixed: Bool
@@ -47,7 +47,7 @@ final class AddedFields {
         headers = limits.map(\.headers)
         isMixed = headers.contains { $0 != .draft }
         counts = limits.map { limit in (limit.plans?.all.map(\.quota) ?? [limit.quota]).map { $0.windows?.count ?? $0.count } }
-        bytes = limits.map { $0.cost?.bytes ?? 1 }
+        bytes = limits.map { $0.cost?.bytes }
         areConcurrent = limits.map { $0.quota.windows?.isOfRequestsUnderWay == true }
         states = limits.map { FieldStart("RateLimit", "\"\($0.name)\";r=", isFleeting: true) }
     }
@@ -80,7 +80,7 @@ final class AddedFields {
         for index in asked.indices {
             let state = asked[index]
             Self.begin(states[state.limit.index], isFirst: index == 0, &output)
-            output.append(decimal: Self.times(state.remaining, bytes[state.limit.index]))
+            output.append(decimal: bytes[state.limit.index].map { Self.times(state.remaining, $0) } ?? state.remaining)
             // When one ends nobody knows.
             if areConcurrent[state.limit.index] { continue }
             output.append(";t=")
@@ -95,14 +95,14 @@ final class AddedFields {
         if state.plan < counts[limit].count { return policies[firstPolicies[limit] + state.plan] }
         let place = limit << 32 | state.plan
         if let made = readPolicies[place] { return made }
-        let made = Self.policy(path.quota(ofPlan: state.plan, state.limit), names[limit], bytes: bytes[limit] > 1 ? bytes[limit] : nil)
+        let made = Self.policy(path.quota(ofPlan: state.plan, state.limit), names[limit], bytes: bytes[limit])
         readPolicies[place] = made
         return made
     }
 
     private static func times(_ count: UInt64, _ each: UInt64) -> UInt64 {
         let (product, overflow) = count.multipliedReportingOverflow(by: each)
-        return overflow ? .max : product
+        return overflow ? integerMax : min(product, integerMax)
     }
 
     /// - Parameter bytes: how many count as one; nil where requests are counted.
@@ -155,3 +155,6 @@ final class AddedFields {
         output.append(value.span)
     }
 }
+
+/// The largest integer of a structured field (RFC 9651 §3.3.1).
+private let integerMax: UInt64 = 999_999_999_999_999

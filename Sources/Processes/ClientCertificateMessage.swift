@@ -1,4 +1,5 @@
 import Observability
+import System
 
 /// A certificate that servers are shown, which has changed; see ``MessageKind/clientCertificate``.
 package struct ClientCertificateMessage {
@@ -7,7 +8,17 @@ package struct ClientCertificateMessage {
     package let chain: [UInt8]
     package let key: [UInt8]
 
-    package init?(_ reader: inout MessageReader) {
+    /// Reads one, has it used, and wipes the message and what was read of it.
+    package static func take(_ message: [UInt8], _ reader: inout MessageReader, _ use: (ClientCertificateMessage) -> Void) {
+        defer { Secrets.wipe(message) }
+        guard let told = ClientCertificateMessage(&reader) else { return }
+        use(told)
+        // Both may stand in one file.
+        Secrets.wipe(told.key)
+        Secrets.wipe(told.chain)
+    }
+
+    private init?(_ reader: inout MessageReader) {
         guard let chainFile = reader.text(), let keyFile = reader.text(), let chain = reader.bytes(), let key = reader.bytes() else {
             return nil
         }

@@ -88,7 +88,7 @@ import Testing
         for one in running { one.stop() }
     }
 
-    @Test("What a gateway had under way that ended as a whole is free for the others within 15 s", arguments: ["supervisor", "all"])
+    @Test("What a gateway had under way that ended as a whole becomes free for the others", arguments: ["supervisor", "all"])
     func aGatewayThatEnds(what: String) throws {
         let redis = try RedisServer(in: folder)
         let (dying, other) = (

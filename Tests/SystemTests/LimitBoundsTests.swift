@@ -35,6 +35,14 @@ import Testing
         }
         #expect(try count(redisCLI(server.port, ["INFO", "commandstats"])) == count(calls))
         #expect(try ask(stage, "other").status == 200)
+        // Operators see it, and a key that they forgive has it whole again.
+        func limit(_ action: String) throws -> String {
+            try run(Executable.portcullis, ["limit", action, "--socket", "\(stage.folder.path)/admin.sock", "one", "k"]).text
+        }
+        let shown = try limit("show")
+        #expect(shown.contains("cap of this host: 0 left"), "\(shown)")
+        #expect(try limit("reset").contains("cap of this host: 3 left"))
+        #expect(try (0..<4).map { _ in try ask(stage, "k").status } == [200, 200, 200, 429])
     }
 
     @Test("With share auto each of the hosts that share a Redis goes on with its part when it is away")

@@ -168,6 +168,54 @@ import Testing
         }
     }
 
+    @Test("A server of a cluster whose certificate is not right gets no password, whoever names it")
+    func clusterWithAnotherCertificate() throws {
+        for name in ["right", "wrong"] { try Credentials.certificate(in: folder, name: name, names: ["127.0.0.1"]) }
+        // They trust each other.
+        try folder.write("both.crt", folder.read("right.crt") + folder.read("wrong.crt"))
+        let servers = try ["right", "wrong"].map { name in
+            let own = "\(folder.path)/\(name)-data"
+            try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
+            return try RedisServer(
+                in: folder, tls: true,
+                [
+                    "--cluster-enabled", "yes", "--cluster-port", "\(Ports.free())", "--cluster-require-full-coverage", "no", "--dir", own,
+                    "--tls-cert-file", "\(folder.path)/\(name).crt", "--tls-key-file", "\(folder.path)/\(name).key",
+                    "--tls-ca-cert-file", "\(folder.path)/both.crt", "--tls-auth-clients", "no", "--tls-cluster", "yes",
+                ])
+        }
+        defer { for server in servers { server.stop() } }
+        func cli(_ index: Int, _ words: [String]) throws -> String {
+            try redisCLI(servers[index].port, tls: ["--tls", "--insecure"], words).trimmingCharacters(in: .whitespacesAndNewlines)
+        }
+        // The first one has a half of the slots, and says that the second one has the other.
+        #expect(try cli(0, ["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]) == "OK")
+        let bus = try #require(try cli(1, ["CONFIG", "GET", "cluster-port"]).split(separator: "\n").last.flatMap { Int($0) })
+        #expect(try cli(0, ["CLUSTER", "MEET", "127.0.0.1", "\(servers[1].port)", "\(bus)"]) == "OK")
+        let id = try cli(1, ["CLUSTER", "MYID"])
+        #expect(eventually { (try? cli(0, ["CLUSTER", "NODES"]).contains(id)) == true })
+        #expect(try cli(1, ["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]) == "OK")
+        #expect(eventually(within: 30) { (try? cli(0, ["CLUSTER", "SLOTS"]).contains("16383")) == true })
+        for index in 0..<2 { #expect(try cli(index, ["CONFIG", "SET", "requirepass", "one-secret"]) == "OK") }
+        let stage = try Stage(
+            routes: routes,
+            general: """
+                redis main { cluster 127.0.0.1:\(servers[0].port); password one-secret; tls { trusted_certificate \(folder.path)/right.crt; } timeout 1s; }
+                limit one { rate 1000/1h; key $header.x-key; store main; when_store_fails closed; }
+                """)
+        func statuses() throws -> [Int] { try (0..<24).map { try stage.gateway.curl("/", ["-H", "X-Key: \($0)"]).status } }
+        #expect(eventually(within: 30) { (try? statuses().contains(200)) == true }, "\(stage.gateway.log)")
+        #expect(try Set(statuses()) == [200, 503])
+        #expect(
+            eventually { stage.gateway.log.contains("redis main (127.0.0.1:\(servers[1].port)) is away: TLS: certificate verify failed") },
+            "\(stage.gateway.log)")
+        let login = ["--tls", "--insecure", "-a", "one-secret", "--no-auth-warning"]
+        // The one question that has a password there is this one's.
+        let stats = try redisCLI(servers[1].port, tls: login, ["INFO", "commandstats"])
+        #expect(stats.contains("cmdstat_auth:calls=1,"), "\(stats)")
+        #expect(try redisCLI(servers[0].port, tls: login, ["INFO", "commandstats"]).contains("cmdstat_evalsha"))
+    }
+
     @Test("A cluster over TLS with client certificates, as a user of the documented rights")
     func clusterOverTLS() throws {
         try Credentials.certificate(in: folder, name: "redis", names: ["127.0.0.1"])

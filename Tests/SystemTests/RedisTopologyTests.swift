@@ -52,6 +52,34 @@ import Testing
         #expect(eventually { (try? redisCLI(last, ["DBSIZE"]).hasPrefix("0")) == false })
     }
 
+    @Test("Sentinel: a master that is replaced while it answers is left at once")
+    func failoverByHand() throws {
+        let trio = try SentinelTrio(in: folder)
+        defer { trio.stop() }
+        let list = trio.sentinelPorts.map { "127.0.0.1:\($0)" }.joined(separator: " ")
+        let fleet = try Fleet(2, redis: "sentinel \(list) { master limits; } timeout 500ms;", limit: "rate 40/40h; burst 40", in: folder)
+        defer { fleet.stop() }
+        func pass(_ count: Int) throws -> Int { try (0..<count).count { try fleet.ask($0 % 2, "/k").status == 200 } }
+        #expect(eventually { fleet.gateways.indices.allSatisfy { (try? fleet.ask($0, "/warm")["ratelimit"]) != nil } })
+        #expect(try pass(20) == 20)
+        let old = try #require(trio.masterPort)
+        #expect(try redisCLI(trio.sentinelPorts[0], ["SENTINEL", "FAILOVER", "limits"]).hasPrefix("OK"))
+        #expect(eventually(within: 60) { trio.masterPort.map { $0 != old } ?? false })
+        let new = try #require(trio.masterPort)
+        func clients(_ port: Int) -> Int {
+            (try? redisCLI(port, ["CLIENT", "LIST"]))?.components(separatedBy: "cmd=evalsha").count ?? 1
+        }
+        // Every worker is there, and none is left behind, although the old one has never been away.
+        #expect(
+            eventually(within: 60) {
+                for gateway in 0..<2 { for key in 0..<4 { _ = try? fleet.ask(gateway, "/other\(key)") } }
+                return clients(new) == 5 && clients(old) == 1
+            }, "\(clients(new)) \(clients(old)) \(fleet.log)")
+        // The count goes on where it was: what the old master had not passed on the hosts have told the new one.
+        #expect(try pass(30) == 20)
+        #expect(eventually(within: 60) { (try? redisCLI(old, ["ROLE"]).hasPrefix("slave")) == true })
+    }
+
     @Test("Cluster: a server ends under load, and its replica takes its place: nothing is uncounted elsewhere")
     func clusterNodeEnds() throws {
         let cluster = try RedisCluster(in: folder)
