@@ -54,8 +54,11 @@ extension RateLimiter {
             AdmissionProgress.Group(
                 store: group.store, ids: places.map { group.ids[$0] }, calls: places.map { group.calls[$0] }, leasedUnder: nil)
         }
-        let asked = groups.filter { store.isAvailable(for: $0.calls) }
-        let replies = PartReplies(asked, unasked: groups.filter { !store.isAvailable(for: $0.calls) })
+        func canBeAsked(_ group: AdmissionProgress.Group) -> Bool {
+            store.isAvailable(for: group.calls) && !progress.waitedInVain(for: store.server(of: group.calls))
+        }
+        let asked = groups.filter(canBeAsked)
+        let replies = PartReplies(asked, unasked: groups.filter { !canBeAsked($0) })
         guard !asked.isEmpty else { return decided(replies, progress, now) }
         let pending = asked.indices.map { index in
             PendingDecision(at: now) { [unowned self] pending, decisions, now in
@@ -173,10 +176,9 @@ extension RateLimiter {
 
     /// A server that has had its time is not waited for by the same request a second time.
     private func noteLate(_ group: AdmissionProgress.Group, _ pending: PendingDecision, _ progress: AdmissionProgress, _ now: Instant) {
-        guard let store = stores[group.store], now.since(pending.askedAt) >= store.timeout, let server = store.server(of: group.calls)
-        else {
-            return
-        }
+        guard let store = stores[group.store], let server = store.server(of: group.calls) else { return }
+        // A lease may have been asked for before by another request.
+        guard group.leasedUnder != nil || now.since(pending.askedAt) >= store.timeout else { return }
         progress.change { $0.withRest { $0.lateServers.append(server) } }
     }
 

@@ -233,7 +233,7 @@ enum LimitScript {
               if back + 1 < second_number then left = 0 end
               -- What was counted at another rate meanwhile stays counted at that.
               if raw and math.abs(own - cost) > 0.0005 then raw, kept[i] = math.max(0, raw - left * own / cost), true end
-              far, back = far - left, back + left
+              far, back = far - left, back + (kept[i] and left * own / cost or left)
             else
               local floor = math.min(first_number, tolerance)
               -- Kept also where the request is refused: nobody says it a second time.

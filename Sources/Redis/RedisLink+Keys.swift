@@ -48,26 +48,29 @@ extension RedisLink {
 
     /// An operator says that a key has used nothing.
     ///
-    /// - Parameter elsewhere: called where another server of a cluster has the key.
-    func reset(_ call: RemoteCall, elsewhere: @escaping (Redirection) -> Void = { _ in }) {
+    /// - Parameters:
+    ///   - isHandedOn: by another server of a cluster, which has handed the key to this one but for good (`ASK`).
+    ///   - elsewhere: called where another server of a cluster has the key.
+    func reset(_ call: RemoteCall, isHandedOn: Bool = false, elsewhere: @escaping (Redirection) -> Void = { _ in }) {
         guard isReady else {
-            if earlyResets.count < earlyResetsMax { earlyResets.append(call) }
+            if earlyResets.count < earlyResetsMax { earlyResets.append((call, isHandedOn)) }
             return
         }
         asked.remove(call.fingerprint)
         // What was asked before says what the host knew then.
         sendGathered()
-        reset(call, isRepeated: false, elsewhere)
+        reset(call, isHandedOn, isRepeated: false, elsewhere)
     }
 
-    private func reset(_ call: RemoteCall, isRepeated: Bool, _ elsewhere: @escaping (Redirection) -> Void) {
+    private func reset(_ call: RemoteCall, _ isHandedOn: Bool, isRepeated: Bool, _ elsewhere: @escaping (Redirection) -> Void) {
+        if isHandedOn { ask([[UInt8]("ASKING".utf8)], .other) }
         self.call(
             LimitScript.arguments(resetting: call),
             .question { [unowned self] reply in
                 guard case .error(let text) = reply else { return }
                 if text.hasPrefix("NOSCRIPT"), !isRepeated, isReady {
                     loadAgain()
-                    reset(call, isRepeated: true, elsewhere)
+                    reset(call, isHandedOn, isRepeated: true, elsewhere)
                 } else if let redirection = Redirection(text) {
                     elsewhere(redirection)
                 }

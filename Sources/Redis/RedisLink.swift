@@ -70,7 +70,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     /// Questions of a part of a cluster that came before the connection was there.
     private var early: [(calls: [RemoteCall], receiver: any RemoteDecisionReceiver, isHandedOn: Bool)] = []
     /// Keys to be reset before what waits for the connection is asked.
-    var earlyResets: [RemoteCall] = []
+    var earlyResets: [(call: RemoteCall, isHandedOn: Bool)] = []
     var pause = retryPauseFirst
     /// When it connects again, after a failure.
     private var connectsAt = Instant.past
@@ -339,7 +339,7 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
     func sendEarly() {
         let (resets, waiting) = (earlyResets, early)
         (earlyResets, early) = ([], [])
-        if isReady { for call in resets { reset(call) } }
+        if isReady { for (call, isHandedOn) in resets { reset(call, isHandedOn: isHandedOn) } }
         for one in waiting where (one.receiver as? RedirectedCall)?.isOver != true {
             decide(one.calls, for: one.receiver, isHandedOn: one.isHandedOn)
         }

@@ -62,7 +62,7 @@ final class ScriptedRedis: @unchecked Sendable {
                     continue
                 }
                 // What one server has handed on is announced.
-                if rest.contains("ASKING") { client.send("+OK\r\n") }
+                for _ in 0..<rest.split(separator: "ASKING", omittingEmptySubsequences: false).count - 1 { client.send("+OK\r\n") }
                 for _ in 0..<rest.split(separator: "EVALSHA", omittingEmptySubsequences: false).count - 1 {
                     let count = questions.change { $0 += 1 }
                     if let said = answer(client, Question(connection: number, number: count - 1)) { client.send(said) }

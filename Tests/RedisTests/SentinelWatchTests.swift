@@ -100,6 +100,22 @@ import Time
         #expect(isCounted(store) && trap.made.value == 0 && master.made.value == 1)
     }
 
+    /// A dispute in which the old master has more voices, because others have not heard yet, is not the last one.
+    @Test func whatOthersComeToSayIsHeardSoon() throws {
+        let (old, new) = (try ScriptedRedis(), try ScriptedRedis())
+        let sentinels = try (0..<3).map { _ in try Sentinel(old.port) }
+        let store = try store(sentinels)
+        #expect(stage.turnUntil { store.isAvailable(for: [LinkStage.call()]) })
+        sentinels[1].master.value = new.port
+        let before = sentinels.map(\.asked.value)
+        #expect(stage.turnUntil { sentinels.indices.allSatisfy { sentinels[$0].asked.value > before[$0] } })
+        sentinels[2].master.value = new.port
+        let asked = sentinels.map(\.asked.value).reduce(0, +)
+        #expect(stage.turnUntil { old.open.value == 0 && new.open.value == 1 })
+        // Not after another half a minute of asking the one that is cut off.
+        #expect(sentinels.map(\.asked.value).reduce(0, +) - asked <= 10)
+    }
+
     /// A minority that is behind, with the old master behind it, moves nobody back and forth.
     @Test func aMinorityThatIsBehindMovesNobody() throws {
         let (old, new) = (try ScriptedRedis(), try ScriptedRedis())

@@ -96,6 +96,16 @@ import Time
         _ = try refund(free, first.charge)
         // Of 41 that were counted one was taken back.
         #expect(try server.ask("k", gold, at: now).remaining == 1_000 - 41)
+        // All that two plans have charged comes back.
+        let (slow, quick) = (Quota(count: 6, window: .seconds(60), burst: 20), Quota(count: 60, window: .seconds(60), burst: 200))
+        for (one, other) in [(slow, quick), (quick, slow)] {
+            #expect(try server.command(["DEL", "k"]) != .error(""))
+            let first = try server.ask("k", one, at: now).charge
+            let others = try (0..<5).map { _ in try server.ask("k", other, at: now).charge }
+            _ = try refund(one, first)
+            for charge in others { _ = try refund(other, charge) }
+            #expect(try server.ask("k", quick, at: now).remaining >= 198)
+        }
         for value in ["\(now + 3_600_000_000).000 0.000000001 0.000 2000000.000", "\(now + 1_000_000).000 1e-300 0.000 86486400000000.000"]
         {
             try server.set("k", value)

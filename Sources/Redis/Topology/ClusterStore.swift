@@ -96,7 +96,7 @@ final class ClusterStore: RedisStore, RedisLinkOwner, TimerHandler {
     func reset(_ call: RemoteCall) {
         guard let link = link(of: call.name) else { return }
         link.reset(call) { [unowned self, unowned link] redirection in
-            if let next = follow(redirection, by: link), next.link !== link { next.link.reset(call) }
+            if let next = follow(redirection, by: link), next.link !== link { next.link.reset(call, isHandedOn: next.isHandedOn) }
         }
     }
 

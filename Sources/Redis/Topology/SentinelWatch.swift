@@ -19,8 +19,10 @@ final class SentinelWatch: TimerHandler {
     private var listening: (connection: SentinelConnection, place: Place)?
     /// What sentinels have said a short while ago, while one of them names another master than the link is at.
     private var opinions: [Opinion] = []
-    /// Until when one that named the present master in a dispute is asked alone: another one is behind, and would only begin the next dispute.
-    private var settledUntil = Instant.past
+    /// What was said in a dispute that changed nothing, and begins no other one for a while.
+    private var overruled: [Opinion] = []
+    /// Until when each answer has the next one asked: a dispute was settled, and others may come to say what one has said first.
+    private var asksAllUntil = Instant.past
     /// The server that was left last for another one: a sentinel that has not heard of that still names it.
     private var left: (address: SocketAddress, at: Instant)?
     /// How often the present one has answered.
@@ -80,7 +82,8 @@ final class SentinelWatch: TimerHandler {
         }
         // A server that is not there, or says that it is no master: perhaps the sentinel is behind.
         if !link.isReady, link.current != nil, order.count > 1, asking != nil { dropAsking() }
-        opinions.removeAll { loop.now.since($0.at) >= opinionFor }
+        if let last = opinions.last, loop.now.since(last.at) >= opinionFor { opinions = [] }
+        overruled.removeAll { loop.now.since($0.at) >= overruledFor }
         if asking == nil { ask() } else { asking?.connection.ask() }
         if listening == nil, listenAfter <= loop.now { listen() }
     }
@@ -101,7 +104,7 @@ final class SentinelWatch: TimerHandler {
             if !opinions.isEmpty, hasUnheard { loop.set(timer!, at: loop.now.adding(nextPause)) }
         }
         order.removeAll { $0 == place }
-        order.append(place)
+        if places.contains(place) { order.append(place) }
     }
 
     private func ask() {
@@ -139,7 +142,7 @@ final class SentinelWatch: TimerHandler {
         switch (news, connection.purpose) {
         case (.switched(let old, let new), _):
             if let old { left = (old, loop.now) }
-            opinions = []
+            (opinions, overruled) = ([], [])
             link.move(to: new)
         case (.master(let address), _):
             guard let asking, connection === asking.connection else { return }
@@ -165,9 +168,10 @@ final class SentinelWatch: TimerHandler {
         let isPresent = link.addresses == [address]
         if opinions.isEmpty {
             if isPresent {
-                let isNext = answers >= answersOfOne && order.count > 1 && loop.now >= settledUntil
+                let isNext = order.count > 1 && (answers >= answersOfOne || loop.now < asksAllUntil)
                 return isNext ? leaveAsking() : askFirst(place)
             }
+            if overruled.contains(where: { $0.place == place && $0.address == address }) { return leaveAsking() }
             // It has not heard of a change that this host has.
             if let left, left.address == address, loop.now.since(left.at) < leftFor { return askFirst(place) }
         }
@@ -198,23 +202,22 @@ final class SentinelWatch: TimerHandler {
             return move(to: most.address)
         }
         guard present * 2 > order.count || !hasUnheard else { return }
-        // Nothing changes. Who says so is asked from now on.
-        let confirming = opinions.first { $0.address.map { link.addresses == [$0] } ?? false }?.place
+        // Nothing changes.
+        overruled += opinions.filter { opinion in opinion.address.map { link.addresses != [$0] } ?? false }
         opinions = []
-        settledUntil = loop.now.adding(settledFor)
-        guard let confirming else { return }
-        if asking?.place != confirming { leaveAsking() }
-        askFirst(confirming)
+        asksAllUntil = loop.now.adding(asksAllFor)
+        leaveAsking()
     }
 
     private func askFirst(_ place: Place) {
         order.removeAll { $0 == place }
-        order.insert(place, at: 0)
+        if places.contains(place) { order.insert(place, at: 0) }
     }
 
     private func move(to address: SocketAddress) {
         if let before = link.addresses.first { left = (before, loop.now) }
         opinions = []
+        overruled = []
         link.move(to: address)
     }
 
@@ -225,18 +228,19 @@ final class SentinelWatch: TimerHandler {
         asking?.connection.close()
         asking = nil
         order.removeAll { $0 == place }
-        order.append(place)
+        if places.contains(place) { order.append(place) }
     }
 }
 
 private let askPause = Nanoseconds.seconds(1)
 private let complaintPause = Nanoseconds.seconds(60)
 private let leftFor = Nanoseconds.seconds(10)
-/// So long what a sentinel has said counts in a dispute.
+/// So long after the last answer a dispute goes on.
 private let opinionFor = Nanoseconds.seconds(5)
 /// One sentinel is asked so many times in a row.
 private let answersOfOne = 5
-/// So long after a dispute that changed nothing.
-private let settledFor = Nanoseconds.seconds(30)
+/// So long after a dispute that changed nothing what was said in it counts for nothing by itself, and so long all are asked by turns.
+private let overruledFor = Nanoseconds.seconds(30)
+private let asksAllFor = Nanoseconds.seconds(10)
 /// Where one does not answer in a dispute, the next one is asked after this.
 private let nextPause = Nanoseconds.milliseconds(20)
