@@ -59,5 +59,5 @@ package struct HostMemory {
     private static let headerWords = 8
     private static let limitsFrom = headerWords + ServerTable.words + LoadTable.words(slots: ProcessMemory.slotsMax)
     /// Tells one layout from another: it goes up whenever the meaning of a word changes.
-    private static let layout: UInt64 = 6
+    private static let layout: UInt64 = 7
 }

@@ -33,6 +33,14 @@ extension Limit {
         return bytes
     }
 
+    /// Who has a part of a quota that is divided; nil where none is.
+    func partKey(_ identity: Identity?, in context: RequestContext) -> [UInt8]? {
+        guard let sharedBy else { return nil }
+        var bytes: [UInt8] = []
+        _ = Self.append(sharedBy, identity, context, to: &bytes)
+        return bytes
+    }
+
     /// - Returns: whether the client's address stands for a variable.
     private static func append(
         _ template: Template, _ identity: Identity?, _ context: RequestContext, to output: inout [UInt8]

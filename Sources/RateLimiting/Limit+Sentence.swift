@@ -31,6 +31,7 @@ extension Limit {
         if !countedStatuses.isEmpty, quota.lockout == nil {
             text += ", of responses with " + countedStatuses.map(String.init).joined(separator: " ")
         }
+        if let sharedBy { text += ", shared fairly by each " + Self.words(sharedBy) }
         if let allowance { text += ", but not \(allowance.text)" }
         if isShadow { text += "; refuses nobody, and tells what it would refuse" }
         guard case .redis(let name) = store else { return text + "; each host counts for itself" }

@@ -46,7 +46,8 @@ package final class Limit: Sendable {
     package var isCritical: Bool { reserve > 0 && quota == whole.quota }
     /// Whether a token's claims take part in the key, or in who is not counted.
     package var dependsOnClaims: Bool {
-        !key.flatMap(\.variables).filter(\.isClaim).isEmpty || allowance?.dependsOnClaims == true || plans != nil
+        (key + (sharedBy.map { [$0] } ?? [])).flatMap(\.variables).contains(where: \.isClaim) || allowance?.dependsOnClaims == true
+            || plans != nil
     }
     /// Whether a field or a cookie takes part in the key, in which a secret may stand.
     package var hasSecretKey: Bool {
@@ -64,6 +65,8 @@ package final class Limit: Sendable {
     package let key: [Template]
     /// What decides which server of several has the key, where that is not the key itself.
     package let together: Template?
+    /// Of whom each has a part of the quota while little of it is left; nil where who comes first has all.
+    package let sharedBy: Template?
     package let store: Store
     package let whenStoreFails: WhenStoreFails
     /// How many requests a host takes from the store at once, to spend them by itself; 1 without `lease`.
@@ -94,7 +97,7 @@ package final class Limit: Sendable {
         line = nil
         self.quota = quota
         self.key = key
-        together = nil
+        (together, sharedBy) = (nil, nil)
         dependsOnClaimsAlone = Self.isOfClaimsAlone(key)
         self.store = store
         self.whenStoreFails = whenStoreFails
@@ -129,7 +132,7 @@ package final class Limit: Sendable {
         delay = limit.delay
         whole = limit.whole
         key = limit.key
-        together = limit.together
+        (together, sharedBy) = (limit.together, limit.sharedBy)
         dependsOnClaimsAlone = limit.dependsOnClaimsAlone
         store = limit.store
         whenStoreFails = limit.whenStoreFails
@@ -267,6 +270,8 @@ package final class Limit: Sendable {
                     hint: "name a variable that stands in key: together $claim.org;")
             }
         }
+        let fairDirective = block.one("fair")
+        sharedBy = fairDirective.flatMap { $0.word("$VARIABLE", diagnostics) }.flatMap { Template($0, diagnostics) }
         var store = Store.memory
         if let word = block.one("store").flatMap({ $0.word("memory or the name of a redis", diagnostics) }), word.text != "memory" {
             store = .redis(word.text)
@@ -385,14 +390,7 @@ package final class Limit: Sendable {
         }
         bounds = LimitBounds(cap: capDirective, share: shareDirective, of: isShared ? quota : nil, diagnostics)
         if let costDirective, let cost { check(cost, at: costDirective, diagnostics) }
+        if let fairDirective { checkShares(at: fairDirective, isRate: isShared && delay == .zero, diagnostics) }
         if diagnostics.count > errors { return nil }
-    }
-}
-
-extension Quota {
-    /// Reads `NAME COUNT/TIME;`.
-    package init?(_ directive: Directive, _ diagnostics: Diagnostics) {
-        guard let rate = Rate(directive, diagnostics) else { return nil }
-        self.init(count: rate.count, window: rate.window)
     }
 }

@@ -26,7 +26,7 @@ package struct LimitBounds: Sendable {
     }
 
     /// The rate's time is that many times longer, and the burst that much smaller.
-    private static func part(of quota: Quota, _ parts: UInt64, _ whole: UInt64) -> Quota {
+    static func part(of quota: Quota, _ parts: UInt64, _ whole: UInt64) -> Quota {
         let (window, overflow) = (quota.window.count / parts).multipliedReportingOverflow(by: whole)
         return Quota(
             count: max(1, quota.count), window: Nanoseconds(overflow ? .max / 4 : window), burst: max(1, quota.burst * parts / whole),
@@ -75,6 +75,7 @@ package struct LimitBounds: Sendable {
 
     /// Where the counts stand: what else is counted under the key's own fingerprint stays by itself.
     static func fingerprint(ofCap key: UInt64) -> UInt64 { max(1, key ^ 0x9E37_79B9_7F4A_7C15) }
+    static func fingerprint(ofPart key: UInt64, _ who: UInt64) -> UInt64 { max(1, key.byteSwapped ^ who) }
     static func fingerprint(ofShare key: UInt64) -> UInt64 { max(1, key ^ 0xC2B2_AE3D_27D4_EB4F) }
 }
 

@@ -1,4 +1,4 @@
-import ConfigFile
+package import ConfigFile
 import Time
 
 /// `100/minute`, `5/5m`.
@@ -38,4 +38,12 @@ struct Rate {
         "second": .seconds(1), "minute": .seconds(60), "hour": .seconds(3_600), "day": .seconds(86_400), "s": .seconds(1),
         "m": .seconds(60), "h": .seconds(3_600), "d": .seconds(86_400),
     ]
+}
+
+extension Quota {
+    /// Reads `NAME COUNT/TIME;`.
+    package init?(_ directive: Directive, _ diagnostics: Diagnostics) {
+        guard let rate = Rate(directive, diagnostics) else { return nil }
+        self.init(count: rate.count, window: rate.window)
+    }
 }

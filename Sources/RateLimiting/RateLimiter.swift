@@ -25,6 +25,7 @@ package final class RateLimiter {
     let table: LimitTable
     let refusals: KnownRefusals
     let members: HostMembers
+    let activeKeys: ActiveKeys
     /// Stores in which hosts are counted.
     let countedStores: [String]
     let stores: [String: any RemoteStore]
@@ -57,6 +58,7 @@ package final class RateLimiter {
         table = memory.table
         refusals = memory.refusals
         members = memory.members
+        activeKeys = memory.activeKeys
         countedStores = Set(limits.compactMap { $0.countedStore }).sorted()
         leases = LeaseBroker(memory.leases, metrics)
         self.stores = stores
@@ -107,6 +109,7 @@ package final class RateLimiter {
             let fingerprint = fingerprint(of: limit, id, identity, in: context)
             noteKey(limit, id, fingerprint, identity, context, now)
             let quota = limit.plans == nil ? limit.quota : quota(of: limit, id, identity)
+            if limit.sharedBy != nil, !isFair(limit, id, fingerprint, quota, context, now, &present) { break }
             guard admitLocally(limit, id, fingerprint, quota, now, &present) else { break }
         }
         present.isDecided = true
@@ -126,6 +129,9 @@ package final class RateLimiter {
             if let cap = limit.bounds.cap {
                 let place = LimitBounds.fingerprint(ofCap: key.fingerprint)
                 guard progress.change({ admitWithinBound(id, place, cap, now, &$0) }) else { return progress.finish() }
+            }
+            if limit.sharedBy != nil, !progress.change({ isFair(limit, id, key.fingerprint, quota, context, now, &$0) }) {
+                return progress.finish()
             }
             if case .redis(let store) = limit.store, limit.lease > 1 {
                 let call = call(of: limit, quota, key, to: store, now)

@@ -155,7 +155,7 @@ private struct PolicyText {
         }
         let key = limit.key.map { text($0.parts, route) }
         return
-            "\(limit.quota.count)/\(limit.quota.window.count) \(limit.quota.burst)\(limit.windowText) \(key) in \(store) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())\(limit.isShadow ? " shadow" : "")\(limit.allowance.map { " allow \($0.text)" } ?? "")\(limit.cost.map { " cost \($0.text)" } ?? "")\(limit.bounds.text)\(limit.quota.lockout.map { " lockout \($0.text)" } ?? "")\(limit.plans.map { " plans \($0.text)" } ?? "")\(limit.delay > .zero ? " delay \(limit.delay.count)" : "")\(limit.reserve > 0 ? " reserve \(limit.reserve)\(limit.isCritical ? " critical" : "")" : "")\(limit.together.map { " together \(text($0.parts, route))" } ?? "")"
+            "\(limit.quota.count)/\(limit.quota.window.count) \(limit.quota.burst)\(limit.windowText) \(key) in \(store) \(limit.whenStoreFails) \(limit.lease) \(limit.countedStatuses.sorted())\(limit.isShadow ? " shadow" : "")\(limit.allowance.map { " allow \($0.text)" } ?? "")\(limit.cost.map { " cost \($0.text)" } ?? "")\(limit.bounds.text)\(limit.quota.lockout.map { " lockout \($0.text)" } ?? "")\(limit.plans.map { " plans \($0.text)" } ?? "")\(limit.delay > .zero ? " delay \(limit.delay.count)" : "")\(limit.reserve > 0 ? " reserve \(limit.reserve)\(limit.isCritical ? " critical" : "")" : "")\(limit.together.map { " together \(text($0.parts, route))" } ?? "")\(limit.sharedBy.map { " fair \(text($0.parts, route))" } ?? "")"
     }
 
     private func forwarding(_ route: Route) -> String {

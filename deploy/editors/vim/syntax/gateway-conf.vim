@@ -11,8 +11,8 @@ syn keyword gatewayDirective contained
   \ certificate challenge claim client_limits cluster compress concurrent connect_timeout connections
   \ connections_per_address consecutive continuations control_frames cookie cors cost count_status credentials
   \ critical csrf csrf_origins database decisions delay download_rate drain_timeout ejection endpoint error_page
-  \ except expect expose failed_tokens fall fields for forget forward_host forward_token from grow handshake head
-  \ head_size header headers health health_check host hsts htpasswd idle idle_timeout include interval issuer
+  \ except expect expose failed_tokens fair fall fields for forget forward_host forward_token from grow handshake
+  \ head head_size header headers health health_check host hsts htpasswd idle idle_timeout include interval issuer
   \ keep_cookie keepalive key key_secret keys lease leeway limit limit_table listen lockout maintenance master max
   \ max_age max_body_size max_connections max_fields max_query max_requests max_stale max_waiting memory method
   \ methods metrics min_size minimum network on on_expiry on_refusal open origin pass_response password

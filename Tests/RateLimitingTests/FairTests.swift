@@ -1,0 +1,103 @@
+import Bytes
+import ConfigFile
+import Routing
+import System
+import TestSupport
+import Testing
+import Time
+
+@testable import RateLimiting
+
+/// Limits whose quota many share.
+@Suite struct FairTests {
+    @Test func countsThoseWhoCameLately() throws {
+        let keys = ActiveKeys(try SharedMemory(words: ActiveKeys.words), firstWord: 0)
+        var random = SystemRandomNumberGenerator()
+        let start = Instant(nanoseconds: 1_000_000_000_000)
+        for count in [1, 2, 5, 20, 100, 400] {
+            let key = UInt64.random(in: 1...(.max), using: &random)
+            var said: UInt64 = 0
+            let all = (0..<count).map { _ in UInt64.random(in: 1...(.max), using: &random) }
+            for _ in 0..<2 { for who in all { said = keys.note(key, by: who, window: .seconds(1), at: start) } }
+            #expect(abs(Int(said) - count) <= count / 5 + 1, "\(said) of \(count)")
+            // Those of the window before count still; those of an earlier one do not.
+            let next = keys.note(key, by: all[0], window: .seconds(1), at: start.adding(.seconds(1)))
+            #expect(abs(Int(next) - count) <= count / 5 + 1, "\(next) of \(count)")
+            #expect(keys.note(key, by: all[0], window: .seconds(1), at: start.adding(.seconds(3))) == 1)
+        }
+        // A key that takes another one's place begins at nothing.
+        for key in [UInt64(64), 128] {
+            #expect(keys.note(key, by: 1, window: .seconds(1), at: start) == 1)
+            #expect(keys.note(key, by: 2, window: .seconds(1), at: start) == 2)
+        }
+    }
+
+    private func limiter(_ text: String) throws -> RateLimiter {
+        let diagnostics = Diagnostics()
+        let directive = try #require(
+            Parser(files: MemoryFiles(["f": "limit all { \(text) }"]), environment: [:], diagnostics: diagnostics).parse("f").first)
+        let limit = try #require(Limit(directive, stores: [], diagnostics), "\(diagnostics.messages)")
+        let words = LimitMemory.words(forKeys: 64)
+        let memory = LimitMemory(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
+        return RateLimiter(limits: [limit], memory: memory, stores: [:])
+    }
+
+    private func context(_ org: String) throws -> RequestContext {
+        let context = RequestContext()
+        context.begin(clientIP: [UInt8]("192.0.2.1".utf8), isHTTPS: true)
+        context.head = try Heads.request("GET / HTTP/1.1", "Host: a", "X-Org: \(org)")
+        return context
+    }
+
+    /// One that asks ten times as much as there is leaves the others what they need; what they leave it has.
+    @Test func whoAsksForMuchLeavesOthersTheirPart() throws {
+        let limiter = try limiter("rate 100/1s; burst 100; key $route; fair $header.x-org;")
+        let (heavy, light, other) = (try context("heavy"), try context("light"), try context("other"))
+        func passes(_ context: RequestContext, at now: Instant) -> Bool {
+            let progress = AdmissionProgress()
+            #expect(limiter.beginEarly(limits: [LimitID(0)], in: context, at: now, progress))
+            return progress.error == nil
+        }
+        let start = Instant(nanoseconds: 1_000_000_000_000)
+        var passed: [Int] = []
+        var refused = 0
+        for second in 0..<30 {
+            var count = 0
+            for tick in 0..<100 {
+                let now = start.adding(.milliseconds(UInt64(second * 1_000 + tick * 10)))
+                for _ in 0..<10 where passes(heavy, at: now) { count += 1 }
+                // The others ask for 20 a second each, from the second second to the nineteenth.
+                guard 1..<20 ~= second, tick % 5 == 0 else { continue }
+                for one in [light, other] where !passes(one, at: now) { refused += 1 }
+            }
+            passed.append(count)
+        }
+        #expect(refused == 0)
+        // All that they leave; the first second has the half that is for everybody besides.
+        #expect(passed[3..<19].allSatisfy { (55...65).contains($0) }, "\(passed)")
+        #expect(passed[24...].allSatisfy { (95...105).contains($0) }, "\(passed)")
+    }
+
+    /// Of many who all ask for more than there is each has its part, and who comes first the one part that is nobody's.
+    @Test func partsAreEqual() throws {
+        let limiter = try limiter("rate 200/1s; burst 200; key $route; fair $header.x-org;")
+        let contexts = try (0..<8).map { try context("org\($0)") }
+        var passed = [Int](repeating: 0, count: contexts.count)
+        let start = Instant(nanoseconds: 1_000_000_000_000)
+        for tick in 0..<3_000 {
+            let now = start.adding(.milliseconds(UInt64(tick * 10)))
+            // Each asks for more than the one before: for 50 to 400 a second.
+            for (index, context) in contexts.enumerated() {
+                for _ in 0...index where tick % 2 == 0 {
+                    let progress = AdmissionProgress()
+                    _ = limiter.beginEarly(limits: [LimitID(0)], in: context, at: now, progress)
+                    if progress.error == nil, tick > 500 { passed[index] += 1 }
+                }
+            }
+        }
+        let all = passed.reduce(0, +)
+        #expect(abs(all - 5_000) < 250, "\(passed)")
+        // A ninth of all is 555.
+        #expect(passed.sorted().dropLast().allSatisfy { (520...590).contains($0) } && passed.allSatisfy { $0 < 1_200 }, "\(passed)")
+    }
+}
