@@ -214,7 +214,7 @@ extension RouteReader {
         if let publicRule {
             // Of the route's limits those that a claim decides have nothing to count here.
             let counted = together(shared.limits, demands.limits).filter {
-                limits.indices.contains($0.index) && !limits[$0.index].dependsOnClaims
+                limits.indices.contains($0.index) && !limits[$0.index].countsByClaims
             }
             return Route.MethodRule(
                 names: directive.arguments.map(\.text), line: diagnostics.line(of: directive.position), known: known,

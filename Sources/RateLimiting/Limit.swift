@@ -45,9 +45,10 @@ package final class Limit: Sendable {
     /// Whether it has what is reserved for critical routes.
     package var isCritical: Bool { reserve > 0 && quota == whole.quota }
     /// Whether a token's claims take part in the key, or in who is not counted.
-    package var dependsOnClaims: Bool {
-        (key + (sharedBy.map { [$0] } ?? [])).flatMap(\.variables).contains(where: \.isClaim) || allowance?.dependsOnClaims == true
-            || plans != nil
+    package var dependsOnClaims: Bool { countsByClaims || sharedBy?.variables.contains(where: \.isClaim) == true }
+    /// Whether without a claim there is nothing to count.
+    package var countsByClaims: Bool {
+        key.flatMap(\.variables).contains(where: \.isClaim) || allowance?.dependsOnClaims == true || plans != nil
     }
     /// Whether a field or a cookie takes part in the key, in which a secret may stand.
     package var hasSecretKey: Bool {
@@ -65,7 +66,7 @@ package final class Limit: Sendable {
     package let key: [Template]
     /// What decides which server of several has the key, where that is not the key itself.
     package let together: Template?
-    /// Of whom each has a part of the quota while little of it is left; nil where who comes first has all.
+    /// Each that differs in it has a part of the quota while little of it is left; nil where who comes first has all.
     package let sharedBy: Template?
     package let store: Store
     package let whenStoreFails: WhenStoreFails
@@ -145,30 +146,6 @@ package final class Limit: Sendable {
         bounds = limit.bounds
         self.cost = cost ?? limit.cost
         isOfRoute = true
-    }
-
-    /// The most that a quota lets through at once.
-    private func mostAtOnce(_ isCritical: Bool) -> UInt64 {
-        let (quota, plans) = isCritical ? whole : (quota, plans)
-        return (plans?.all.map(\.quota) ?? [quota]).map { $0.windows?.count ?? $0.burst }.min() ?? 1
-    }
-
-    /// Reports a cost that no request could pay.
-    ///
-    /// - Parameter isCritical: whether such a request has what is reserved, too.
-    package func check(_ cost: LimitCost, isCritical: Bool = false, at directive: Directive, _ diagnostics: Diagnostics) {
-        if quota.lockout != nil || isConcurrent {
-            diagnostics.error(
-                "\(name) counts \(isConcurrent ? "requests that are under way" : "failures"), of which none has a cost", at: directive.name,
-                hint: "name the limit without a block")
-        }
-        if lease > 1 { diagnostics.error("a lease counts requests that cost 1", at: directive.name, hint: "remove lease, or cost") }
-        let mostAtOnce = mostAtOnce(isCritical)
-        if cost.reserved > mostAtOnce {
-            diagnostics.error(
-                "a cost of \(cost.reserved) is more than the \(mostAtOnce) that the limit lets through at once: nothing would pass",
-                at: directive.name, hint: "take a larger burst")
-        }
     }
 
     /// What holds for a request, and whether that is because the claim names a plan; always true without plans.
@@ -390,7 +367,10 @@ package final class Limit: Sendable {
         }
         bounds = LimitBounds(cap: capDirective, share: shareDirective, of: isShared ? quota : nil, diagnostics)
         if let costDirective, let cost { check(cost, at: costDirective, diagnostics) }
-        if let fairDirective { checkShares(at: fairDirective, isRate: isShared && delay == .zero, diagnostics) }
+        if let fairDirective {
+            let others = [costDirective, countStatus, leaseDirective, reserveDirective, shadow]
+            checkShares(at: fairDirective, isRate: isShared && delay == .zero, others: others, diagnostics)
+        }
         if diagnostics.count > errors { return nil }
     }
 }

@@ -21,15 +21,14 @@ extension RateLimiter {
         guard let who = limit.partKey(present.permit?.identity, in: context) else { return true }
         let place = LimitBounds.fingerprint(ofPart: key, table.fingerprint(who.span))
         let window = min(max(quota.window, .seconds(1)), .seconds(60))
-        let active = activeKeys.note(key, by: place, window: window, at: now)
+        guard let active = activeKeys.note(key, by: place, window: window, at: now) else { return true }
         var hosts: UInt64 = 1
         if case .redis(let store) = limit.store { hosts = max(1, members.count(of: store)) }
         let part = LimitBounds.part(of: quota, 1, min((active + 1) * hosts, partsMax))
         let known = table.look(key, quota, now: now.nanoseconds)
         if known.remaining < quota.burst / 2 { return admitWithinBound(id, place, part, now, &present) }
         // What it takes while there is enough counts when there is not.
-        let units = min(limit.cost?.reserved ?? 1, part.burst)
-        let decision = table.admit(place, part, units: units, now: now.nanoseconds)
+        let decision = table.admit(place, part, now: now.nanoseconds)
         if decision.isAllowed { present.withRest { $0.chargedBounds.append((place, part, decision.charge)) } }
         return true
     }

@@ -16,20 +16,31 @@ import Time
         let start = Instant(nanoseconds: 1_000_000_000_000)
         for count in [1, 2, 5, 20, 100, 400] {
             let key = UInt64.random(in: 1...(.max), using: &random)
-            var said: UInt64 = 0
+            var said: UInt64? = 0
             let all = (0..<count).map { _ in UInt64.random(in: 1...(.max), using: &random) }
             for _ in 0..<2 { for who in all { said = keys.note(key, by: who, window: .seconds(1), at: start) } }
-            #expect(abs(Int(said) - count) <= count / 5 + 1, "\(said) of \(count)")
+            #expect(abs(Int(said ?? 0) - count) <= count / 5 + 1, "\(String(describing: said)) of \(count)")
             // Those of the window before count still; those of an earlier one do not.
             let next = keys.note(key, by: all[0], window: .seconds(1), at: start.adding(.seconds(1)))
-            #expect(abs(Int(next) - count) <= count / 5 + 1, "\(next) of \(count)")
+            #expect(abs(Int(next ?? 0) - count) <= count / 5 + 1, "\(String(describing: next)) of \(count)")
+            // A worker whose turn began before takes nothing of that back.
+            let late = keys.note(key, by: all[0], window: .seconds(1), at: start)
+            #expect(late == next && keys.note(key, by: all[0], window: .seconds(1), at: start.adding(.seconds(1))) == next)
             #expect(keys.note(key, by: all[0], window: .seconds(1), at: start.adding(.seconds(3))) == 1)
         }
-        // A key that takes another one's place begins at nothing.
-        for key in [UInt64(64), 128] {
-            #expect(keys.note(key, by: 1, window: .seconds(1), at: start) == 1)
-            #expect(keys.note(key, by: 2, window: .seconds(1), at: start) == 2)
+        // Keys that meet in one set are each counted by itself, as many as there is room for; one that nobody uses any more gives way.
+        let keysOfSet = (1...9).map { UInt64($0) * 512 ^ UInt64(1_000_000_000) &* 0x9E37_79B9_7F4A_7C15 }
+        let later = start.adding(.seconds(100))
+        for _ in 0..<3 {
+            for (index, key) in keysOfSet.prefix(8).enumerated() {
+                for who in 0...index { #expect(keys.note(key, by: UInt64(who), window: .seconds(1), at: later) != nil) }
+            }
         }
+        for (index, key) in keysOfSet.prefix(8).enumerated() {
+            #expect(keys.note(key, by: 0, window: .seconds(1), at: later) == UInt64(index + 1))
+        }
+        #expect(keys.note(keysOfSet[8], by: 0, window: .seconds(1), at: later) == nil)
+        #expect(keys.note(keysOfSet[8], by: 0, window: .seconds(1), at: later.adding(.seconds(3))) == 1)
     }
 
     private func limiter(_ text: String) throws -> RateLimiter {
