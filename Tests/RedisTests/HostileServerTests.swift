@@ -171,7 +171,10 @@ import Time
         let far = "0100007F:" + String(repeating: "0", count: 4 - port.count) + port
         // Of proc(5): local and remote address, the state, the queues, and the timer that runs: 02 is that of keepalive. What changes meanwhile may hide a line.
         func timers() -> [Substring] {
-            guard let table = try? String(contentsOfFile: "/proc/net/tcp", encoding: .utf8) else { return [] }
+            guard let file = FileHandle(forReadingAtPath: "/proc/net/tcp") else { return [] }
+            // It has no size, and with many sockets comes in pieces.
+            var table = ""
+            while case let piece = file.availableData, !piece.isEmpty { table += String(decoding: piece, as: UTF8.self) }
             return table.split(separator: "\n").compactMap { line in
                 let columns = line.split(separator: " ")
                 return columns.count > 5 && columns[2] == far && columns[3] == "01" ? columns[5] : nil
