@@ -112,8 +112,8 @@ final class RedisLink: RedisConnectionOwner, TimerHandler, EndOfTurnHandler {
 
     var hasSettled: Bool { wasAvailable != nil }
 
-    /// Whether somebody waits for a reply.
-    var owesReplies: Bool { sent.oldestInTime != nil || !unsent.isEmpty || !gathered.isEmpty }
+    /// Whether somebody waits for a reply, or for the connection.
+    var owesReplies: Bool { sent.oldestInTime != nil || !unsent.isEmpty || !gathered.isEmpty || !early.isEmpty || !earlyResets.isEmpty }
 
     var isReady: Bool { if case .ready = state { true } else { false } }
 
