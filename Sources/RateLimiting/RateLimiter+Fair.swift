@@ -23,7 +23,8 @@ extension RateLimiter {
         let window = min(max(quota.window, .seconds(1)), .seconds(60))
         guard let active = activeKeys.note(key, by: place, window: window, at: now) else { return true }
         var hosts: UInt64 = 1
-        if case .redis(let store) = limit.store { hosts = max(1, members.count(of: store)) }
+        // A store may say any number.
+        if case .redis(let store) = limit.store { hosts = min(max(1, members.count(of: store)), partsMax) }
         let part = LimitBounds.part(of: quota, 1, min((active + 1) * hosts, partsMax))
         let known = table.look(key, quota, now: now.nanoseconds)
         if known.remaining < quota.burst / 2 { return admitWithinBound(id, place, part, now, &present) }

@@ -43,14 +43,29 @@ import Time
         #expect(keys.note(keysOfSet[8], by: 0, window: .seconds(1), at: later.adding(.seconds(3))) == 1)
     }
 
-    private func limiter(_ text: String) throws -> RateLimiter {
+    private func limiter(_ text: String, hosts: UInt64 = 0) throws -> RateLimiter {
         let diagnostics = Diagnostics()
         let directive = try #require(
             Parser(files: MemoryFiles(["f": "limit all { \(text) }"]), environment: [:], diagnostics: diagnostics).parse("f").first)
-        let limit = try #require(Limit(directive, stores: [], diagnostics), "\(diagnostics.messages)")
+        let limit = try #require(Limit(directive, stores: ["main"], diagnostics), "\(diagnostics.messages)")
         let words = LimitMemory.words(forKeys: 64)
         let memory = LimitMemory(try SharedMemory(words: words), firstWord: 0, words: words, hash: SipHash(key0: 1, key1: 2))
+        if hosts > 0 { memory.members.heard(hosts, of: "main", at: Instant(nanoseconds: 1_000_000_000_000)) }
         return RateLimiter(limits: [limit], memory: memory, stores: [:])
+    }
+
+    /// A store that says that there are more hosts than can be makes the parts small, and ends no worker.
+    @Test(arguments: [UInt64(1), 10_000, .max / 2, .max]) func aStoreMaySayAnyNumberOfHosts(hosts: UInt64) throws {
+        let limiter = try limiter("rate 100/1s; burst 100; key $route; fair $header.x-org; store main; share auto;", hosts: hosts)
+        let heavy = try context("heavy")
+        let start = Instant(nanoseconds: 1_000_000_000_000)
+        var passed = 0
+        for _ in 0..<200 {
+            let progress = AdmissionProgress()
+            #expect(limiter.beginEarly(limits: [LimitID(0)], in: heavy, at: start, progress))
+            if progress.error == nil { passed += 1 }
+        }
+        #expect(passed < 200)
     }
 
     private func context(_ org: String) throws -> RequestContext {
