@@ -171,7 +171,7 @@ final class SentinelWatch: TimerHandler {
                 let isNext = order.count > 1 && (answers >= answersOfOne || loop.now < asksAllUntil)
                 return isNext ? leaveAsking() : askFirst(place)
             }
-            if overruled.contains(where: { $0.place == place && $0.address == address }) { return leaveAsking() }
+            if link.isReady, overruled.contains(where: { $0.place == place && $0.address == address }) { return leaveAsking() }
             // It has not heard of a change that this host has.
             if let left, left.address == address, loop.now.since(left.at) < leftFor { return askFirst(place) }
         }
