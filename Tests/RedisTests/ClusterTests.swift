@@ -1,8 +1,6 @@
-import ConfigFile
 import RateLimiting
 import System
 import TestSockets
-import TestSupport
 import Testing
 import Time
 
@@ -96,9 +94,10 @@ import Time
 
 /// A cluster that does not mean well.
 @Suite struct HostileClusterTests {
-    private let loop: EventLoop
+    private let stage: LinkStage
+    private var loop: EventLoop { stage.loop }
 
-    init() throws { loop = try EventLoop() }
+    init() throws { stage = try LinkStage() }
 
     private final class Receiver: RemoteDecisionReceiver {
         private(set) var answers = 0
@@ -134,20 +133,13 @@ import Time
         let (target, asked) = (Box(1), Box(0))
         let server = try server(target, asked, error: error)
         if toItself { target.change { $0 = server.port } }
-        let store = try store("cluster 127.0.0.1:\(server.port); timeout 300ms;")
+        let store = try stage.store("cluster 127.0.0.1:\(server.port); timeout 300ms;")
         let call = RemoteCall(name: [UInt8]("k".utf8), fingerprint: 7, quota: Quota(count: 5, window: .seconds(5)))
-        #expect(
-            eventually {
-                loop.turn(waitingAtMost: 10)
-                return store.isAvailable(for: [call])
-            })
+        #expect(stage.turnUntil { store.isAvailable(for: [call]) })
         let receivers = (0..<100).map { _ in Receiver() }
         for receiver in receivers where store.isAvailable(for: [call]) { store.decide([call], for: receiver) }
         #expect(
-            eventually {
-                loop.turn(waitingAtMost: 10)
-                return receivers.allSatisfy { $0.answers == 1 }
-            })
+            stage.turnUntil { receivers.allSatisfy { $0.answers == 1 } })
         #expect(asked.value <= 300, "\(asked.value)")
         for _ in 0..<20 { loop.turn(waitingAtMost: 5) }
         #expect(receivers.allSatisfy { $0.answers == 1 })
@@ -170,24 +162,18 @@ import Time
             }
         }
         own.value = server.port
-        let store = try store("cluster 127.0.0.1:\(server.port); timeout 2s;")
+        let store = try stage.store("cluster 127.0.0.1:\(server.port); timeout 2s;")
         func ask(_ name: String) throws -> Bool? {
             let call = LinkStage.call(name)
             #expect(store.isAvailable(for: [call]))
             let asked = KeptDecision()
             store.decide([call], for: asked)
             #expect(
-                eventually {
-                    loop.turn(waitingAtMost: 10)
-                    return asked.told.count == 1
-                })
+                stage.turnUntil { asked.told.count == 1 })
             return asked.told.first??.first?.isAllowed
         }
         #expect(
-            eventually {
-                loop.turn(waitingAtMost: 10)
-                return store.isAvailable(for: [LinkStage.call("k")])
-            })
+            stage.turnUntil { store.isAvailable(for: [LinkStage.call("k")]) })
         // What asks for the slots is another connection; those for questions are not made again.
         let before = connections.value
         for _ in 0..<5 {
@@ -202,22 +188,15 @@ import Time
         let other = try ScriptedRedis()
         let (target, asked) = (Box(other.port), Box(0))
         let server = try server(target, asked, error: error)
-        let store = try store("cluster 127.0.0.1:\(server.port); timeout 2s;")
+        let store = try stage.store("cluster 127.0.0.1:\(server.port); timeout 2s;")
         let call = LinkStage.call()
-        #expect(
-            eventually {
-                loop.turn(waitingAtMost: 10)
-                return store.isAvailable(for: [call])
-            })
+        #expect(stage.turnUntil { store.isAvailable(for: [call]) })
         // It waits for the connection there, and so does what is asked afterwards.
         store.reset(call)
         let next = KeptDecision()
         store.decide([call], for: next)
         #expect(
-            eventually {
-                loop.turn(waitingAtMost: 10)
-                return next.told.count == 1
-            })
+            stage.turnUntil { next.told.count == 1 })
         let words = other.heard.value.split(separator: "\r\n").filter { ["ASKING", "reset", "one", "decide"].contains($0) }
         #expect(
             words == (error == "ASK" ? ["ASKING", "reset", "ASKING", "one"] : ["reset", "one"])
@@ -245,7 +224,7 @@ import Time
             }
         }
         own.value = server.port
-        let store = try #require(try store("cluster 127.0.0.1:\(server.port); timeout 300ms;") as? ClusterStore)
+        let store = try #require(try stage.store("cluster 127.0.0.1:\(server.port); timeout 300ms;") as? ClusterStore)
         let call = LinkStage.call()
         let began = Clock.now()
         var (told, asked, most) = (0, 0, 0)
@@ -283,20 +262,10 @@ import Time
         let (target, asked) = (Box(1), Box(0))
         let deaf = try ScriptedServer { client, _ in while client.waitForBytes(65_536, silence: 60_000) != nil {} }
         let server = try server(target, asked)
-        let store = try store("cluster 127.0.0.1:\(deaf.port) 127.0.0.1:\(server.port); username u; password p; connect_timeout 100ms;")
+        let store = try stage.store(
+            "cluster 127.0.0.1:\(deaf.port) 127.0.0.1:\(server.port); username u; password p; connect_timeout 100ms;")
         let call = RemoteCall(name: [UInt8]("k".utf8), fingerprint: 7, quota: Quota(count: 5, window: .seconds(5)))
-        #expect(
-            eventually {
-                loop.turn(waitingAtMost: 10)
-                return store.isAvailable(for: [call])
-            })
-    }
-
-    private final class Observer: RedisStoreObserver {
-        var texts: [String] = []
-        func storeChanged(_ name: String, isAvailable: Bool, _ reason: String) { texts.append(reason) }
-        func storeSaid(_ name: String, _ text: String) { texts.append(text) }
-        func storeSettled() {}
+        #expect(stage.turnUntil { store.isAvailable(for: [call]) })
     }
 
     /// What a server says that does not know AUTH has the password in it.
@@ -306,37 +275,22 @@ import Time
                 client.send("-ERR unknown command 'AUTH', with args beginning with: 'u' 'very-secret'\r\n-NOAUTH\r\n")
             }
         }
-        let store = try store("cluster 127.0.0.1:\(server.port); username u; password very-secret;")
-        let observer = Observer()
-        store.observer = observer
-        #expect(
-            eventually {
-                loop.turn(waitingAtMost: 10)
-                return observer.texts.contains { $0.contains("AUTH is refused: ERR") }
-            }, "\(observer.texts)")
-        #expect(!observer.texts.contains { $0.contains("very-secret") })
-    }
-
-    private func store(_ text: String) throws -> any RedisStore {
-        let diagnostics = Diagnostics()
-        let files = MemoryFiles(["f": "redis main { \(text) }"])
-        let directive = try #require(Parser(files: files, environment: [:], diagnostics: diagnostics).parse("f").first)
-        return try #require(RedisSettings(directive, files: files, diagnostics), "\(diagnostics.messages)").makeStore(on: loop)
+        let store = try stage.store("cluster 127.0.0.1:\(server.port); username u; password very-secret;")
+        withExtendedLifetime(store) {
+            #expect(stage.turnUntil { stage.observer.texts.contains { $0.contains("AUTH is refused: ERR") } }, "\(stage.observer.texts)")
+        }
+        #expect(!stage.observer.texts.contains { $0.contains("very-secret") })
     }
 
     /// Names may come later than the first question about the slots; those that are known by then are asked.
     @Test func namesMayComeLater() throws {
         let (target, asked) = (Box(1), Box(0))
         let server = try server(target, asked)
-        let store = try store("cluster redis.test:\(server.port); timeout 300ms;")
+        let store = try stage.store("cluster redis.test:\(server.port); timeout 300ms;")
         let call = RemoteCall(name: [UInt8]("k".utf8), fingerprint: 7, quota: Quota(count: 5, window: .seconds(5)))
         for _ in 0..<20 { loop.turn(waitingAtMost: 5) }
         #expect(!store.isAvailable(for: [call]) && store.hasSettled)
         store.resolve("redis.test", to: [IPAddress("127.0.0.1")!])
-        #expect(
-            eventually {
-                loop.turn(waitingAtMost: 10)
-                return store.isAvailable(for: [call])
-            })
+        #expect(stage.turnUntil { store.isAvailable(for: [call]) })
     }
 }
