@@ -183,7 +183,7 @@ import Time
         #expect(stage.turnUntil { timers().contains { $0.hasPrefix("02:") } }, "\(timers())")
     }
 
-    /// Who connects in vain does it less and less often: a server that comes back is not met by a storm.
+    /// A link whose connections fail makes them less and less often: a server that comes back is not met by a storm.
     @Test func connectionsThatFailAreSpreadOut() throws {
         let made = Box<[Instant]>([])
         let server = try ScriptedServer { client, _ in

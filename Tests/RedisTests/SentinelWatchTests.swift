@@ -85,7 +85,7 @@ import Time
         #expect(!replica.heard.value.contains("EVALSHA"))
     }
 
-    /// One that names another place, be it on the gateway's own host, is not followed while two others name the present master.
+    /// One that names another place, as this one does on the gateway's own host, is not followed while two others name the present master.
     @Test(arguments: 0..<3) func oneThatLiesAloneIsNotFollowed(liar: Int) throws {
         let (master, trap) = (try ScriptedRedis(), try ScriptedRedis())
         let sentinels = try [master.port, master.port, master.port].map { try Sentinel($0) }
@@ -128,7 +128,7 @@ import Time
         let (since, before) = (Clock.now(), sentinels.map(\.asked.value).reduce(0, +))
         #expect(stage.turnUntil { Clock.now().since(since) > .seconds(20) })
         #expect(old.made.value == 1 && new.made.value == 1 && isCounted(store))
-        // Nor are they asked all the time for that.
+        // And they are not asked all the time for that.
         #expect(sentinels.map(\.asked.value).reduce(0, +) - before <= 40)
     }
 
@@ -142,7 +142,7 @@ import Time
         for (index, sentinel) in sentinels.enumerated() where index != stale { sentinel.master.value = new.port }
         #expect(stage.turnUntil { old.open.value == 0 && new.open.value == 1 && store.isAvailable(for: [LinkStage.call()]) })
         #expect(isCounted(store))
-        // Nor does it lead back.
+        // And it does not lead back.
         let before = sentinels.map(\.asked.value).reduce(0, +)
         #expect(stage.turnUntil { sentinels.map(\.asked.value).reduce(0, +) >= before + 3 })
         #expect(old.made.value == 1 && isCounted(store))

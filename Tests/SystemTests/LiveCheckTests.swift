@@ -35,7 +35,7 @@ import Testing
         #expect(known.status == 0 && known.text.components(separatedBy: "warning:").count == 2, "\(known)")
         #expect(known.text.contains("warning: 127.0.0.1:\(server.port): it lets everybody in without a password"), "\(known)")
         #expect(try check(text, strict: true).status == 1)
-        // Nor does it help that there is little that this user may do.
+        // That this user may do little does not help.
         _ = try redisCLI(server.port, ["ACL", "SETUSER", "admin", "on", ">admin", "+@all", "~*", "&*"])
         let admin = ["--user", "admin", "--pass", "admin", "--no-auth-warning"]
         _ = try redisCLI(server.port, tls: admin, ["ACL", "SETUSER", "default", "resetkeys", "-@all", "+get"])

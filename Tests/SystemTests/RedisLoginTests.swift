@@ -168,7 +168,7 @@ import Testing
         }
     }
 
-    @Test("A server of a cluster whose certificate is not right gets no password, whoever names it")
+    @Test("A server of a cluster whose certificate is not right gets no password")
     func clusterWithAnotherCertificate() throws {
         for name in ["right", "wrong"] { try Credentials.certificate(in: folder, name: name, names: ["127.0.0.1"]) }
         // They trust each other.

@@ -34,9 +34,7 @@ extension LiveCheck {
         // That it may not load a script is told elsewhere.
         guard case .string(let digest) = replies[begin.count] else { return findings }
         // Of many names some are this server's.
-        let names = (0..<(isOfCluster ? UInt64(namesTried) : 1)).map {
-            String(decoding: settings.keyNames.probeName(Int($0)), as: UTF8.self)
-        }
+        let names = (0..<(isOfCluster ? namesTried : 1)).map { String(decoding: settings.keyNames.probeName($0), as: UTF8.self) }
         let calls = names.map { ["EVALSHA", String(decoding: digest, as: UTF8.self), "1", $0] + commands }
         guard case .success(let replies) = hold(begin + calls, server, at: place) else { return findings }
         for case .array(let values) in replies.dropFirst(begin.count) {
